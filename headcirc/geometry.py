@@ -1,0 +1,140 @@
+"""Points, ellipses and pixel spacings: the words that every room shares.
+
+Coordinates: pixel *centres* lie at integers, x to the right, y down, and (0, 0) is the centre of
+the top-left pixel; its outer corner is (-0.5, -0.5). Arrays are (rows, columns), points (x, y).
+This module does not know images, files or networks.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+FloatArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class PixelSpacing:
+    """Distance between the centres of neighbouring pixels (DICOM order: row, then column).
+
+    Attributes
+    ----------
+    row_mm : float
+        From one row to the next, down the image: the pixel's height.
+    column_mm : float
+        From one column to the next, along a row: the pixel's width.
+    """
+
+    row_mm: float
+    column_mm: float
+
+
+@dataclass(frozen=True)
+class Ellipse:
+    """An ellipse on a pixel grid.
+
+    Attributes
+    ----------
+    center_x_px, center_y_px : float
+        Centre; see the module for where (0, 0) lies.
+    semi_axis_major_px, semi_axis_minor_px : float
+        Half axes, `semi_axis_major_px >= semi_axis_minor_px > 0`.
+    angle_rad : float
+        Direction of the major axis in [0, pi), from +x towards +y.
+    """
+
+    center_x_px: float
+    center_y_px: float
+    semi_axis_major_px: float
+    semi_axis_minor_px: float
+    angle_rad: float
+
+    def to_shape_matrix(self) -> FloatArray:
+        """Return the (2, 2) matrix that takes the unit circle to this ellipse about its centre."""
+        cosine, sine = math.cos(self.angle_rad), math.sin(self.angle_rad)
+        rotation = np.array([[cosine, -sine], [sine, cosine]])
+        return rotation * np.array([self.semi_axis_major_px, self.semi_axis_minor_px])
+
+
+def to_axes(shape_matrix: FloatArray) -> tuple[float, float, float]:
+    """Return semi-major axis, semi-minor axis and angle of the unit circle's image.
+
+    Parameters
+    ----------
+    shape_matrix : (2, 2) float64
+        Any linear map of the plane, in any unit.
+
+    Returns
+    -------
+    semi_major, semi_minor, angle_rad : float
+        Axes in the unit of the matrix; the angle in [0, pi), from +x towards +y.
+
+    Notes
+    -----
+    The left singular vectors of the map are the directions of the axes and its singular values
+    their lengths, so that mapping an ellipse never means scaling its axes one by one.
+    """
+    directions, lengths, _ = np.linalg.svd(shape_matrix)
+    angle_rad = math.atan2(directions[1, 0], directions[0, 0]) % math.pi
+    return float(lengths[0]), float(lengths[1]), angle_rad
+
+
+def to_affine_image(ellipse: Ellipse, affine: FloatArray) -> Ellipse:
+    """Return the ellipse that an affine map of the plane makes of `ellipse`.
+
+    Parameters
+    ----------
+    ellipse : Ellipse
+        On the grid that the map starts from.
+    affine : (2, 3) float64
+        Linear part and translation: `[x', y'] = affine @ [x, y, 1]`.
+
+    Returns
+    -------
+    Ellipse
+        On the grid that the map leads to.
+    """
+    center = affine @ np.array([ellipse.center_x_px, ellipse.center_y_px, 1.0])
+    semi_major, semi_minor, angle_rad = to_axes(affine[:, :2] @ ellipse.to_shape_matrix())
+    return Ellipse(float(center[0]), float(center[1]), semi_major, semi_minor, angle_rad)
+
+
+def to_ellipse_perimeter(semi_axis_major: float, semi_axis_minor: float) -> float:
+    """Return the perimeter of an ellipse, in the unit of its semi-axes.
+
+    References
+    ----------
+    Ramanujan 1914, "Modular equations and approximations to pi", second approximation; its error
+    is below 1e-4 mm for a head of any size down to an axis ratio of 0.6.
+    """
+    total = semi_axis_major + semi_axis_minor
+    h = ((semi_axis_major - semi_axis_minor) / total) ** 2
+    return math.pi * total * (1 + 3 * h / (10 + math.sqrt(4 - 3 * h)))
+
+
+def to_ellipse_coverage(ellipse: Ellipse, rows: int, columns: int) -> NDArray[np.float32]:
+    """Draw a filled ellipse with soft edges.
+
+    Parameters
+    ----------
+    ellipse : Ellipse
+        On the grid that is drawn.
+    rows, columns : int
+        Size of that grid.
+
+    Returns
+    -------
+    (rows, columns) float32 in [0, 1]
+        Share of each pixel that the ellipse covers, from the signed distance to its edge to first
+        order: 1 inside, 0 outside, a ramp of one pixel between them.
+    """
+    inverse = np.linalg.inv(ellipse.to_shape_matrix())
+    x = np.arange(columns) - ellipse.center_x_px
+    y = (np.arange(rows) - ellipse.center_y_px)[:, None]
+    u = inverse[0, 0] * x + inverse[0, 1] * y
+    v = inverse[1, 0] * x + inverse[1, 1] * y
+    radius = np.sqrt(u * u + v * v)
+    gradient = np.hypot(inverse[0, 0] * u + inverse[1, 0] * v, inverse[0, 1] * u + inverse[1, 1] * v)
+    distance_px = (radius - 1) * radius / np.maximum(gradient, 1e-9)
+    return np.clip(0.5 - distance_px, 0, 1).astype(np.float32)

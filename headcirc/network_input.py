@@ -1,0 +1,115 @@
+"""Frame to network input: one resize, one pad, and the map that knows the way back.
+
+The frame is resized by area averaging and centred on a black canvas. A network pixel always
+covers the same shape of frame pixels (`pixel_aspect`, the network's own, from its manifest), so a
+head looks alike to the network whatever the frame's proportions. This room does not read files
+and does not run networks.
+"""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from headcirc.geometry import FloatArray
+from headcirc.manifest import InputFacts
+
+
+@dataclass(frozen=True)
+class GridMapping:
+    """Where a frame lies on the network's grid.
+
+    Attributes
+    ----------
+    frame_rows, frame_columns : int
+        Size of the frame.
+    content_rows, content_columns : int
+        Size of the resized frame on the network's grid.
+    top, left : int
+        Network row and column of the content's first pixel; around it is padding.
+    """
+
+    frame_rows: int
+    frame_columns: int
+    content_rows: int
+    content_columns: int
+    top: int
+    left: int
+
+    def to_network_affine(self) -> FloatArray:
+        """Return the (2, 3) affine map from frame to network coordinates (pixel centres)."""
+        scale_x = self.content_columns / self.frame_columns
+        scale_y = self.content_rows / self.frame_rows
+        return np.array(
+            [
+                [scale_x, 0.0, 0.5 * scale_x - 0.5 + self.left],
+                [0.0, scale_y, 0.5 * scale_y - 0.5 + self.top],
+            ]
+        )
+
+
+def to_grid_mapping(frame_rows: int, frame_columns: int, facts: InputFacts) -> GridMapping:
+    """Choose the largest content size that fits the network's grid at its pixel aspect.
+
+    Parameters
+    ----------
+    frame_rows, frame_columns : int
+        Size of the frame, at least one pixel each.
+    facts : InputFacts
+        Size and pixel aspect of the network's grid.
+
+    Returns
+    -------
+    GridMapping
+        Content centred on the grid, at least one network pixel high and wide.
+    """
+    step_rows = max(
+        frame_rows / facts.height_px, frame_columns / (facts.width_px * facts.pixel_aspect)
+    )
+    content_rows = max(1, min(facts.height_px, round(frame_rows / step_rows)))
+    content_columns = max(
+        1, min(facts.width_px, round(frame_columns / (step_rows * facts.pixel_aspect)))
+    )
+    return GridMapping(
+        frame_rows=frame_rows,
+        frame_columns=frame_columns,
+        content_rows=content_rows,
+        content_columns=content_columns,
+        top=(facts.height_px - content_rows) // 2,
+        left=(facts.width_px - content_columns) // 2,
+    )
+
+
+def normalise(pixels: NDArray[np.uint8], facts: InputFacts) -> NDArray[np.float32]:
+    """Return grey values as the network wants them: (value / 255 - mean) / deviation, float32."""
+    scale = 1.0 / (255.0 * facts.standard_deviation)
+    shift = -facts.mean / facts.standard_deviation
+    return pixels.astype(np.float32) * np.float32(scale) + np.float32(shift)
+
+
+def to_network_input(
+    pixels: NDArray[np.uint8], facts: InputFacts
+) -> tuple[NDArray[np.float32], GridMapping]:
+    """Resize, pad and normalise a frame.
+
+    Parameters
+    ----------
+    pixels : (rows, columns) uint8, frame grid
+        Grey values of the upright image.
+    facts : InputFacts
+        What the network expects, from its manifest.
+
+    Returns
+    -------
+    network_input : (1, 1, height_px, width_px) float32, network grid
+        Normalised grey values; padding is black.
+    mapping : GridMapping
+        The way back.
+    """
+    mapping = to_grid_mapping(pixels.shape[0], pixels.shape[1], facts)
+    size = (mapping.content_columns, mapping.content_rows)
+    canvas = np.zeros((facts.height_px, facts.width_px), np.uint8)
+    content = canvas[mapping.top :, mapping.left :][: mapping.content_rows, : mapping.content_columns]
+    content[:] = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
+    return normalise(canvas, facts)[None, None], mapping

@@ -1,0 +1,300 @@
+"""Train the network on HC18's training exams; choose the epoch on its calibration exams.
+
+`python -m training.train --data DIR --run DIR`. A run's folder gets `log.csv` (one line an epoch), `last.pt` (everything that
+`--resume` needs) and `best.safetensors` (the averaged weights of the best epoch). The test exams
+are never read here.
+"""
+
+import argparse
+import csv
+import json
+import math
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.utils.data import DataLoader, Dataset
+from tqdm import tqdm
+
+from headcirc.geometry import Ellipse, to_affine_image, to_ellipse_coverage
+from headcirc.manifest import InputFacts
+from headcirc.network_input import normalise, to_network_input
+from training.attention_resunet import AttentionResUNet
+from training.augment import AugmentationRanges, to_example
+from training.hc18 import HC18Image, load_part, load_pixels, to_true_ellipse
+from training.losses import to_loss
+
+INPUT = InputFacts(
+    width_px=256, height_px=256, pixel_aspect=800 / 540, mean=0.156, standard_deviation=0.172
+)
+"""HC18's frames are 800x540; mean and deviation are those of the training exams."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that decides the weights but the data.
+
+    Attributes
+    ----------
+    small_head_weight, large_head_weight : float
+        How often images with a circumference below 100 mm, or above 250 mm, are drawn, against 1.
+    """
+
+    width: int = 16
+    residual: bool = True
+    attention: bool = True
+    epochs: int = 64
+    batch_size: int = 8
+    learning_rate: float = 2e-3
+    weight_decay: float = 1e-2
+    warm_up_share: float = 0.1
+    gradient_clip: float = 5.0
+    ema_decay: float = 0.998
+    small_head_weight: float = 2.0
+    large_head_weight: float = 1.4
+    bfloat16: bool = True
+    seed: int = 0
+
+
+class Heads(Dataset[tuple[Tensor, Tensor]]):
+    """HC18 images held in memory; an item is addressed by (index, seed) and is then certain."""
+
+    def __init__(self, images: Sequence[HC18Image], ranges: AugmentationRanges | None) -> None:
+        self.images = images
+        self.ranges = ranges
+        self.frames = [load_pixels(image.path) for image in tqdm(images, "reading images")]
+        self.ellipses = [to_true_ellipse(load_pixels(each.annotation_path)) for each in images]
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, address: tuple[int, int]) -> tuple[Tensor, Tensor]:
+        """Return network input and coverage, each (1, h, w)."""
+        index, seed = address
+        pixels, ellipse = self.frames[index], self.ellipses[index]
+        if self.ranges is None:
+            return _to_plain_example(pixels, ellipse)
+        grey, coverage = to_example(
+            pixels,
+            ellipse,
+            facts=INPUT,
+            ranges=self.ranges,
+            generator=np.random.default_rng((seed, index)),
+        )
+        network_input = (grey - INPUT.mean) / INPUT.standard_deviation
+        return torch.from_numpy(network_input.astype(np.float32))[None], torch.from_numpy(coverage)[None]
+
+
+def _to_plain_example(pixels: np.ndarray, ellipse: Ellipse) -> tuple[Tensor, Tensor]:
+    network_input, mapping = to_network_input(pixels, INPUT)
+    on_grid = to_affine_image(ellipse, mapping.to_network_affine())
+    coverage = to_ellipse_coverage(on_grid, INPUT.height_px, INPUT.width_px)
+    return torch.from_numpy(network_input[0]), torch.from_numpy(coverage)[None]
+
+
+def draw_addresses(images: Sequence[HC18Image], recipe: Recipe, epoch: int) -> list[tuple[int, int]]:
+    """Draw one epoch: as many examples as images, small and large heads more often.
+
+    Systematic resampling, so that an image of weight w comes floor(w') or ceil(w') times, where
+    w' is its share of the epoch; then shuffled. Each example gets a seed of its own.
+    """
+    generator = np.random.default_rng((recipe.seed, epoch))
+    sizes_mm = np.array([image.head_circumference_mm for image in images])
+    weights = np.ones(len(images))
+    weights[sizes_mm < 100] = recipe.small_head_weight
+    weights[sizes_mm > 250] = recipe.large_head_weight
+    edges = np.cumsum(weights) / weights.sum() * len(images)
+    indices = np.searchsorted(edges, np.arange(len(images)) + generator.random())
+    generator.shuffle(indices)
+    seeds = generator.integers(0, 2**31, len(images))
+    return [(int(index), int(seed)) for index, seed in zip(indices, seeds, strict=True)]
+
+
+@dataclass
+class Progress:
+    """What a run carries from step to step, and what `--resume` restores."""
+
+    network: AttentionResUNet
+    average: AveragedModel
+    optimiser: torch.optim.Optimizer
+    schedule: torch.optim.lr_scheduler.LRScheduler
+    epoch: int = 0
+    best_dice: float = 0.0
+
+    def save(self, path: Path, recipe: Recipe) -> None:
+        """Write everything to one file, complete or not at all."""
+        draft = path.with_suffix(".draft")
+        states = {
+            name: getattr(self, name).state_dict()
+            for name in ("network", "average", "optimiser", "schedule")
+        }
+        counts = {"epoch": self.epoch, "best_dice": self.best_dice, "recipe": asdict(recipe)}
+        torch.save(states | counts, draft)
+        draft.replace(path)
+
+    def restore(self, path: Path, recipe: Recipe) -> None:
+        """Read what `save` wrote.
+
+        Raises
+        ------
+        ValueError
+            The run was started with another recipe.
+        """
+        saved = torch.load(path, weights_only=True)
+        if saved["recipe"] != asdict(recipe):
+            raise ValueError(
+                f"The run was started with {saved['recipe']}, not {asdict(recipe)}; give the same "
+                "options to go on with it, or another --run to start afresh."
+            )
+        for name in ("network", "average", "optimiser", "schedule"):
+            getattr(self, name).load_state_dict(saved[name])
+        self.epoch, self.best_dice = saved["epoch"], saved["best_dice"]
+
+
+def start(recipe: Recipe, steps_per_epoch: int) -> Progress:
+    """Build network, average, optimiser and schedule."""
+    torch.manual_seed(recipe.seed)
+    network = AttentionResUNet(
+        width=recipe.width, residual=recipe.residual, attention=recipe.attention
+    ).to(memory_format=torch.channels_last)
+    optimiser = torch.optim.AdamW(
+        network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay
+    )
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimiser,
+        max_lr=recipe.learning_rate,
+        total_steps=recipe.epochs * steps_per_epoch + 1,
+        pct_start=recipe.warm_up_share,
+    )
+    average = AveragedModel(
+        network, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema_decay), use_buffers=True
+    )
+    return Progress(network, average, optimiser, schedule)
+
+
+def train_epoch(progress: Progress, batches: Iterator[tuple[Tensor, Tensor]], recipe: Recipe) -> float:
+    """Take one pass over the batches and return their mean loss."""
+    progress.network.train()
+    losses = []
+    for network_input, coverage in batches:
+        with torch.autocast("cpu", torch.bfloat16, enabled=recipe.bfloat16):
+            logits = progress.network(network_input.to(memory_format=torch.channels_last))
+        loss = to_loss(logits.float(), coverage)
+        progress.optimiser.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(progress.network.parameters(), recipe.gradient_clip)
+        progress.optimiser.step()
+        progress.schedule.step()
+        progress.average.update_parameters(progress.network)
+        losses.append(loss.item())
+    mean_loss = float(np.mean(losses))
+    if not math.isfinite(mean_loss):
+        raise FloatingPointError("The loss is no longer finite; lower --learning-rate.")
+    return mean_loss
+
+
+@torch.no_grad()
+def measure_dice(network: torch.nn.Module, heads: Heads) -> float:
+    """Return the mean Dice at threshold 0.5 on the network's grid, for choosing an epoch only.
+
+    Published figures come from `benchmarks.accuracy`, which measures in the frame.
+    """
+    network.eval()
+    dices = []
+    for batch in DataLoader(heads, batch_size=8, sampler=[(i, 0) for i in range(len(heads))]):  # type: ignore[arg-type]
+        network_input, coverage = batch
+        logits = network(network_input.to(memory_format=torch.channels_last))
+        predicted, true = logits > 0, coverage > 0.5
+        overlap = (predicted & true).sum(dim=(1, 2, 3))
+        dices += (2 * overlap / (predicted.sum(dim=(1, 2, 3)) + true.sum(dim=(1, 2, 3)))).tolist()
+    return float(np.mean(dices))
+
+
+def train(data_dir: Path, run_dir: Path, recipe: Recipe, *, resume: bool = False) -> None:
+    """Train to the last epoch of the recipe, saving after each."""
+    heads = Heads(load_part(data_dir, "train"), AugmentationRanges())
+    calibration = Heads(load_part(data_dir, "calibration"), None)
+    progress = start(recipe, steps_per_epoch=len(heads) // recipe.batch_size)
+    last_path, log_path = run_dir / "last.pt", run_dir / "log.csv"
+    run_dir.mkdir(parents=True, exist_ok=True)
+    if resume:
+        progress.restore(last_path, recipe)
+    elif last_path.exists():
+        raise FileExistsError("That run exists; --resume goes on with it.")
+    (run_dir / "recipe.json").write_text(json.dumps(asdict(recipe), indent=2))
+    while progress.epoch < recipe.epochs:
+        began = time.monotonic()
+        loader = DataLoader(
+            heads,
+            batch_size=recipe.batch_size,
+            sampler=draw_addresses(heads.images, recipe, progress.epoch),  # type: ignore[arg-type]
+            num_workers=1,
+            drop_last=True,
+        )
+        bar = tqdm(loader, f"epoch {progress.epoch + 1}/{recipe.epochs}", leave=False)
+        loss = train_epoch(progress, bar, recipe)
+        progress.epoch += 1
+        dice = measure_dice(progress.average.module, calibration)
+        if dice > progress.best_dice:
+            progress.best_dice = dice
+            save_file(progress.average.module.state_dict(), run_dir / "best.safetensors")
+        row = {
+            "epoch": progress.epoch,
+            "training_loss": f"{loss:.5f}",
+            "calibration_dice": f"{dice:.5f}",
+            "seconds": f"{time.monotonic() - began:.0f}",
+        }
+        _append(log_path, row)
+        tqdm.write(" ".join(f"{name} {value}" for name, value in row.items()))
+        progress.save(last_path, recipe)
+    save_file(progress.average.module.state_dict(), run_dir / "last.safetensors")
+
+
+def _append(log_path: Path, row: dict[str, object]) -> None:
+    is_new = not log_path.exists()
+    with log_path.open("a", newline="") as log:
+        writer = csv.DictWriter(log, list(row))
+        if is_new:
+            writer.writeheader()
+        writer.writerow(row)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Parse the command line and train."""
+    recipe = Recipe()
+    parser = argparse.ArgumentParser(prog="python -m training.train", description=__doc__)
+    parser.add_argument("--data", type=Path, required=True, help="HC18's folder")
+    parser.add_argument("--run", type=Path, required=True, help="folder of this run")
+    parser.add_argument("--resume", action="store_true", help="go on where the run stopped")
+    parser.add_argument("--width", type=int, default=recipe.width, help="channels of level one")
+    parser.add_argument("--no-residual", action="store_true", help="plain convolution blocks")
+    parser.add_argument("--no-attention", action="store_true", help="ungated skips")
+    parser.add_argument("--epochs", type=int, default=recipe.epochs)
+    parser.add_argument("--learning-rate", type=float, default=recipe.learning_rate)
+    parser.add_argument("--seed", type=int, default=recipe.seed)
+    parser.add_argument("--float32", action="store_true", help="no bfloat16 in the convolutions")
+    parser.add_argument("--threads", type=int, default=2, help="CPU threads (default 2)")
+    chosen = parser.parse_args(arguments)
+    torch.set_num_threads(chosen.threads)
+    recipe = Recipe(
+        width=chosen.width,
+        residual=not chosen.no_residual,
+        attention=not chosen.no_attention,
+        epochs=chosen.epochs,
+        learning_rate=chosen.learning_rate,
+        bfloat16=not chosen.float32,
+        seed=chosen.seed,
+    )
+    train(chosen.data, chosen.run, recipe, resume=chosen.resume)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
