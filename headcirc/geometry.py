@@ -31,6 +31,43 @@ class PixelSpacing:
 
 
 @dataclass(frozen=True)
+class CalibratedRegion:
+    """A rectangle of the frame whose pixel spacing is known.
+
+    Attributes
+    ----------
+    left_px, top_px, right_px, bottom_px : float
+        Its outermost pixel centres, inclusive.
+    spacing : PixelSpacing
+    source : str
+        Who said so: `request` or `dicom`.
+    """
+
+    left_px: float
+    top_px: float
+    right_px: float
+    bottom_px: float
+    spacing: PixelSpacing
+    source: str
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A decoded, upright picture and what is known of its scale.
+
+    Attributes
+    ----------
+    pixels : (rows, columns) uint8
+        Grey values.
+    calibrations : tuple of CalibratedRegion
+        Empty where no pixel size is known.
+    """
+
+    pixels: NDArray[np.uint8]
+    calibrations: tuple[CalibratedRegion, ...] = ()
+
+
+@dataclass(frozen=True)
 class Ellipse:
     """An ellipse on a pixel grid.
 
@@ -55,6 +92,55 @@ class Ellipse:
         cosine, sine = math.cos(self.angle_rad), math.sin(self.angle_rad)
         rotation = np.array([[cosine, -sine], [sine, cosine]])
         return rotation * np.array([self.semi_axis_major_px, self.semi_axis_minor_px])
+
+
+@dataclass(frozen=True)
+class GridMapping:
+    """Where a frame lies on the network's grid.
+
+    Attributes
+    ----------
+    frame_rows, frame_columns : int
+        Size of the frame.
+    content_rows, content_columns : int
+        Size of the resized frame on the network's grid.
+    top, left : int
+        Network row and column of the content's first pixel; around it is padding.
+    """
+
+    frame_rows: int
+    frame_columns: int
+    content_rows: int
+    content_columns: int
+    top: int
+    left: int
+
+    def to_network_affine(self) -> FloatArray:
+        """Return the (2, 3) affine map from frame to network coordinates (pixel centres)."""
+        scale_x = self.content_columns / self.frame_columns
+        scale_y = self.content_rows / self.frame_rows
+        return np.array(
+            [
+                [scale_x, 0.0, 0.5 * scale_x - 0.5 + self.left],
+                [0.0, scale_y, 0.5 * scale_y - 0.5 + self.top],
+            ]
+        )
+
+
+@dataclass(frozen=True)
+class HeadMask:
+    """The head in the frame, and how clear a case it was.
+
+    Attributes
+    ----------
+    pixels : (rows, columns) bool, frame grid
+        True inside the head; one component without holes.
+    largest_rejected_share : float
+        Area of the largest other component over the head's; 0 where there was none.
+    """
+
+    pixels: NDArray[np.bool_]
+    largest_rejected_share: float
 
 
 def to_axes(shape_matrix: FloatArray) -> tuple[float, float, float]:

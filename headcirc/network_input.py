@@ -6,47 +6,12 @@ head looks alike to the network whatever the frame's proportions. This room does
 and does not run networks.
 """
 
-from dataclasses import dataclass
-
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from headcirc.geometry import FloatArray
+from headcirc.geometry import GridMapping
 from headcirc.manifest import InputFacts
-
-
-@dataclass(frozen=True)
-class GridMapping:
-    """Where a frame lies on the network's grid.
-
-    Attributes
-    ----------
-    frame_rows, frame_columns : int
-        Size of the frame.
-    content_rows, content_columns : int
-        Size of the resized frame on the network's grid.
-    top, left : int
-        Network row and column of the content's first pixel; around it is padding.
-    """
-
-    frame_rows: int
-    frame_columns: int
-    content_rows: int
-    content_columns: int
-    top: int
-    left: int
-
-    def to_network_affine(self) -> FloatArray:
-        """Return the (2, 3) affine map from frame to network coordinates (pixel centres)."""
-        scale_x = self.content_columns / self.frame_columns
-        scale_y = self.content_rows / self.frame_rows
-        return np.array(
-            [
-                [scale_x, 0.0, 0.5 * scale_x - 0.5 + self.left],
-                [0.0, scale_y, 0.5 * scale_y - 0.5 + self.top],
-            ]
-        )
 
 
 def to_grid_mapping(frame_rows: int, frame_columns: int, facts: InputFacts) -> GridMapping:

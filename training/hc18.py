@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headcirc.geometry import Ellipse
+from headcirc.manifest import InputFacts
 
 TABLE_NAME = "training_set_pixel_size_and_HC.csv"
 IMAGE_FOLDER = "training_set"
@@ -118,6 +119,13 @@ def to_true_ellipse(annotation: NDArray[np.uint8]) -> Ellipse:
     if first_axis < second_axis:
         first_axis, second_axis, angle_deg = second_axis, first_axis, angle_deg + 90
     return Ellipse(x, y, first_axis / 2, second_axis / 2, np.deg2rad(angle_deg) % np.pi)
+
+
+def to_input_facts() -> InputFacts:
+    """Return the network's grid: HC18's frames are 800x540; grey values of the training exams."""
+    return InputFacts(
+        width_px=256, height_px=256, pixel_aspect=800 / 540, mean=0.156, standard_deviation=0.172
+    )
 
 
 def make_split(images: Sequence[HC18Image], seed: int = SPLIT_SEED) -> dict[str, list[int]]:

@@ -24,17 +24,13 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from headcirc.geometry import Ellipse, to_affine_image, to_ellipse_coverage
-from headcirc.manifest import InputFacts
-from headcirc.network_input import normalise, to_network_input
+from headcirc.network_input import to_network_input
 from training.attention_resunet import AttentionResUNet
 from training.augment import AugmentationRanges, to_example
-from training.hc18 import HC18Image, load_part, load_pixels, to_true_ellipse
+from training.hc18 import HC18Image, load_part, load_pixels, to_input_facts, to_true_ellipse
 from training.losses import to_loss
 
-INPUT = InputFacts(
-    width_px=256, height_px=256, pixel_aspect=800 / 540, mean=0.156, standard_deviation=0.172
-)
-"""HC18's frames are 800x540; mean and deviation are those of the training exams."""
+INPUT = to_input_facts()
 
 
 @dataclass(frozen=True)
@@ -244,7 +240,7 @@ def train(data_dir: Path, run_dir: Path, recipe: Recipe, *, resume: bool = False
         dice = measure_dice(progress.average.module, calibration)
         if dice > progress.best_dice:
             progress.best_dice = dice
-            save_file(progress.average.module.state_dict(), run_dir / "best.safetensors")
+            save_weights(progress.average.module, run_dir / "best.safetensors")
         row = {
             "epoch": progress.epoch,
             "training_loss": f"{loss:.5f}",
@@ -254,7 +250,12 @@ def train(data_dir: Path, run_dir: Path, recipe: Recipe, *, resume: bool = False
         _append(log_path, row)
         tqdm.write(" ".join(f"{name} {value}" for name, value in row.items()))
         progress.save(last_path, recipe)
-    save_file(progress.average.module.state_dict(), run_dir / "last.safetensors")
+    save_weights(progress.average.module, run_dir / "last.safetensors")
+
+
+def save_weights(network: torch.nn.Module, path: Path) -> None:
+    """Write a network's weights as safetensors, which wants them in plain memory order."""
+    save_file({name: each.contiguous() for name, each in network.state_dict().items()}, path)
 
 
 def _append(log_path: Path, row: dict[str, object]) -> None:

@@ -1,0 +1,106 @@
+# Headcirc. CI and pre-commit call only `make lint` and `make test`.
+
+PYTHON   ?= python3.11
+PORT     ?= 8000
+MODEL    ?= models/attention-resunet-16
+HC18_DIR ?= ../shared/data/hc18
+UV       := uv==0.13.9
+
+TEST_BIN := .venv-test/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help install run test-env test test-slow test-gpu lint format export bench accuracy check \
+        lock pre-commit system-deps clean
+
+help:  ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+# --- running --------------------------------------------------------------------------------
+
+install: .venv/.installed  ## Create .venv with what serving on the CPU needs (no torch)
+
+# A stamp, so that repeating is instant. setuptools is pinned in the requirements, so building the
+# project needs no second, unpinned environment.
+.venv/.installed: requirements/serve.txt pyproject.toml
+	test -x .venv/bin/python || $(PYTHON) -m venv .venv
+	.venv/bin/python -m pip install --require-hashes -r requirements/serve.txt
+	.venv/bin/python -m pip install --no-deps --no-build-isolation --editable .
+	touch $@
+
+run: install  ## Serve on port 8000 (PORT=...)
+	.venv/bin/headcirc serve --port $(PORT)
+
+check: install  ## Load the model, warm up, measure a phantom, print what runs where
+	.venv/bin/headcirc check
+
+# --- testing --------------------------------------------------------------------------------
+
+test-env: .venv-test/.installed  ## Create .venv-test with everything: tests, lint, training, export
+
+# torch comes without its dependencies, which test.txt pins. That suffices for a CPU build; where
+# pip found a CUDA build instead, the import fails and its CUDA libraries are added.
+.venv-test/.installed: requirements/test.txt requirements/torch.txt pyproject.toml
+	test -x $(TEST_BIN)/python || $(PYTHON) -m venv .venv-test
+	$(TEST_BIN)/python -m pip install --require-hashes -r requirements/test.txt
+	$(TEST_BIN)/python -m pip install --no-deps -r requirements/torch.txt
+	$(TEST_BIN)/python -c 'import torch' || $(TEST_BIN)/python -m pip install -r requirements/torch.txt
+	$(TEST_BIN)/python -m pip install --no-deps --no-build-isolation --editable .
+	touch $@
+
+test: test-env  ## Run the tests (no GPU, nothing slow)
+	$(TEST_BIN)/python -m pytest -m "not slow and not gpu"
+
+test-slow: test-env  ## Run the slow tests
+	$(TEST_BIN)/python -m pytest -m "slow and not gpu"
+
+test-gpu: test-env  ## Run the tests that need an NVIDIA GPU
+	$(TEST_BIN)/python -m pytest -m gpu
+
+lint: test-env  ## Check style, types, spelling and imports
+	$(TEST_BIN)/ruff check .
+	$(TEST_BIN)/ruff format --check .
+	$(TEST_BIN)/mypy headcirc service
+	$(TEST_BIN)/typos
+	$(TEST_BIN)/lint-imports
+
+format: test-env  ## Format the code and fix what can be fixed safely
+	$(TEST_BIN)/ruff check --fix .
+	$(TEST_BIN)/ruff format .
+
+pre-commit: test-env  ## Make git run `make lint` before every commit
+	$(TEST_BIN)/pre-commit install
+
+# --- models and measurements ------------------------------------------------------------------
+
+export: test-env  ## Checkpoint -> ONNX, reduced precisions and manifest (MODEL=...)
+	$(TEST_BIN)/python -m model_export build --checkpoint $(MODEL)/checkpoint.safetensors --out $(MODEL)
+
+bench: test-env  ## Measure latency and throughput on this machine
+	$(TEST_BIN)/python -m benchmarks.latency
+	$(TEST_BIN)/python -m benchmarks.throughput
+
+accuracy: test-env  ## Measure accuracy on HC18's test part (HC18_DIR=...)
+	HC18_DIR=$(HC18_DIR) $(TEST_BIN)/python -m benchmarks.accuracy --part test
+
+# --- housekeeping -----------------------------------------------------------------------------
+
+# Hashes come from the package index, never from files on this disk (uv does not read pip's
+# settings). torch is left out of both: see requirements/torch.txt. serve.txt comes first and binds
+# test.txt, so that what is tested is what is served. Add --upgrade by `make lock LOCK=--upgrade`.
+LOCK     ?=
+COMPILE   = .venv-lock/bin/uv pip compile --quiet --no-config --python-version 3.11 \
+            --python-platform x86_64-manylinux_2_28 --generate-hashes --no-emit-index-url \
+            --no-header --annotation-style line --excludes requirements/without-torch.in $(LOCK)
+
+lock:  ## Regenerate requirements/serve.txt and test.txt from pyproject.toml (LOCK=--upgrade)
+	test -x .venv-lock/bin/uv || { $(PYTHON) -m venv .venv-lock && .venv-lock/bin/pip install $(UV); }
+	$(COMPILE) pyproject.toml requirements/build.in --extra cpu --extra serve \
+	  --output-file requirements/serve.txt
+	$(COMPILE) pyproject.toml requirements/build.in requirements/torch-dependencies.in --extra test \
+	  --constraints requirements/serve.txt --output-file requirements/test.txt
+
+system-deps:  ## Install what is needed from Debian (nothing yet)
+	@echo "Nothing from Debian is needed yet."
+
+clean:  ## Remove caches and build leftovers (keeps the virtual environments and runs)
+	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache *.egg-info

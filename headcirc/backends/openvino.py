@@ -1,0 +1,45 @@
+"""The network in OpenVINO, on the CPU."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import openvino
+from numpy.typing import NDArray
+
+from headcirc.manifest import Manifest
+
+
+@dataclass
+class OpenVinoBackend:
+    """See `headcirc.backends.base.Backend`."""
+
+    compiled: openvino.CompiledModel
+    precision: str
+    name: str = field(default="openvino", init=False)
+    device: str = field(default="cpu", init=False)
+
+    def infer(self, network_input: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Run the network on (n, 1, h, w) and return probabilities (n, h, w).
+
+        Every call has a request of its own, so that threads do not share buffers.
+        """
+        request = self.compiled.create_infer_request()
+        request.infer({0: network_input}, share_inputs=True)
+        return np.array(request.get_output_tensor(0).data[:, 0])
+
+
+def load(manifest: Manifest, *, threads: int) -> OpenVinoBackend:
+    """Load the model with `threads` threads.
+
+    Threads are not pinned, or several processes would meet on the same CPUs, and the arithmetic is
+    held at float32, which OpenVINO would otherwise shorten where the CPU can.
+    """
+    core = openvino.Core()
+    settings = {
+        "INFERENCE_NUM_THREADS": threads,
+        "NUM_STREAMS": 1,
+        "ENABLE_CPU_PINNING": False,
+        "INFERENCE_PRECISION_HINT": "f32",
+    }
+    model = core.read_model(manifest.onnx_path.read_bytes(), b"")
+    return OpenVinoBackend(core.compile_model(model, "CPU", settings), manifest.precision)

@@ -1,0 +1,196 @@
+"""Bytes to frame: one upright picture of 8-bit grey values.
+
+What a file is, its content says, never its name. Size is checked in the header, before a pixel is
+decoded. EXIF orientation is applied, colour becomes luma (ITU-R 601), alpha is ignored, 16-bit
+samples are scaled by their bit depth, and resolution tags are ignored because they say nothing
+about millimetres. This room does not know networks, and it never guesses a pixel size.
+"""
+
+import io
+import math
+import struct
+import zlib
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from headcirc.errors import (
+    ImageTooLargeError,
+    InvalidFrameError,
+    InvalidPixelSizeError,
+    UnreadableImageError,
+    UnsupportedMediaTypeError,
+)
+from headcirc.geometry import CalibratedRegion, Frame, PixelSpacing
+
+SIGNATURES = (
+    ("PNG", 0, b"\x89PNG\r\n\x1a\n"),
+    ("JPEG", 0, b"\xff\xd8\xff"),
+    ("BMP", 0, b"BM"),
+    ("TIFF", 0, b"II*\x00"),
+    ("TIFF", 0, b"MM\x00*"),
+    ("WEBP", 8, b"WEBP"),
+)
+DICOM_PREAMBLE_BYTES = 128
+MINIMUM_PIXEL_SIZE_MM = 0.005
+MAXIMUM_PIXEL_SIZE_MM = 2.0
+DEFAULT_MAXIMUM_PIXELS = 40_000_000
+"""A frame of this many pixels takes 40 MB; HC18's have 432,000."""
+
+DAMAGE = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, LookupError, TypeError)
+"""What Pillow's decoders raise on damaged files; it has no common base for them."""
+
+Image.MAX_IMAGE_PIXELS = None  # our own limit is exact, and is checked on the header
+
+
+def decode_frame(
+    content: bytes,
+    *,
+    pixel_spacing: PixelSpacing | None = None,
+    frame_index: int | None = None,
+    maximum_pixels: int = DEFAULT_MAXIMUM_PIXELS,
+) -> Frame:
+    """Decode a picture.
+
+    Parameters
+    ----------
+    content : bytes
+        A whole PNG, JPEG, BMP, TIFF or WebP file.
+    pixel_spacing : PixelSpacing, optional
+        As the caller states it, of the upright picture; see `to_stated_spacing`.
+    frame_index : int, optional
+        These formats hold one picture, so only 0 is accepted.
+    maximum_pixels : int
+        Larger pictures are refused before they are decoded.
+
+    Returns
+    -------
+    Frame
+        Upright; one calibrated region over everything if `pixel_spacing` is given, else none.
+
+    Raises
+    ------
+    UnreadableImageError, UnsupportedMediaTypeError, ImageTooLargeError, InvalidFrameError
+    """
+    image = _open_image(content, maximum_pixels)
+    _require_single_picture(image, frame_index)
+    try:
+        image.load()
+        upright = ImageOps.exif_transpose(image)
+        pixels = _to_grey(upright)
+    except DAMAGE as error:
+        raise UnreadableImageError(
+            f"The {image.format} file is damaged or cut off; send the complete file."
+        ) from error
+    if pixel_spacing is None:
+        return Frame(pixels)
+    rows, columns = pixels.shape
+    region = CalibratedRegion(0, 0, columns - 1, rows - 1, pixel_spacing, source="request")
+    return Frame(pixels, (region,))
+
+
+def _open_image(content: bytes, maximum_pixels: int) -> Image.Image:
+    """Read the header and check format and size."""
+    if not content:
+        raise UnreadableImageError("The file is empty; send a complete image file.")
+    name = _to_format_name(content)
+    try:
+        image = Image.open(io.BytesIO(content), formats=[name])
+    except DAMAGE as error:
+        raise UnreadableImageError(
+            f"The file begins as {name} but its header is damaged; send the complete file."
+        ) from error
+    columns, rows = image.size
+    if columns * rows > maximum_pixels:
+        raise ImageTooLargeError(
+            f"The picture is {columns} x {rows} pixels; at most {maximum_pixels:,} pixels are "
+            "accepted. Send the ultrasound frame alone."
+        )
+    return image
+
+
+def _to_format_name(content: bytes) -> str:
+    for name, offset, signature in SIGNATURES:
+        if content[offset:].startswith(signature):
+            return name
+    accepted = "PNG, JPEG, BMP, TIFF and WebP are accepted"
+    if content[DICOM_PREAMBLE_BYTES:].startswith(b"DICM"):
+        raise UnsupportedMediaTypeError(
+            f"The file is DICOM, which this version does not read yet; {accepted}. "
+            "Export the frame as PNG and state its pixel size."
+        )
+    raise UnsupportedMediaTypeError(f"The file's content is no image format known here; {accepted}.")
+
+
+def _require_single_picture(image: Image.Image, frame_index: int | None) -> None:
+    count = 1 if image.format == "JPEG" else getattr(image, "n_frames", 1)
+    if count > 1:
+        raise InvalidFrameError(
+            f"The {image.format} file holds {count} pictures; send the one to measure as a file of "
+            "its own."
+        )
+    if frame_index not in (None, 0):
+        raise InvalidFrameError(f"Frame {frame_index} was asked for; the file holds 1, number 0.")
+
+
+def _to_grey(image: Image.Image) -> NDArray[np.uint8]:
+    """Return (rows, columns) uint8 from any mode that the accepted formats decode to."""
+    if image.mode.startswith("I;16"):
+        samples = np.asarray(image).astype(np.float32)
+        return np.asarray(np.rint(samples * np.float32(255 / 65535)), np.uint8)
+    if image.mode in ("I", "F"):
+        raise UnsupportedMediaTypeError(
+            "The picture has 32-bit samples; 1, 8 and 16 bits a sample are accepted."
+        )
+    if image.mode in ("1", "L"):
+        return np.asarray(image.convert("L"))
+    if image.mode == "LA":
+        return np.asarray(image.getchannel("L"))
+    # Palette and CMYK become colour first; dropping alpha leaves the colours as they are stored.
+    return np.asarray(image.convert("RGBA" if image.mode == "P" else "RGB").convert("RGB").convert("L"))
+
+
+def to_stated_spacing(
+    pixel_size_mm: float | None = None,
+    *,
+    pixel_size_x_mm: float | None = None,
+    pixel_size_y_mm: float | None = None,
+) -> PixelSpacing | None:
+    """Return the pixel spacing that a caller states, or None if nothing is stated.
+
+    Parameters
+    ----------
+    pixel_size_mm : float, optional
+        Of square pixels; instead of the other two.
+    pixel_size_x_mm, pixel_size_y_mm : float, optional
+        Width and height of a pixel; both or none.
+
+    Raises
+    ------
+    InvalidPixelSizeError
+        Stated twice, stated by half, not finite, or outside 0.005 to 2 mm.
+    """
+    if pixel_size_mm is not None:
+        if pixel_size_x_mm is not None or pixel_size_y_mm is not None:
+            raise InvalidPixelSizeError(
+                "Both pixel_size_mm and pixel_size_x_mm or pixel_size_y_mm were given; state "
+                "either pixel_size_mm (square pixels) or both of the others."
+            )
+        pixel_size_x_mm = pixel_size_y_mm = pixel_size_mm
+    if pixel_size_x_mm is None and pixel_size_y_mm is None:
+        return None
+    if pixel_size_x_mm is None or pixel_size_y_mm is None:
+        raise InvalidPixelSizeError(
+            "Only one of pixel_size_x_mm and pixel_size_y_mm was given; state both, or "
+            "pixel_size_mm for square pixels."
+        )
+    for value_mm in (pixel_size_x_mm, pixel_size_y_mm):
+        if not (
+            math.isfinite(value_mm) and MINIMUM_PIXEL_SIZE_MM <= value_mm <= MAXIMUM_PIXEL_SIZE_MM
+        ):
+            raise InvalidPixelSizeError(
+                f"The pixel size {value_mm} mm was given; it must be a number from "
+                f"{MINIMUM_PIXEL_SIZE_MM} to {MAXIMUM_PIXEL_SIZE_MM:g} mm."
+            )
+    return PixelSpacing(row_mm=pixel_size_y_mm, column_mm=pixel_size_x_mm)

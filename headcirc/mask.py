@@ -1,0 +1,85 @@
+"""Probability map to head mask: back to the frame's grid first, threshold after.
+
+Of several components the head is the one that is large, sure and elliptical at once: in early
+pregnancy the body beside the head can be the larger one. Holes are filled. This room does not fit
+ellipses and does not know millimetres.
+"""
+
+import math
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from headcirc.geometry import GridMapping, HeadMask
+from headcirc.manifest import MaskFacts
+
+ELLIPTICITY_POWER = 4
+"""How much shape counts against area; chosen on the training exams, where any of 2 to 8 does."""
+
+
+def to_frame_grid(
+    probability_map: NDArray[np.float32], mapping: GridMapping
+) -> NDArray[np.float32]:
+    """Return probabilities in the frame: padding cut off, the rest resized.
+
+    Parameters
+    ----------
+    probability_map : (height_px, width_px) float32, network grid
+    mapping : GridMapping
+        Of the frame that the map was made from.
+
+    Returns
+    -------
+    (rows, columns) float32, frame grid
+    """
+    content = probability_map[mapping.top :, mapping.left :]
+    content = content[: mapping.content_rows, : mapping.content_columns]
+    size = (mapping.frame_columns, mapping.frame_rows)
+    return np.asarray(cv2.resize(content, size, interpolation=cv2.INTER_LINEAR))
+
+
+def to_head_mask(probabilities: NDArray[np.float32], facts: MaskFacts) -> HeadMask | None:
+    """Threshold, choose the component that is the head, fill its holes.
+
+    Parameters
+    ----------
+    probabilities : (rows, columns) float32, frame grid
+    facts : MaskFacts
+        Threshold and smallest area, from the manifest.
+
+    Returns
+    -------
+    HeadMask or None
+        None if no component is large enough to be a head.
+    """
+    binary = (probabilities > facts.threshold).astype(np.uint8)
+    outlines, _ = cv2.findContours(binary, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    smallest_area_px = facts.minimum_head_share * binary.size
+    areas_px = [cv2.contourArea(outline) for outline in outlines]
+    candidates = [i for i, area_px in enumerate(areas_px) if area_px >= smallest_area_px]
+    if not candidates:
+        return None
+    head = max(candidates, key=lambda i: _to_head_score(outlines[i], probabilities))
+    others = [area_px for i, area_px in enumerate(areas_px) if i != head]
+    pixels = np.zeros(binary.shape, np.uint8)
+    cv2.drawContours(pixels, outlines, head, color=1, thickness=cv2.FILLED)
+    return HeadMask(pixels.astype(bool), max(others, default=0.0) / areas_px[head])
+
+
+def _to_head_score(outline: NDArray[np.int32], probabilities: NDArray[np.float32]) -> float:
+    """Return the outline's summed probability times a power of its ellipticity.
+
+    Ellipticity is the area over that of the ellipse with the same second moments: 1 for every
+    ellipse, smaller for everything else.
+    """
+    moments = cv2.moments(outline)
+    x, y, width, height = cv2.boundingRect(outline)
+    inside = np.zeros((height, width), np.uint8)
+    cv2.drawContours(inside, [outline], 0, 1, cv2.FILLED, offset=(-x, -y))
+    weight = float(probabilities[y : y + height, x : x + width][inside > 0].sum())
+    determinant = moments["mu20"] * moments["mu02"] - moments["mu11"] ** 2
+    if determinant <= 0:
+        return 0.0
+    ellipticity = moments["m00"] ** 2 / (4 * math.pi * math.sqrt(determinant))
+    return float(weight * min(ellipticity, 1.0) ** ELLIPTICITY_POWER)

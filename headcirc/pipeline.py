@@ -1,0 +1,169 @@
+"""The corridor: the rooms in the order in which data walks through them.
+
+`prepare`, `infer` and `finish` are separate, so that a batcher can sit between them; `analyze`
+calls all three.
+"""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headcirc.backends import Backend, load_backend
+from headcirc.cpus import count_available_cpus
+from headcirc.decode import DEFAULT_MAXIMUM_PIXELS, decode_frame
+from headcirc.ellipse import fit_head_ellipse
+from headcirc.geometry import (
+    CalibratedRegion,
+    Ellipse,
+    Frame,
+    GridMapping,
+    HeadMask,
+    PixelSpacing,
+    to_ellipse_perimeter,
+)
+from headcirc.manifest import Manifest, load_manifest
+from headcirc.mask import to_frame_grid, to_head_mask
+from headcirc.measurement import HeadMeasurement, find_region, measure_head
+from headcirc.network_input import to_network_input
+from headcirc.quality import Quality, assess_quality
+
+SHIPPED_MODEL_DIR = Path(__file__).parent.parent / "models" / "attention-resunet-16"
+Timing = dict[str, float]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A frame, ready for the network: `network_input` is (1, 1, h, w) float32."""
+
+    frame: Frame
+    network_input: NDArray[np.float32]
+    mapping: GridMapping
+    timing_ms: Timing
+
+
+@dataclass(frozen=True)
+class Head:
+    """What was found: mask and ellipse in the frame, and millimetres where the scale is known."""
+
+    mask: HeadMask
+    ellipse: Ellipse
+    measurement: HeadMeasurement | None
+
+    @property
+    def head_circumference_px(self) -> float:
+        """Return the ellipse's perimeter in frame pixels."""
+        return to_ellipse_perimeter(
+            self.ellipse.semi_axis_major_px, self.ellipse.semi_axis_minor_px
+        )
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """The whole answer; `head` and `region` are None where there is none."""
+
+    frame: Frame
+    head: Head | None
+    region: CalibratedRegion | None
+    quality: Quality
+    timing_ms: Timing = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """A loaded model and the rooms around it; safe to use from several threads."""
+
+    manifest: Manifest
+    backend: Backend
+    maximum_pixels: int = DEFAULT_MAXIMUM_PIXELS
+
+    def prepare(
+        self,
+        content: bytes,
+        *,
+        pixel_spacing: PixelSpacing | None = None,
+        frame_index: int | None = None,
+    ) -> Prepared:
+        """Decode a file and make the network's input; raises the `InputError`s of `decode`."""
+        timing_ms: Timing = {}
+        with _timed(timing_ms, "decode"):
+            frame = decode_frame(
+                content,
+                pixel_spacing=pixel_spacing,
+                frame_index=frame_index,
+                maximum_pixels=self.maximum_pixels,
+            )
+        with _timed(timing_ms, "preprocess"):
+            network_input, mapping = to_network_input(frame.pixels, self.manifest.input)
+        return Prepared(frame, network_input, mapping, timing_ms)
+
+    def infer(self, network_input: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return probabilities (n, h, w) for network inputs (n, 1, h, w)."""
+        return self.backend.infer(network_input)
+
+    def finish(self, prepared: Prepared, probability_map: NDArray[np.float32]) -> Analysis:
+        """Make mask, ellipse, millimetres and warnings from one (h, w) probability map."""
+        timing_ms = dict(prepared.timing_ms)
+        head, region = None, None
+        with _timed(timing_ms, "postprocess"):
+            probabilities = to_frame_grid(probability_map, prepared.mapping)
+            mask = to_head_mask(probabilities, self.manifest.mask)
+            ellipse = None if mask is None else fit_head_ellipse(mask.pixels)
+            if mask is not None and ellipse is not None:
+                region = find_region(prepared.frame.calibrations, ellipse)
+                measured = None if region is None else measure_head(ellipse, region.spacing)
+                head = Head(mask, ellipse, measured)
+            measurement = None if head is None else head.measurement
+            quality = assess_quality(
+                mask, ellipse, None if measurement is None else measurement.head_circumference_mm
+            )
+        return Analysis(prepared.frame, head, region, quality, timing_ms)
+
+    def analyze(self, content: bytes, *, pixel_spacing: PixelSpacing | None = None) -> Analysis:
+        """Measure the head in one file, from bytes to millimetres."""
+        prepared = self.prepare(content, pixel_spacing=pixel_spacing)
+        with _timed(prepared.timing_ms, "inference"):
+            probability_maps = self.infer(prepared.network_input)
+        return self.finish(prepared, probability_maps[0])
+
+
+def load_pipeline(
+    artifact_dir: Path = SHIPPED_MODEL_DIR,
+    *,
+    backend: str = "auto",
+    threads: int | None = None,
+    maximum_pixels: int = DEFAULT_MAXIMUM_PIXELS,
+) -> Pipeline:
+    """Load a model and warm it up.
+
+    Parameters
+    ----------
+    artifact_dir : Path
+        Folder with `manifest.json` and what it names.
+    backend : str
+        `auto`, `openvino` or `onnxruntime`.
+    threads : int, optional
+        CPUs for inference; by default those that the process really has.
+    maximum_pixels : int
+        Of one picture.
+
+    Raises
+    ------
+    ModelArtifactError, BackendUnavailableError
+    """
+    manifest = load_manifest(artifact_dir)
+    loaded = load_backend(backend, manifest, threads=threads or count_available_cpus())
+    pipeline = Pipeline(manifest, loaded, maximum_pixels)
+    pipeline.infer(np.zeros((1, 1, manifest.input.height_px, manifest.input.width_px), np.float32))
+    return pipeline
+
+
+@contextmanager
+def _timed(timing_ms: Timing, stage: str) -> Iterator[None]:
+    began = time.perf_counter()
+    yield
+    timing_ms[stage] = (time.perf_counter() - began) * 1000

@@ -1,0 +1,90 @@
+"""Doubt in words: stable warning codes, and whether a person should rely on the number.
+
+The limits below were set on HC18's training exams, where at most one image in a hundred passes
+each of them. This room changes no number; a service that promises one still gives it, with
+`acceptable` false beside it.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headcirc.geometry import Ellipse, HeadMask, to_ellipse_coverage
+
+NO_HEAD_FOUND = "no-head-found"
+PIXEL_SIZE_MISSING = "pixel-size-missing"
+HEAD_TOUCHES_BORDER = "head-touches-border"
+POOR_ELLIPSE_FIT = "poor-ellipse-fit"
+FRAGMENTED_MASK = "fragmented-mask"
+IMPLAUSIBLE_SIZE = "implausible-size"
+
+DISQUALIFYING = frozenset({NO_HEAD_FOUND, POOR_ELLIPSE_FIT, FRAGMENTED_MASK, IMPLAUSIBLE_SIZE})
+
+MINIMUM_FIT_OVERLAP = 0.93
+"""Overlap (intersection over union) of mask and ellipse below which neither is trusted."""
+MAXIMUM_REJECTED_SHARE = 0.25
+"""Another component of more than this share of the head's area makes the choice doubtful."""
+PLAUSIBLE_HEAD_CIRCUMFERENCE_MM = (40.0, 400.0)
+"""HC18 runs from 44 to 346 mm; the growth charts end near 373 mm (+3 SD at 40 weeks)."""
+
+
+@dataclass(frozen=True)
+class Quality:
+    """Attributes: `warnings` are stable codes; `acceptable` says whether to rely on the number."""
+
+    warnings: tuple[str, ...]
+
+    @property
+    def acceptable(self) -> bool:
+        """Return False when a person should not rely on the number."""
+        return not DISQUALIFYING.intersection(self.warnings)
+
+
+def assess_quality(
+    head_mask: HeadMask | None,
+    ellipse: Ellipse | None,
+    head_circumference_mm: float | None,
+) -> Quality:
+    """Collect the warnings that hold.
+
+    Parameters
+    ----------
+    head_mask : HeadMask or None
+    ellipse : Ellipse or None
+        In frame pixels.
+    head_circumference_mm : float or None
+        None where the pixel size is unknown.
+    """
+    if head_mask is None or ellipse is None:
+        return Quality((NO_HEAD_FOUND,))
+    rows, columns = head_mask.pixels.shape
+    low_mm, high_mm = PLAUSIBLE_HEAD_CIRCUMFERENCE_MM
+    known = head_circumference_mm is not None
+    checks = {
+        PIXEL_SIZE_MISSING: not known,
+        HEAD_TOUCHES_BORDER: touches_border(ellipse, rows, columns),
+        POOR_ELLIPSE_FIT: to_fit_overlap(head_mask.pixels, ellipse) < MINIMUM_FIT_OVERLAP,
+        FRAGMENTED_MASK: head_mask.largest_rejected_share > MAXIMUM_REJECTED_SHARE,
+        IMPLAUSIBLE_SIZE: head_circumference_mm is not None
+        and not low_mm <= head_circumference_mm <= high_mm,
+    }
+    return Quality(tuple(code for code, holds in checks.items() if holds))
+
+
+def touches_border(ellipse: Ellipse, rows: int, columns: int) -> bool:
+    """Return whether the ellipse reaches the frame's border, so that part of it was not seen."""
+    half_x, half_y = np.linalg.norm(ellipse.to_shape_matrix(), axis=1)
+    return bool(
+        ellipse.center_x_px - half_x < 0
+        or ellipse.center_y_px - half_y < 0
+        or ellipse.center_x_px + half_x > columns - 1
+        or ellipse.center_y_px + half_y > rows - 1
+    )
+
+
+def to_fit_overlap(mask: NDArray[np.bool_], ellipse: Ellipse) -> float:
+    """Return intersection over union of mask and ellipse, inside the frame."""
+    filled = to_ellipse_coverage(ellipse, *mask.shape) > 0.5
+    union = np.count_nonzero(mask | filled)
+    return float(np.count_nonzero(mask & filled) / union) if union else 0.0

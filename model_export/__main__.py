@@ -1,0 +1,134 @@
+"""`python -m model_export`: build a shipped model's folder, and record its measured accuracy."""
+
+import argparse
+import hashlib
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from safetensors import safe_open
+
+from headcirc.geometry import PixelSpacing
+from headcirc.manifest import MANIFEST_NAME, SCHEMA_VERSION, InputFacts, MaskFacts
+from headcirc.pipeline import load_pipeline
+from model_export.onnx_graph import INPUT_NAME, OPSET, OUTPUT_NAME, load_network, write_onnx
+from model_export.parity import measure_parity
+from training.attention_resunet import count_macs, count_parameters
+from training.hc18 import SPLIT_PATH, load_part, to_input_facts
+
+ONNX_NAME = "model.onnx"
+VERSION = "1.0.0"
+MASK = MaskFacts(threshold=0.5, minimum_head_share=0.005)
+"""The smallest head of the training exams covers 2.4 % of its frame."""
+LICENCE = (
+    "CC BY 4.0; trained on HC18 (van den Heuvel et al. 2018, doi:10.5281/zenodo.1322001, CC BY 4.0)"
+)
+
+
+def build(checkpoint_path: Path, out_dir: Path, data_dir: Path, training_notes: Path) -> None:
+    """Write `model.onnx` and `manifest.json`, or raise if the graph is not torch's equal."""
+    width = _read_width(checkpoint_path)
+    network = load_network(checkpoint_path, width=width)
+    facts = to_input_facts()
+    out_dir.mkdir(parents=True, exist_ok=True)
+    onnx_path = out_dir / ONNX_NAME
+    write_onnx(network, onnx_path, facts)
+    notes = json.loads(training_notes.read_text())
+    manifest = {
+        "schema_version": SCHEMA_VERSION,
+        "name": f"attention-resunet-{width}",
+        "version": VERSION,
+        "architecture": "Attention-ResUNet (arXiv 2604.18148)",
+        "width": width,
+        "parameters": count_parameters(network),
+        "macs": count_macs(network),
+        "licence": LICENCE,
+        "input": asdict(facts),
+        "mask": asdict(MASK),
+        "onnx": {
+            "file": ONNX_NAME,
+            "sha256": _to_sha256(onnx_path),
+            "precision": "fp32",
+            "opset": OPSET,
+            "input": INPUT_NAME,
+            "output": OUTPUT_NAME,
+        },
+        "checkpoint": {"file": checkpoint_path.name, "sha256": _to_sha256(checkpoint_path)},
+        "training": notes | {"split_sha256": _to_sha256(SPLIT_PATH)},
+    }
+    write_manifest(out_dir, manifest)
+    pictures = [
+        (image.path, PixelSpacing(image.pixel_size_mm, image.pixel_size_mm))
+        for image in load_part(data_dir, "calibration")
+    ]
+    parities = {
+        backend: measure_parity(network, load_pipeline(out_dir, backend=backend), pictures)
+        for backend in ("onnxruntime", "openvino")
+    }
+    manifest["parity_with_torch"] = {
+        backend: parity.to_facts() for backend, parity in parities.items()
+    }
+    write_manifest(out_dir, manifest)
+    print(json.dumps(manifest["parity_with_torch"], indent=2))
+
+
+def record_accuracy(model_dir: Path, results: Sequence[Path]) -> None:
+    """Copy what `benchmarks.accuracy` measured into the manifest, by part.
+
+    Raises
+    ------
+    SystemExit
+        The figures belong to other weights.
+    """
+    manifest = json.loads((model_dir / MANIFEST_NAME).read_text())
+    accuracy: dict[str, Any] = {}
+    for path in results:
+        measured = json.loads(path.read_text())
+        if measured["model"]["sha256"] != manifest["onnx"]["sha256"]:
+            raise SystemExit(f"{path.name} was measured on other weights; measure again.")
+        accuracy[measured["data"]["part"]] = {
+            key: measured[key] for key in ("command", "date", "data", "summary", "bins")
+        }
+    write_manifest(model_dir, manifest | {"accuracy": accuracy})
+
+
+def write_manifest(out_dir: Path, manifest: dict[str, Any]) -> None:
+    """Write the manifest as JSON for people and programs."""
+    (out_dir / MANIFEST_NAME).write_text(json.dumps(manifest, indent=2) + "\n")
+
+
+def _read_width(checkpoint_path: Path) -> int:
+    with safe_open(checkpoint_path, framework="pt") as checkpoint:
+        return int(checkpoint.get_slice("head.weight").get_shape()[1])
+
+
+def _to_sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(prog="python -m model_export", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    builder = commands.add_parser("build", help="checkpoint -> ONNX, parity, manifest")
+    builder.add_argument("--checkpoint", type=Path, required=True, help="safetensors file")
+    builder.add_argument("--out", type=Path, required=True, help="the model's folder")
+    builder.add_argument("--data", type=Path, required=True, help="HC18, for parity")
+    builder.add_argument("--training", type=Path, help="training.json (default: beside checkpoint)")
+    recorder = commands.add_parser("record-accuracy", help="measured figures -> manifest")
+    recorder.add_argument("--model", type=Path, required=True, help="the model's folder")
+    recorder.add_argument("results", type=Path, nargs="+", help="JSON of benchmarks.accuracy")
+    chosen = parser.parse_args(arguments)
+    if chosen.command == "build":
+        notes = chosen.training or chosen.checkpoint.with_name("training.json")
+        build(chosen.checkpoint, chosen.out, chosen.data, notes)
+    else:
+        record_accuracy(chosen.model, chosen.results)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

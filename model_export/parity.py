@@ -1,0 +1,92 @@
+"""Does the exported graph give torch's answers? Compared in probability and in mm of HC."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+from tqdm import tqdm
+
+from headcirc.geometry import PixelSpacing
+from headcirc.pipeline import Pipeline, Prepared
+
+MAXIMUM_PROBABILITY_DIFFERENCE = 1e-4
+MAXIMUM_HEAD_CIRCUMFERENCE_DIFFERENCE_MM = 0.01
+
+
+class ParityError(Exception):
+    """The exported graph differs from torch by more than is allowed."""
+
+
+@dataclass(frozen=True)
+class Parity:
+    """Largest differences from torch over some pictures."""
+
+    images: int
+    probability_difference: float
+    head_circumference_difference_mm: float
+
+    def to_facts(self) -> dict[str, float]:
+        """Return the figures under their own names."""
+        return asdict(self)
+
+
+def measure_parity(
+    network: nn.Module, pipeline: Pipeline, pictures: list[tuple[Path, PixelSpacing]]
+) -> Parity:
+    """Run torch and the pipeline's backend on the same pictures.
+
+    Parameters
+    ----------
+    network : torch module
+        Gives logits (n, 1, h, w).
+    pipeline : Pipeline
+        Around the exported graph.
+    pictures : list of (path, spacing)
+
+    Raises
+    ------
+    ParityError
+        A probability differs by more than 1e-4, a circumference by more than 0.01 mm, or only one
+        of the two finds a head.
+    """
+    probability_difference, difference_mm = 0.0, 0.0
+    for path, spacing in tqdm(pictures, "parity"):
+        prepared = pipeline.prepare(path.read_bytes(), pixel_spacing=spacing)
+        with torch.no_grad():
+            logits = network(torch.from_numpy(prepared.network_input))
+        reference = torch.sigmoid(logits)[0, 0].numpy()
+        exported = pipeline.infer(prepared.network_input)[0]
+        probability_difference = max(
+            probability_difference, float(np.abs(exported - reference).max())
+        )
+        difference_mm = max(
+            difference_mm, _to_difference_mm(pipeline, prepared, (exported, reference))
+        )
+    parity = Parity(len(pictures), probability_difference, difference_mm)
+    if (
+        probability_difference > MAXIMUM_PROBABILITY_DIFFERENCE
+        or difference_mm > MAXIMUM_HEAD_CIRCUMFERENCE_DIFFERENCE_MM
+    ):
+        raise ParityError(
+            f"The exported graph differs from torch: {parity}; allowed are "
+            f"{MAXIMUM_PROBABILITY_DIFFERENCE} in probability and "
+            f"{MAXIMUM_HEAD_CIRCUMFERENCE_DIFFERENCE_MM} mm."
+        )
+    return parity
+
+
+def _to_difference_mm(
+    pipeline: Pipeline, prepared: Prepared, probability_maps: tuple[np.ndarray, np.ndarray]
+) -> float:
+    """Return the difference in circumference, infinite if only one map has a head."""
+    sizes_mm = []
+    for probability_map in probability_maps:
+        head = pipeline.finish(prepared, probability_map).head
+        known = head is not None and head.measurement is not None
+        sizes_mm.append(head.measurement.head_circumference_mm if known else None)  # type: ignore[union-attr]
+    first_mm, second_mm = sizes_mm
+    if first_mm is None or second_mm is None:
+        return 0.0 if first_mm is second_mm else float("inf")
+    return abs(first_mm - second_mm)
