@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # to run as a script from anywhere
 
-from examples import phantom_anatomy as anatomy  # noqa: E402 - after the line above
-from examples.phantom_beams import draw_beams, to_beam_position, to_grid_mm  # noqa: E402
-from examples.phantom_parameters import (  # noqa: E402
+from examples import phantom_anatomy as anatomy
+from examples.phantom_beams import draw_beams, to_beam_position, to_grid_mm
+from examples.phantom_parameters import (
     PhantomParameters,
     load_parameters,
     true_head_circumference_mm,

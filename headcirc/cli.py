@@ -1,0 +1,311 @@
+"""The command line: `headcirc analyze`, `headcirc serve`, `headcirc check`.
+
+Exit status 0: all measured; 1: some image was not (the others are still written); 2: bad usage.
+"""
+
+import argparse
+import csv
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from tqdm import tqdm
+
+from headcirc.decode import to_stated_spacing
+from headcirc.errors import HeadCircumferenceError, InputError
+from headcirc.geometry import Ellipse, PixelSpacing, to_ellipse_coverage
+from headcirc.overlay import draw_overlay, to_png
+from headcirc.pipeline import SHIPPED_MODEL_DIR, Analysis, Pipeline, load_pipeline
+
+SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
+NAME_COLUMNS = ("filename", "file", "name", "image")
+SIZE_COLUMNS = ("pixel size(mm)", "pixel_size_mm")
+X_COLUMN, Y_COLUMN = "pixel_size_x_mm", "pixel_size_y_mm"
+EXIT_ALL_MEASURED, EXIT_SOME_NOT, EXIT_USAGE = 0, 1, 2
+
+
+class UsageError(Exception):
+    """The command line or a file that it names cannot be used."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of output; None where something could not be measured."""
+
+    image: str
+    head_circumference_mm: float | None = None
+    biparietal_diameter_mm: float | None = None
+    occipitofrontal_diameter_mm: float | None = None
+    cephalic_index: float | None = None
+    head_circumference_px: float | None = None
+    pixel_size_x_mm: float | None = None
+    pixel_size_y_mm: float | None = None
+    acceptable: bool = False
+    warnings: str = ""
+    error: str = ""
+
+
+def find_images(paths: Sequence[Path], *, recursive: bool) -> list[Path]:
+    """Return the files named, and the images in the folders named, in order of name.
+
+    HC18's drawn outlines (`*_Annotation.png`) are no ultrasound and are left out of folders.
+    """
+    found: list[Path] = []
+    for path in paths:
+        if not path.exists():
+            raise UsageError(f"{str(path)!r} does not exist.")
+        if path.is_file():
+            found.append(path)
+            continue
+        inside = path.rglob("*") if recursive else path.glob("*")
+        found += sorted(
+            each
+            for each in inside
+            if each.suffix.lower() in SUFFIXES and not each.stem.endswith("_Annotation")
+        )
+    if not found:
+        raise UsageError("No image was found; name files, or a folder (--recursive looks deeper).")
+    return found
+
+
+def load_pixel_sizes(path: Path) -> dict[str, PixelSpacing]:
+    """Read file name to pixel spacing from a CSV; HC18's own table is accepted as it is.
+
+    Raises
+    ------
+    UsageError
+        No such file, no known columns, or a size that is none; the line is named.
+    """
+    try:
+        with path.open(newline="") as table:
+            reader = csv.DictReader(table)
+            columns = [name.strip() for name in reader.fieldnames or []]
+            reader.fieldnames = columns
+            name_column = next((name for name in NAME_COLUMNS if name in columns), None)
+            size_column = next((name for name in SIZE_COLUMNS if name in columns), None)
+            if name_column is None or (size_column is None and not {X_COLUMN, Y_COLUMN} <= {*columns}):
+                raise UsageError(
+                    f"The pixel sizes' table has the columns {', '.join(columns)}; needed are "
+                    f"'filename' and 'pixel_size_mm' (or {X_COLUMN!r} and {Y_COLUMN!r})."
+                )
+            x_column, y_column = size_column or X_COLUMN, size_column or Y_COLUMN
+            return {
+                row[name_column]: _to_spacing(row[x_column], row[y_column], reader.line_num)
+                for row in reader
+            }
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"The pixel sizes' table cannot be read: {type(error).__name__}.") from error
+
+
+def _to_spacing(x_mm: str, y_mm: str, line: int) -> PixelSpacing:
+    try:
+        spacing = to_stated_spacing(pixel_size_x_mm=float(x_mm), pixel_size_y_mm=float(y_mm))
+    except (ValueError, TypeError, InputError) as error:
+        raise UsageError(f"Line {line} of the pixel sizes' table: {error}") from error
+    assert spacing is not None, "both sizes were given"
+    return spacing
+
+
+def to_row(name: str, analysis: Analysis) -> Row:
+    """Return an analysis as one line of output."""
+    head, region = analysis.head, analysis.region
+    warnings = " ".join(analysis.quality.warnings)
+    if head is None:
+        return Row(name, warnings=warnings, error="no head was found")
+    spacing = None if region is None else region.spacing
+    measured = head.measurement
+    return Row(
+        image=name,
+        head_circumference_mm=measured and measured.head_circumference_mm,
+        biparietal_diameter_mm=measured and measured.biparietal_diameter_mm,
+        occipitofrontal_diameter_mm=measured and measured.occipitofrontal_diameter_mm,
+        cephalic_index=measured and measured.cephalic_index,
+        head_circumference_px=head.head_circumference_px,
+        pixel_size_x_mm=spacing and spacing.column_mm,
+        pixel_size_y_mm=spacing and spacing.row_mm,
+        acceptable=analysis.quality.acceptable,
+        warnings=warnings,
+        error="" if measured else "no pixel size is known",
+    )
+
+
+def measure_files(
+    pipeline: Pipeline,
+    images: Sequence[Path],
+    spacings: dict[str, PixelSpacing] | PixelSpacing | None,
+    overlay_dir: Path | None,
+) -> Iterator[Row]:
+    """Measure files one by one; one that fails gives a row that says why."""
+    for path in tqdm(images, "measuring", unit="image", disable=len(images) < 2):
+        spacing = spacings.get(path.name) if isinstance(spacings, dict) else spacings
+        try:
+            analysis = pipeline.analyze(path.read_bytes(), pixel_spacing=spacing)
+        except (InputError, OSError) as error:
+            reason = str(error) if isinstance(error, InputError) else "the file cannot be read"
+            yield Row(str(path), error=reason)
+            continue
+        if overlay_dir is not None:
+            _write_overlay(overlay_dir / f"{path.stem}_overlay.png", analysis)
+        yield to_row(str(path), analysis)
+
+
+def _write_overlay(path: Path, analysis: Analysis) -> None:
+    head = analysis.head
+    picture = draw_overlay(
+        analysis.frame.pixels, head and head.mask.pixels, head and head.ellipse
+    )
+    path.write_bytes(to_png(picture))
+
+
+def run_analyze(chosen: argparse.Namespace) -> int:
+    """Measure files and folders; print a table or JSON, write CSV and overlays."""
+    images = find_images(chosen.images, recursive=chosen.recursive)
+    spacings: dict[str, PixelSpacing] | PixelSpacing | None = to_stated_spacing(chosen.pixel_size_mm)
+    if chosen.pixel_sizes is not None:
+        spacings = load_pixel_sizes(chosen.pixel_sizes)
+    if chosen.overlay_dir is not None:
+        chosen.overlay_dir.mkdir(parents=True, exist_ok=True)
+    pipeline = load_pipeline(chosen.model, backend=chosen.backend)
+    complete = True
+    with ExitStack() as stack:
+        writer = None
+        if chosen.csv is not None:
+            table = stack.enter_context(chosen.csv.open("w", newline=""))
+            writer = csv.DictWriter(table, list(Row.__dataclass_fields__))
+            writer.writeheader()
+        for row in measure_files(pipeline, images, spacings, chosen.overlay_dir):
+            complete = complete and not row.error
+            if writer is not None:
+                writer.writerow(asdict(row))
+            tqdm.write(json.dumps(asdict(row)) if chosen.json else _to_line(row))
+    return EXIT_ALL_MEASURED if complete else EXIT_SOME_NOT
+
+
+def _to_line(row: Row) -> str:
+    if row.head_circumference_mm is None:
+        return f"{row.image}: not measured: {row.error}"
+    doubt = "" if row.acceptable else "  NOT RELIABLE"
+    notes = f"  [{row.warnings}]" if row.warnings else ""
+    return (
+        f"{row.image}: HC {row.head_circumference_mm:.1f} mm  "
+        f"BPD {row.biparietal_diameter_mm:.1f} mm  OFD {row.occipitofrontal_diameter_mm:.1f} mm"
+        f"{doubt}{notes}"
+    )
+
+
+def run_check(chosen: argparse.Namespace) -> int:
+    """Load, warm up, measure a drawn head, and print what runs where."""
+    pipeline = load_pipeline(chosen.model, backend=chosen.backend)
+    manifest, backend = pipeline.manifest, pipeline.backend
+    print(f"model     {manifest.name} {manifest.version}, sha256 {manifest.sha256[:12]}")
+    print(f"backend   {backend.name} {backend.precision} on {backend.device}")
+    true_ellipse = Ellipse(400.0, 270.0, 230.0, 180.0, 0.3)
+    pixel_size_mm = 0.12
+    analysis = pipeline.analyze(
+        to_png(draw_check_head(true_ellipse)),
+        pixel_spacing=PixelSpacing(pixel_size_mm, pixel_size_mm),
+    )
+    if analysis.head is None or analysis.head.measurement is None:
+        print("phantom   no head was found: this model does not work here")
+        return EXIT_SOME_NOT
+    measured_mm = analysis.head.measurement.head_circumference_mm
+    print(f"phantom   HC {measured_mm:.1f} mm, inference {analysis.timing_ms['inference']:.1f} ms")
+    return EXIT_ALL_MEASURED
+
+
+def draw_check_head(ellipse: Ellipse) -> "np.ndarray":
+    """Draw a bright ring on dark speckle, enough of a head to prove that everything runs."""
+    import numpy as np
+
+    rows, columns = 540, 800
+    outer = to_ellipse_coverage(ellipse, rows, columns)
+    wall_px = 14
+    inner = to_ellipse_coverage(
+        Ellipse(
+            ellipse.center_x_px,
+            ellipse.center_y_px,
+            ellipse.semi_axis_major_px - wall_px,
+            ellipse.semi_axis_minor_px - wall_px,
+            ellipse.angle_rad,
+        ),
+        rows,
+        columns,
+    )
+    speckle = np.random.default_rng(0).rayleigh(0.8, (rows, columns))
+    grey = (30 + 170 * (outer - inner) - 5 * inner) * speckle
+    return np.clip(grey, 0, 255).astype(np.uint8)
+
+
+def run_serve(chosen: argparse.Namespace) -> int:
+    """Serve over HTTP until told to stop."""
+    import logging
+
+    import uvicorn
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    host = f"[{chosen.host}]" if ":" in chosen.host else chosen.host
+    tqdm.write(f"Headcirc answers at http://{host}:{chosen.port} (try /docs); Ctrl-C stops it.")
+    uvicorn.run(
+        "service.app:create_app",
+        factory=True,
+        host=chosen.host,
+        port=chosen.port,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=20,
+    )
+    return 0
+
+
+def to_parser() -> argparse.ArgumentParser:
+    """Describe the command line."""
+    parser = argparse.ArgumentParser(
+        prog="headcirc",
+        description="Measure fetal head circumference in ultrasound images. Research use only.",
+        epilog="Exit status: 0 all measured, 1 some image was not, 2 bad usage.",
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    loading = argparse.ArgumentParser(add_help=False)
+    loading.add_argument("--model", type=Path, default=SHIPPED_MODEL_DIR, help="model folder")
+    loading.add_argument("--backend", default="auto", help="auto, openvino or onnxruntime")
+
+    analyze = commands.add_parser("analyze", parents=[loading], help="measure files and folders")
+    analyze.add_argument("images", type=Path, nargs="+", metavar="IMAGE_OR_DIR")
+    analyze.add_argument("--recursive", action="store_true", help="look into folders of folders")
+    scale = analyze.add_mutually_exclusive_group()
+    scale.add_argument("--pixel-size-mm", type=float, help="of all images (square pixels)")
+    scale.add_argument(
+        "--pixel-sizes", type=Path, metavar="FILE.csv", help="file name to pixel size; HC18's fits"
+    )
+    analyze.add_argument("--csv", type=Path, metavar="FILE", help="write a table")
+    analyze.add_argument("--overlay-dir", type=Path, metavar="DIR", help="write pictures")
+    analyze.add_argument("--json", action="store_true", help="print a JSON object a line")
+    analyze.set_defaults(run=run_analyze)
+
+    serve = commands.add_parser("serve", help="answer over HTTP (settings: HEADCIRC_* variables)")
+    serve.add_argument("--host", default="127.0.0.1", help="address to listen on (127.0.0.1)")
+    serve.add_argument("--port", type=int, default=8000, help="port to listen on (8000)")
+    serve.set_defaults(run=run_serve)
+
+    check = commands.add_parser("check", parents=[loading], help="prove that it works here")
+    check.set_defaults(run=run_check)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command and return its exit status."""
+    chosen = to_parser().parse_args(arguments)
+    try:
+        status: int = chosen.run(chosen)
+    except (UsageError, HeadCircumferenceError, ValueError) as error:
+        print(f"headcirc: {error}", file=sys.stderr)
+        return EXIT_USAGE
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""The HTTP service around `headcirc`: routes, limits, a store for results, metrics."""

@@ -1,0 +1,67 @@
+"""Prometheus metrics: what is counted and timed. No label ever holds an id, a name or free text."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from headcirc.pipeline import Pipeline
+
+BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.015, 0.025, 0.035, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+
+
+class Metrics:
+    """All metrics of one application, in a registry of its own so that tests do not meet."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.request_duration = Histogram(
+            "headcirc_request_duration_seconds",
+            "Time from the request's headers to the answer's last byte.",
+            ["route", "method", "status"],
+            buckets=BUCKETS_S,
+            registry=self.registry,
+        )
+        self.stage_duration = Histogram(
+            "headcirc_stage_duration_seconds",
+            "Time in one stage of a measurement.",
+            ["stage"],
+            buckets=BUCKETS_S,
+            registry=self.registry,
+        )
+        self.in_flight = Gauge(
+            "headcirc_requests_in_flight", "Requests being answered.", registry=self.registry
+        )
+        self.queue_depth = Gauge(
+            "headcirc_queue_depth", "Measurements at work or waiting.", registry=self.registry
+        )
+        self.rejected = Counter(
+            "headcirc_rejected_total",
+            "Requests refused, by problem code.",
+            ["reason"],
+            registry=self.registry,
+        )
+        self.quality_warnings = Counter(
+            "headcirc_quality_warnings_total",
+            "Warnings given with answers.",
+            ["code"],
+            registry=self.registry,
+        )
+        self.model_info = Gauge(
+            "headcirc_model_info",
+            "1 for the served model.",
+            ["name", "version", "backend", "precision"],
+            registry=self.registry,
+        )
+
+    def tell_model(self, pipeline: Pipeline) -> None:
+        """Set the labels that say what is served."""
+        manifest, backend = pipeline.manifest, pipeline.backend
+        self.model_info.labels(
+            manifest.name, manifest.version, backend.name, backend.precision
+        ).set(1)
+
+    def count_analysis(self, timing_ms: dict[str, float], warnings: tuple[str, ...]) -> None:
+        """Add one measurement's stages and warnings."""
+        for stage, duration_ms in timing_ms.items():
+            if stage != "total":
+                self.stage_duration.labels(stage).observe(duration_ms / 1000)
+        for code in warnings:
+            self.quality_warnings.labels(code).inc()

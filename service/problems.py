@@ -1,0 +1,188 @@
+"""Errors to answers: the one place where an exception becomes a status and a problem document.
+
+RFC 9457, `application/problem+json`. Messages of our own errors go out as they are, because they
+name no path and no file; of everything else nothing goes out but a fixed sentence.
+"""
+
+import logging
+import uuid
+from typing import ClassVar
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from headcirc.errors import (
+    BackendUnavailableError,
+    HeadCircumferenceError,
+    ImageTooLargeError,
+    InferenceError,
+    InputError,
+    InvalidFrameError,
+    InvalidPixelSizeError,
+    ModelArtifactError,
+    NoHeadFoundError,
+    PixelSizeMissingError,
+    UnreadableImageError,
+    UnsupportedMediaTypeError,
+)
+
+logger = logging.getLogger("headcirc.service")
+MEDIA_TYPE = "application/problem+json"
+INTERNAL_DETAIL = "The service failed; the request was not measured. Nothing is wrong with it."
+
+
+class ServiceError(HeadCircumferenceError):
+    """Base of errors that only a service knows."""
+
+    status: ClassVar[int] = 500
+    headers: ClassVar[dict[str, str]] = {}
+
+
+class AnalysisNotFoundError(ServiceError):
+    """No stored analysis has that id, or not any more."""
+
+    code, status = "not-found", 404
+
+
+class StoredNoHeadError(ServiceError):
+    """A stored analysis is asked for a number and found no head."""
+
+    code, status = "no-head-found", 409
+
+
+class StoredPixelSizeMissingError(ServiceError):
+    """A stored analysis is asked for millimetres and knows no pixel size."""
+
+    code, status = "pixel-size-missing", 409
+
+
+class BodyTooLargeError(ServiceError):
+    """The body has more bytes than allowed."""
+
+    code, status = "image-too-large", 413
+
+
+class MissingImageError(ServiceError):
+    """The form has no file in its field `image`."""
+
+    code, status = "missing-image", 422
+
+
+class InvalidParameterError(ServiceError):
+    """A form field or query parameter cannot be read."""
+
+    code, status = "invalid-parameter", 422
+
+
+class OverloadedError(ServiceError):
+    """As many requests are at work as may be."""
+
+    code, status, headers = "overloaded", 429, {"Retry-After": "1"}
+
+
+class NotReadyError(ServiceError):
+    """The model is not loaded yet, or the service is going down."""
+
+    code, status, headers = "not-ready", 503, {"Retry-After": "1"}
+
+
+class RequestTimeoutError(ServiceError):
+    """The answer took longer than allowed."""
+
+    code, status = "timeout", 504
+
+
+STATUSES: dict[type[HeadCircumferenceError], int] = {
+    HeadCircumferenceError: 500,
+    InputError: 422,
+    UnreadableImageError: 400,
+    UnsupportedMediaTypeError: 415,
+    ImageTooLargeError: 413,
+    InvalidFrameError: 422,
+    InvalidPixelSizeError: 422,
+    NoHeadFoundError: 422,
+    PixelSizeMissingError: 422,
+    InferenceError: 500,
+    ModelArtifactError: 500,
+    BackendUnavailableError: 500,
+}
+HTTP_CODES = {404: "not-found", 405: "method-not-allowed", 406: "not-acceptable"}
+TITLES = {
+    400: "The image cannot be read",
+    404: "Not found",
+    405: "Method not allowed",
+    406: "Not acceptable",
+    409: "The analysis has no such number",
+    413: "The image is too large",
+    415: "Unsupported media type",
+    422: "The request cannot be measured",
+    429: "Overloaded",
+    500: "Internal error",
+    503: "Not ready",
+    504: "Timeout",
+}
+
+
+def to_status(error: HeadCircumferenceError) -> int:
+    """Return the HTTP status of one of our errors."""
+    return error.status if isinstance(error, ServiceError) else STATUSES[type(error)]
+
+
+def to_problem(
+    request: Request, status: int, *, code: str, detail: str, headers: dict[str, str] | None = None
+) -> JSONResponse:
+    """Build a problem document."""
+    body = {
+        "type": f"urn:headcirc:problem:{code}",
+        "title": TITLES.get(status, "Error"),
+        "status": status,
+        "detail": detail,
+        "code": code,
+        "request_id": getattr(request.state, "request_id", uuid.uuid4().hex),
+    }
+    return JSONResponse(body, status, headers, media_type=MEDIA_TYPE)
+
+
+def install_problem_handlers(app: FastAPI) -> None:
+    """Translate every exception that can leave a route."""
+
+    async def on_known(request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, HeadCircumferenceError)
+        status = to_status(error)
+        if status == 500:
+            return await on_unknown(request, error)
+        headers = error.headers if isinstance(error, ServiceError) else None
+        return to_problem(request, status, code=error.code, detail=str(error), headers=headers)
+
+    async def on_http(request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, HTTPException)
+        code = HTTP_CODES.get(error.status_code, "invalid-parameter")
+        headers = dict(error.headers or {})
+        return to_problem(
+            request, error.status_code, code=code, detail=str(error.detail), headers=headers
+        )
+
+    async def on_invalid(request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, RequestValidationError)
+        first = error.errors()[0]
+        name = str(first["loc"][-1])
+        if name == "image":
+            code, detail = "missing-image", "Send the picture as a file in the form field 'image'."
+        elif name.startswith("pixel_size"):
+            code, detail = "invalid-pixel-size", f"{name} must be a number of mm from 0.005 to 2."
+        elif name == "frame":
+            code, detail = "invalid-frame", "frame must be a whole number, counted from 0."
+        else:
+            code, detail = "invalid-parameter", f"{name}: {first['msg']}."
+        return to_problem(request, 422, code=code, detail=detail)
+
+    async def on_unknown(request: Request, error: Exception) -> JSONResponse:
+        logger.error("internal error: %s", type(error).__name__)
+        return to_problem(request, 500, code="internal-error", detail=INTERNAL_DETAIL)
+
+    app.add_exception_handler(HeadCircumferenceError, on_known)
+    app.add_exception_handler(HTTPException, on_http)
+    app.add_exception_handler(RequestValidationError, on_invalid)
+    app.add_exception_handler(Exception, on_unknown)

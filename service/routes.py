@@ -1,0 +1,255 @@
+"""The routes of `docs/api.md`; each is a few lines, because the work is done elsewhere."""
+
+import time
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, File, Form, Request, Response, UploadFile
+from fastapi.responses import RedirectResponse
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.exceptions import HTTPException
+
+from headcirc.decode import to_stated_spacing
+from headcirc.errors import NoHeadFoundError, PixelSizeMissingError
+from headcirc.overlay import draw_overlay, to_mask_picture, to_png
+from headcirc.pipeline import Analysis
+from service.measurer import Measurer, Question
+from service.metrics import Metrics
+from service.problems import (
+    AnalysisNotFoundError,
+    NotReadyError,
+    StoredNoHeadError,
+    StoredPixelSizeMissingError,
+)
+from service.schemas import (
+    AnalysisBody,
+    HeadCircumferenceBody,
+    HealthBody,
+    ModelsBody,
+    ProblemBody,
+    to_head_circumference_body,
+    to_model_facts_body,
+)
+from service.store import StoredAnalysis
+
+NO_HEAD = "No head was found in the picture; send a frame that shows the whole fetal head."
+NO_PIXEL_SIZE = (
+    "A head was found, but nothing says how large a pixel is; state pixel_size_mm, or "
+    "pixel_size_x_mm and pixel_size_y_mm."
+)
+PNG_RESPONSE = {200: {"content": {"image/png": {}}, "description": "A PNG picture."}}
+
+
+def _to_problem_responses(*statuses: int) -> dict[int | str, dict[str, object]]:
+    return {status: {"model": ProblemBody} for status in statuses}
+
+
+POST_PROBLEMS = _to_problem_responses(400, 406, 413, 415, 422, 429, 500, 503, 504)
+GET_PROBLEMS = _to_problem_responses(404, 406, 500, 503)
+NUMBER_PROBLEMS = GET_PROBLEMS | _to_problem_responses(409)
+
+
+class Png(Response):
+    """A PNG answer."""
+
+    media_type = "image/png"
+
+
+def require_measurer(request: Request) -> Measurer:
+    """Return the loaded pipeline's owner, or refuse while there is none."""
+    measurer: Measurer | None = getattr(request.app.state, "measurer", None)
+    if measurer is None:
+        raise NotReadyError("The model is not loaded; try again in a second.")
+    return measurer
+
+
+def require_acceptable(request: Request, media_type: str) -> None:
+    """Refuse a request whose Accept header rules the answer's media type out."""
+    accepted = [part.split(";")[0].strip() for part in request.headers.get("accept", "").split(",")]
+    kind = media_type.split("/")[0]
+    if not {"", "*/*", f"{kind}/*", media_type}.intersection(accepted):
+        raise HTTPException(406, f"The answer is {media_type}; the Accept header rules it out.")
+
+
+def accept_json(request: Request) -> None:
+    """Refuse callers that do not take JSON."""
+    require_acceptable(request, "application/json")
+
+
+def accept_png(request: Request) -> None:
+    """Refuse callers that do not take PNG."""
+    require_acceptable(request, "image/png")
+
+
+async def read_question(
+    image: Annotated[UploadFile, File(description="PNG, JPEG, BMP, TIFF or WebP")],
+    pixel_size_mm: Annotated[float | None, Form(description="of square pixels")] = None,
+    pixel_size_x_mm: Annotated[float | None, Form(description="width of a pixel")] = None,
+    pixel_size_y_mm: Annotated[float | None, Form(description="height of a pixel")] = None,
+    frame: Annotated[int | None, Form(description="0-based, of a multi-frame file")] = None,
+) -> Question:
+    """Read the multipart form that all measuring routes share."""
+    spacing = to_stated_spacing(
+        pixel_size_mm, pixel_size_x_mm=pixel_size_x_mm, pixel_size_y_mm=pixel_size_y_mm
+    )
+    return Question(await image.read(), spacing, frame)
+
+
+Owner = Annotated[Measurer, Depends(require_measurer)]
+Asked = Annotated[Question, Depends(read_question)]
+TAKES_JSON = [Depends(accept_json)]
+TAKES_PNG = [Depends(accept_png)]
+router = APIRouter()
+
+
+def require_stored(owner: Measurer, analysis_id: str) -> StoredAnalysis:
+    """Return a kept analysis or raise the 404."""
+    stored = owner.store.get(analysis_id)
+    if stored is None:
+        raise AnalysisNotFoundError("No analysis of that id is kept here (any more); post it again.")
+    return stored
+
+
+async def draw(owner: Measurer, analysis: Analysis, *, overlay: bool, metrics: Metrics) -> Png:
+    """Draw the overlay or the mask in a thread and time it."""
+
+    def render() -> bytes:
+        mask = None if analysis.head is None else analysis.head.mask.pixels
+        if not overlay:
+            return to_png(to_mask_picture(mask, *analysis.frame.pixels.shape))
+        ellipse = None if analysis.head is None else analysis.head.ellipse
+        return to_png(draw_overlay(analysis.frame.pixels, mask, ellipse))
+
+    began = time.perf_counter()
+    encoded = await owner.run(render)
+    metrics.stage_duration.labels("render").observe(time.perf_counter() - began)
+    return Png(encoded)
+
+
+@router.post(
+    "/v1/analyses",
+    status_code=201,
+    dependencies=TAKES_JSON,
+    responses=POST_PROBLEMS | {200: {"model": AnalysisBody}},
+    tags=["measure"],
+)
+async def create_analysis(question: Asked, owner: Owner, response: Response) -> AnalysisBody:
+    """Measure a head and keep the result for a while."""
+    stored, is_new = await owner.answer(question)
+    response.status_code = 201 if is_new else 200
+    response.headers["Location"] = stored.body.links.self
+    return stored.body
+
+
+@router.get(
+    "/v1/analyses/{analysis_id}", dependencies=TAKES_JSON, responses=GET_PROBLEMS, tags=["results"]
+)
+async def read_analysis(analysis_id: str, owner: Owner) -> AnalysisBody:
+    """Return a kept analysis."""
+    return require_stored(owner, analysis_id).body
+
+
+@router.get(
+    "/v1/analyses/{analysis_id}/mask",
+    response_class=Png,
+    dependencies=TAKES_PNG,
+    responses=GET_PROBLEMS | PNG_RESPONSE,
+    tags=["results"],
+)
+async def read_mask(analysis_id: str, owner: Owner, request: Request) -> Response:
+    """Return the mask: 0 or 255, in the upright picture's own size."""
+    analysis = require_stored(owner, analysis_id).analysis
+    return await draw(owner, analysis, overlay=False, metrics=request.app.state.metrics)
+
+
+@router.get(
+    "/v1/analyses/{analysis_id}/overlay",
+    response_class=Png,
+    dependencies=TAKES_PNG,
+    responses=GET_PROBLEMS | PNG_RESPONSE,
+    tags=["results"],
+)
+async def read_overlay(analysis_id: str, owner: Owner, request: Request) -> Response:
+    """Return the picture with mask edge, ellipse and both axes."""
+    analysis = require_stored(owner, analysis_id).analysis
+    return await draw(owner, analysis, overlay=True, metrics=request.app.state.metrics)
+
+
+@router.get(
+    "/v1/analyses/{analysis_id}/head-circumference",
+    dependencies=TAKES_JSON,
+    responses=NUMBER_PROBLEMS,
+    tags=["results"],
+)
+async def read_head_circumference(analysis_id: str, owner: Owner) -> HeadCircumferenceBody:
+    """Return a kept analysis' number."""
+    stored = require_stored(owner, analysis_id)
+    if stored.body.head is None:
+        raise StoredNoHeadError(NO_HEAD)
+    body = to_head_circumference_body(stored.body)
+    if body is None:
+        raise StoredPixelSizeMissingError(NO_PIXEL_SIZE)
+    return body
+
+
+@router.post(
+    "/v1/mask",
+    response_class=Png,
+    dependencies=TAKES_PNG,
+    responses=POST_PROBLEMS | PNG_RESPONSE,
+    tags=["measure"],
+)
+async def create_mask(question: Asked, owner: Owner, request: Request) -> Response:
+    """Return the mask at once."""
+    stored, _ = await owner.answer(question)
+    if stored.analysis.head is None:
+        raise NoHeadFoundError(NO_HEAD)
+    return await draw(owner, stored.analysis, overlay=False, metrics=request.app.state.metrics)
+
+
+@router.post(
+    "/v1/head-circumference", dependencies=TAKES_JSON, responses=POST_PROBLEMS, tags=["measure"]
+)
+async def create_head_circumference(question: Asked, owner: Owner) -> HeadCircumferenceBody:
+    """Return the number at once."""
+    stored, _ = await owner.answer(question)
+    if stored.body.head is None:
+        raise NoHeadFoundError(NO_HEAD)
+    body = to_head_circumference_body(stored.body)
+    if body is None:
+        raise PixelSizeMissingError(NO_PIXEL_SIZE)
+    return body
+
+
+@router.get("/v1/models", responses=_to_problem_responses(503), tags=["service"])
+async def list_models(owner: Owner, request: Request) -> ModelsBody:
+    """Tell what is served, where it runs and how well it was measured to do."""
+    asked = request.app.state.settings.backend
+    return ModelsBody(models=[to_model_facts_body(owner.pipeline, asked_backend=asked)])
+
+
+@router.get("/livez", tags=["service"])
+async def tell_alive() -> HealthBody:
+    """Say that the process is alive."""
+    return HealthBody(status="alive")
+
+
+@router.get("/readyz", responses=_to_problem_responses(503), tags=["service"])
+async def tell_ready(owner: Owner) -> HealthBody:
+    """Say that the model is loaded and warm and that the queue takes work."""
+    if not owner.has_room:
+        raise NotReadyError("The queue is full; try again in a second.")
+    return HealthBody(status="ready")
+
+
+@router.get("/metrics", tags=["service"], response_class=Response)
+async def read_metrics(request: Request) -> Response:
+    """Return the metrics in Prometheus' text format."""
+    return Response(
+        generate_latest(request.app.state.metrics.registry), media_type=CONTENT_TYPE_LATEST
+    )
+
+
+@router.get("/", include_in_schema=False)
+async def show_page() -> RedirectResponse:
+    """Lead to the interactive documentation; there is no page of its own yet."""
+    return RedirectResponse("/docs")

@@ -1,0 +1,238 @@
+"""Answers as JSON: the bodies of `docs/api.md`, field by field, and how an analysis becomes one."""
+
+import math
+from datetime import UTC, datetime
+from typing import Any
+
+from pydantic import BaseModel
+
+from headcirc.manifest import Manifest
+from headcirc.pipeline import Analysis, Head, Pipeline
+
+STAGES = ("decode", "preprocess", "queue", "inference", "postprocess", "total")
+
+
+class ModelBody(BaseModel):
+    """Which model answered, and where it ran."""
+
+    name: str
+    version: str
+    backend: str
+    precision: str
+
+
+class ImageBody(BaseModel):
+    """The upright picture; its pixel size where one is known."""
+
+    width_px: int
+    height_px: int
+    pixel_size_x_mm: float | None
+    pixel_size_y_mm: float | None
+    pixel_size_source: str | None
+
+
+class EllipseBody(BaseModel):
+    """Pixel centres lie at integers; `angle_deg` of the major axis, [0, 180), from +x to +y."""
+
+    center_x_px: float
+    center_y_px: float
+    semi_major_px: float
+    semi_minor_px: float
+    angle_deg: float
+
+
+class MillimetresBody(BaseModel):
+    """Figures in millimetres; null where no pixel size is known.
+
+    Axes are outer to outer. The interval is null: this version measures none.
+    """
+
+    head_circumference_mm: float | None
+    head_circumference_interval_mm: None = None
+    biparietal_diameter_mm: float | None
+    occipitofrontal_diameter_mm: float | None
+    cephalic_index: float | None
+
+
+class HeadBody(MillimetresBody):
+    """The head that was found."""
+
+    ellipse: EllipseBody
+    head_circumference_px: float
+    area_mm2: float | None
+
+
+class QualityBody(BaseModel):
+    """Warning codes; `acceptable` is false when a person should not rely on the number."""
+
+    acceptable: bool
+    warnings: list[str]
+
+
+class LinksBody(BaseModel):
+    """Where this analysis and its parts are found while it is kept."""
+
+    self: str
+    mask: str
+    overlay: str
+    head_circumference: str
+
+
+class AnalysisBody(BaseModel):
+    """Everything about one picture."""
+
+    id: str
+    created: str
+    model: ModelBody
+    image: ImageBody
+    head: HeadBody | None
+    gestational_age: None = None
+    quality: QualityBody
+    timing_ms: dict[str, float]
+    links: LinksBody
+
+
+class HeadCircumferenceBody(MillimetresBody):
+    """The number alone, for callers that want no more."""
+
+    id: str
+    head_circumference_mm: float
+    gestational_age: None = None
+    quality: QualityBody
+    timing_ms: dict[str, float]
+
+
+class ModelFactsBody(ModelBody):
+    """A served model as `/v1/models` tells of it."""
+
+    width: int
+    parameters: int
+    input_width_px: int
+    input_height_px: int
+    sha256: str
+    saliency_layers: list[str] = []
+    default_saliency_layer: str | None = None
+    attention_levels: list[int] = []
+    accuracy: dict[str, Any]
+    device: str
+    chosen_because: str
+
+
+class ModelsBody(BaseModel):
+    """The models of this service."""
+
+    models: list[ModelFactsBody]
+
+
+class HealthBody(BaseModel):
+    """A plain yes."""
+
+    status: str
+
+
+class ProblemBody(BaseModel):
+    """An error (RFC 9457)."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    request_id: str
+
+
+def to_analysis_body(analysis_id: str, analysis: Analysis, pipeline: Pipeline) -> AnalysisBody:
+    """Write an analysis as the contract has it."""
+    rows, columns = analysis.frame.pixels.shape
+    region = analysis.region or next(iter(analysis.frame.calibrations), None)
+    base = f"/v1/analyses/{analysis_id}"
+    return AnalysisBody(
+        id=analysis_id,
+        created=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        model=to_model_body(pipeline),
+        image=ImageBody(
+            width_px=columns,
+            height_px=rows,
+            pixel_size_x_mm=None if region is None else region.spacing.column_mm,
+            pixel_size_y_mm=None if region is None else region.spacing.row_mm,
+            pixel_size_source=None if region is None else region.source,
+        ),
+        head=None if analysis.head is None else _to_head_body(analysis.head),
+        quality=QualityBody(
+            acceptable=analysis.quality.acceptable, warnings=list(analysis.quality.warnings)
+        ),
+        timing_ms={stage: round(analysis.timing_ms.get(stage, 0.0), 3) for stage in STAGES},
+        links=LinksBody(
+            self=base,
+            mask=f"{base}/mask",
+            overlay=f"{base}/overlay",
+            head_circumference=f"{base}/head-circumference",
+        ),
+    )
+
+
+def _to_head_body(head: Head) -> HeadBody:
+    ellipse, measured = head.ellipse, head.measurement
+    angle_deg = math.degrees(ellipse.angle_rad) % 180
+    return HeadBody(
+        ellipse=EllipseBody(
+            center_x_px=ellipse.center_x_px,
+            center_y_px=ellipse.center_y_px,
+            semi_major_px=ellipse.semi_axis_major_px,
+            semi_minor_px=ellipse.semi_axis_minor_px,
+            angle_deg=angle_deg,
+        ),
+        head_circumference_px=head.head_circumference_px,
+        head_circumference_mm=None if measured is None else measured.head_circumference_mm,
+        biparietal_diameter_mm=None if measured is None else measured.biparietal_diameter_mm,
+        occipitofrontal_diameter_mm=(
+            None if measured is None else measured.occipitofrontal_diameter_mm
+        ),
+        cephalic_index=None if measured is None else measured.cephalic_index,
+        area_mm2=None if measured is None else measured.area_mm2,
+    )
+
+
+def to_head_circumference_body(body: AnalysisBody) -> HeadCircumferenceBody | None:
+    """Return the number alone, or None if the analysis has none."""
+    if body.head is None or body.head.head_circumference_mm is None:
+        return None
+    return HeadCircumferenceBody(
+        id=body.id,
+        head_circumference_mm=body.head.head_circumference_mm,
+        biparietal_diameter_mm=body.head.biparietal_diameter_mm,
+        occipitofrontal_diameter_mm=body.head.occipitofrontal_diameter_mm,
+        cephalic_index=body.head.cephalic_index,
+        quality=body.quality,
+        timing_ms=body.timing_ms,
+    )
+
+
+def to_model_body(pipeline: Pipeline) -> ModelBody:
+    """Name the model and where it runs."""
+    manifest, backend = pipeline.manifest, pipeline.backend
+    return ModelBody(
+        name=manifest.name,
+        version=manifest.version,
+        backend=backend.name,
+        precision=backend.precision,
+    )
+
+
+def to_model_facts_body(pipeline: Pipeline, *, asked_backend: str) -> ModelFactsBody:
+    """Tell all that a caller may want to know of the served model."""
+    manifest: Manifest = pipeline.manifest
+    because = (
+        "the fastest installed runtime" if asked_backend == "auto" else "the backend was asked for"
+    )
+    return ModelFactsBody(
+        **to_model_body(pipeline).model_dump(),
+        width=manifest.width,
+        parameters=manifest.parameters,
+        input_width_px=manifest.input.width_px,
+        input_height_px=manifest.input.height_px,
+        sha256=manifest.sha256,
+        accuracy=manifest.accuracy,
+        device=pipeline.backend.device,
+        chosen_because=because,
+    )

@@ -1,0 +1,76 @@
+"""How this service is deployed: one frozen `Settings`, read once from `HEADCIRC_*` variables.
+
+What the model is (input size, threshold, accuracy) stands in its manifest, never here.
+"""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+from pydantic import DirectoryPath, NonNegativeInt, PositiveInt
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from headcirc.pipeline import SHIPPED_MODEL_DIR
+
+PREFIX = "HEADCIRC_"
+
+
+class Settings(BaseSettings):
+    """Deployment facts; each field is the variable `HEADCIRC_<FIELD>`.
+
+    Attributes
+    ----------
+    artifact_dir : Path
+        Folder of the model: its manifest and what that names.
+    backend : str
+        `auto` takes the fastest runtime that is installed, and says which.
+    threads : int
+        CPUs for one inference; 0 means those that the process really has.
+    max_upload_bytes, max_pixels : int
+        Larger bodies and larger pictures are refused with 413.
+    queue_capacity : int
+        Requests at work or waiting at one time; more are refused with 429.
+    request_timeout_ms : int
+        A request that takes longer is answered with 504.
+    result_ttl_s : int
+        How long a result is kept; 0 keeps nothing.
+    store_max_bytes : int
+        The oldest results make room beyond this.
+    """
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True)
+
+    artifact_dir: DirectoryPath = SHIPPED_MODEL_DIR
+    backend: Literal["auto", "openvino", "onnxruntime"] = "auto"
+    threads: NonNegativeInt = 0
+    max_upload_bytes: PositiveInt = 10_000_000
+    max_pixels: PositiveInt = 40_000_000
+    queue_capacity: PositiveInt = 32
+    request_timeout_ms: PositiveInt = 10_000
+    result_ttl_s: NonNegativeInt = 600
+    store_max_bytes: PositiveInt = 200_000_000
+
+
+def require_known_variables(environment: Mapping[str, str] | None = None) -> None:
+    """Refuse a `HEADCIRC_*` variable that no field reads, because it is a typing error.
+
+    Raises
+    ------
+    ValueError
+        Names the variables and the ones that exist.
+    """
+    names = {PREFIX + field.upper() for field in Settings.model_fields}
+    given = os.environ if environment is None else environment
+    strays = sorted(name for name in given if name.upper().startswith(PREFIX) and name.upper() not in names)
+    if strays:
+        raise ValueError(
+            f"Unknown setting {', '.join(strays)}; known are {', '.join(sorted(names))}."
+        )
+
+
+def to_public_settings(settings: Settings) -> dict[str, object]:
+    """Return the settings as they may be logged: without paths."""
+    shown = settings.model_dump()
+    shown["artifact_dir"] = Path(settings.artifact_dir).name
+    return shown
