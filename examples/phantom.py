@@ -10,6 +10,7 @@ phantom is not a simulation of sound and says nothing about accuracy on patients
 import argparse
 import csv
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -131,13 +132,13 @@ def write_phantoms(folder: Path, index: int | None = None) -> list[Path]:
     return paths
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Write what the command line asks for."""
     parser = argparse.ArgumentParser(description="Draw fetal head phantoms of known size.")
     parser.add_argument("--out", type=Path, required=True, help="folder to write to")
     parser.add_argument("--index", type=int, choices=range(len(load_parameters())), help="only one")
-    arguments = parser.parse_args()
-    for path in write_phantoms(arguments.out, arguments.index):
+    chosen = parser.parse_args(arguments)
+    for path in write_phantoms(chosen.out, chosen.index):
         sys.stdout.write(f"{path}\n")
 
 

@@ -7,163 +7,30 @@ import argparse
 import csv
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
 from tqdm import tqdm
 
+from headcirc.batch import Row, UsageError, find_images, load_pixel_sizes, measure_files
 from headcirc.decode import to_stated_spacing
-from headcirc.errors import HeadCircumferenceError, InputError
+from headcirc.errors import HeadCircumferenceError
 from headcirc.geometry import Ellipse, PixelSpacing, to_ellipse_coverage
-from headcirc.overlay import draw_overlay, to_png
-from headcirc.pipeline import SHIPPED_MODEL_DIR, Analysis, Pipeline, load_pipeline
+from headcirc.overlay import to_png
+from headcirc.pipeline import SHIPPED_MODEL_DIR, load_pipeline
 
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
-NAME_COLUMNS = ("filename", "file", "name", "image")
-SIZE_COLUMNS = ("pixel size(mm)", "pixel_size_mm")
-X_COLUMN, Y_COLUMN = "pixel_size_x_mm", "pixel_size_y_mm"
 EXIT_ALL_MEASURED, EXIT_SOME_NOT, EXIT_USAGE = 0, 1, 2
-
-
-class UsageError(Exception):
-    """The command line or a file that it names cannot be used."""
-
-
-@dataclass(frozen=True)
-class Row:
-    """One line of output; None where something could not be measured."""
-
-    image: str
-    head_circumference_mm: float | None = None
-    biparietal_diameter_mm: float | None = None
-    occipitofrontal_diameter_mm: float | None = None
-    cephalic_index: float | None = None
-    head_circumference_px: float | None = None
-    pixel_size_x_mm: float | None = None
-    pixel_size_y_mm: float | None = None
-    acceptable: bool = False
-    warnings: str = ""
-    error: str = ""
-
-
-def find_images(paths: Sequence[Path], *, recursive: bool) -> list[Path]:
-    """Return the files named, and the images in the folders named, in order of name.
-
-    HC18's drawn outlines (`*_Annotation.png`) are no ultrasound and are left out of folders.
-    """
-    found: list[Path] = []
-    for path in paths:
-        if not path.exists():
-            raise UsageError(f"{str(path)!r} does not exist.")
-        if path.is_file():
-            found.append(path)
-            continue
-        inside = path.rglob("*") if recursive else path.glob("*")
-        found += sorted(
-            each
-            for each in inside
-            if each.suffix.lower() in SUFFIXES and not each.stem.endswith("_Annotation")
-        )
-    if not found:
-        raise UsageError("No image was found; name files, or a folder (--recursive looks deeper).")
-    return found
-
-
-def load_pixel_sizes(path: Path) -> dict[str, PixelSpacing]:
-    """Read file name to pixel spacing from a CSV; HC18's own table is accepted as it is.
-
-    Raises
-    ------
-    UsageError
-        No such file, no known columns, or a size that is none; the line is named.
-    """
-    try:
-        with path.open(newline="") as table:
-            reader = csv.DictReader(table)
-            columns = [name.strip() for name in reader.fieldnames or []]
-            reader.fieldnames = columns
-            name_column = next((name for name in NAME_COLUMNS if name in columns), None)
-            size_column = next((name for name in SIZE_COLUMNS if name in columns), None)
-            if name_column is None or (size_column is None and not {X_COLUMN, Y_COLUMN} <= {*columns}):
-                raise UsageError(
-                    f"The pixel sizes' table has the columns {', '.join(columns)}; needed are "
-                    f"'filename' and 'pixel_size_mm' (or {X_COLUMN!r} and {Y_COLUMN!r})."
-                )
-            x_column, y_column = size_column or X_COLUMN, size_column or Y_COLUMN
-            return {
-                row[name_column]: _to_spacing(row[x_column], row[y_column], reader.line_num)
-                for row in reader
-            }
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"The pixel sizes' table cannot be read: {type(error).__name__}.") from error
-
-
-def _to_spacing(x_mm: str, y_mm: str, line: int) -> PixelSpacing:
-    try:
-        spacing = to_stated_spacing(pixel_size_x_mm=float(x_mm), pixel_size_y_mm=float(y_mm))
-    except (ValueError, TypeError, InputError) as error:
-        raise UsageError(f"Line {line} of the pixel sizes' table: {error}") from error
-    assert spacing is not None, "both sizes were given"
-    return spacing
-
-
-def to_row(name: str, analysis: Analysis) -> Row:
-    """Return an analysis as one line of output."""
-    head, region = analysis.head, analysis.region
-    warnings = " ".join(analysis.quality.warnings)
-    if head is None:
-        return Row(name, warnings=warnings, error="no head was found")
-    spacing = None if region is None else region.spacing
-    measured = head.measurement
-    return Row(
-        image=name,
-        head_circumference_mm=measured and measured.head_circumference_mm,
-        biparietal_diameter_mm=measured and measured.biparietal_diameter_mm,
-        occipitofrontal_diameter_mm=measured and measured.occipitofrontal_diameter_mm,
-        cephalic_index=measured and measured.cephalic_index,
-        head_circumference_px=head.head_circumference_px,
-        pixel_size_x_mm=spacing and spacing.column_mm,
-        pixel_size_y_mm=spacing and spacing.row_mm,
-        acceptable=analysis.quality.acceptable,
-        warnings=warnings,
-        error="" if measured else "no pixel size is known",
-    )
-
-
-def measure_files(
-    pipeline: Pipeline,
-    images: Sequence[Path],
-    spacings: dict[str, PixelSpacing] | PixelSpacing | None,
-    overlay_dir: Path | None,
-) -> Iterator[Row]:
-    """Measure files one by one; one that fails gives a row that says why."""
-    for path in tqdm(images, "measuring", unit="image", disable=len(images) < 2):
-        spacing = spacings.get(path.name) if isinstance(spacings, dict) else spacings
-        try:
-            analysis = pipeline.analyze(path.read_bytes(), pixel_spacing=spacing)
-        except (InputError, OSError) as error:
-            reason = str(error) if isinstance(error, InputError) else "the file cannot be read"
-            yield Row(str(path), error=reason)
-            continue
-        if overlay_dir is not None:
-            _write_overlay(overlay_dir / f"{path.stem}_overlay.png", analysis)
-        yield to_row(str(path), analysis)
-
-
-def _write_overlay(path: Path, analysis: Analysis) -> None:
-    head = analysis.head
-    picture = draw_overlay(
-        analysis.frame.pixels, head and head.mask.pixels, head and head.ellipse
-    )
-    path.write_bytes(to_png(picture))
 
 
 def run_analyze(chosen: argparse.Namespace) -> int:
     """Measure files and folders; print a table or JSON, write CSV and overlays."""
     images = find_images(chosen.images, recursive=chosen.recursive)
-    spacings: dict[str, PixelSpacing] | PixelSpacing | None = to_stated_spacing(chosen.pixel_size_mm)
+    spacings: dict[str, PixelSpacing] | PixelSpacing | None
+    spacings = to_stated_spacing(chosen.pixel_size_mm)
     if chosen.pixel_sizes is not None:
         spacings = load_pixel_sizes(chosen.pixel_sizes)
     if chosen.overlay_dir is not None:
@@ -216,10 +83,8 @@ def run_check(chosen: argparse.Namespace) -> int:
     return EXIT_ALL_MEASURED
 
 
-def draw_check_head(ellipse: Ellipse) -> "np.ndarray":
+def draw_check_head(ellipse: Ellipse) -> NDArray[np.uint8]:
     """Draw a bright ring on dark speckle, enough of a head to prove that everything runs."""
-    import numpy as np
-
     rows, columns = 540, 800
     outer = to_ellipse_coverage(ellipse, rows, columns)
     wall_px = 14

@@ -38,7 +38,16 @@ MAXIMUM_PIXEL_SIZE_MM = 2.0
 DEFAULT_MAXIMUM_PIXELS = 40_000_000
 """A frame of this many pixels takes 40 MB; HC18's have 432,000."""
 
-DAMAGE = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, LookupError, TypeError)
+DAMAGE = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    EOFError,
+    struct.error,
+    zlib.error,
+    LookupError,
+    TypeError,
+)
 """What Pillow's decoders raise on damaged files; it has no common base for them."""
 
 Image.MAX_IMAGE_PIXELS = None  # our own limit is exact, and is checked on the header
@@ -120,7 +129,9 @@ def _to_format_name(content: bytes) -> str:
             f"The file is DICOM, which this version does not read yet; {accepted}. "
             "Export the frame as PNG and state its pixel size."
         )
-    raise UnsupportedMediaTypeError(f"The file's content is no image format known here; {accepted}.")
+    raise UnsupportedMediaTypeError(
+        f"The file's content is no image format known here; {accepted}."
+    )
 
 
 def _require_single_picture(image: Image.Image, frame_index: int | None) -> None:
@@ -148,7 +159,9 @@ def _to_grey(image: Image.Image) -> NDArray[np.uint8]:
     if image.mode == "LA":
         return np.asarray(image.getchannel("L"))
     # Palette and CMYK become colour first; dropping alpha leaves the colours as they are stored.
-    return np.asarray(image.convert("RGBA" if image.mode == "P" else "RGB").convert("RGB").convert("L"))
+    return np.asarray(
+        image.convert("RGBA" if image.mode == "P" else "RGB").convert("RGB").convert("L")
+    )
 
 
 def to_stated_spacing(

@@ -91,7 +91,8 @@ class Ellipse:
         """Return the (2, 2) matrix that takes the unit circle to this ellipse about its centre."""
         cosine, sine = math.cos(self.angle_rad), math.sin(self.angle_rad)
         rotation = np.array([[cosine, -sine], [sine, cosine]])
-        return rotation * np.array([self.semi_axis_major_px, self.semi_axis_minor_px])
+        axes_px = np.array([self.semi_axis_major_px, self.semi_axis_minor_px])
+        return np.asarray(rotation * axes_px)
 
 
 @dataclass(frozen=True)
@@ -221,6 +222,8 @@ def to_ellipse_coverage(ellipse: Ellipse, rows: int, columns: int) -> NDArray[np
     u = inverse[0, 0] * x + inverse[0, 1] * y
     v = inverse[1, 0] * x + inverse[1, 1] * y
     radius = np.sqrt(u * u + v * v)
-    gradient = np.hypot(inverse[0, 0] * u + inverse[1, 0] * v, inverse[0, 1] * u + inverse[1, 1] * v)
+    gradient = np.hypot(
+        inverse[0, 0] * u + inverse[1, 0] * v, inverse[0, 1] * u + inverse[1, 1] * v
+    )
     distance_px = (radius - 1) * radius / np.maximum(gradient, 1e-9)
-    return np.clip(0.5 - distance_px, 0, 1).astype(np.float32)
+    return np.asarray(np.clip(0.5 - distance_px, 0, 1), np.float32)

@@ -75,6 +75,8 @@ def to_network_input(
     mapping = to_grid_mapping(pixels.shape[0], pixels.shape[1], facts)
     size = (mapping.content_columns, mapping.content_rows)
     canvas = np.zeros((facts.height_px, facts.width_px), np.uint8)
-    content = canvas[mapping.top :, mapping.left :][: mapping.content_rows, : mapping.content_columns]
+    content = canvas[mapping.top :, mapping.left :][
+        : mapping.content_rows, : mapping.content_columns
+    ]
     content[:] = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
     return normalise(canvas, facts)[None, None], mapping

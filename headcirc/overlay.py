@@ -13,6 +13,7 @@ Picture = NDArray[np.uint8]
 SUBPIXEL_BITS = 4
 """OpenCV draws at 1/16 of a pixel when coordinates are shifted by four bits."""
 
+COLOR_DIMENSIONS = 3
 MASK_EDGE_RGB = (255, 176, 0)
 ELLIPSE_RGB = (0, 214, 255)
 AXIS_RGB = (120, 235, 255)
@@ -75,7 +76,9 @@ def to_mask_picture(mask: NDArray[np.bool_] | None, rows: int, columns: int) -> 
 
 def to_png(picture: Picture) -> bytes:
     """Encode (rows, columns) grey or (rows, columns, 3) RGB values as PNG."""
-    ordered = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR) if picture.ndim == 3 else picture
+    ordered = (
+        cv2.cvtColor(picture, cv2.COLOR_RGB2BGR) if picture.ndim == COLOR_DIMENSIONS else picture
+    )
     written, encoded = cv2.imencode(".png", ordered, [cv2.IMWRITE_PNG_COMPRESSION, 3])
     assert written, "PNG encoding of a uint8 array cannot fail"
     return encoded.tobytes()

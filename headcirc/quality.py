@@ -25,6 +25,7 @@ MINIMUM_FIT_OVERLAP = 0.93
 """Overlap (intersection over union) of mask and ellipse below which neither is trusted."""
 MAXIMUM_REJECTED_SHARE = 0.25
 """Another component of more than this share of the head's area makes the choice doubtful."""
+HALF_COVERED = 0.5
 PLAUSIBLE_HEAD_CIRCUMFERENCE_MM = (40.0, 400.0)
 """HC18 runs from 44 to 346 mm; the growth charts end near 373 mm (+3 SD at 40 weeks)."""
 
@@ -85,6 +86,6 @@ def touches_border(ellipse: Ellipse, rows: int, columns: int) -> bool:
 
 def to_fit_overlap(mask: NDArray[np.bool_], ellipse: Ellipse) -> float:
     """Return intersection over union of mask and ellipse, inside the frame."""
-    filled = to_ellipse_coverage(ellipse, *mask.shape) > 0.5
+    filled = to_ellipse_coverage(ellipse, *mask.shape) > HALF_COVERED
     union = np.count_nonzero(mask | filled)
     return float(np.count_nonzero(mask & filled) / union) if union else 0.0

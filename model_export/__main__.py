@@ -12,7 +12,7 @@ from typing import Any
 from safetensors import safe_open
 
 from headcirc.geometry import PixelSpacing
-from headcirc.manifest import MANIFEST_NAME, SCHEMA_VERSION, InputFacts, MaskFacts
+from headcirc.manifest import MANIFEST_NAME, SCHEMA_VERSION, MaskFacts
 from headcirc.pipeline import load_pipeline
 from model_export.onnx_graph import INPUT_NAME, OPSET, OUTPUT_NAME, load_network, write_onnx
 from model_export.parity import measure_parity

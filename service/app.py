@@ -65,7 +65,5 @@ def create_app(settings: Settings | None = None, pipeline: Pipeline | None = Non
     app.state.settings, app.state.metrics = settings, metrics
     app.include_router(router)
     install_problem_handlers(app)
-    app.add_middleware(
-        RequestFrame, metrics=metrics, max_upload_bytes=settings.max_upload_bytes
-    )
+    app.add_middleware(RequestFrame, metrics=metrics, max_upload_bytes=settings.max_upload_bytes)
     return app

@@ -51,9 +51,7 @@ class Measurer:
 
     def __init__(self, pipeline: Pipeline, settings: Settings, metrics: Metrics) -> None:
         self.pipeline = pipeline
-        self.store = AnalysisStore(
-            ttl_s=settings.result_ttl_s, max_bytes=settings.store_max_bytes
-        )
+        self.store = AnalysisStore(ttl_s=settings.result_ttl_s, max_bytes=settings.store_max_bytes)
         self._metrics = metrics
         self._capacity = settings.queue_capacity
         self._timeout_s = settings.request_timeout_ms / 1000

@@ -37,7 +37,7 @@ class RequestFrame:
                 headers = list(message["headers"])
                 headers.append((b"x-request-id", request.state.request_id.encode()))
                 headers.append((b"x-content-type-options", b"nosniff"))
-                message = message | {"headers": headers}
+                message = {**message, "headers": headers}
             await send(message)
 
         began = time.perf_counter()

@@ -6,6 +6,7 @@ name no path and no file; of everything else nothing goes out but a fixed senten
 
 import logging
 import uuid
+from http import HTTPStatus
 from typing import ClassVar
 
 from fastapi import FastAPI, Request
@@ -58,24 +59,6 @@ class StoredPixelSizeMissingError(ServiceError):
     code, status = "pixel-size-missing", 409
 
 
-class BodyTooLargeError(ServiceError):
-    """The body has more bytes than allowed."""
-
-    code, status = "image-too-large", 413
-
-
-class MissingImageError(ServiceError):
-    """The form has no file in its field `image`."""
-
-    code, status = "missing-image", 422
-
-
-class InvalidParameterError(ServiceError):
-    """A form field or query parameter cannot be read."""
-
-    code, status = "invalid-parameter", 422
-
-
 class OverloadedError(ServiceError):
     """As many requests are at work as may be."""
 
@@ -108,7 +91,13 @@ STATUSES: dict[type[HeadCircumferenceError], int] = {
     ModelArtifactError: 500,
     BackendUnavailableError: 500,
 }
-HTTP_CODES = {404: "not-found", 405: "method-not-allowed", 406: "not-acceptable"}
+HTTP_CODES = {
+    404: "not-found",
+    405: "method-not-allowed",
+    406: "not-acceptable",
+    413: "image-too-large",
+}
+MISSING_IMAGE = "Send the picture as a file in the field 'image' of a multipart form."
 TITLES = {
     400: "The image cannot be read",
     404: "Not found",
@@ -151,13 +140,17 @@ def install_problem_handlers(app: FastAPI) -> None:
     async def on_known(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HeadCircumferenceError)
         status = to_status(error)
-        if status == 500:
+        if status == HTTPStatus.INTERNAL_SERVER_ERROR:
             return await on_unknown(request, error)
         headers = error.headers if isinstance(error, ServiceError) else None
         return to_problem(request, status, code=error.code, detail=str(error), headers=headers)
 
     async def on_http(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)
+        if (
+            error.status_code == HTTPStatus.BAD_REQUEST
+        ):  # what the framework says of a form that cannot be parsed
+            return to_problem(request, 422, code="missing-image", detail=MISSING_IMAGE)
         code = HTTP_CODES.get(error.status_code, "invalid-parameter")
         headers = dict(error.headers or {})
         return to_problem(
@@ -169,7 +162,7 @@ def install_problem_handlers(app: FastAPI) -> None:
         first = error.errors()[0]
         name = str(first["loc"][-1])
         if name == "image":
-            code, detail = "missing-image", "Send the picture as a file in the form field 'image'."
+            code, detail = "missing-image", MISSING_IMAGE
         elif name.startswith("pixel_size"):
             code, detail = "invalid-pixel-size", f"{name} must be a number of mm from 0.005 to 2."
         elif name == "frame":

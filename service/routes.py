@@ -1,7 +1,7 @@
 """The routes of `docs/api.md`; each is a few lines, because the work is done elsewhere."""
 
 import time
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, File, Form, Request, Response, UploadFile
 from fastapi.responses import RedirectResponse
@@ -36,10 +36,11 @@ NO_PIXEL_SIZE = (
     "A head was found, but nothing says how large a pixel is; state pixel_size_mm, or "
     "pixel_size_x_mm and pixel_size_y_mm."
 )
-PNG_RESPONSE = {200: {"content": {"image/png": {}}, "description": "A PNG picture."}}
+Responses = dict[int | str, dict[str, Any]]
+PNG_RESPONSE: Responses = {200: {"content": {"image/png": {}}, "description": "A PNG picture."}}
 
 
-def _to_problem_responses(*statuses: int) -> dict[int | str, dict[str, object]]:
+def _to_problem_responses(*statuses: int) -> Responses:
     return {status: {"model": ProblemBody} for status in statuses}
 
 
@@ -65,7 +66,7 @@ def require_measurer(request: Request) -> Measurer:
 def require_acceptable(request: Request, media_type: str) -> None:
     """Refuse a request whose Accept header rules the answer's media type out."""
     accepted = [part.split(";")[0].strip() for part in request.headers.get("accept", "").split(",")]
-    kind = media_type.split("/")[0]
+    kind = media_type.split("/", maxsplit=1)[0]
     if not {"", "*/*", f"{kind}/*", media_type}.intersection(accepted):
         raise HTTPException(406, f"The answer is {media_type}; the Accept header rules it out.")
 
@@ -105,7 +106,9 @@ def require_stored(owner: Measurer, analysis_id: str) -> StoredAnalysis:
     """Return a kept analysis or raise the 404."""
     stored = owner.store.get(analysis_id)
     if stored is None:
-        raise AnalysisNotFoundError("No analysis of that id is kept here (any more); post it again.")
+        raise AnalysisNotFoundError(
+            "No analysis of that id is kept here (any more); post it again."
+        )
     return stored
 
 

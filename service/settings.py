@@ -62,7 +62,9 @@ def require_known_variables(environment: Mapping[str, str] | None = None) -> Non
     """
     names = {PREFIX + field.upper() for field in Settings.model_fields}
     given = os.environ if environment is None else environment
-    strays = sorted(name for name in given if name.upper().startswith(PREFIX) and name.upper() not in names)
+    strays = sorted(
+        name for name in given if name.upper().startswith(PREFIX) and name.upper() not in names
+    )
     if strays:
         raise ValueError(
             f"Unknown setting {', '.join(strays)}; known are {', '.join(sorted(names))}."

@@ -29,6 +29,12 @@ SPLIT_SEED = 20_261_123
 PARTS = ("train", "calibration", "test")
 STRATUM = ("train",) * 6 + ("calibration", "test")
 """Eight exams of like size: 75 % to train on, 12.5 % for choices, 12.5 % for published figures."""
+COMMANDS = {
+    "split": "print the split by exam as JSON",
+    "download": "fetch HC18 from its public record, then verify it",
+    "verify": "compare the decoded pixels with hc18_pixels.csv",
+    "table": "print hc18_pixels.csv",
+}
 
 
 @dataclass(frozen=True)
@@ -69,7 +75,7 @@ def load_images(data_dir: Path) -> list[HC18Image]:
     if not table_path.is_file():
         raise FileNotFoundError(
             f"No HC18 table {TABLE_NAME!r} in {str(data_dir)!r}; name the folder that holds it and "
-            f"{IMAGE_FOLDER!r}, or fetch the data with: python -m training.hc18 download"
+            f"{IMAGE_FOLDER!r}, or fetch the data with: python -m training.hc18 download --data DIR"
         )
     folder = data_dir / IMAGE_FOLDER
     with table_path.open(newline="") as table:
@@ -159,12 +165,18 @@ def make_split(images: Sequence[HC18Image], seed: int = SPLIT_SEED) -> dict[str,
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command on the data set."""
+    from training import hc18_download  # noqa: PLC0415 - it imports this module
+
     parser = argparse.ArgumentParser(prog="python -m training.hc18", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    split = commands.add_parser("split", help="print the split by exam as JSON")
-    split.add_argument("--data", type=Path, required=True, help="HC18's folder")
+    for name, purpose in COMMANDS.items():
+        command = commands.add_parser(name, help=purpose, description=purpose)
+        command.add_argument("--data", type=Path, required=True, help="HC18's folder")
     chosen = parser.parse_args(arguments)
-    parts = make_split(load_images(chosen.data))
+    if chosen.command != "split":
+        return hc18_download.run(chosen.command, chosen.data)
+    listed = hc18_download.load_pixel_table()
+    parts = make_split([image for image in load_images(chosen.data) if image.name in listed])
     lines = ",\n".join(f'  "{part}": {json.dumps(exams)}' for part, exams in parts.items())
     sys.stdout.write(f"{{\n{lines}\n}}\n")
     return 0

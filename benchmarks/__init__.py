@@ -1,0 +1,1 @@
+"""Measure the served model: accuracy, latency, throughput; results as JSON with their machine."""

@@ -1,0 +1,85 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from examples.phantom import draw_phantom, load_parameters, true_head_circumference_mm
+from headcirc.backends import load_backend
+from headcirc.errors import BackendUnavailableError
+from headcirc.geometry import PixelSpacing
+from headcirc.manifest import load_manifest
+from headcirc.pipeline import SHIPPED_MODEL_DIR, load_pipeline
+from tests.synthetic import to_file
+
+EXAMPLE = Path("examples/phantom.png")
+
+
+@pytest.fixture(scope="module", params=["openvino", "onnxruntime"])
+def pipeline(request):
+    return load_pipeline(backend=request.param)
+
+
+def test_backend_answers_for_one_and_for_several(pipeline):
+    """A batch gives each picture the answer that it gets alone."""
+    network_input = np.random.default_rng(0).standard_normal((3, 1, 256, 256), np.float32)
+    together = pipeline.infer(network_input)
+    alone = pipeline.infer(network_input[1:2])
+    assert together.shape == (3, 256, 256)
+    assert np.abs(together[1] - alone[0]).max() < 1e-5
+
+
+def test_probabilities_are_probabilities(pipeline):
+    """Values lie in [0, 1]."""
+    probabilities = pipeline.infer(np.zeros((1, 1, 256, 256), np.float32))
+    assert 0 <= probabilities.min() <= probabilities.max() <= 1
+
+
+def test_example_measures_near_its_true_circumference(pipeline):
+    """The committed example, never trained on, measures within 3 % of what was drawn."""
+    analysis = pipeline.analyze(EXAMPLE.read_bytes(), pixel_spacing=PixelSpacing(0.1277, 0.1277))
+    assert analysis.head.measurement.head_circumference_mm == pytest.approx(183.98, rel=0.03)
+    assert analysis.quality.acceptable
+
+
+def test_backends_agree_on_the_example():
+    """Both runtimes give the same millimetres to within 0.01."""
+    sizes_mm = [
+        load_pipeline(backend=name)
+        .analyze(EXAMPLE.read_bytes(), pixel_spacing=PixelSpacing(0.1277, 0.1277))
+        .head.measurement.head_circumference_mm
+        for name in ("openvino", "onnxruntime")
+    ]
+    assert sizes_mm[0] == pytest.approx(sizes_mm[1], abs=0.01)
+
+
+def test_auto_takes_openvino_where_both_are():
+    """`auto` is an order, not a race."""
+    manifest = load_manifest(SHIPPED_MODEL_DIR)
+    assert load_backend("auto", manifest, threads=1).name == "openvino"
+
+
+def test_unknown_backend_is_refused_with_the_known_ones():
+    """A wrong name is an error that lists the right ones."""
+    with pytest.raises(BackendUnavailableError, match="auto, openvino, onnxruntime"):
+        load_backend("abacus", load_manifest(SHIPPED_MODEL_DIR), threads=1)
+
+
+@pytest.mark.parametrize(
+    "pixels",
+    [np.zeros((540, 800)), np.full((540, 800), 255), np.full((1, 1), 200)],
+    ids=["black", "white", "one pixel"],
+)
+def test_empty_pictures_have_no_acceptable_head(pipeline, pixels):
+    """Black, white and a single pixel are no heads to rely on."""
+    analysis = pipeline.analyze(to_file(pixels.astype(np.uint8)))
+    assert not analysis.quality.acceptable
+
+
+def test_phantoms_measure_near_what_was_drawn(pipeline):
+    """Three committed phantoms, unequal pixels among them, measure within 5 % of the truth."""
+    for index in (4, 7, 12):
+        parameters = load_parameters()[index]
+        content = to_file(draw_phantom(parameters))
+        measured = pipeline.analyze(content, pixel_spacing=parameters.spacing).head.measurement
+        true_mm = true_head_circumference_mm(parameters)
+        assert measured.head_circumference_mm == pytest.approx(true_mm, rel=0.05)

@@ -1,0 +1,199 @@
+import io
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from headcirc.decode import decode_frame, to_stated_spacing
+from headcirc.errors import (
+    ImageTooLargeError,
+    InvalidFrameError,
+    InvalidPixelSizeError,
+    UnreadableImageError,
+    UnsupportedMediaTypeError,
+)
+from headcirc.geometry import PixelSpacing
+from tests.synthetic import draw_head, to_file
+
+GREY = draw_head(rows=54, columns=80)
+
+
+@pytest.mark.parametrize("format_name", ["PNG", "BMP", "TIFF"])
+def test_lossless_formats_decode_to_the_same_grey_values(format_name):
+    """A picture saved without loss comes back as it was, whatever the format."""
+    assert (decode_frame(to_file(GREY, format_name)).pixels == GREY).all()
+
+
+@pytest.mark.parametrize(("format_name", "options"), [("JPEG", {"quality": 95}), ("WEBP", {})])
+def test_lossy_formats_decode_closely(format_name, options):
+    """JPEG and WebP come back within a few grey levels on average."""
+    pixels = decode_frame(to_file(GREY, format_name, **options)).pixels
+    assert np.abs(pixels.astype(int) - GREY).mean() < 2
+
+
+def test_16_bit_grey_is_scaled_by_its_bit_depth():
+    """65535 becomes 255 and half of it 128, not a clipped 255."""
+    samples = np.array([[0, 32768, 65535]], np.uint16)
+    assert decode_frame(to_file(samples)).pixels.tolist() == [[0, 128, 255]]
+
+
+def test_16_bit_grey_tiff_of_the_other_byte_order_is_scaled_too():
+    """A big-endian 16-bit TIFF gives the same grey values."""
+    image = Image.fromarray(np.array([[0, 32768, 65535]], np.uint16).astype(">u2"))
+    assert decode_frame(to_file(image, "TIFF")).pixels.tolist() == [[0, 128, 255]]
+
+
+def test_alpha_is_ignored():
+    """Transparent pixels keep the grey value that they are stored with."""
+    rgba = np.dstack([GREY, GREY, GREY, np.zeros_like(GREY)])
+    assert (decode_frame(to_file(rgba)).pixels == GREY).all()
+    grey_alpha = Image.merge("LA", (Image.fromarray(GREY), Image.new("L", (80, 54))))
+    assert (decode_frame(to_file(grey_alpha)).pixels == GREY).all()
+
+
+def test_colour_becomes_luma():
+    """Red, green and blue weigh 0.299, 0.587 and 0.114."""
+    rgb = np.array([[[255, 0, 0], [0, 255, 0], [0, 0, 255]]], np.uint8)
+    assert decode_frame(to_file(rgb)).pixels.tolist() == [[76, 150, 29]]
+
+
+@pytest.mark.parametrize("transparency", [None, 0])
+def test_palette_indices_are_looked_up(transparency):
+    """A palette picture gives its colours' luma, not its indices, transparent entries too."""
+    image = Image.new("P", (2, 1))
+    image.putpalette([200, 200, 200, 10, 10, 10])
+    image.putpixel((1, 0), 1)
+    options = {} if transparency is None else {"transparency": transparency}
+    assert decode_frame(to_file(image, **options)).pixels.tolist() == [[200, 10]]
+
+
+def test_cmyk_jpeg_has_white_where_there_is_no_ink():
+    """CMYK becomes colour first, so that no ink is white."""
+    image = Image.new("CMYK", (16, 16), (0, 0, 0, 0))
+    assert decode_frame(to_file(image, "JPEG")).pixels.min() > 250
+
+
+def test_exif_orientation_is_applied():
+    """A picture stored on its side stands upright, with rows and columns exchanged."""
+    exif = Image.Exif()
+    exif[0x0112] = 6  # rotate 90 degrees clockwise to show
+    frame = decode_frame(to_file(GREY, "JPEG", exif=exif, quality=95))
+    assert frame.pixels.shape == (80, 54)
+    assert np.abs(frame.pixels.astype(int) - np.rot90(GREY, -1)).mean() < 2
+
+
+def test_stated_pixel_size_covers_the_whole_upright_frame():
+    """The region of a stated pixel size runs from the first to the last pixel centre."""
+    frame = decode_frame(to_file(GREY), pixel_spacing=PixelSpacing(0.2, 0.1))
+    (region,) = frame.calibrations
+    assert (region.left_px, region.top_px, region.right_px, region.bottom_px) == (0, 0, 79, 53)
+    assert region.source == "request"
+
+
+def test_resolution_tags_say_nothing_about_millimetres():
+    """A file with a DPI tag has no pixel size."""
+    assert decode_frame(to_file(GREY, dpi=(254, 254))).calibrations == ()
+
+
+def test_empty_file_is_unreadable():
+    """No bytes: the error says so."""
+    with pytest.raises(UnreadableImageError, match="empty"):
+        decode_frame(b"")
+
+
+@pytest.mark.parametrize("format_name", ["PNG", "JPEG", "BMP", "TIFF", "WEBP"])
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
+def test_truncated_file_is_unreadable(format_name, share):
+    """A file cut off anywhere is refused, never measured in part."""
+    noise = np.random.default_rng(0).integers(0, 255, (64, 64), np.uint8)
+    content = to_file(noise, format_name)
+    with pytest.raises(UnreadableImageError):
+        decode_frame(content[: int(len(content) * share)])
+
+
+@pytest.mark.parametrize("content", [b"just some text", b"%PDF-1.7", b"\x00" * 400, b"GIF89a..."])
+def test_other_content_is_unsupported_whatever_its_name(content):
+    """What a file is, its content says."""
+    with pytest.raises(UnsupportedMediaTypeError, match="PNG, JPEG, BMP, TIFF and WebP"):
+        decode_frame(content)
+
+
+def test_dicom_is_told_apart_from_unknown_content():
+    """A DICOM file's message says that DICOM is not read yet."""
+    with pytest.raises(UnsupportedMediaTypeError, match="DICOM"):
+        decode_frame(b"\x00" * 128 + b"DICM" + b"\x00" * 100)
+
+
+def make_png_bomb(columns: int, rows: int) -> bytes:
+    """Return a PNG of almost no bytes whose header announces a huge picture."""
+
+    def to_chunk(name: bytes, data: bytes) -> bytes:
+        return (
+            struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+        )
+
+    header = struct.pack(">IIBBBBB", columns, rows, 8, 0, 0, 0, 0)
+    data = zlib.compress(b"\x00" * 1_000_000)
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + to_chunk(b"IHDR", header)
+        + to_chunk(b"IDAT", data)
+        + to_chunk(b"IEND", b"")
+    )
+
+
+def test_bomb_is_refused_by_its_header():
+    """20,000 x 20,000 pixels are refused before one is decoded."""
+    with pytest.raises(ImageTooLargeError, match="20000 x 20000"):
+        decode_frame(make_png_bomb(20_000, 20_000))
+
+
+def test_several_pictures_in_one_file_are_refused():
+    """A TIFF of two pages is not measured on a guess."""
+    buffer = io.BytesIO()
+    page = Image.fromarray(GREY)
+    page.save(buffer, "TIFF", save_all=True, append_images=[page])
+    with pytest.raises(InvalidFrameError, match="2 pictures"):
+        decode_frame(buffer.getvalue())
+
+
+def test_frame_number_of_a_plain_picture_can_only_be_zero():
+    """Frame 0 is the picture; frame 3 does not exist."""
+    assert decode_frame(to_file(GREY), frame_index=0).pixels.shape == (54, 80)
+    with pytest.raises(InvalidFrameError, match="Frame 3"):
+        decode_frame(to_file(GREY), frame_index=3)
+
+
+def test_nothing_stated_is_no_spacing():
+    """No pixel size is None, never a default."""
+    assert to_stated_spacing() is None
+
+
+def test_stated_sizes_keep_their_axes():
+    """X is the distance between columns and y the distance between rows."""
+    assert to_stated_spacing(pixel_size_x_mm=0.1, pixel_size_y_mm=0.2) == PixelSpacing(
+        row_mm=0.2, column_mm=0.1
+    )
+
+
+@pytest.mark.parametrize("value_mm", [0, -0.1, float("nan"), float("inf"), 1e9, 0.0049, 2.01])
+def test_implausible_pixel_size_is_refused(value_mm):
+    """Only finite sizes from 0.005 to 2 mm are lengths of an ultrasound pixel."""
+    with pytest.raises(InvalidPixelSizeError, match=r"from 0\.005 to 2 mm"):
+        to_stated_spacing(value_mm)
+
+
+@pytest.mark.parametrize(
+    "sizes",
+    [
+        {"pixel_size_mm": 0.1, "pixel_size_x_mm": 0.1},
+        {"pixel_size_x_mm": 0.1},
+        {"pixel_size_y_mm": 0.1},
+    ],
+)
+def test_contradictory_or_half_stated_sizes_are_refused(sizes):
+    """Both kinds at once, or one of x and y alone, is no pixel size."""
+    with pytest.raises(InvalidPixelSizeError, match="state"):
+        to_stated_spacing(sizes.pop("pixel_size_mm", None), **sizes)

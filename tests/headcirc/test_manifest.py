@@ -1,0 +1,60 @@
+import json
+import shutil
+
+import pytest
+
+from headcirc.errors import ModelArtifactError
+from headcirc.manifest import load_manifest
+from headcirc.pipeline import SHIPPED_MODEL_DIR
+
+
+@pytest.fixture
+def model_dir(tmp_path):
+    return shutil.copytree(SHIPPED_MODEL_DIR, tmp_path / "model")
+
+
+def test_shipped_model_is_what_its_manifest_says():
+    """The shipped ONNX file has the manifest's SHA-256, and the facts are those of width 16."""
+    manifest = load_manifest(SHIPPED_MODEL_DIR)
+    assert manifest.width == 16
+    assert manifest.parameters == 2_053_185
+    assert (manifest.input.width_px, manifest.input.height_px) == (256, 256)
+
+
+def test_damaged_weights_are_refused(model_dir):
+    """One changed byte is noticed at load."""
+    path = model_dir / "model.onnx"
+    content = bytearray(path.read_bytes())
+    content[1000] ^= 1
+    path.write_bytes(bytes(content))
+    with pytest.raises(ModelArtifactError, match="SHA-256"):
+        load_manifest(model_dir)
+
+
+def test_missing_weights_are_refused(model_dir):
+    """A manifest without its weights names the file that is missing."""
+    (model_dir / "model.onnx").unlink()
+    with pytest.raises(ModelArtifactError, match=r"model\.onnx"):
+        load_manifest(model_dir)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"schema_version": 99}, "schema version 99"),
+        ({"input": {"width_px": 256}}, "lacks a fact"),
+        ({"mask": {"threshold": 0.5, "minimum_head_share": 0.1, "mood": "good"}}, "one too many"),
+    ],
+)
+def test_unreadable_facts_are_refused(model_dir, change, message):
+    """Another schema, a missing fact or an unknown one stops the load with its name."""
+    path = model_dir / "manifest.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(ModelArtifactError, match=message):
+        load_manifest(model_dir)
+
+
+def test_folder_without_manifest_is_refused(tmp_path):
+    """An empty folder is no model."""
+    with pytest.raises(ModelArtifactError, match=r"no manifest\.json"):
+        load_manifest(tmp_path)

@@ -1,0 +1,42 @@
+import math
+
+import numpy as np
+import pytest
+
+from headcirc.geometry import CalibratedRegion, Ellipse, PixelSpacing
+from headcirc.measurement import find_region, measure_head
+
+
+def test_circle_of_known_radius_measures_two_pi_r():
+    """100 pixels of 0.2 mm are a circumference of 2 pi 20 mm."""
+    measured = measure_head(Ellipse(0, 0, 100, 100, 0), PixelSpacing(0.2, 0.2))
+    assert measured.head_circumference_mm == pytest.approx(2 * math.pi * 20)
+    assert measured.cephalic_index == pytest.approx(1.0)
+    assert measured.area_mm2 == pytest.approx(math.pi * 400)
+
+
+def test_unequal_pixels_turn_a_circle_into_an_ellipse():
+    """A circle of pixels 0.2 mm high and 0.1 mm wide is twice as high as wide."""
+    measured = measure_head(Ellipse(0, 0, 100, 100, 0.3), PixelSpacing(row_mm=0.2, column_mm=0.1))
+    assert measured.occipitofrontal_diameter_mm == pytest.approx(40)
+    assert measured.biparietal_diameter_mm == pytest.approx(20)
+
+
+def test_rotated_ellipse_is_mapped_as_a_whole():
+    """The circumference equals the length of the mapped outline, by numerical integration."""
+    ellipse, spacing = Ellipse(0, 0, 120, 80, math.pi / 4), PixelSpacing(0.2, 0.1)
+    turns = np.linspace(0, 2 * np.pi, 200_001)
+    outline = ellipse.to_shape_matrix() @ np.stack((np.cos(turns), np.sin(turns)))
+    outline_mm = np.diag([0.1, 0.2]) @ outline
+    length_mm = np.linalg.norm(np.diff(outline_mm), axis=0).sum()
+    assert measure_head(ellipse, spacing).head_circumference_mm == pytest.approx(
+        length_mm, rel=1e-5
+    )
+
+
+def test_region_is_the_one_that_holds_the_centre():
+    """Of two regions the ellipse's centre chooses; outside both there is none."""
+    left = CalibratedRegion(0, 0, 99, 99, PixelSpacing(0.1, 0.1), "dicom")
+    right = CalibratedRegion(100, 0, 199, 99, PixelSpacing(0.3, 0.3), "dicom")
+    assert find_region((left, right), Ellipse(150, 50, 20, 10, 0)) is right
+    assert find_region((left, right), Ellipse(150, 150, 20, 10, 0)) is None

@@ -1,0 +1,47 @@
+import numpy as np
+import pytest
+
+from headcirc.geometry import Ellipse, PixelSpacing
+from headcirc.measurement import measure_head
+from tests.synthetic import draw_head, to_file, to_synthetic_pipeline
+
+
+@pytest.mark.parametrize(
+    ("ellipse", "rows", "columns"),
+    [
+        (Ellipse(400.0, 270.0, 220.0, 170.0, 0.5), 540, 800),
+        (Ellipse(300.0, 260.0, 150.0, 120.0, 2.0), 543, 783),
+        (Ellipse(512.0, 380.0, 260.0, 200.0, 1.2), 768, 1024),
+        (Ellipse(150.0, 450.0, 120.0, 90.0, 1.4), 900, 300),
+    ],
+)
+@pytest.mark.parametrize("spacing", [PixelSpacing(0.13, 0.13), PixelSpacing(0.2, 0.1)])
+def test_whole_corridor_measures_drawn_heads(ellipse, rows, columns, spacing):
+    """Bytes to millimetres through the network's grid and back: within 0.3 % of the truth."""
+    content = to_file(draw_head(ellipse, rows=rows, columns=columns))
+    analysis = to_synthetic_pipeline().analyze(content, pixel_spacing=spacing)
+    expected_mm = measure_head(ellipse, spacing).head_circumference_mm
+    assert analysis.head.measurement.head_circumference_mm == pytest.approx(expected_mm, rel=0.003)
+
+
+def test_without_a_pixel_size_there_are_no_millimetres():
+    """The head is found, its figures in mm are None, and a warning says why."""
+    analysis = to_synthetic_pipeline().analyze(to_file(draw_head()))
+    assert analysis.head.measurement is None
+    assert analysis.head.head_circumference_px > 1000
+    assert "pixel-size-missing" in analysis.quality.warnings
+
+
+def test_black_picture_has_no_head():
+    """No head is a result: None, and not acceptable."""
+    analysis = to_synthetic_pipeline().analyze(to_file(np.zeros((540, 800), np.uint8)))
+    assert analysis.head is None
+    assert not analysis.quality.acceptable
+
+
+def test_same_bytes_give_the_same_answer():
+    """Nothing in the corridor depends on chance or on earlier pictures."""
+    pipeline, content = to_synthetic_pipeline(), to_file(draw_head())
+    first = pipeline.analyze(content).head
+    pipeline.analyze(to_file(draw_head(Ellipse(300, 200, 100, 90, 0))))
+    assert pipeline.analyze(content).head.ellipse == first.ellipse

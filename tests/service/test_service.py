@@ -1,0 +1,88 @@
+import pytest
+
+from service.settings import Settings, require_known_variables, to_public_settings
+from service.store import AnalysisStore
+from tests.service.test_analyses import post
+
+
+def test_health_routes_answer(client):
+    """Alive and ready, without paths or settings."""
+    assert client.get("/livez").json() == {"status": "alive"}
+    assert client.get("/readyz").json() == {"status": "ready"}
+
+
+def test_models_are_told(client):
+    """The served model, where it runs and why."""
+    (model,) = client.get("/v1/models").json()["models"]
+    assert model["name"] == "synthetic"
+    assert model["backend"] == "brightness"
+    assert (model["input_width_px"], model["input_height_px"]) == (256, 256)
+    assert model["saliency_layers"] == []
+
+
+def test_metrics_count_requests_stages_and_warnings(client):
+    """After one measurement every metric of the contract is there, labelled by route."""
+    post(client)
+    client.get("/v1/nothing")
+    text = client.get("/metrics").text
+    labels = 'method="POST",route="/v1/analyses",status="201"'
+    assert f"headcirc_request_duration_seconds_count{{{labels}}} 1.0" in text
+    for stage in ("decode", "preprocess", "queue", "inference", "postprocess"):
+        assert f'headcirc_stage_duration_seconds_count{{stage="{stage}"}} 1.0' in text
+    assert 'headcirc_quality_warnings_total{code="pixel-size-missing"} 1.0' in text
+    assert "headcirc_model_info{" in text
+    assert "headcirc_queue_depth 0.0" in text
+    assert "/v1/nothing" not in text
+
+
+def test_openapi_describes_the_contract(client):
+    """Every route of this version is in the document, with its problems."""
+    paths = client.get("/openapi.json").json()["paths"]
+    assert {
+        "/v1/analyses", "/v1/analyses/{analysis_id}", "/v1/analyses/{analysis_id}/mask",
+        "/v1/analyses/{analysis_id}/overlay", "/v1/analyses/{analysis_id}/head-circumference",
+        "/v1/mask", "/v1/head-circumference", "/v1/models", "/livez", "/readyz", "/metrics",
+    } == set(paths)  # fmt: skip
+    assert {"400", "413", "415", "422", "429"} <= set(paths["/v1/analyses"]["post"]["responses"])
+
+
+def test_stray_variable_stops_the_start():
+    """A HEADCIRC_ variable that no setting reads is a typing error, told with the known ones."""
+    with pytest.raises(ValueError, match=r"HEADCIRC_BACKND; known.*HEADCIRC_BACKEND"):
+        require_known_variables({"HEADCIRC_BACKND": "auto", "PATH": "x"})
+
+
+def test_settings_are_logged_without_paths():
+    """Only the model folder's name is shown."""
+    shown = to_public_settings(Settings())
+    assert shown["artifact_dir"] == "attention-resunet-16"
+
+
+class _Stored:
+    """Something of 100 bytes."""
+
+    def count_bytes(self) -> int:
+        """Return 100."""
+        return 100
+
+
+def test_store_forgets_after_its_time():
+    """A result lives as long as it is said to, by the clock."""
+    now = [0.0]
+    store = AnalysisStore(ttl_s=10, max_bytes=1000, clock=lambda: now[0])
+    stored = _Stored()
+    store.put("a", stored)
+    now[0] = 9.9
+    assert store.get("a") is stored
+    now[0] = 10.0
+    assert store.get("a") is None
+
+
+def test_store_makes_room_by_dropping_the_oldest():
+    """Beyond its bytes the oldest results leave first."""
+    store = AnalysisStore(ttl_s=10, max_bytes=250)
+    for name in "abc":
+        store.put(name, _Stored())
+    assert store.get("a") is None
+    assert store.get("b") is not None
+    assert store.get("c") is not None
