@@ -42,7 +42,8 @@ def plot_bland_altman(
     axes.set_xlabel("mean of measured and annotated head circumference, mm")
     axes.set_ylabel("measured minus annotated, mm")
     axes.set_title(f"Agreement with HC18's annotation, {len(answered)} images")
-    axes.legend(title="annotated HC", fontsize=8, title_fontsize=8)
+    if answered:
+        axes.legend(title="annotated HC", fontsize=8, title_fontsize=8)
     figure.savefig(path, dpi=DOTS_PER_INCH)
 
 

@@ -47,10 +47,13 @@ class MaskFacts:
         A pixel belongs to the head above this probability.
     minimum_head_share : float
         Smallest area of a head, as a share of the frame's.
+    ellipticity_power : float
+        How much shape counts against area where there are several components.
     """
 
     threshold: float
     minimum_head_share: float
+    ellipticity_power: float
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,6 @@ from numpy.typing import NDArray
 from headcirc.geometry import GridMapping, HeadMask
 from headcirc.manifest import MaskFacts
 
-ELLIPTICITY_POWER = 4
-"""How much shape counts against area; chosen on the training exams, where any of 2 to 8 does."""
-
 
 def to_frame_grid(
     probability_map: NDArray[np.float32], mapping: GridMapping
@@ -46,7 +43,7 @@ def to_head_mask(probabilities: NDArray[np.float32], facts: MaskFacts) -> HeadMa
     ----------
     probabilities : (rows, columns) float32, frame grid
     facts : MaskFacts
-        Threshold and smallest area, from the manifest.
+        Threshold, smallest area and weight of the shape, from the manifest.
 
     Returns
     -------
@@ -60,14 +57,16 @@ def to_head_mask(probabilities: NDArray[np.float32], facts: MaskFacts) -> HeadMa
     candidates = [i for i, area_px in enumerate(areas_px) if area_px >= smallest_area_px]
     if not candidates:
         return None
-    head = max(candidates, key=lambda i: _to_head_score(outlines[i], probabilities))
+    head = max(candidates, key=lambda i: _to_head_score(outlines[i], probabilities, facts))
     others = [area_px for i, area_px in enumerate(areas_px) if i != head]
     pixels = np.zeros(binary.shape, np.uint8)
     cv2.drawContours(pixels, outlines, head, color=1, thickness=cv2.FILLED)
     return HeadMask(pixels.astype(bool), max(others, default=0.0) / areas_px[head])
 
 
-def _to_head_score(outline: NDArray[np.int32], probabilities: NDArray[np.float32]) -> float:
+def _to_head_score(
+    outline: NDArray[np.int32], probabilities: NDArray[np.float32], facts: MaskFacts
+) -> float:
     """Return the outline's summed probability times a power of its ellipticity.
 
     Ellipticity is the area over that of the ellipse with the same second moments: 1 for every
@@ -82,4 +81,4 @@ def _to_head_score(outline: NDArray[np.int32], probabilities: NDArray[np.float32
     if determinant <= 0:
         return 0.0
     ellipticity = moments["m00"] ** 2 / (4 * math.pi * math.sqrt(determinant))
-    return float(weight * min(ellipticity, 1.0) ** ELLIPTICITY_POWER)
+    return float(weight * min(ellipticity, 1.0) ** facts.ellipticity_power)

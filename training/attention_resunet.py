@@ -105,7 +105,8 @@ class AttentionResUNet(nn.Module):
         )
         self.bottleneck = ConvolutionBlock(channels[-1], 2 * channels[-1], residual=residual)
         self.decoder = nn.ModuleList(
-            DecoderLevel(each, residual=residual, attention=attention) for each in reversed(channels)
+            DecoderLevel(each, residual=residual, attention=attention)
+            for each in reversed(channels)
         )
         self.head = nn.Conv2d(width, 1, 1)
 

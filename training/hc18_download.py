@@ -88,7 +88,7 @@ def check_pixels(data_dir: Path, expected: Mapping[str, str]) -> PixelCheck:
 
 
 def verify(data_dir: Path) -> bool:
-    """Check a folder against the committed table, print the outcome, return whether all is there."""
+    """Compare a folder with the committed table, print the outcome, return whether it is whole."""
     expected = load_pixel_table()
     check = check_pixels(data_dir, expected)
     outlines = sum(name.endswith("_Annotation.png") for name in check.same)

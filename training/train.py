@@ -1,8 +1,8 @@
 """Train the network on HC18's training exams; choose the epoch on its calibration exams.
 
-`python -m training.train --data DIR --run DIR`. A run's folder gets `log.csv` (one line an epoch), `last.pt` (everything that
-`--resume` needs) and `best.safetensors` (the averaged weights of the best epoch). The test exams
-are never read here.
+`python -m training.train --data DIR --run DIR`. A run's folder gets `log.csv` (one line an epoch),
+`last.pt` (everything that `--resume` needs) and `best.safetensors` (the averaged weights of the
+best epoch). The test exams are never read here.
 """
 
 import argparse
@@ -85,7 +85,9 @@ class Heads(Dataset[tuple[Tensor, Tensor]]):
             generator=np.random.default_rng((seed, index)),
         )
         network_input = (grey - INPUT.mean) / INPUT.standard_deviation
-        return torch.from_numpy(network_input.astype(np.float32))[None], torch.from_numpy(coverage)[None]
+        return torch.from_numpy(network_input.astype(np.float32))[None], torch.from_numpy(coverage)[
+            None
+        ]
 
 
 def _to_plain_example(pixels: np.ndarray, ellipse: Ellipse) -> tuple[Tensor, Tensor]:
@@ -95,7 +97,9 @@ def _to_plain_example(pixels: np.ndarray, ellipse: Ellipse) -> tuple[Tensor, Ten
     return torch.from_numpy(network_input[0]), torch.from_numpy(coverage)[None]
 
 
-def draw_addresses(images: Sequence[HC18Image], recipe: Recipe, epoch: int) -> list[tuple[int, int]]:
+def draw_addresses(
+    images: Sequence[HC18Image], recipe: Recipe, epoch: int
+) -> list[tuple[int, int]]:
     """Draw one epoch: as many examples as images, small and large heads more often.
 
     Systematic resampling, so that an image of weight w comes floor(w') or ceil(w') times, where
@@ -175,7 +179,9 @@ def start(recipe: Recipe, steps_per_epoch: int) -> Progress:
     return Progress(network, average, optimiser, schedule)
 
 
-def train_epoch(progress: Progress, batches: Iterator[tuple[Tensor, Tensor]], recipe: Recipe) -> float:
+def train_epoch(
+    progress: Progress, batches: Iterator[tuple[Tensor, Tensor]], recipe: Recipe
+) -> float:
     """Take one pass over the batches and return their mean loss."""
     progress.network.train()
     losses = []

@@ -13,7 +13,6 @@ from benchmarks.accuracy_summary import (
     fill_ellipse,
     judge_floors,
     summarise,
-    summarise_bins,
     to_image_result,
     to_markdown,
 )
@@ -46,9 +45,9 @@ def to_answer(ellipse=HEAD, hc_mm=HEAD_MM, warnings=()):
     return ServedAnswer(ellipse, hc_mm, mask, tuple(warnings), not warnings)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def rows():
-    """A perfect answer, one 2 mm too large on another exam, and an image without answer."""
+    """Return a perfect answer, one 2 mm too large on another exam, and an image without."""
     truth = fill_ellipse(HEAD, ROWS, COLUMNS)
     larger = Ellipse(80.0, 60.0, 52.0, 42.0, 0.4)
     return [
@@ -58,6 +57,11 @@ def rows():
             to_image("012_HC.png", 12), truth, to_answer(None, None, ["no-head-found"])
         ),
     ]
+
+
+@pytest.fixture(scope="module")
+def report(rows):
+    return to_report(rows, "test", SERVED, "python -m benchmarks.accuracy --part test")
 
 
 def test_a_perfect_answer_has_dice_1_and_error_0(rows):
@@ -78,10 +82,10 @@ def test_the_error_is_measured_minus_true(rows):
     assert larger.mask_hausdorff_mm == pytest.approx(2 * PIXEL_SIZE_MM, abs=0.4)
 
 
-def test_no_answer_counts_as_dice_0_and_is_listed(rows):
+def test_no_answer_counts_as_dice_0_and_is_listed(rows, report):
     """No head is Dice 0 among the means, nothing among the millimetres, and named."""
     assert (rows[2].ellipse_dice, rows[2].mask_dice, rows[2].error_mm) == (0, 0, None)
-    summary = summarise(rows)
+    summary = report["summary"]
     assert summary["without_answer"] == summary["not_acceptable"] == ["012_HC.png"]
     dice, error = (summary["figures"][name] for name in ("ellipse_dice", "bias_mm"))
     assert (dice["n"], dice["excluded"]) == (3, 0)
@@ -89,9 +93,9 @@ def test_no_answer_counts_as_dice_0_and_is_listed(rows):
     assert summary["figures"]["mask_hausdorff_mm"]["excluded"] == 1
 
 
-def test_the_pixels_totals_are_those_of_all_images(rows):
+def test_the_pixels_totals_are_those_of_all_images(report):
     """The four counts together are all pixels of all frames."""
-    assert sum(summarise(rows)["mask_pixels"].values()) == 3 * ROWS * COLUMNS
+    assert sum(report["summary"]["mask_pixels"].values()) == 3 * ROWS * COLUMNS
 
 
 def test_floors_are_met_at_their_edge_and_not_beyond(rows):
@@ -114,18 +118,18 @@ def test_floors_are_met_at_their_edge_and_not_beyond(rows):
     assert not judge_floors(summary | {"without_answer": ["012_HC.png"]})["met"]
 
 
-def test_bands_say_how_many_have_no_answer(rows):
+def test_bands_say_how_many_have_no_answer(report):
     """The band that holds the heads counts its images and those without answer."""
-    bins = summarise_bins(rows)
+    bins = report["bins"]
     assert [each["images"] for each in bins] == [0, 3, 0, 0, 0, 0]
     assert [each["without_answer"] for each in bins] == [0, 1, 0, 0, 0, 0]
     assert bins[1]["ellipse_dice"]["n"] == 3
     assert bins[0]["ellipse_dice"]["value"] is None
 
 
-def test_the_table_shows_every_figure_and_band(rows):
+def test_the_table_shows_every_figure_and_band(report):
     """The Markdown has a line for each figure and band, of as many cells as its head."""
-    summary, bins = summarise(rows), summarise_bins(rows)
+    summary, bins = report["summary"], report["bins"]
     first, second = to_markdown(summary, bins).split("\n\n")
     assert len(first.splitlines()) == 2 + len(summary["figures"])
     assert len(second.splitlines()) == 2 + len(bins)
@@ -133,9 +137,8 @@ def test_the_table_shows_every_figure_and_band(rows):
         assert len({line.count("|") for line in table.splitlines()}) == 1
 
 
-def test_the_report_is_strict_json_with_the_leakage_note(rows, tmp_path):
-    """All files are written; the JSON has no NaN, no path, the note, and a verdict for test only."""
-    report = to_report(rows, "test", SERVED, "python -m benchmarks.accuracy --part test")
+def test_the_report_is_strict_json_with_the_leakage_note(rows, report, tmp_path):
+    """All files are written; the JSON has no NaN, no path, the note, and a verdict for test."""
     write_results(rows, report, tmp_path)
     text = (tmp_path / "accuracy_test.json").read_text()
     read = json.loads(text, parse_constant=pytest.fail)
@@ -155,12 +158,13 @@ def test_the_report_is_strict_json_with_the_leakage_note(rows, tmp_path):
     assert lines[2]["error_mm"] == ""
     for plot in ("bland_altman_test.png", "error_by_bin_test.png"):
         assert cv2.imread(str(tmp_path / plot)) is not None
-    assert to_report(rows, "calibration", SERVED, "")["floors"] is None
 
 
 def test_plots_can_be_drawn_without_any_answer(rows, tmp_path):
-    """A model that answers nothing still gives all files."""
-    write_results(rows[2:], to_report(rows[2:], "calibration", SERVED, ""), tmp_path)
+    """A model that answers nothing still gives all files; calibration has no verdict."""
+    report = to_report(rows[2:], "calibration", SERVED, "")
+    assert report["floors"] is None
+    write_results(rows[2:], report, tmp_path)
     assert len(list(tmp_path.iterdir())) == 4
 
 

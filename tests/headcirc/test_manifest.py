@@ -43,7 +43,17 @@ def test_missing_weights_are_refused(model_dir):
     [
         ({"schema_version": 99}, "schema version 99"),
         ({"input": {"width_px": 256}}, "lacks a fact"),
-        ({"mask": {"threshold": 0.5, "minimum_head_share": 0.1, "mood": "good"}}, "one too many"),
+        (
+            {
+                "mask": {
+                    "threshold": 0.5,
+                    "minimum_head_share": 0.1,
+                    "ellipticity_power": 4,
+                    "mood": "good",
+                }
+            },
+            "one too many",
+        ),
     ],
 )
 def test_unreadable_facts_are_refused(model_dir, change, message):

@@ -4,7 +4,7 @@ from headcirc.geometry import Ellipse, to_ellipse_coverage
 from headcirc.manifest import MaskFacts
 from headcirc.mask import to_head_mask
 
-FACTS = MaskFacts(threshold=0.5, minimum_head_share=0.005)
+FACTS = MaskFacts(threshold=0.5, minimum_head_share=0.005, ellipticity_power=4)
 SMALL_HEAD = Ellipse(120.0, 150.0, 60.0, 48.0, 0.3)
 
 

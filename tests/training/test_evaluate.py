@@ -70,7 +70,7 @@ def test_empty_masks_have_dice_0_and_no_distance():
     ("down", "right", "away_mm"), [(4, 0, 0.8), (0, 4, 0.4), (3, 8, math.hypot(0.6, 0.8))]
 )
 def test_hausdorff_of_a_shifted_square_follows_the_pixel_spacing(down, right, away_mm):
-    """A square's farthest corner is as far away as it was moved, rows and columns in their own mm."""
+    """A square's farthest corner is as far off as it was moved, rows and columns in their mm."""
     moved = measure_surface_distances(square(10 + down, 10 + right), square(10, 10), UNEQUAL)
     assert moved.hausdorff_mm == pytest.approx(away_mm)
     assert 0 < moved.average_mm < moved.hausdorff_95_mm <= moved.hausdorff_mm
@@ -87,7 +87,7 @@ def test_single_pixels_have_the_distance_between_them():
 
 
 def test_edges_of_concentric_discs_lie_a_radius_apart():
-    """Circles of 30 and 40 pixels about one centre are 10 pixels apart on average, to 0.3 pixels."""
+    """Circles of 30 and 40 pixels about one centre are 10 pixels apart, on average to 0.3."""
     discs = [to_ellipse_coverage(Ellipse(50, 50, r, r, 0), 101, 101) > 0.5 for r in (30, 40)]
     distances = measure_surface_distances(*discs, PixelSpacing(0.1, 0.1))
     assert distances.average_mm == pytest.approx(1.0, abs=0.03)
@@ -130,7 +130,7 @@ def test_areas_under_curves_need_both_kinds_of_pixel():
 
 
 def test_error_statistics_of_hand_worked_numbers():
-    """Errors -2, 0, 2, 4: bias 1, SD sqrt(20/3), limits 1 -+ 1.96 SD, median and mean absolute 2."""
+    """Errors -2, 0, 2, 4: bias 1, SD sqrt(20/3), limits 1 -+ 1.96 SD, absolute ones 2."""
     summary = {
         name: each.value for name, each in summarise_errors([-2, 0, 2, 4], [1, 2, 3, 4]).items()
     }

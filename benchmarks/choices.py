@@ -1,0 +1,127 @@
+"""Threshold, ellipse fit and component rule, compared on training and calibration exams.
+
+`python -m benchmarks.choices --data DIR` runs the network once over each image, and every choice
+over its probabilities. The test exams are never read here.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from headcirc.ellipse import to_edge_points
+from headcirc.geometry import Ellipse, PixelSpacing
+from headcirc.manifest import MaskFacts
+from headcirc.mask import to_frame_grid, to_head_mask
+from headcirc.measurement import measure_head
+from headcirc.pipeline import Pipeline, load_pipeline
+from headcirc.quality import to_fit_overlap, touches_border
+from training.hc18 import HC18Image, load_part, load_pixels, to_true_ellipse
+
+Fit = Callable[[NDArray[np.float32]], Any]
+RESULT_PATH = Path(__file__).parent / "results" / "choices.json"
+THRESHOLDS = (0.3, 0.4, 0.5, 0.6, 0.7)
+ELLIPTICITY_POWERS = (0, 2, 4, 8)
+FITS: dict[str, Fit] = {
+    "least squares": cv2.fitEllipse,
+    "direct": cv2.fitEllipseDirect,
+    "approximate mean square": cv2.fitEllipseAMS,
+}
+
+
+def to_summary(errors_mm: list[float]) -> dict[str, float]:
+    """Return mean absolute, median and signed error, the worst, and how many had no answer."""
+    known_mm = np.array([error for error in errors_mm if np.isfinite(error)])
+    return {
+        "mean_absolute_error_mm": float(np.abs(known_mm).mean()),
+        "median_absolute_error_mm": float(np.median(np.abs(known_mm))),
+        "signed_error_mm": float(known_mm.mean()),
+        "worst_mm": float(np.abs(known_mm).max()),
+        "no_answer": len(errors_mm) - len(known_mm),
+    }
+
+
+def to_variants(facts: MaskFacts) -> dict[str, tuple[MaskFacts, Fit]]:
+    """Name each choice that is compared; every one changes a single thing."""
+    least_squares = FITS["least squares"]
+    variants = {
+        f"threshold {value}": (replace(facts, threshold=value), least_squares)
+        for value in THRESHOLDS
+    }
+    variants |= {
+        f"ellipticity power {value}": (replace(facts, ellipticity_power=value), least_squares)
+        for value in ELLIPTICITY_POWERS
+    }
+    return variants | {f"fit {name}": (facts, fit) for name, fit in FITS.items()}
+
+
+def measure_mm(
+    probabilities: NDArray[np.float32], facts: MaskFacts, fit: Fit, spacing: PixelSpacing
+) -> float:
+    """Return the circumference that one choice gives, NaN without a head."""
+    head = to_head_mask(probabilities, facts)
+    if head is None:
+        return float("nan")
+    _, axes_px, _ = fit(to_edge_points(head.pixels))
+    ellipse = Ellipse(0.0, 0.0, max(axes_px) / 2, min(axes_px) / 2, 0.0)
+    return measure_head(ellipse, spacing).head_circumference_mm
+
+
+def compare(pipeline: Pipeline, images: Sequence[HC18Image]) -> dict[str, Any]:
+    """Measure every image with every choice; pixels of HC18 are square."""
+    variants = to_variants(pipeline.manifest.mask)
+    errors_mm: dict[str, list[float]] = {name: [] for name in variants}
+    doubts: dict[str, list[float]] = {"overlap": [], "rejected": [], "touching": [], "share": []}
+    for image in tqdm(images):
+        prepared = pipeline.prepare(image.path.read_bytes())
+        probability_map = pipeline.infer(prepared.network_input)[0]
+        probabilities = to_frame_grid(probability_map, prepared.mapping)
+        spacing = PixelSpacing(image.pixel_size_mm, image.pixel_size_mm)
+        for name, (facts, fit) in variants.items():
+            measured_mm = measure_mm(probabilities, facts, fit, spacing)
+            errors_mm[name].append(measured_mm - image.head_circumference_mm)
+        true = to_true_ellipse(load_pixels(image.annotation_path))
+        area_px = np.pi * true.semi_axis_major_px * true.semi_axis_minor_px
+        doubts["share"].append(area_px / prepared.frame.pixels.size)
+        head = pipeline.finish(prepared, probability_map).head
+        if head is not None:
+            doubts["overlap"].append(to_fit_overlap(head.mask.pixels, head.ellipse))
+            doubts["rejected"].append(head.mask.largest_rejected_share)
+            doubts["touching"].append(touches_border(head.ellipse, *head.mask.pixels.shape))
+    return {name: to_summary(values) for name, values in errors_mm.items()} | {
+        "images": len(images),
+        "smallest_head_share": min(doubts["share"]),
+        "fit_overlap_1st_percentile": float(np.percentile(doubts["overlap"], 1)),
+        "rejected_share_99th_percentile": float(np.percentile(doubts["rejected"], 99)),
+        "touching_border": int(np.sum(doubts["touching"])),
+    }
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Compare, print and write."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.choices", description=__doc__)
+    parser.add_argument("--data", type=Path, required=True, help="HC18's folder")
+    chosen = parser.parse_args(arguments)
+    pipeline = load_pipeline()
+    result: dict[str, Any] = {
+        "command": "python -m benchmarks.choices --data DIR",
+        "model_sha256": pipeline.manifest.sha256,
+    }
+    for part in ("train", "calibration"):
+        result[part] = compare(pipeline, load_part(chosen.data, part))
+    print(json.dumps(result, indent=2))
+    RESULT_PATH.parent.mkdir(parents=True, exist_ok=True)
+    RESULT_PATH.write_text(json.dumps(result, indent=2) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

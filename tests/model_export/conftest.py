@@ -1,0 +1,59 @@
+import hashlib
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from headcirc.manifest import MANIFEST_NAME, SCHEMA_VERSION, InputFacts, MaskFacts
+from model_export.onnx_graph import write_onnx
+from training.attention_resunet import AttentionResUNet
+
+TINY_FACTS = InputFacts(
+    width_px=32, height_px=32, pixel_aspect=1.0, mean=0.2, standard_deviation=0.2
+)
+
+
+def make_tiny_network(seed: int) -> AttentionResUNet:
+    """Return a network of width 2 whose batch norms are far from the identity."""
+    torch.manual_seed(seed)
+    network = AttentionResUNet(width=2)
+    for layer in network.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            nn.init.normal_(layer.running_mean, 0, 0.3)
+            nn.init.uniform_(layer.running_var, 0.5, 2)
+            nn.init.uniform_(layer.weight, 0.5, 1.5)
+            nn.init.normal_(layer.bias, 0, 0.3)
+    return network.eval()
+
+
+@pytest.fixture(scope="session")
+def tiny_network() -> AttentionResUNet:
+    return make_tiny_network(0)
+
+
+@pytest.fixture(scope="session")
+def another_network() -> AttentionResUNet:
+    return make_tiny_network(1)
+
+
+@pytest.fixture(scope="session")
+def tiny_model_dir(tiny_network, tmp_path_factory) -> Path:
+    """Return a model's folder: the exported tiny network and its manifest."""
+    folder = tmp_path_factory.mktemp("tiny-model")
+    write_onnx(tiny_network, folder / "model.onnx", TINY_FACTS)
+    sha256 = hashlib.sha256((folder / "model.onnx").read_bytes()).hexdigest()
+    manifest = {
+        "schema_version": SCHEMA_VERSION,
+        "name": "tiny",
+        "version": "0",
+        "width": 2,
+        "parameters": 0,
+        "input": asdict(TINY_FACTS),
+        "mask": asdict(MaskFacts(threshold=0.5, minimum_head_share=0.005)),
+        "onnx": {"file": "model.onnx", "sha256": sha256, "precision": "fp32"},
+    }
+    (folder / MANIFEST_NAME).write_text(json.dumps(manifest))
+    return folder
