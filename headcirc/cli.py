@@ -112,7 +112,7 @@ def run_serve(chosen: argparse.Namespace) -> int:
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     host = f"[{chosen.host}]" if ":" in chosen.host else chosen.host
-    tqdm.write(f"Headcirc answers at http://{host}:{chosen.port} (try /docs); Ctrl-C stops it.")
+    tqdm.write(f"Starting Headcirc at http://{host}:{chosen.port} (try /docs); Ctrl-C stops it.")
     uvicorn.run(
         "service.app:create_app",
         factory=True,

@@ -13,7 +13,7 @@ from service.metrics import Metrics
 from service.middleware import RequestFrame
 from service.problems import install_problem_handlers
 from service.routes import router
-from service.settings import Settings, require_known_variables, to_public_settings
+from service.settings import Settings, load_settings, to_public_settings
 
 logger = logging.getLogger("headcirc.service")
 DESCRIPTION = """Measure fetal head circumference in a 2-D ultrasound image.
@@ -38,8 +38,7 @@ def create_app(settings: Settings | None = None, pipeline: Pipeline | None = Non
         The model or the settings cannot be used; the message says why.
     """
     if settings is None:
-        require_known_variables()
-        settings = Settings()
+        settings = load_settings()
     loaded = pipeline or load_pipeline(
         settings.artifact_dir,
         backend=settings.backend,

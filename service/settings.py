@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
-from pydantic import DirectoryPath, NonNegativeInt, PositiveInt
+from pydantic import DirectoryPath, NonNegativeInt, PositiveInt, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from headcirc.pipeline import SHIPPED_MODEL_DIR
@@ -50,6 +50,22 @@ class Settings(BaseSettings):
     request_timeout_ms: PositiveInt = 10_000
     result_ttl_s: NonNegativeInt = 600
     store_max_bytes: PositiveInt = 200_000_000
+
+
+def load_settings() -> Settings:
+    """Read the settings from the environment.
+
+    Raises
+    ------
+    ValueError
+        A variable is unknown or its value cannot be used; the message names it.
+    """
+    require_known_variables()
+    try:
+        return Settings()
+    except ValidationError as error:
+        faults = (f"{PREFIX}{str(e['loc'][0]).upper()}: {e['msg']}" for e in error.errors())
+        raise ValueError(". ".join(faults) + ".") from error
 
 
 def require_known_variables(environment: Mapping[str, str] | None = None) -> None:

@@ -24,7 +24,9 @@ def find_blocks(language: str) -> list[str]:
 def test_python_blocks_run():
     """Each Python block runs as it stands and prints a measurement."""
     for block in find_blocks("python"):
-        done = subprocess.run([sys.executable, "-c", block], capture_output=True, text=True)
+        done = subprocess.run(
+            [sys.executable, "-c", block], capture_output=True, text=True, check=False
+        )
         assert done.returncode == 0, done.stderr
         assert re.match(r"\d+\.\d mm", done.stdout)
 

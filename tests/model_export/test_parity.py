@@ -29,6 +29,7 @@ class Constant(torch.nn.Module):
         self.logit = logit
 
     def forward(self, network_input: torch.Tensor) -> torch.Tensor:
+        """Return the one logit for every pixel."""
         return torch.full_like(network_input, self.logit)
 
 

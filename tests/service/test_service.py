@@ -1,6 +1,11 @@
 import pytest
 
-from service.settings import Settings, require_known_variables, to_public_settings
+from service.settings import (
+    Settings,
+    load_settings,
+    require_known_variables,
+    to_public_settings,
+)
 from service.store import AnalysisStore
 from tests.service.test_analyses import post
 
@@ -50,6 +55,13 @@ def test_stray_variable_stops_the_start():
     """A HEADCIRC_ variable that no setting reads is a typing error, told with the known ones."""
     with pytest.raises(ValueError, match=r"HEADCIRC_BACKND; known.*HEADCIRC_BACKEND"):
         require_known_variables({"HEADCIRC_BACKND": "auto", "PATH": "x"})
+
+
+def test_unusable_value_stops_the_start(monkeypatch):
+    """A value of the wrong kind is told with its variable's name, in a sentence."""
+    monkeypatch.setenv("HEADCIRC_QUEUE_CAPACITY", "many")
+    with pytest.raises(ValueError, match="HEADCIRC_QUEUE_CAPACITY: Input should be a valid int"):
+        load_settings()
 
 
 def test_settings_are_logged_without_paths():

@@ -74,7 +74,7 @@ def test_parts_leave_out_exams_that_are_not_in_the_split(hc18_dir):
 
 def test_missing_folder_is_named_with_what_is_expected(tmp_path):
     """A folder without HC18's table raises, and the message says what belongs there."""
-    with pytest.raises(FileNotFoundError, match="training_set_pixel_size_and_HC.csv"):
+    with pytest.raises(FileNotFoundError, match="training_set_pixel_size_and_HC"):
         load_images(tmp_path)
 
 

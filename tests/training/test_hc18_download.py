@@ -62,6 +62,7 @@ def test_unpacking_writes_nothing_outside_its_folder(tmp_path):
             "/x/._000_HC.png",
         ):
             archive.writestr(name, b"content")
+    (tmp_path / "in").mkdir()
     unpack(archive_path, tmp_path / "in" / "deep")
     found = sorted(
         str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()

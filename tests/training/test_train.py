@@ -23,6 +23,7 @@ class ClosedPipe(io.StringIO):
     """Standard output whose reader leaves after a run's first line."""
 
     def write(self, text: str) -> int:
+        """Refuse the line of epoch 2, as a closed pipe does."""
         if "epoch 2" in text:
             raise BrokenPipeError("the reader has left")
         return super().write(text)
