@@ -43,7 +43,7 @@ def plot_bland_altman(
     axes.set_ylabel("measured minus annotated, mm")
     axes.set_title(f"Agreement with HC18's annotation, {len(answered)} images")
     if answered:
-        axes.legend(title="annotated HC", fontsize=8, title_fontsize=8)
+        figure.legend(title="annotated HC", loc="outside right upper", fontsize=8, title_fontsize=8)
     figure.savefig(path, dpi=DOTS_PER_INCH)
 
 
@@ -88,6 +88,7 @@ def plot_errors_by_bin(
             axes.scatter(at + jitter[members], errors, s=12, color=COLOURS[at], alpha=0.7)
     axes.axhline(0, color="0.8", linewidth=0.8, zorder=0)
     axes.set_xticks(range(len(bins)), labels)
+    axes.set_xlim(-0.5, len(bins) - 0.5)
     axes.set_xlabel("annotated head circumference, mm")
     axes.set_ylabel("measured minus annotated, mm")
     axes.set_title("Error by size of the head (box: quartiles; whiskers: 1.5 times their range)")

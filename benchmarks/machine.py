@@ -45,7 +45,7 @@ def read_memory_gib(path: Path = MEMORY_INFO) -> float | None:
 
 def read_operating_system() -> str:
     """Return distribution and kernel, for example `Debian GNU/Linux 12 (Linux 6.1.0)`."""
-    kernel = f"{platform.system()} {platform.release()}"
+    kernel = f"{platform.system()} {platform.release().partition('-')[0]}"
     try:
         return f"{platform.freedesktop_os_release()['PRETTY_NAME']} ({kernel})"
     except (OSError, KeyError):  # no such file, or one without the name

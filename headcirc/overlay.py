@@ -42,7 +42,8 @@ def draw_overlay(
         outlines, _ = cv2.findContours(
             mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE
         )
-        cv2.drawContours(picture, outlines, -1, MASK_EDGE_RGB, thickness_px)
+        # Twice as thick as the ellipse, so that both are seen where they agree.
+        cv2.drawContours(picture, outlines, -1, MASK_EDGE_RGB, 2 * thickness_px + 1)
     if ellipse is not None:
         _draw_ellipse(picture, ellipse, thickness_px)
     return np.asarray(picture, np.uint8)

@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from headcirc.manifest import MANIFEST_NAME, SCHEMA_VERSION, InputFacts, MaskFacts
+from headcirc.manifest import MANIFEST_NAME, SCHEMA_VERSION, InputFacts
+from model_export.__main__ import MASK
 from model_export.onnx_graph import write_onnx
 from training.attention_resunet import AttentionResUNet
 
@@ -25,8 +26,13 @@ def make_tiny_network(seed: int) -> AttentionResUNet:
             nn.init.normal_(layer.running_mean, 0, 0.3)
             nn.init.uniform_(layer.running_var, 0.5, 2)
             nn.init.uniform_(layer.weight, 0.5, 1.5)
-            nn.init.normal_(layer.bias, 0, 0.3)
-    return network.eval()
+            nn.init.normal_(layer.bias, 0.5, 0.2)  # above 0, so that no ReLU is dead
+    network.eval()
+    with torch.no_grad():  # half of the pixels of a noisy picture are to be head
+        logits = network(torch.randn(1, 1, 32, 32))
+        network.head.weight *= 2 / logits.std()
+        network.head.bias.copy_((network.head.bias - logits.mean()) * 2 / logits.std())
+    return network
 
 
 @pytest.fixture(scope="session")
@@ -52,7 +58,7 @@ def tiny_model_dir(tiny_network, tmp_path_factory) -> Path:
         "width": 2,
         "parameters": 0,
         "input": asdict(TINY_FACTS),
-        "mask": asdict(MaskFacts(threshold=0.5, minimum_head_share=0.005)),
+        "mask": asdict(MASK),
         "onnx": {"file": "model.onnx", "sha256": sha256, "precision": "fp32"},
     }
     (folder / MANIFEST_NAME).write_text(json.dumps(manifest))

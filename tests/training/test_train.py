@@ -3,6 +3,7 @@ import csv
 import io
 import json
 import math
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -14,7 +15,8 @@ from headcirc.geometry import to_ellipse_perimeter
 from training.hc18 import IMAGE_FOLDER, SPLIT_PATH, TABLE_NAME
 from training.train import HC18Image, Progress, Recipe, draw_addresses, main, start, train
 
-RECIPE = Recipe(width=2, epochs=2, bfloat16=False)
+RECIPE = Recipe(width=2, epochs=2, bfloat16=False, seed=8)
+"""Seed 8 starts with a head of positive weights, so that epoch 1 finds something and is a best."""
 ROWS, COLUMNS = 54, 80
 PIXEL_SIZE_MM = 0.7
 
@@ -80,7 +82,7 @@ def test_run_leaves_a_log_and_its_weights(finished):
 
 def test_same_seed_gives_the_same_weights(data_dir, finished, tmp_path):
     """The command with the same options ends with the same weights, bit for bit."""
-    options = ["--width", "2", "--epochs", "2", "--float32"]
+    options = ["--width", "2", "--epochs", "2", "--float32", "--seed", "8"]
     threads = ["--threads", str(torch.get_num_threads())]
     assert main(["--data", str(data_dir), "--run", str(tmp_path / "run"), *options, *threads]) == 0
     assert_same_weights(tmp_path / "run", finished)
@@ -99,7 +101,7 @@ def test_resumed_run_ends_where_an_uninterrupted_one_ends(data_dir, finished, tm
 
 def test_another_recipe_is_refused(finished):
     """A run does not go on under a recipe that it was not started with."""
-    other = Recipe(width=2, epochs=2, bfloat16=False, learning_rate=1e-3)
+    other = replace(RECIPE, learning_rate=1e-3)
     progress: Progress = start(other, steps_per_epoch=1)
     with pytest.raises(ValueError, match="another --run"):
         progress.restore(finished / "last.pt", other)
