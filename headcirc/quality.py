@@ -1,8 +1,8 @@
 """Doubt in words: stable warning codes, and whether a person should rely on the number.
 
-The limits below were set on HC18's training exams, where at most one image in a hundred passes
-each of them. This room changes no number; a service that promises one still gives it, with
-`acceptable` false beside it.
+The limits below let pass at least 99 of 100 of HC18's training exams' images
+(`python -m benchmarks.choices`); they catch gross failures, not every error. This room changes no
+number; a service that promises one still gives it, with `acceptable` false beside it.
 """
 
 from dataclasses import dataclass

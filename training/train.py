@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader, Dataset
@@ -126,7 +126,7 @@ class Progress:
     optimiser: torch.optim.Optimizer
     schedule: torch.optim.lr_scheduler.LRScheduler
     epoch: int = 0
-    best_dice: float = 0.0
+    best_dice: float = -1.0
 
     def save(self, path: Path, recipe: Recipe) -> None:
         """Write everything to one file, complete or not at all."""
@@ -219,11 +219,23 @@ def measure_dice(network: torch.nn.Module, heads: Heads) -> float:
     return float(np.mean(dices))
 
 
-def train(data_dir: Path, run_dir: Path, recipe: Recipe, *, resume: bool = False) -> None:
-    """Train to the last epoch of the recipe, saving after each."""
+def train(
+    data_dir: Path,
+    run_dir: Path,
+    recipe: Recipe,
+    *,
+    resume: bool = False,
+    start_from: Path | None = None,
+) -> None:
+    """Train to the last epoch of the recipe, saving after each.
+
+    `start_from` names weights (safetensors) to begin with in place of random ones.
+    """
     heads = Heads(load_part(data_dir, "train"), AugmentationRanges())
     calibration = Heads(load_part(data_dir, "calibration"), None)
     progress = start(recipe, steps_per_epoch=len(heads) // recipe.batch_size)
+    if start_from is not None:
+        progress.network.load_state_dict(load_file(start_from))
     last_path, log_path = run_dir / "last.pt", run_dir / "log.csv"
     run_dir.mkdir(parents=True, exist_ok=True)
     if resume:
@@ -280,6 +292,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--data", type=Path, required=True, help="HC18's folder")
     parser.add_argument("--run", type=Path, required=True, help="folder of this run")
     parser.add_argument("--resume", action="store_true", help="go on where the run stopped")
+    parser.add_argument("--start-from", type=Path, help="weights to begin with (safetensors)")
     parser.add_argument("--width", type=int, default=recipe.width, help="channels of level one")
     parser.add_argument("--no-residual", action="store_true", help="plain convolution blocks")
     parser.add_argument("--no-attention", action="store_true", help="ungated skips")
@@ -299,7 +312,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         bfloat16=not chosen.float32,
         seed=chosen.seed,
     )
-    train(chosen.data, chosen.run, recipe, resume=chosen.resume)
+    train(chosen.data, chosen.run, recipe, resume=chosen.resume, start_from=chosen.start_from)
     return 0
 
 
