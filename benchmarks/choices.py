@@ -79,7 +79,13 @@ def compare(pipeline: Pipeline, images: Sequence[HC18Image]) -> dict[str, Any]:
     """Measure every image with every choice; pixels of HC18 are square."""
     variants = to_variants(pipeline.manifest.mask)
     errors_mm: dict[str, list[float]] = {name: [] for name in variants}
-    doubts: dict[str, list[float]] = {"overlap": [], "rejected": [], "touching": [], "share": []}
+    doubts: dict[str, list[float]] = {
+        "overlap": [],
+        "rejected": [],
+        "touching": [],
+        "share": [],
+        "sure": [],
+    }
     for image in tqdm(images):
         prepared = pipeline.prepare(image.path.read_bytes())
         probability_map = pipeline.infer(prepared.network_input)[0]
@@ -95,12 +101,16 @@ def compare(pipeline: Pipeline, images: Sequence[HC18Image]) -> dict[str, Any]:
         if head is not None:
             doubts["overlap"].append(to_fit_overlap(head.mask.pixels, head.ellipse))
             doubts["rejected"].append(head.mask.largest_rejected_share)
+            doubts["sure"].append(head.mask.mean_probability)
             doubts["touching"].append(touches_border(head.ellipse, *head.mask.pixels.shape))
     return {name: to_summary(values) for name, values in errors_mm.items()} | {
         "images": len(images),
         "smallest_head_share": min(doubts["share"]),
         "fit_overlap_1st_percentile": float(np.percentile(doubts["overlap"], 1)),
         "rejected_share_99th_percentile": float(np.percentile(doubts["rejected"], 99)),
+        "no_head": len(images) - len(doubts["sure"]),
+        "mean_probability_lowest": min(doubts["sure"]),
+        "mean_probability_1st_percentile": float(np.percentile(doubts["sure"], 1)),
         "touching_border": int(np.sum(doubts["touching"])),
     }
 

@@ -138,10 +138,13 @@ class HeadMask:
         True inside the head; one component without holes.
     largest_rejected_share : float
         Area of the largest other component over the head's; 0 where there was none.
+    mean_probability : float
+        Of the head's pixels, as the network sees them.
     """
 
     pixels: NDArray[np.bool_]
     largest_rejected_share: float
+    mean_probability: float
 
 
 def to_axes(shape_matrix: FloatArray) -> tuple[float, float, float]:

@@ -47,12 +47,15 @@ class MaskFacts:
         A pixel belongs to the head above this probability.
     minimum_head_share : float
         Smallest area of a head, as a share of the frame's.
+    minimum_mean_probability : float
+        Of the pixels of a head; below it the network sees no head, whatever its threshold says.
     ellipticity_power : float
         How much shape counts against area where there are several components.
     """
 
     threshold: float
     minimum_head_share: float
+    minimum_mean_probability: float
     ellipticity_power: float
 
 

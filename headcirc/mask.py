@@ -48,7 +48,8 @@ def to_head_mask(probabilities: NDArray[np.float32], facts: MaskFacts) -> HeadMa
     Returns
     -------
     HeadMask or None
-        None if no component is large enough to be a head.
+        None if no component is large enough to be a head, or if the network is too unsure of it:
+        noise and photographs pass the threshold here and there, but never with conviction.
     """
     binary = (probabilities > facts.threshold).astype(np.uint8)
     outlines, _ = cv2.findContours(binary, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
@@ -61,7 +62,11 @@ def to_head_mask(probabilities: NDArray[np.float32], facts: MaskFacts) -> HeadMa
     others = [area_px for i, area_px in enumerate(areas_px) if i != head]
     pixels = np.zeros(binary.shape, np.uint8)
     cv2.drawContours(pixels, outlines, head, color=1, thickness=cv2.FILLED)
-    return HeadMask(pixels.astype(bool), max(others, default=0.0) / areas_px[head])
+    mean_probability = float(cv2.mean(probabilities, pixels)[0])
+    if mean_probability < facts.minimum_mean_probability:
+        return None
+    rejected_share = max(others, default=0.0) / areas_px[head]
+    return HeadMask(pixels.astype(bool), rejected_share, mean_probability)
 
 
 def _to_head_score(

@@ -18,13 +18,18 @@ HEAD_TOUCHES_BORDER = "head-touches-border"
 POOR_ELLIPSE_FIT = "poor-ellipse-fit"
 FRAGMENTED_MASK = "fragmented-mask"
 IMPLAUSIBLE_SIZE = "implausible-size"
+UNCERTAIN_MASK = "uncertain-mask"
 
-DISQUALIFYING = frozenset({NO_HEAD_FOUND, POOR_ELLIPSE_FIT, FRAGMENTED_MASK, IMPLAUSIBLE_SIZE})
+DISQUALIFYING = frozenset(
+    {NO_HEAD_FOUND, POOR_ELLIPSE_FIT, FRAGMENTED_MASK, IMPLAUSIBLE_SIZE, UNCERTAIN_MASK}
+)
 
 MINIMUM_FIT_OVERLAP = 0.93
 """Overlap (intersection over union) of mask and ellipse below which neither is trusted."""
 MAXIMUM_REJECTED_SHARE = 0.25
 """Another component of more than this share of the head's area makes the choice doubtful."""
+MINIMUM_SURE_PROBABILITY = 0.94
+"""Mean probability inside the mask below which the network is in doubt of the head."""
 HALF_COVERED = 0.5
 PLAUSIBLE_HEAD_CIRCUMFERENCE_MM = (40.0, 400.0)
 """HC18 runs from 44 to 346 mm; the growth charts end near 373 mm (+3 SD at 40 weeks)."""
@@ -67,6 +72,7 @@ def assess_quality(
         HEAD_TOUCHES_BORDER: touches_border(ellipse, rows, columns),
         POOR_ELLIPSE_FIT: to_fit_overlap(head_mask.pixels, ellipse) < MINIMUM_FIT_OVERLAP,
         FRAGMENTED_MASK: head_mask.largest_rejected_share > MAXIMUM_REJECTED_SHARE,
+        UNCERTAIN_MASK: head_mask.mean_probability < MINIMUM_SURE_PROBABILITY,
         IMPLAUSIBLE_SIZE: head_circumference_mm is not None
         and not low_mm <= head_circumference_mm <= high_mm,
     }

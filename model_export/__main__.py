@@ -21,7 +21,9 @@ from training.hc18 import SPLIT_PATH, load_part, to_input_facts
 
 ONNX_NAME = "model.onnx"
 VERSION = "1.0.0"
-MASK = MaskFacts(threshold=0.5, minimum_head_share=0.005, ellipticity_power=4)
+MASK = MaskFacts(
+    threshold=0.5, minimum_head_share=0.005, minimum_mean_probability=0.88, ellipticity_power=4
+)
 """Chosen on training and calibration exams: `python -m benchmarks.choices`."""
 LICENCE = (
     "CC BY 4.0; trained on HC18 (van den Heuvel et al. 2018, doi:10.5281/zenodo.1322001, CC BY 4.0)"

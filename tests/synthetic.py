@@ -40,7 +40,12 @@ def to_manifest(onnx_path: Path = Path("model.onnx")) -> Manifest:
         width=16,
         parameters=1,
         input=FACTS,
-        mask=MaskFacts(threshold=0.5, minimum_head_share=0.005, ellipticity_power=4),
+        mask=MaskFacts(
+            threshold=0.5,
+            minimum_head_share=0.005,
+            minimum_mean_probability=0.6,
+            ellipticity_power=4,
+        ),
         onnx_path=onnx_path,
         sha256="0" * 64,
         precision="fp32",

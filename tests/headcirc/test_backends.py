@@ -64,15 +64,26 @@ def test_unknown_backend_is_refused_with_the_known_ones():
         load_backend("abacus", load_manifest(SHIPPED_MODEL_DIR), threads=1)
 
 
+NOISE = np.random.default_rng(0).integers(0, 256, (540, 800))
+RAMP = np.tile(np.linspace(0, 255, 800), (540, 1))
+
+
 @pytest.mark.parametrize(
     "pixels",
-    [np.zeros((540, 800)), np.full((540, 800), 255), np.full((1, 1), 200)],
-    ids=["black", "white", "one pixel"],
+    [np.zeros((540, 800)), np.full((540, 800), 255), np.full((1, 1), 200), NOISE, RAMP],
+    ids=["black", "white", "one pixel", "noise", "ramp"],
 )
-def test_empty_pictures_have_no_acceptable_head(pipeline, pixels):
-    """Black, white and a single pixel are no heads to rely on."""
-    analysis = pipeline.analyze(to_file(pixels.astype(np.uint8)))
-    assert not analysis.quality.acceptable
+def test_pictures_of_nothing_have_no_head(pipeline, pixels):
+    """Black, white, a single pixel, noise and a ramp are no heads."""
+    assert pipeline.analyze(to_file(pixels.astype(np.uint8))).head is None
+
+
+@pytest.mark.parametrize("name", ["china.jpg", "flower.jpg"])
+def test_photographs_have_no_head(pipeline, name):
+    """A building and a flower (scikit-learn's sample pictures) are no heads."""
+    from sklearn.datasets import load_sample_image
+
+    assert pipeline.analyze(to_file(load_sample_image(name), "JPEG")).head is None
 
 
 def test_phantoms_measure_near_what_was_drawn(pipeline):

@@ -48,6 +48,7 @@ def test_missing_weights_are_refused(model_dir):
                 "mask": {
                     "threshold": 0.5,
                     "minimum_head_share": 0.1,
+                    "minimum_mean_probability": 0.9,
                     "ellipticity_power": 4,
                     "mood": "good",
                 }

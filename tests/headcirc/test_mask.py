@@ -4,7 +4,9 @@ from headcirc.geometry import Ellipse, to_ellipse_coverage
 from headcirc.manifest import MaskFacts
 from headcirc.mask import to_head_mask
 
-FACTS = MaskFacts(threshold=0.5, minimum_head_share=0.005, ellipticity_power=4)
+FACTS = MaskFacts(
+    threshold=0.5, minimum_head_share=0.005, minimum_mean_probability=0.6, ellipticity_power=4
+)
 SMALL_HEAD = Ellipse(120.0, 150.0, 60.0, 48.0, 0.3)
 
 
@@ -48,3 +50,8 @@ def test_holes_are_filled():
     head = to_head_mask(probabilities, FACTS)
     assert head.pixels[150, 120]
     assert head.largest_rejected_share == 0
+
+
+def test_a_doubtful_head_is_no_head():
+    """A component above threshold everywhere, but never with conviction, gives None."""
+    assert to_head_mask(0.55 * to_ellipse_coverage(SMALL_HEAD, 300, 500), FACTS) is None

@@ -10,7 +10,7 @@ MASK = to_ellipse_coverage(HEAD, 200, 300) > 0.5
 
 def test_a_clear_head_has_no_warnings():
     """A head inside the frame, of plausible size, with an ellipse that fits, is acceptable."""
-    quality = assess_quality(HeadMask(MASK, 0.0), HEAD, 180.0)
+    quality = assess_quality(HeadMask(MASK, 0.0, 0.98), HEAD, 180.0)
     assert quality.warnings == ()
     assert quality.acceptable
 
@@ -19,12 +19,19 @@ def test_a_clear_head_has_no_warnings():
     ("head_mask", "ellipse", "size_mm", "code", "acceptable"),
     [
         (None, None, None, "no-head-found", False),
-        (HeadMask(MASK, 0.0), HEAD, None, "pixel-size-missing", True),
-        (HeadMask(MASK, 0.0), Ellipse(60, 100, 80, 60, 0), 180.0, "head-touches-border", False),
-        (HeadMask(MASK, 0.4), HEAD, 180.0, "fragmented-mask", False),
-        (HeadMask(MASK, 0.0), HEAD, 20.0, "implausible-size", False),
-        (HeadMask(MASK, 0.0), HEAD, 500.0, "implausible-size", False),
-        (HeadMask(MASK, 0.0), Ellipse(150, 100, 60, 50, 0), 180.0, "poor-ellipse-fit", False),
+        (HeadMask(MASK, 0.0, 0.98), HEAD, None, "pixel-size-missing", True),
+        (
+            HeadMask(MASK, 0.0, 0.98),
+            Ellipse(60, 100, 80, 60, 0),
+            180.0,
+            "head-touches-border",
+            False,
+        ),
+        (HeadMask(MASK, 0.4, 0.98), HEAD, 180.0, "fragmented-mask", False),
+        (HeadMask(MASK, 0.0, 0.9), HEAD, 180.0, "uncertain-mask", False),
+        (HeadMask(MASK, 0.0, 0.98), HEAD, 20.0, "implausible-size", False),
+        (HeadMask(MASK, 0.0, 0.98), HEAD, 500.0, "implausible-size", False),
+        (HeadMask(MASK, 0.0, 0.98), Ellipse(150, 100, 60, 50, 0), 180.0, "poor-ellipse-fit", False),
     ],
 )
 def test_each_doubt_has_its_code(head_mask, ellipse, size_mm, code, acceptable):
