@@ -9,7 +9,7 @@ UV       := uv==0.13.9
 TEST_BIN := .venv-test/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test-env test test-slow test-gpu lint format export bench accuracy check \
+.PHONY: help install run test-env test test-slow test-gpu lint format export accuracy check \
         lock pre-commit system-deps clean
 
 help:  ## Show this list
@@ -73,11 +73,8 @@ pre-commit: test-env  ## Make git run `make lint` before every commit
 # --- models and measurements ------------------------------------------------------------------
 
 export: test-env  ## Checkpoint -> ONNX, reduced precisions and manifest (MODEL=...)
-	$(TEST_BIN)/python -m model_export build --checkpoint $(MODEL)/checkpoint.safetensors --out $(MODEL)
-
-bench: test-env  ## Measure latency and throughput on this machine
-	$(TEST_BIN)/python -m benchmarks.latency
-	$(TEST_BIN)/python -m benchmarks.throughput
+	$(TEST_BIN)/python -m model_export build --checkpoint $(MODEL)/checkpoint.safetensors --out $(MODEL) \
+	  --data $(HC18_DIR)
 
 accuracy: test-env  ## Measure accuracy on HC18's test part (HC18_DIR=...)
 	HC18_DIR=$(HC18_DIR) $(TEST_BIN)/python -m benchmarks.accuracy --part test
