@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from headcirc.geometry import Ellipse
+from headcirc.geometry import Ellipse, to_ellipse
 
 MINIMUM_EDGE_POINTS = 16
 MAXIMUM_AXIS_RATIO = 4.0
@@ -48,19 +48,11 @@ def fit_head_ellipse(mask: NDArray[np.bool_]) -> Ellipse | None:
         return None
     # The fit's numbers are best conditioned about the centre of the points.
     origin = points.mean(axis=0)
-    (x, y), (first_axis, second_axis), angle_deg = cv2.fitEllipse(points - origin)
-    if first_axis < second_axis:
-        first_axis, second_axis, angle_deg = second_axis, first_axis, angle_deg + 90
-    finite = all(map(math.isfinite, (x, y, first_axis, second_axis, angle_deg)))
-    if not finite or second_axis * MAXIMUM_AXIS_RATIO < first_axis:
+    (x, y), axes, angle_deg = cv2.fitEllipse(points - origin)
+    finite = all(map(math.isfinite, (x, y, *axes, angle_deg)))
+    if not finite or min(axes) * MAXIMUM_AXIS_RATIO < max(axes):
         return None
-    return Ellipse(
-        center_x_px=float(x + origin[0]),
-        center_y_px=float(y + origin[1]),
-        semi_axis_major_px=first_axis / 2,
-        semi_axis_minor_px=second_axis / 2,
-        angle_rad=math.radians(angle_deg) % math.pi,
-    )
+    return to_ellipse((x + origin[0], y + origin[1]), axes, angle_deg)
 
 
 def to_edge_points(mask: NDArray[np.bool_]) -> NDArray[np.float32]:

@@ -170,6 +170,30 @@ def to_axes(shape_matrix: FloatArray) -> tuple[float, float, float]:
     return float(lengths[0]), float(lengths[1]), angle_rad
 
 
+def to_ellipse(center: tuple[float, float], axes: tuple[float, float], angle_deg: float) -> Ellipse:
+    """Return the ellipse that one of OpenCV's fits describes.
+
+    Parameters
+    ----------
+    center : (x, y)
+        In pixels.
+    axes : (first, second)
+        Full axes in pixels; OpenCV gives the smaller first.
+    angle_deg : float
+        Direction of the first axis, from +x towards +y.
+    """
+    first_axis, second_axis = axes
+    if first_axis < second_axis:
+        first_axis, second_axis, angle_deg = second_axis, first_axis, angle_deg + 90
+    return Ellipse(
+        center_x_px=float(center[0]),
+        center_y_px=float(center[1]),
+        semi_axis_major_px=first_axis / 2,
+        semi_axis_minor_px=second_axis / 2,
+        angle_rad=math.radians(angle_deg) % math.pi,
+    )
+
+
 def to_affine_image(ellipse: Ellipse, affine: FloatArray) -> Ellipse:
     """Return the ellipse that an affine map of the plane makes of `ellipse`.
 

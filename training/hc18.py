@@ -19,7 +19,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from headcirc.geometry import Ellipse
+from headcirc.geometry import Ellipse, to_ellipse
 from headcirc.manifest import InputFacts
 
 TABLE_NAME = "training_set_pixel_size_and_HC.csv"
@@ -121,10 +121,7 @@ def to_true_ellipse(annotation: NDArray[np.uint8]) -> Ellipse:
     """
     rows, columns = np.nonzero(annotation)
     points = np.column_stack((columns, rows)).astype(np.float32)
-    (x, y), (first_axis, second_axis), angle_deg = cv2.fitEllipseDirect(points)
-    if first_axis < second_axis:
-        first_axis, second_axis, angle_deg = second_axis, first_axis, angle_deg + 90
-    return Ellipse(x, y, first_axis / 2, second_axis / 2, np.deg2rad(angle_deg) % np.pi)
+    return to_ellipse(*cv2.fitEllipseDirect(points))
 
 
 def to_input_facts() -> InputFacts:
