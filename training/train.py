@@ -11,110 +11,24 @@ import json
 import math
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
-from torch.utils.data import DataLoader, Dataset
+from torch.optim.swa_utils import AveragedModel
+from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from headcirc.geometry import Ellipse, to_affine_image, to_ellipse_coverage
-from headcirc.network_input import to_network_input
 from training.attention_resunet import AttentionResUNet
-from training.augment import AugmentationRanges, to_example
-from training.hc18 import HC18Image, load_part, load_pixels, to_input_facts, to_true_ellipse
+from training.augment import AugmentationRanges
+from training.hc18 import load_part
+from training.heads import Heads, draw_addresses
 from training.losses import to_loss
-
-INPUT = to_input_facts()
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """Everything that decides the weights but the data.
-
-    Attributes
-    ----------
-    small_head_weight, large_head_weight : float
-        How often images with a circumference below 100 mm, or above 250 mm, are drawn, against 1.
-    """
-
-    width: int = 16
-    residual: bool = True
-    attention: bool = True
-    epochs: int = 64
-    batch_size: int = 8
-    learning_rate: float = 2e-3
-    weight_decay: float = 1e-2
-    warm_up_share: float = 0.1
-    gradient_clip: float = 5.0
-    ema_decay: float = 0.998
-    small_head_weight: float = 2.0
-    large_head_weight: float = 1.4
-    bfloat16: bool = True
-    seed: int = 0
-
-
-class Heads(Dataset[tuple[Tensor, Tensor]]):
-    """HC18 images held in memory; an item is addressed by (index, seed) and is then certain."""
-
-    def __init__(self, images: Sequence[HC18Image], ranges: AugmentationRanges | None) -> None:
-        self.images = images
-        self.ranges = ranges
-        self.frames = [load_pixels(image.path) for image in tqdm(images, "reading images")]
-        self.ellipses = [to_true_ellipse(load_pixels(each.annotation_path)) for each in images]
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def __getitem__(self, address: tuple[int, int]) -> tuple[Tensor, Tensor]:
-        """Return network input and coverage, each (1, h, w)."""
-        index, seed = address
-        pixels, ellipse = self.frames[index], self.ellipses[index]
-        if self.ranges is None:
-            return _to_plain_example(pixels, ellipse)
-        grey, coverage = to_example(
-            pixels,
-            ellipse,
-            facts=INPUT,
-            ranges=self.ranges,
-            generator=np.random.default_rng((seed, index)),
-        )
-        network_input = (grey - INPUT.mean) / INPUT.standard_deviation
-        return torch.from_numpy(network_input.astype(np.float32))[None], torch.from_numpy(coverage)[
-            None
-        ]
-
-
-def _to_plain_example(pixels: np.ndarray, ellipse: Ellipse) -> tuple[Tensor, Tensor]:
-    network_input, mapping = to_network_input(pixels, INPUT)
-    on_grid = to_affine_image(ellipse, mapping.to_network_affine())
-    coverage = to_ellipse_coverage(on_grid, INPUT.height_px, INPUT.width_px)
-    return torch.from_numpy(network_input[0]), torch.from_numpy(coverage)[None]
-
-
-def draw_addresses(
-    images: Sequence[HC18Image], recipe: Recipe, epoch: int
-) -> list[tuple[int, int]]:
-    """Draw one epoch: as many examples as images, small and large heads more often.
-
-    Systematic resampling, so that an image of weight w comes floor(w') or ceil(w') times, where
-    w' is its share of the epoch; then shuffled. Each example gets a seed of its own.
-    """
-    generator = np.random.default_rng((recipe.seed, epoch))
-    sizes_mm = np.array([image.head_circumference_mm for image in images])
-    weights = np.ones(len(images))
-    weights[sizes_mm < 100] = recipe.small_head_weight
-    weights[sizes_mm > 250] = recipe.large_head_weight
-    edges = np.cumsum(weights) / weights.sum() * len(images)
-    indices = np.searchsorted(edges, np.arange(len(images)) + generator.random())
-    generator.shuffle(indices)
-    seeds = generator.integers(0, 2**31, len(images))
-    return [(int(index), int(seed)) for index, seed in zip(indices, seeds, strict=True)]
+from training.recipe import Recipe
 
 
 @dataclass
@@ -127,6 +41,7 @@ class Progress:
     schedule: torch.optim.lr_scheduler.LRScheduler
     epoch: int = 0
     best_dice: float = -1.0
+    log: list[dict[str, str]] = field(default_factory=list)
 
     def save(self, path: Path, recipe: Recipe) -> None:
         """Write everything to one file, complete or not at all."""
@@ -135,8 +50,8 @@ class Progress:
             name: getattr(self, name).state_dict()
             for name in ("network", "average", "optimiser", "schedule")
         }
-        counts = {"epoch": self.epoch, "best_dice": self.best_dice, "recipe": asdict(recipe)}
-        torch.save(states | counts, draft)
+        facts = {name: getattr(self, name) for name in ("epoch", "best_dice", "log")}
+        torch.save(states | facts | {"recipe": asdict(recipe)}, draft)
         draft.replace(path)
 
     def restore(self, path: Path, recipe: Recipe) -> None:
@@ -155,7 +70,8 @@ class Progress:
             )
         for name in ("network", "average", "optimiser", "schedule"):
             getattr(self, name).load_state_dict(saved[name])
-        self.epoch, self.best_dice = saved["epoch"], saved["best_dice"]
+        for name in ("epoch", "best_dice", "log"):
+            setattr(self, name, saved[name])
 
 
 def start(recipe: Recipe, steps_per_epoch: int) -> Progress:
@@ -173,10 +89,26 @@ def start(recipe: Recipe, steps_per_epoch: int) -> Progress:
         total_steps=recipe.epochs * steps_per_epoch + 1,
         pct_start=recipe.warm_up_share,
     )
-    average = AveragedModel(
-        network, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema_decay), use_buffers=True
-    )
+    average = AveragedModel(network, multi_avg_fn=to_averaging(recipe.ema_decay), use_buffers=True)
     return Progress(network, average, optimiser, schedule)
+
+
+def to_averaging(decay: float) -> Callable[[list[Tensor], list[Tensor], Tensor], None]:
+    """Return an exponential average that forgets its first weights at once, then ever slower.
+
+    After n steps the decay is (1 + n) / (10 + n), at most `decay`: else an average that starts
+    from random weights finds no head for some ten epochs.
+    """
+
+    def update(averaged: list[Tensor], current: list[Tensor], steps: Tensor) -> None:
+        share = 1 - min(decay, (1 + int(steps)) / (10 + int(steps)))
+        for mean, value in zip(averaged, current, strict=True):
+            if mean.is_floating_point():
+                mean.lerp_(value, share)
+            else:
+                mean.copy_(value)
+
+    return update
 
 
 def train_epoch(
@@ -231,12 +163,12 @@ def train(
 
     `start_from` names weights (safetensors) to begin with in place of random ones.
     """
-    heads = Heads(load_part(data_dir, "train"), AugmentationRanges())
+    heads = Heads(load_part(data_dir, "train"), AugmentationRanges(), recipe.negative_share)
     calibration = Heads(load_part(data_dir, "calibration"), None)
     progress = start(recipe, steps_per_epoch=len(heads) // recipe.batch_size)
     if start_from is not None:
         progress.network.load_state_dict(load_file(start_from))
-    last_path, log_path = run_dir / "last.pt", run_dir / "log.csv"
+    last_path = run_dir / "last.pt"
     run_dir.mkdir(parents=True, exist_ok=True)
     if resume:
         progress.restore(last_path, recipe)
@@ -260,14 +192,15 @@ def train(
             progress.best_dice = dice
             save_weights(progress.average.module, run_dir / "best.safetensors")
         row = {
-            "epoch": progress.epoch,
+            "epoch": f"{progress.epoch}",
             "training_loss": f"{loss:.5f}",
             "calibration_dice": f"{dice:.5f}",
             "seconds": f"{time.monotonic() - began:.0f}",
         }
-        _append(log_path, row)
-        tqdm.write(" ".join(f"{name} {value}" for name, value in row.items()))
+        progress.log.append(row)
         progress.save(last_path, recipe)
+        _write_log(run_dir / "log.csv", progress.log)
+        tqdm.write(" ".join(f"{name} {value}" for name, value in row.items()))
     save_weights(progress.average.module, run_dir / "last.safetensors")
 
 
@@ -276,13 +209,11 @@ def save_weights(network: torch.nn.Module, path: Path) -> None:
     save_file({name: each.contiguous() for name, each in network.state_dict().items()}, path)
 
 
-def _append(log_path: Path, row: dict[str, object]) -> None:
-    is_new = not log_path.exists()
-    with log_path.open("a", newline="") as log:
-        writer = csv.DictWriter(log, list(row))
-        if is_new:
-            writer.writeheader()
-        writer.writerow(row)
+def _write_log(path: Path, rows: list[dict[str, str]]) -> None:
+    with path.open("w", newline="") as log:
+        writer = csv.DictWriter(log, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

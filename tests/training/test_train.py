@@ -13,7 +13,8 @@ from safetensors.torch import load_file
 
 from headcirc.geometry import to_ellipse_perimeter
 from training.hc18 import IMAGE_FOLDER, SPLIT_PATH, TABLE_NAME
-from training.train import HC18Image, Progress, Recipe, draw_addresses, main, start, train
+from training.recipe import Recipe
+from training.train import Progress, main, start, to_averaging, train
 
 RECIPE = Recipe(width=2, epochs=2, bfloat16=False, seed=8)
 """Seed 8 starts with a head of positive weights, so that epoch 1 finds something and is a best."""
@@ -114,15 +115,21 @@ def test_another_seed_starts_from_other_weights():
     assert not torch.equal(heads[0], heads[2])
 
 
-def test_small_heads_are_drawn_twice_as_often():
-    """One epoch has as many examples as images; a head below 100 mm comes twice as often."""
-    images = [
-        HC18Image(str(i), i, 0.1, 80.0 if i < 20 else 180.0, SPLIT_PATH, SPLIT_PATH)
-        for i in range(60)
-    ]
-    addresses = draw_addresses(images, Recipe(), epoch=3)
-    assert len(addresses) == 60
-    assert len({seed for _, seed in addresses}) == 60
-    assert sum(index < 20 for index, _ in addresses) == pytest.approx(30, abs=1)
-    assert addresses == draw_addresses(images, Recipe(), epoch=3)
-    assert addresses != draw_addresses(images, Recipe(), epoch=4)
+def test_average_forgets_its_first_weights():
+    """After 40 steps at weight 1 an average that began at 0 is within 1 %, whatever its decay."""
+    update, averaged, current = to_averaging(0.998), torch.zeros(1), torch.ones(1)
+    for step in range(40):
+        update([averaged], [current], torch.tensor(step))
+    assert 0.99 < float(averaged) < 1
+    late = torch.zeros(1)
+    update([late], [current], torch.tensor(100_000))
+    assert float(late) == pytest.approx(0.002, rel=1e-3)
+
+
+def test_interrupted_run_keeps_one_log_line_an_epoch(data_dir, tmp_path):
+    """A run that broke off after a checkpoint has each epoch once in its log when resumed."""
+    with contextlib.redirect_stdout(ClosedPipe()), pytest.raises(BrokenPipeError):
+        train(data_dir, tmp_path, RECIPE)
+    train(data_dir, tmp_path, RECIPE, resume=True)
+    with (tmp_path / "log.csv").open(newline="") as log:
+        assert [row["epoch"] for row in csv.DictReader(log)] == ["1", "2"]
