@@ -86,7 +86,7 @@ def load_served_pipeline(model_dir: Path, served: dict[str, Any]) -> Pipeline:
         The model in `model_dir` is not the one that is served.
     """
     pipeline = load_pipeline(model_dir, backend=served["backend"])
-    here = {"sha256": pipeline.manifest.sha256, "precision": pipeline.backend.precision}
+    here = {"sha256": pipeline.graph.sha256, "precision": pipeline.backend.precision}
     if any(served[key] != value for key, value in here.items()):
         raise ServiceFailedError(
             f"The service runs {served['name']} {served['precision']} ({served['sha256'][:12]}), "

@@ -123,7 +123,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     pipeline = load_pipeline()
     result: dict[str, Any] = {
         "command": "python -m benchmarks.choices --data DIR",
-        "model_sha256": pipeline.manifest.sha256,
+        "model_sha256": pipeline.graph.sha256,
     }
     for part in ("train", "calibration"):
         result[part] = compare(pipeline, load_part(chosen.data, part))

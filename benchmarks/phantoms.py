@@ -71,7 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         warnings = " ".join(row["warnings"])
         print(f"| {row['index']} | {row['true_mm']:.1f} | {measured} | {error} | {warnings} |")
     print(json.dumps(summary, indent=2))
-    model = {"name": pipeline.manifest.name, "sha256": pipeline.manifest.sha256}
+    model = {"name": pipeline.manifest.name, "sha256": pipeline.graph.sha256}
     result = {
         "command": "python -m benchmarks.phantoms",
         "model": model,

@@ -35,7 +35,7 @@ def run_analyze(chosen: argparse.Namespace) -> int:
         spacings = load_pixel_sizes(chosen.pixel_sizes)
     if chosen.overlay_dir is not None:
         chosen.overlay_dir.mkdir(parents=True, exist_ok=True)
-    pipeline = load_pipeline(chosen.model, backend=chosen.backend)
+    pipeline = load_pipeline(chosen.model, backend=chosen.backend, precision=chosen.precision)
     complete = True
     with ExitStack() as stack:
         writer = None
@@ -65,9 +65,9 @@ def _to_line(row: Row) -> str:
 
 def run_check(chosen: argparse.Namespace) -> int:
     """Load, warm up, measure a drawn head, and print what runs where."""
-    pipeline = load_pipeline(chosen.model, backend=chosen.backend)
+    pipeline = load_pipeline(chosen.model, backend=chosen.backend, precision=chosen.precision)
     manifest, backend = pipeline.manifest, pipeline.backend
-    print(f"model     {manifest.name} {manifest.version}, sha256 {manifest.sha256[:12]}")
+    print(f"model     {manifest.name} {manifest.version}, sha256 {pipeline.graph.sha256[:12]}")
     print(f"backend   {backend.name} {backend.precision} on {backend.device}")
     true_ellipse = Ellipse(400.0, 270.0, 230.0, 180.0, 0.3)
     pixel_size_mm = 0.12
@@ -137,6 +137,7 @@ def to_parser() -> argparse.ArgumentParser:
     loading = argparse.ArgumentParser(add_help=False)
     loading.add_argument("--model", type=Path, default=SHIPPED_MODEL_DIR, help="model folder")
     loading.add_argument("--backend", default="auto", help="auto, openvino or onnxruntime")
+    loading.add_argument("--precision", default="auto", help="auto, int8 or fp32")
 
     analyze = commands.add_parser("analyze", parents=[loading], help="measure files and folders")
     analyze.add_argument("images", type=Path, nargs="+", metavar="IMAGE_OR_DIR")

@@ -13,7 +13,7 @@ from typing import Any
 from headcirc.errors import ModelArtifactError
 
 MANIFEST_NAME = "manifest.json"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -60,6 +60,44 @@ class MaskFacts:
 
 
 @dataclass(frozen=True)
+class Graph:
+    """One form of the network: an ONNX file and the arithmetic in it.
+
+    Attributes
+    ----------
+    precision : str
+        `fp32`, `fp16` (with float32 inputs and outputs) or `int8`.
+    path : Path
+    sha256 : str
+        Of the file's bytes.
+    """
+
+    precision: str
+    path: Path
+    sha256: str
+
+    def read(self) -> bytes:
+        """Return the file's bytes.
+
+        Raises
+        ------
+        ModelArtifactError
+            The file is missing, or is not the one that the manifest describes.
+        """
+        try:
+            content = self.path.read_bytes()
+        except FileNotFoundError as error:
+            raise ModelArtifactError(f"The model's file {self.path.name!r} is missing.") from error
+        found = hashlib.sha256(content).hexdigest()
+        if found != self.sha256:
+            raise ModelArtifactError(
+                f"The model's file {self.path.name!r} has SHA-256 {found[:12]}…; the manifest "
+                f"says {self.sha256[:12]}…. It is damaged or another model; restore it."
+            )
+        return content
+
+
+@dataclass(frozen=True)
 class Manifest:
     """All facts of one model, and where its files lie.
 
@@ -69,11 +107,8 @@ class Manifest:
     width, parameters : int
         Channels of the first level; trained parameters.
     input, mask : InputFacts, MaskFacts
-    onnx_path : Path
-    sha256 : str
-        Of the ONNX file's bytes.
-    precision : str
-        Of the ONNX file's arithmetic.
+    graphs : dict
+        Precision to `Graph`: every form of the network that ships.
     accuracy : dict
         As measured: data, n, figures with intervals, command. Empty before it was measured.
     """
@@ -84,20 +119,17 @@ class Manifest:
     parameters: int
     input: InputFacts
     mask: MaskFacts
-    onnx_path: Path
-    sha256: str
-    precision: str
+    graphs: dict[str, Graph]
     accuracy: dict[str, Any] = field(default_factory=dict)
 
 
 def load_manifest(artifact_dir: Path) -> Manifest:
-    """Read a model's manifest and check its weights against it.
+    """Read a model's manifest; its weights are checked when they are read.
 
     Raises
     ------
     ModelArtifactError
-        A file is missing, a fact is missing or of the wrong kind, or the weights are not those
-        that the manifest describes.
+        There is no manifest, or a fact is missing or of the wrong kind.
     """
     manifest_path = artifact_dir / MANIFEST_NAME
     try:
@@ -109,9 +141,7 @@ def load_manifest(artifact_dir: Path) -> Manifest:
         ) from error
     except ValueError as error:
         raise ModelArtifactError(f"{MANIFEST_NAME} is no JSON: {error}.") from error
-    manifest = _to_manifest(facts, artifact_dir)
-    require_intact(manifest)
-    return manifest
+    return _to_manifest(facts, artifact_dir)
 
 
 def _to_manifest(facts: dict[str, Any], artifact_dir: Path) -> Manifest:
@@ -121,7 +151,6 @@ def _to_manifest(facts: dict[str, Any], artifact_dir: Path) -> Manifest:
             f"reads version {SCHEMA_VERSION}. Export the model again."
         )
     try:
-        onnx = facts["onnx"]
         return Manifest(
             name=facts["name"],
             version=facts["version"],
@@ -129,24 +158,13 @@ def _to_manifest(facts: dict[str, Any], artifact_dir: Path) -> Manifest:
             parameters=facts["parameters"],
             input=InputFacts(**facts["input"]),
             mask=MaskFacts(**facts["mask"]),
-            onnx_path=artifact_dir / onnx["file"],
-            sha256=onnx["sha256"],
-            precision=onnx["precision"],
+            graphs={
+                precision: Graph(precision, artifact_dir / graph["file"], graph["sha256"])
+                for precision, graph in facts["graphs"].items()
+            },
             accuracy=facts.get("accuracy", {}),
         )
     except (KeyError, TypeError) as error:
         raise ModelArtifactError(
             f"{MANIFEST_NAME} lacks a fact or has one too many: {error}. Export the model again."
         ) from error
-
-
-def require_intact(manifest: Manifest) -> None:
-    """Raise ModelArtifactError unless the ONNX file is there and is the one described."""
-    if not manifest.onnx_path.is_file():
-        raise ModelArtifactError(f"The model's file {manifest.onnx_path.name!r} is missing.")
-    found = hashlib.sha256(manifest.onnx_path.read_bytes()).hexdigest()
-    if found != manifest.sha256:
-        raise ModelArtifactError(
-            f"The model's file {manifest.onnx_path.name!r} has SHA-256 {found[:12]}…; the manifest "
-            f"says {manifest.sha256[:12]}…. It is damaged or another model; restore it."
-        )

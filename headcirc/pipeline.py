@@ -26,7 +26,7 @@ from headcirc.geometry import (
     PixelSpacing,
     to_ellipse_perimeter,
 )
-from headcirc.manifest import Manifest, load_manifest
+from headcirc.manifest import Graph, Manifest, load_manifest
 from headcirc.mask import to_frame_grid, to_head_mask
 from headcirc.measurement import HeadMeasurement, find_region, measure_head
 from headcirc.network_input import to_network_input
@@ -80,6 +80,11 @@ class Pipeline:
     manifest: Manifest
     backend: Backend
     maximum_pixels: int = DEFAULT_MAXIMUM_PIXELS
+
+    @property
+    def graph(self) -> Graph:
+        """Return the form of the network that runs."""
+        return self.manifest.graphs[self.backend.precision]
 
     def prepare(
         self,
@@ -135,6 +140,7 @@ def load_pipeline(
     artifact_dir: Path = SHIPPED_MODEL_DIR,
     *,
     backend: str = "auto",
+    precision: str = "auto",
     threads: int | None = None,
     maximum_pixels: int = DEFAULT_MAXIMUM_PIXELS,
 ) -> Pipeline:
@@ -146,6 +152,8 @@ def load_pipeline(
         Folder with `manifest.json` and what it names.
     backend : str
         `auto`, `openvino` or `onnxruntime`.
+    precision : str
+        `auto`, `int8` or `fp32`; see `headcirc.backends`.
     threads : int, optional
         CPUs for inference; by default those that the process really has.
     maximum_pixels : int
@@ -156,7 +164,8 @@ def load_pipeline(
     ModelArtifactError, BackendUnavailableError
     """
     manifest = load_manifest(artifact_dir)
-    loaded = load_backend(backend, manifest, threads=threads or count_available_cpus())
+    cpus = threads or count_available_cpus()
+    loaded = load_backend(backend, manifest, threads=cpus, precision=precision)
     pipeline = Pipeline(manifest, loaded, maximum_pixels)
     pipeline.infer(np.zeros((1, 1, manifest.input.height_px, manifest.input.width_px), np.float32))
     return pipeline

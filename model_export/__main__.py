@@ -50,14 +50,8 @@ def build(checkpoint_path: Path, out_dir: Path, data_dir: Path, training_notes: 
         "licence": LICENCE,
         "input": asdict(facts),
         "mask": asdict(MASK),
-        "onnx": {
-            "file": ONNX_NAME,
-            "sha256": _to_sha256(onnx_path),
-            "precision": "fp32",
-            "opset": OPSET,
-            "input": INPUT_NAME,
-            "output": OUTPUT_NAME,
-        },
+        "onnx": {"opset": OPSET, "input": INPUT_NAME, "output": OUTPUT_NAME},
+        "graphs": {"fp32": {"file": ONNX_NAME, "sha256": _to_sha256(onnx_path)}},
         "checkpoint": {"file": checkpoint_path.name, "sha256": _to_sha256(checkpoint_path)},
         "training": notes | {"split_sha256": _to_sha256(SPLIT_PATH)},
     }
@@ -86,14 +80,15 @@ def record_accuracy(model_dir: Path, results: Sequence[Path]) -> None:
         The figures belong to other weights.
     """
     manifest = json.loads((model_dir / MANIFEST_NAME).read_text())
+    shipped = {graph["sha256"] for graph in manifest["graphs"].values()}
     accuracy: dict[str, Any] = {}
     for path in results:
         measured = json.loads(path.read_text())
-        if measured["model"]["sha256"] != manifest["onnx"]["sha256"]:
+        if measured["model"]["sha256"] not in shipped:
             raise SystemExit(f"{path.name} was measured on other weights; measure again.")
-        accuracy[measured["data"]["part"]] = {
-            key: measured[key] for key in ("command", "date", "data", "summary", "bins")
-        }
+        figures = {key: measured[key] for key in ("command", "date", "data", "summary", "bins")}
+        precision = {"precision": measured["model"]["precision"]}
+        accuracy[measured["data"]["part"]] = precision | figures
     write_manifest(model_dir, manifest | {"accuracy": accuracy})
 
 

@@ -42,6 +42,7 @@ def create_app(settings: Settings | None = None, pipeline: Pipeline | None = Non
     loaded = pipeline or load_pipeline(
         settings.artifact_dir,
         backend=settings.backend,
+        precision=settings.precision,
         threads=settings.threads or None,
         maximum_pixels=settings.max_pixels,
     )

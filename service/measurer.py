@@ -39,7 +39,7 @@ class Question:
         facts = (
             self.pixel_spacing,
             self.frame_index or 0,
-            pipeline.manifest.sha256,
+            pipeline.graph.sha256,
             pipeline.backend.precision,
         )
         digest.update(repr(facts).encode())

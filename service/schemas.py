@@ -231,7 +231,7 @@ def to_model_facts_body(pipeline: Pipeline, *, asked_backend: str) -> ModelFacts
         parameters=manifest.parameters,
         input_width_px=manifest.input.width_px,
         input_height_px=manifest.input.height_px,
-        sha256=manifest.sha256,
+        sha256=pipeline.graph.sha256,
         accuracy=manifest.accuracy,
         device=pipeline.backend.device,
         chosen_because=because,

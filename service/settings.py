@@ -25,6 +25,8 @@ class Settings(BaseSettings):
         Folder of the model: its manifest and what that names.
     backend : str
         `auto` takes the fastest runtime that is installed, and says which.
+    precision : str
+        `auto` takes the fastest that the model ships for that runtime.
     threads : int
         CPUs for one inference; 0 means those that the process really has.
     max_upload_bytes, max_pixels : int
@@ -43,6 +45,7 @@ class Settings(BaseSettings):
 
     artifact_dir: DirectoryPath = SHIPPED_MODEL_DIR
     backend: Literal["auto", "openvino", "onnxruntime"] = "auto"
+    precision: Literal["auto", "int8", "fp32"] = "auto"
     threads: NonNegativeInt = 0
     max_upload_bytes: PositiveInt = 10_000_000
     max_pixels: PositiveInt = 40_000_000

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from headcirc.geometry import Ellipse, to_ellipse_coverage
-from headcirc.manifest import InputFacts, Manifest, MaskFacts
+from headcirc.manifest import Graph, InputFacts, Manifest, MaskFacts
 from headcirc.pipeline import Pipeline
 
 FACTS = InputFacts(
@@ -46,9 +46,7 @@ def to_manifest(onnx_path: Path = Path("model.onnx")) -> Manifest:
             minimum_mean_probability=0.6,
             ellipticity_power=4,
         ),
-        onnx_path=onnx_path,
-        sha256="0" * 64,
-        precision="fp32",
+        graphs={"fp32": Graph("fp32", onnx_path, "0" * 64)},
     )
 
 

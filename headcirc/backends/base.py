@@ -12,11 +12,13 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from headcirc.errors import BackendUnavailableError
-from headcirc.manifest import Manifest
+from headcirc.errors import BackendUnavailableError, ModelArtifactError
+from headcirc.manifest import Graph, Manifest
 
 MODULES = {"openvino": "openvino", "onnxruntime": "onnxruntime"}
 """Backend to the runtime that it needs, in `auto`'s order: OpenVINO is the faster one on CPUs."""
+PRECISIONS = {"openvino": ("int8", "fp32"), "onnxruntime": ("int8", "fp32")}
+"""Backend to the precisions that it runs, in `auto`'s order: the fastest first."""
 
 
 class Backend(Protocol):
@@ -50,7 +52,9 @@ class Backend(Protocol):
         """
 
 
-def load_backend(name: str, manifest: Manifest, *, threads: int) -> Backend:
+def load_backend(
+    name: str, manifest: Manifest, *, threads: int, precision: str = "auto"
+) -> Backend:
     """Load a model into a runtime.
 
     Parameters
@@ -60,17 +64,47 @@ def load_backend(name: str, manifest: Manifest, *, threads: int) -> Backend:
     manifest : Manifest
     threads : int
         CPUs that the runtime may use.
+    precision : str
+        `auto` takes the fastest that the model ships for this backend.
 
     Raises
     ------
     BackendUnavailableError
         Unknown name, or the runtime is not installed or refuses the model.
+    ModelArtifactError
+        The model does not ship that precision, or its file is missing or damaged.
     """
     _require_one_onnxruntime()
     chosen = _choose(name)
     module = importlib.import_module(f"headcirc.backends.{chosen}")
-    backend: Backend = module.load(manifest, threads=threads)
+    graph = choose_graph(manifest, chosen, precision)
+    backend: Backend = module.load(graph, threads=threads)
     return backend
+
+
+def choose_graph(manifest: Manifest, backend: str, precision: str) -> Graph:
+    """Return the form of the network that a backend runs.
+
+    Raises
+    ------
+    BackendUnavailableError
+        The backend does not run that precision.
+    ModelArtifactError
+        The model does not ship it.
+    """
+    runs = PRECISIONS[backend]
+    if precision not in ("auto", *runs):
+        raise BackendUnavailableError(
+            f"The backend {backend!r} does not run {precision!r}; it runs {', '.join(runs)}."
+        )
+    wanted = runs if precision == "auto" else (precision,)
+    shipped = [each for each in wanted if each in manifest.graphs]
+    if not shipped:
+        raise ModelArtifactError(
+            f"The model {manifest.name!r} ships {', '.join(manifest.graphs)}, not "
+            f"{' or '.join(wanted)}; export it again."
+        )
+    return manifest.graphs[shipped[0]]
 
 
 def _choose(name: str) -> str:

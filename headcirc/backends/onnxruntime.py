@@ -7,7 +7,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from headcirc.errors import BackendUnavailableError
-from headcirc.manifest import Manifest
+from headcirc.manifest import Graph
 
 PROVIDER = "CPUExecutionProvider"
 
@@ -27,18 +27,16 @@ class OnnxRuntimeBackend:
         return np.asarray(probabilities)[:, 0]
 
 
-def load(manifest: Manifest, *, threads: int) -> OnnxRuntimeBackend:
+def load(graph: Graph, *, threads: int) -> OnnxRuntimeBackend:
     """Load the model with `threads` threads that sleep, not spin, when there is no work."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(
-        manifest.onnx_path.read_bytes(), options, providers=[PROVIDER]
-    )
+    session = onnxruntime.InferenceSession(graph.read(), options, providers=[PROVIDER])
     if session.get_providers() != [PROVIDER]:
         raise BackendUnavailableError(
             f"ONNX Runtime took {session.get_providers()} where {PROVIDER} was asked for."
         )
-    return OnnxRuntimeBackend(session, manifest.precision)
+    return OnnxRuntimeBackend(session, graph.precision)

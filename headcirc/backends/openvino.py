@@ -6,7 +6,7 @@ import numpy as np
 import openvino
 from numpy.typing import NDArray
 
-from headcirc.manifest import Manifest
+from headcirc.manifest import Graph
 
 
 @dataclass
@@ -28,11 +28,11 @@ class OpenVinoBackend:
         return np.array(request.get_output_tensor(0).data[:, 0])
 
 
-def load(manifest: Manifest, *, threads: int) -> OpenVinoBackend:
+def load(graph: Graph, *, threads: int) -> OpenVinoBackend:
     """Load the model with `threads` threads.
 
-    Threads are not pinned, or several processes would meet on the same CPUs, and the arithmetic is
-    held at float32, which OpenVINO would otherwise shorten where the CPU can.
+    Threads are not pinned, or several processes would meet on the same CPUs. What the graph has in
+    float32 is held there; OpenVINO would otherwise shorten it where the CPU can.
     """
     core = openvino.Core()
     settings = {
@@ -41,5 +41,5 @@ def load(manifest: Manifest, *, threads: int) -> OpenVinoBackend:
         "ENABLE_CPU_PINNING": False,
         "INFERENCE_PRECISION_HINT": "f32",
     }
-    model = core.read_model(manifest.onnx_path.read_bytes(), b"")
-    return OpenVinoBackend(core.compile_model(model, "CPU", settings), manifest.precision)
+    model = core.read_model(graph.read(), b"")
+    return OpenVinoBackend(core.compile_model(model, "CPU", settings), graph.precision)

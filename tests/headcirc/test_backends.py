@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -5,9 +6,10 @@ import pytest
 
 from examples.phantom import draw_phantom, load_parameters, true_head_circumference_mm
 from headcirc.backends import load_backend
-from headcirc.errors import BackendUnavailableError
+from headcirc.backends.base import choose_graph
+from headcirc.errors import BackendUnavailableError, ModelArtifactError
 from headcirc.geometry import PixelSpacing
-from headcirc.manifest import load_manifest
+from headcirc.manifest import Graph, load_manifest
 from headcirc.pipeline import SHIPPED_MODEL_DIR, load_pipeline
 from tests.synthetic import to_file
 
@@ -94,3 +96,35 @@ def test_phantoms_measure_near_what_was_drawn(pipeline):
         measured = pipeline.analyze(content, pixel_spacing=parameters.spacing).head.measurement
         true_mm = true_head_circumference_mm(parameters)
         assert measured.head_circumference_mm == pytest.approx(true_mm, rel=0.05)
+
+
+def to_manifest_with(*precisions):
+    return replace(
+        load_manifest(SHIPPED_MODEL_DIR),
+        graphs={each: Graph(each, Path(f"{each}.onnx"), "0" * 64) for each in precisions},
+    )
+
+
+@pytest.mark.parametrize(
+    ("shipped", "asked", "expected"),
+    [
+        (("fp32", "int8"), "auto", "int8"),
+        (("fp32",), "auto", "fp32"),
+        (("fp32", "int8"), "fp32", "fp32"),
+    ],
+)
+def test_precision_is_the_fastest_shipped_or_the_one_asked_for(shipped, asked, expected):
+    """`auto` prefers int8 where it ships; a precision that is asked for is taken."""
+    assert choose_graph(to_manifest_with(*shipped), "openvino", asked).precision == expected
+
+
+def test_precision_that_does_not_ship_is_refused():
+    """Nothing falls back in silence: int8 asked for and not shipped names what is."""
+    with pytest.raises(ModelArtifactError, match="ships fp32, not int8"):
+        choose_graph(to_manifest_with("fp32"), "onnxruntime", "int8")
+
+
+def test_precision_that_a_backend_does_not_run_is_refused():
+    """A CPU backend does not take a GPU's precision."""
+    with pytest.raises(BackendUnavailableError, match="it runs int8, fp32"):
+        choose_graph(to_manifest_with("fp16"), "openvino", "fp16")

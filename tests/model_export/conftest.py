@@ -60,7 +60,7 @@ def tiny_model_dir(tiny_network, tmp_path_factory) -> Path:
         "input": asdict(TINY_FACTS),
         # An untrained network is sure of nothing, and here it is compared, not believed.
         "mask": asdict(replace(MASK, minimum_mean_probability=0.0)),
-        "onnx": {"file": "model.onnx", "sha256": sha256, "precision": "fp32"},
+        "graphs": {"fp32": {"file": "model.onnx", "sha256": sha256}},
     }
     (folder / MANIFEST_NAME).write_text(json.dumps(manifest))
     return folder

@@ -16,14 +16,14 @@ FIGURES = {
 
 @pytest.fixture
 def model_dir(tmp_path):
-    write_manifest(tmp_path, {"name": "tiny", "onnx": {"sha256": "a" * 64}})
+    write_manifest(tmp_path, {"name": "tiny", "graphs": {"fp32": {"sha256": "a" * 64}}})
     return tmp_path
 
 
 def write_figures(folder, *, sha256, part="test"):
     path = folder / f"{part}.json"
-    data = FIGURES["data"] | {"part": part}
-    path.write_text(json.dumps(FIGURES | {"data": data, "model": {"sha256": sha256}, "rows": [1]}))
+    data, model = FIGURES["data"] | {"part": part}, {"sha256": sha256, "precision": "fp32"}
+    path.write_text(json.dumps(FIGURES | {"data": data, "model": model, "rows": [1]}))
     return path
 
 
@@ -34,7 +34,7 @@ def test_figures_of_the_described_weights_are_recorded_by_part(model_dir):
     manifest = json.loads((model_dir / MANIFEST_NAME).read_text())
     assert manifest["name"] == "tiny"
     assert set(manifest["accuracy"]) == {"test", "train"}
-    assert manifest["accuracy"]["test"] == FIGURES
+    assert manifest["accuracy"]["test"] == FIGURES | {"precision": "fp32"}
 
 
 def test_figures_of_other_weights_are_refused(model_dir):
