@@ -67,8 +67,11 @@ def to_edge_points(mask: NDArray[np.bool_]) -> NDArray[np.float32]:
     (n, 2) float32
         x and y in frame pixels; none on the frame's border.
     """
-    rows, columns = np.nonzero(mask[:, 1:] != mask[:, :-1])
-    along_rows = np.column_stack((columns + 0.5, rows))
-    rows, columns = np.nonzero(mask[1:] != mask[:-1])
-    along_columns = np.column_stack((columns, rows + 0.5))
+    left, top, width, height = cv2.boundingRect(mask.view(np.uint8))
+    left, top, right, bottom = max(left - 1, 0), max(top - 1, 0), left + width + 1, top + height + 1
+    box = mask[top:bottom, left:right]  # the head and, inside the frame, a pixel around it
+    rows, columns = np.divmod(np.flatnonzero(box[:, 1:] != box[:, :-1]), box.shape[1] - 1)
+    along_rows = np.column_stack((columns + (left + 0.5), rows + top))
+    rows, columns = np.divmod(np.flatnonzero(box[1:] != box[:-1]), box.shape[1])
+    along_columns = np.column_stack((columns + left, rows + (top + 0.5)))
     return np.concatenate((along_rows, along_columns)).astype(np.float32)

@@ -227,6 +227,44 @@ def to_ellipse_perimeter(semi_axis_major: float, semi_axis_minor: float) -> floa
     return math.pi * total * (1 + 3 * h / (10 + math.sqrt(4 - 3 * h)))
 
 
+def to_half_extents(ellipse: Ellipse) -> tuple[float, float]:
+    """Return how far an ellipse reaches from its centre along x and along y, in pixels."""
+    half_x, half_y = np.linalg.norm(ellipse.to_shape_matrix(), axis=1)
+    return float(half_x), float(half_y)
+
+
+def to_filled_ellipse(
+    ellipse: Ellipse, rows: int, columns: int
+) -> tuple[tuple[slice, slice], NDArray[np.bool_]]:
+    """Return the pixels whose centres lie inside an ellipse, and where they lie.
+
+    Parameters
+    ----------
+    ellipse : Ellipse
+        On the grid.
+    rows, columns : int
+        Size of that grid.
+
+    Returns
+    -------
+    box : (slice, slice)
+        Rows and columns of the ellipse's bounding box, cut at the grid's border.
+    inside : (box rows, box columns) bool
+    """
+    half_x, half_y = to_half_extents(ellipse)
+    first_row = min(max(math.ceil(ellipse.center_y_px - half_y), 0), rows)
+    first_column = min(max(math.ceil(ellipse.center_x_px - half_x), 0), columns)
+    end_row = min(max(math.floor(ellipse.center_y_px + half_y) + 1, first_row), rows)
+    end_column = min(max(math.floor(ellipse.center_x_px + half_x) + 1, first_column), columns)
+    x = np.arange(first_column, end_column) - ellipse.center_x_px
+    y = (np.arange(first_row, end_row) - ellipse.center_y_px)[:, None]
+    # The squared distance from the centre, in units of the ellipse: a xx + 2 b xy + c yy.
+    inverse = np.linalg.inv(ellipse.to_shape_matrix())
+    (a, b), (_, c) = inverse.T @ inverse
+    inside = (a * x + (2 * b) * y) * x + c * y * y <= 1
+    return (slice(first_row, end_row), slice(first_column, end_column)), inside
+
+
 def to_ellipse_coverage(ellipse: Ellipse, rows: int, columns: int) -> NDArray[np.float32]:
     """Draw a filled ellipse with soft edges.
 

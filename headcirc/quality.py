@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from headcirc.geometry import Ellipse, HeadMask, to_ellipse_coverage
+from headcirc.geometry import Ellipse, HeadMask, to_filled_ellipse, to_half_extents
 
 NO_HEAD_FOUND = "no-head-found"
 PIXEL_SIZE_MISSING = "pixel-size-missing"
@@ -30,7 +30,6 @@ MAXIMUM_REJECTED_SHARE = 0.25
 """Another component of more than this share of the head's area makes the choice doubtful."""
 MINIMUM_SURE_PROBABILITY = 0.94
 """Mean probability inside the mask below which the network is in doubt of the head."""
-HALF_COVERED = 0.5
 PLAUSIBLE_HEAD_CIRCUMFERENCE_MM = (40.0, 400.0)
 """HC18 runs from 44 to 346 mm; the growth charts end near 373 mm (+3 SD at 40 weeks)."""
 
@@ -81,7 +80,7 @@ def assess_quality(
 
 def touches_border(ellipse: Ellipse, rows: int, columns: int) -> bool:
     """Return whether the ellipse reaches the frame's border, so that part of it was not seen."""
-    half_x, half_y = np.linalg.norm(ellipse.to_shape_matrix(), axis=1)
+    half_x, half_y = to_half_extents(ellipse)
     return bool(
         ellipse.center_x_px - half_x < 0
         or ellipse.center_y_px - half_y < 0
@@ -91,7 +90,11 @@ def touches_border(ellipse: Ellipse, rows: int, columns: int) -> bool:
 
 
 def to_fit_overlap(mask: NDArray[np.bool_], ellipse: Ellipse) -> float:
-    """Return intersection over union of mask and ellipse, inside the frame."""
-    filled = to_ellipse_coverage(ellipse, *mask.shape) > HALF_COVERED
-    union = np.count_nonzero(mask | filled)
-    return float(np.count_nonzero(mask & filled) / union) if union else 0.0
+    """Return intersection over union of mask and ellipse, inside the frame.
+
+    Only the ellipse's bounding box is drawn: everywhere else there is no overlap.
+    """
+    box, filled = to_filled_ellipse(ellipse, *mask.shape)
+    overlap = np.count_nonzero(mask[box] & filled)
+    union = np.count_nonzero(mask) + np.count_nonzero(filled) - overlap
+    return overlap / union if union else 0.0
