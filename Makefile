@@ -9,11 +9,11 @@ UV       := uv==0.13.9
 TEST_BIN := .venv-test/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test-env test test-slow test-gpu lint format export accuracy check \
+.PHONY: help install run test-env test test-slow test-gpu lint format export accept-int8 accuracy check \
         lock pre-commit system-deps clean
 
 help:  ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # --- running --------------------------------------------------------------------------------
 
@@ -75,6 +75,12 @@ pre-commit: test-env  ## Make git run `make lint` before every commit
 export: test-env  ## Checkpoint -> ONNX, reduced precisions and manifest (MODEL=...)
 	$(TEST_BIN)/python -m model_export build --checkpoint $(MODEL)/checkpoint.safetensors --out $(MODEL) \
 	  --data $(HC18_DIR)
+
+accept-int8: test-env  ## Quantise, hold against float32 over HTTP, let it ship if accepted
+	$(TEST_BIN)/python -m model_export quantise --model $(MODEL) --out build/int8 --data $(HC18_DIR)
+	HC18_DIR=$(HC18_DIR) $(TEST_BIN)/python -m benchmarks.acceptance --model build/int8
+	$(TEST_BIN)/python -m model_export adopt --model $(MODEL) --candidate build/int8 \
+	  --acceptance benchmarks/results/acceptance_int8.json
 
 accuracy: test-env  ## Measure accuracy on HC18's test part (HC18_DIR=...)
 	HC18_DIR=$(HC18_DIR) $(TEST_BIN)/python -m benchmarks.accuracy --part test

@@ -85,7 +85,7 @@ def load_served_pipeline(model_dir: Path, served: dict[str, Any]) -> Pipeline:
     ServiceFailedError
         The model in `model_dir` is not the one that is served.
     """
-    pipeline = load_pipeline(model_dir, backend=served["backend"])
+    pipeline = load_pipeline(model_dir, backend=served["backend"], precision=served["precision"])
     here = {"sha256": pipeline.graph.sha256, "precision": pipeline.backend.precision}
     if any(served[key] != value for key, value in here.items()):
         raise ServiceFailedError(
@@ -158,6 +158,7 @@ def to_parser() -> argparse.ArgumentParser:
     parser.add_argument("--server", help="address of a running service; default: start one")
     parser.add_argument("--model", type=Path, default=SHIPPED_MODEL_DIR, help="model folder")
     parser.add_argument("--backend", default="auto", help="of the service that is started")
+    parser.add_argument("--precision", default="auto", help="of the service that is started")
     parser.add_argument("--out", type=Path, default=DEFAULT_OUT_DIR, help="folder for the results")
     return parser
 
@@ -165,14 +166,19 @@ def to_parser() -> argparse.ArgumentParser:
 def measure(chosen: argparse.Namespace) -> tuple[list[ImageResult], dict[str, Any]]:
     """Return the rows and the report of the part, backend and model that were chosen."""
     images = load_part(chosen.data, chosen.part)
-    starting = nullcontext(chosen.server) if chosen.server else serve(chosen.model, chosen.backend)
+    if chosen.server:
+        starting = nullcontext(chosen.server)
+    else:
+        starting = serve(chosen.model, chosen.backend, chosen.precision)
     with starting as url, httpx.Client(base_url=url, timeout=REQUEST_TIMEOUT_S) as client:
         served = fetch_model(client)
         pipeline = load_served_pipeline(chosen.model, served)
         rows = measure_served(client, images)
     rows = add_areas(rows, images, pipeline)
     command = f"python -m benchmarks.accuracy --part {chosen.part}"
-    command += "" if chosen.backend == "auto" else f" --backend {chosen.backend}"
+    for option in ("backend", "precision"):
+        value = getattr(chosen, option)
+        command += "" if value == "auto" else f" --{option} {value}"
     return rows, to_report(rows, chosen.part, served, command)
 
 

@@ -1,39 +1,25 @@
-"""The service as its callers meet it: start it, wait for it, ask it, stop it; all over HTTP.
+"""The service as its callers meet it: ask it and read its answers, all over HTTP.
 
 Nothing of `service` is imported, so what is measured is what is served.
 """
 
 import math
-import os
-import signal
-import socket
-import subprocess
-import sys
-import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import cv2
 import httpx
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.service_process import ServiceFailedError, start_service
 from headcirc.geometry import Ellipse
 
-START_TIMEOUT_S = 120.0
-STOP_TIMEOUT_S = 30.0
 REQUEST_TIMEOUT_S = 60.0
-POLL_INTERVAL_S = 0.2
-SETTINGS_PREFIX = "HEADCIRC_"
 LOG_TAIL_CHARACTERS = 2000
-
-
-class ServiceFailedError(Exception):
-    """The service did not start, or gave an answer that the contract does not have."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +42,7 @@ class ServedAnswer:
 
 
 @contextmanager
-def serve(model_dir: Path, backend: str = "auto") -> Iterator[str]:
+def serve(model_dir: Path, backend: str = "auto", precision: str = "auto") -> Iterator[str]:
     """Run the real service with otherwise default settings; yields its address.
 
     Raises
@@ -64,61 +50,8 @@ def serve(model_dir: Path, backend: str = "auto") -> Iterator[str]:
     ServiceFailedError
         It stopped, or was not ready in time; the message ends with what it logged.
     """
-    inherited = dict(os.environ)  # noqa: TID251 - a child's environment, rid of our settings
-    environment = {k: v for k, v in inherited.items() if not k.startswith(SETTINGS_PREFIX)}
-    environment[f"{SETTINGS_PREFIX}ARTIFACT_DIR"] = str(model_dir.resolve())
-    environment[f"{SETTINGS_PREFIX}BACKEND"] = backend
-    address, port = "127.0.0.1", _find_free_port()
-    command = [
-        sys.executable,
-        "-m",
-        "headcirc.cli",
-        "serve",
-        "--host",
-        address,
-        "--port",
-        str(port),
-    ]
-    with tempfile.TemporaryFile() as log:
-        process = subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT)
-        try:
-            url = f"http://{address}:{port}"
-            _wait_until_ready(url, process, log)
-            yield url
-        finally:
-            _stop(process)
-
-
-def _find_free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def _wait_until_ready(url: str, process: subprocess.Popen[bytes], log: IO[bytes]) -> None:
-    deadline = time.monotonic() + START_TIMEOUT_S
-    while time.monotonic() < deadline and process.poll() is None:
-        try:
-            if httpx.get(f"{url}/readyz", timeout=REQUEST_TIMEOUT_S).status_code == httpx.codes.OK:
-                return
-        except httpx.TransportError:
-            pass  # it does not listen yet
-        time.sleep(POLL_INTERVAL_S)
-    log.seek(0)
-    tail = log.read().decode(errors="replace")[-LOG_TAIL_CHARACTERS:]
-    ended = process.returncode is not None
-    reason = f"ended with {process.returncode}" if ended else f"not ready in {START_TIMEOUT_S:g} s"
-    raise ServiceFailedError(f"The service did not start ({reason}). It said:\n{tail}")
-
-
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    process.send_signal(signal.SIGTERM)
-    try:
-        process.wait(STOP_TIMEOUT_S)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
+    with start_service(model_dir, backend=backend, precision=precision) as service:
+        yield service.url
 
 
 def fetch_model(client: httpx.Client) -> dict[str, Any]:

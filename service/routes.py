@@ -55,7 +55,7 @@ class Png(Response):
     media_type = "image/png"
 
 
-def require_measurer(request: Request) -> Measurer:
+async def require_measurer(request: Request) -> Measurer:
     """Return the loaded pipeline's owner, or refuse while there is none."""
     measurer: Measurer | None = getattr(request.app.state, "measurer", None)
     if measurer is None:
@@ -71,12 +71,12 @@ def require_acceptable(request: Request, media_type: str) -> None:
         raise HTTPException(406, f"The answer is {media_type}; the Accept header rules it out.")
 
 
-def accept_json(request: Request) -> None:
+async def accept_json(request: Request) -> None:
     """Refuse callers that do not take JSON."""
     require_acceptable(request, "application/json")
 
 
-def accept_png(request: Request) -> None:
+async def accept_png(request: Request) -> None:
     """Refuse callers that do not take PNG."""
     require_acceptable(request, "image/png")
 

@@ -1,6 +1,7 @@
 """The network in OpenVINO, on the CPU."""
 
 from dataclasses import dataclass, field
+from threading import local
 
 import numpy as np
 import openvino
@@ -17,13 +18,17 @@ class OpenVinoBackend:
     precision: str
     name: str = field(default="openvino", init=False)
     device: str = field(default="cpu", init=False)
+    _of_thread: local = field(default_factory=local, init=False, repr=False)
 
     def infer(self, network_input: NDArray[np.float32]) -> NDArray[np.float32]:
         """Run the network on (n, 1, h, w) and return probabilities (n, h, w).
 
-        Every call has a request of its own, so that threads do not share buffers.
+        Every thread has a request of its own, so that threads do not share buffers; making one
+        anew for each call would allocate them anew.
         """
-        request = self.compiled.create_infer_request()
+        if not hasattr(self._of_thread, "request"):
+            self._of_thread.request = self.compiled.create_infer_request()
+        request = self._of_thread.request
         request.infer({0: network_input}, share_inputs=True)
         return np.array(request.get_output_tensor(0).data[:, 0])
 

@@ -1,0 +1,131 @@
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import onnx
+import pytest
+
+from headcirc.errors import ModelArtifactError
+from headcirc.manifest import MANIFEST_NAME
+from headcirc.pipeline import load_pipeline
+from model_export.__main__ import adopt, write_manifest
+from model_export.quantise import find_output_nodes, write_int8
+from tests.model_export.conftest import TINY_FACTS
+from training.hc18 import HC18Image
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory):
+    """Write four pictures of noise on a ramp."""
+    folder = tmp_path_factory.mktemp("pictures")
+    generator = np.random.default_rng(0)
+    images = []
+    for index in range(4):
+        pixels = generator.normal(0, 30, (32, 32)) + np.linspace(20, 180, 32)
+        path = folder / f"{index}.png"
+        cv2.imwrite(str(path), np.clip(pixels, 0, 255).astype(np.uint8))
+        images.append(HC18Image(path.name, index, 0.2, 100.0, path, Path()))
+    return images
+
+
+@pytest.fixture(scope="module")
+def int8_path(tiny_model_dir, images, tmp_path_factory):
+    path = tmp_path_factory.mktemp("int8") / "model.int8.onnx"
+    write_int8(tiny_model_dir / "model.onnx", path, images, TINY_FACTS)
+    return path
+
+
+def test_all_convolutions_but_the_last_have_int8_weights(int8_path):
+    """39 of 40 convolutions read weights that were int8; the one that gives logits is float32."""
+    model = onnx.load(int8_path)
+    int8 = {
+        each.name for each in model.graph.initializer if each.data_type == onnx.TensorProto.INT8
+    }
+    dequantised = {
+        node.output[0]
+        for node in model.graph.node
+        if node.op_type == "DequantizeLinear" and node.input[0] in int8
+    }
+    convolutions = [node for node in model.graph.node if node.op_type in ("Conv", "ConvTranspose")]
+    plain = [node.name for node in convolutions if node.input[1] not in dequantised]
+    head, _ = find_output_nodes(model)
+    assert len(convolutions) == 44
+    assert plain == [head]
+
+
+def test_inputs_and_outputs_stay_float32(int8_path):
+    """Callers see the same names and types as with float32."""
+    graph = onnx.load(int8_path).graph
+    ends = {each.name: each.type.tensor_type.elem_type for each in (*graph.input, *graph.output)}
+    float32 = onnx.TensorProto.FLOAT
+    assert ends == {"network_input": float32, "probability_map": float32}
+
+
+def test_a_graph_of_another_shape_is_refused():
+    """A graph that does not end in convolution and sigmoid is not quantised by guess."""
+    value = onnx.helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, [1])
+    result = onnx.helper.make_tensor_value_info("z", onnx.TensorProto.FLOAT, [1])
+    nodes = [
+        onnx.helper.make_node("Relu", ["x"], ["y"]),
+        onnx.helper.make_node("Relu", ["y"], ["z"]),
+    ]
+    model = onnx.helper.make_model(onnx.helper.make_graph(nodes, "g", [value], [result]))
+    with pytest.raises(ValueError, match="ends in Relu and Relu"):
+        find_output_nodes(model)
+
+
+@pytest.fixture
+def shipped_dir(tiny_model_dir, tmp_path):
+    folder = tmp_path / "shipped"
+    folder.mkdir()
+    for path in tiny_model_dir.iterdir():
+        (folder / path.name).write_bytes(path.read_bytes())
+    return folder
+
+
+@pytest.fixture
+def candidate_dir(tmp_path, int8_path):
+    folder = tmp_path / "candidate"
+    folder.mkdir()
+    (folder / "model.int8.onnx").write_bytes(int8_path.read_bytes())
+    write_manifest(folder, {"graphs": {"int8": {"file": "model.int8.onnx", "sha256": "a" * 64}}})
+    return folder
+
+
+def write_acceptance(folder, *, sha256="a" * 64, accepted=True):
+    model = {"backend": "openvino", "sha256": sha256}
+    report = {
+        "command": "python -m benchmarks.acceptance",
+        "date": "2026-01-01",
+        "data": {"part": "calibration"},
+        "limits": {},
+        "candidates": [{"model": model, "figures": {"largest_difference_mm": 0.1}}],
+        "accepted": accepted,
+    }
+    path = folder / "acceptance.json"
+    path.write_text(json.dumps(report))
+    return path
+
+
+def test_an_accepted_graph_ships_with_what_was_measured(shipped_dir, candidate_dir):
+    """The graph and its figures enter the model's folder beside the float32 graph."""
+    adopt(shipped_dir, candidate_dir, write_acceptance(candidate_dir))
+    graphs = json.loads((shipped_dir / MANIFEST_NAME).read_text())["graphs"]
+    assert set(graphs) == {"fp32", "int8"}
+    assert graphs["int8"]["acceptance"]["figures"] == {"openvino": {"largest_difference_mm": 0.1}}
+    assert (shipped_dir / "model.int8.onnx").is_file()
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [({"accepted": False}, "refuses the graph"), ({"sha256": "b" * 64}, "another graph")],
+)
+def test_a_graph_that_was_not_accepted_does_not_ship(shipped_dir, candidate_dir, fault, message):
+    """Refused, or measured on another graph: the model's folder stays as it was."""
+    before = (shipped_dir / MANIFEST_NAME).read_bytes()
+    with pytest.raises(SystemExit, match=message):
+        adopt(shipped_dir, candidate_dir, write_acceptance(candidate_dir, **fault))
+    assert (shipped_dir / MANIFEST_NAME).read_bytes() == before
+    with pytest.raises(ModelArtifactError, match="ships fp32, not int8"):
+        load_pipeline(shipped_dir, precision="int8")
