@@ -1,33 +1,56 @@
-"""How many CPUs are really ours: affinity and the control group's quota, not the host's count."""
+"""How many CPUs are really ours: affinity and the control groups' quotas, not the host's count."""
 
 import math
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
-CGROUP_V2_QUOTA = Path("/sys/fs/cgroup/cpu.max")
-CGROUP_V1_QUOTA = Path("/sys/fs/cgroup/cpu/cpu.cfs_quota_us")
-CGROUP_V1_PERIOD = Path("/sys/fs/cgroup/cpu/cpu.cfs_period_us")
+GROUP_MOUNT = Path("/sys/fs/cgroup")
+MEMBERSHIP = Path("/proc/self/cgroup")
 
 
 def count_available_cpus() -> int:
     """Return the CPUs that this process may use, at least one."""
     allowed = len(os.sched_getaffinity(0))
-    quota = read_cgroup_quota()
+    quota = read_quota(find_group_folders())
     return max(1, allowed if quota is None else min(allowed, math.ceil(quota)))
 
 
-def read_cgroup_quota(
-    v2_quota: Path = CGROUP_V2_QUOTA,
-    *,
-    v1_quota: Path = CGROUP_V1_QUOTA,
-    v1_period: Path = CGROUP_V1_PERIOD,
-) -> float | None:
-    """Return the control group's quota in CPUs, or None where there is none."""
+def find_group_folders(membership: Path = MEMBERSHIP, mount: Path = GROUP_MOUNT) -> list[Path]:
+    """Return the folders of the control groups that may limit our CPU time, the innermost first.
+
+    A quota binds every group below it, and a container sees its own group either at the mount's
+    root or under the host's name for it; so every folder up to the root is asked.
+    """
+    try:
+        lines = membership.read_text().splitlines()
+    except OSError:  # no control groups
+        return []
+    folders = []
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if controllers and "cpu" not in controllers.split(","):
+            continue
+        root = mount / "cpu" if controllers else mount  # version 1 has a mount of its own
+        group = root / path.strip("/")
+        folders += [each for each in (group, *group.parents) if each.is_relative_to(root)]
+    return folders
+
+
+def read_quota(folders: Iterable[Path]) -> float | None:
+    """Return the tightest quota of control groups in CPUs, or None where there is none."""
+    quotas = [_read_one_quota(folder) for folder in folders]
+    return min((quota for quota in quotas if quota is not None), default=None)
+
+
+def _read_one_quota(folder: Path) -> float | None:
+    v2_quota = folder / "cpu.max"
     try:
         if v2_quota.is_file():
             quota, period = v2_quota.read_text().split()
         else:
-            quota, period = v1_quota.read_text(), v1_period.read_text()
+            quota = (folder / "cpu.cfs_quota_us").read_text()
+            period = (folder / "cpu.cfs_period_us").read_text()
         return int(quota) / int(period) if int(quota) > 0 else None
     except (OSError, ValueError):  # no such file, or the word "max": no quota
         return None
