@@ -13,7 +13,7 @@ from tqdm import tqdm
 from headcirc.decode import to_stated_spacing
 from headcirc.errors import InputError
 from headcirc.geometry import PixelSpacing
-from headcirc.overlay import draw_overlay, to_png
+from headcirc.overlay import to_png
 from headcirc.pipeline import Analysis, Pipeline
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
@@ -149,15 +149,6 @@ def measure_files(
             yield Row(str(path), error=reason)
             continue
         if overlay_dir is not None:
-            _write_overlay(overlay_dir / f"{path.stem}_overlay.png", analysis)
+            drawn = to_png(analysis.draw_overlay())
+            (overlay_dir / f"{path.stem}_overlay.png").write_bytes(drawn)
         yield to_row(str(path), analysis)
-
-
-def _write_overlay(path: Path, analysis: Analysis) -> None:
-    head, pixels = analysis.head, analysis.frame.pixels
-    picture = (
-        draw_overlay(pixels, None, None)
-        if head is None
-        else draw_overlay(pixels, head.mask.pixels, head.ellipse)
-    )
-    path.write_bytes(to_png(picture))

@@ -1,18 +1,17 @@
 """The routes of `docs/api.md`; each is a few lines, because the work is done elsewhere."""
 
 import time
-from typing import Annotated, Any
+from collections.abc import Callable
+from typing import Any
 
-from fastapi import APIRouter, Depends, File, Form, Request, Response, UploadFile
+from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
-from starlette.exceptions import HTTPException
 
-from headcirc.decode import to_stated_spacing
 from headcirc.errors import NoHeadFoundError, PixelSizeMissingError
-from headcirc.overlay import draw_overlay, to_mask_picture, to_png
-from headcirc.pipeline import Analysis
-from service.measurer import Measurer, Question
+from headcirc.overlay import Picture, to_png
+from service.dependencies import TAKES_JSON, TAKES_PNG, Asked, Owner
+from service.measurer import Measurer
 from service.metrics import Metrics
 from service.problems import (
     AnalysisNotFoundError,
@@ -55,50 +54,6 @@ class Png(Response):
     media_type = "image/png"
 
 
-async def require_measurer(request: Request) -> Measurer:
-    """Return the loaded pipeline's owner, or refuse while there is none."""
-    measurer: Measurer | None = getattr(request.app.state, "measurer", None)
-    if measurer is None:
-        raise NotReadyError("The model is not loaded; try again in a second.")
-    return measurer
-
-
-def require_acceptable(request: Request, media_type: str) -> None:
-    """Refuse a request whose Accept header rules the answer's media type out."""
-    accepted = [part.split(";")[0].strip() for part in request.headers.get("accept", "").split(",")]
-    kind = media_type.split("/", maxsplit=1)[0]
-    if not {"", "*/*", f"{kind}/*", media_type}.intersection(accepted):
-        raise HTTPException(406, f"The answer is {media_type}; the Accept header rules it out.")
-
-
-async def accept_json(request: Request) -> None:
-    """Refuse callers that do not take JSON."""
-    require_acceptable(request, "application/json")
-
-
-async def accept_png(request: Request) -> None:
-    """Refuse callers that do not take PNG."""
-    require_acceptable(request, "image/png")
-
-
-async def read_question(
-    image: Annotated[UploadFile, File(description="PNG, JPEG, BMP, TIFF or WebP")],
-    pixel_size_mm: Annotated[float | None, Form(description="of square pixels")] = None,
-    pixel_size_x_mm: Annotated[float | None, Form(description="width of a pixel")] = None,
-    pixel_size_y_mm: Annotated[float | None, Form(description="height of a pixel")] = None,
-    frame: Annotated[int | None, Form(description="0-based, of a multi-frame file")] = None,
-) -> Question:
-    """Read the multipart form that all measuring routes share."""
-    spacing = to_stated_spacing(
-        pixel_size_mm, pixel_size_x_mm=pixel_size_x_mm, pixel_size_y_mm=pixel_size_y_mm
-    )
-    return Question(await image.read(), spacing, frame)
-
-
-Owner = Annotated[Measurer, Depends(require_measurer)]
-Asked = Annotated[Question, Depends(read_question)]
-TAKES_JSON = [Depends(accept_json)]
-TAKES_PNG = [Depends(accept_png)]
 router = APIRouter()
 
 
@@ -112,18 +67,10 @@ def require_stored(owner: Measurer, analysis_id: str) -> StoredAnalysis:
     return stored
 
 
-async def draw(owner: Measurer, analysis: Analysis, *, overlay: bool, metrics: Metrics) -> Png:
-    """Draw the overlay or the mask in a thread and time it."""
-
-    def render() -> bytes:
-        mask = None if analysis.head is None else analysis.head.mask.pixels
-        if not overlay:
-            return to_png(to_mask_picture(mask, *analysis.frame.pixels.shape))
-        ellipse = None if analysis.head is None else analysis.head.ellipse
-        return to_png(draw_overlay(analysis.frame.pixels, mask, ellipse))
-
+async def answer_png(owner: Measurer, draw: Callable[[], Picture], metrics: Metrics) -> Png:
+    """Draw and encode a picture in a thread, and time it."""
     began = time.perf_counter()
-    encoded = await owner.run(render)
+    encoded = await owner.run(lambda: to_png(draw()))
     metrics.stage_duration.labels("render").observe(time.perf_counter() - began)
     return Png(encoded)
 
@@ -161,7 +108,7 @@ async def read_analysis(analysis_id: str, owner: Owner) -> AnalysisBody:
 async def read_mask(analysis_id: str, owner: Owner, request: Request) -> Response:
     """Return the mask: 0 or 255, in the upright picture's own size."""
     analysis = require_stored(owner, analysis_id).analysis
-    return await draw(owner, analysis, overlay=False, metrics=request.app.state.metrics)
+    return await answer_png(owner, analysis.draw_mask, request.app.state.metrics)
 
 
 @router.get(
@@ -174,7 +121,7 @@ async def read_mask(analysis_id: str, owner: Owner, request: Request) -> Respons
 async def read_overlay(analysis_id: str, owner: Owner, request: Request) -> Response:
     """Return the picture with mask edge, ellipse and both axes."""
     analysis = require_stored(owner, analysis_id).analysis
-    return await draw(owner, analysis, overlay=True, metrics=request.app.state.metrics)
+    return await answer_png(owner, analysis.draw_overlay, request.app.state.metrics)
 
 
 @router.get(
@@ -206,7 +153,7 @@ async def create_mask(question: Asked, owner: Owner, request: Request) -> Respon
     stored, _ = await owner.answer(question)
     if stored.analysis.head is None:
         raise NoHeadFoundError(NO_HEAD)
-    return await draw(owner, stored.analysis, overlay=False, metrics=request.app.state.metrics)
+    return await answer_png(owner, stored.analysis.draw_mask, request.app.state.metrics)
 
 
 @router.post(

@@ -1,0 +1,56 @@
+"""What routes ask for before they begin: the pipeline's owner, a form, an Accept header."""
+
+from typing import Annotated
+
+from fastapi import Depends, File, Form, Request, UploadFile
+from starlette.exceptions import HTTPException
+
+from headcirc.decode import to_stated_spacing
+from service.measurer import Measurer, Question
+from service.problems import NotReadyError
+
+
+async def require_measurer(request: Request) -> Measurer:
+    """Return the loaded pipeline's owner, or refuse while there is none."""
+    measurer: Measurer | None = getattr(request.app.state, "measurer", None)
+    if measurer is None:
+        raise NotReadyError("The model is not loaded; try again in a second.")
+    return measurer
+
+
+def require_acceptable(request: Request, media_type: str) -> None:
+    """Refuse a request whose Accept header rules the answer's media type out."""
+    accepted = [part.split(";")[0].strip() for part in request.headers.get("accept", "").split(",")]
+    kind = media_type.split("/", maxsplit=1)[0]
+    if not {"", "*/*", f"{kind}/*", media_type}.intersection(accepted):
+        raise HTTPException(406, f"The answer is {media_type}; the Accept header rules it out.")
+
+
+async def accept_json(request: Request) -> None:
+    """Refuse callers that do not take JSON."""
+    require_acceptable(request, "application/json")
+
+
+async def accept_png(request: Request) -> None:
+    """Refuse callers that do not take PNG."""
+    require_acceptable(request, "image/png")
+
+
+async def read_question(
+    image: Annotated[UploadFile, File(description="PNG, JPEG, BMP, TIFF or WebP")],
+    pixel_size_mm: Annotated[float | None, Form(description="of square pixels")] = None,
+    pixel_size_x_mm: Annotated[float | None, Form(description="width of a pixel")] = None,
+    pixel_size_y_mm: Annotated[float | None, Form(description="height of a pixel")] = None,
+    frame: Annotated[int | None, Form(description="0-based, of a multi-frame file")] = None,
+) -> Question:
+    """Read the multipart form that all measuring routes share."""
+    spacing = to_stated_spacing(
+        pixel_size_mm, pixel_size_x_mm=pixel_size_x_mm, pixel_size_y_mm=pixel_size_y_mm
+    )
+    return Question(await image.read(), spacing, frame)
+
+
+Owner = Annotated[Measurer, Depends(require_measurer)]
+Asked = Annotated[Question, Depends(read_question)]
+TAKES_JSON = [Depends(accept_json)]
+TAKES_PNG = [Depends(accept_png)]

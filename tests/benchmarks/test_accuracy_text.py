@@ -1,0 +1,35 @@
+import pytest
+
+from benchmarks.accuracy_text import BLOCK, DOCUMENTS, read_block
+from benchmarks.documents import read_block as read_between
+from benchmarks.documents import replace_block
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=["README", "model card"])
+def test_documents_say_what_was_measured(path):
+    """The accuracy block of README and model card is the one that the committed results give."""
+    assert read_between(path.read_text(), BLOCK) == read_block()
+
+
+def test_a_block_is_replaced_and_nothing_else():
+    """Text around the markers stays; writing twice changes nothing more."""
+    text = "before\n<!-- x:begin -->\nold\n<!-- x:end -->\nafter\n"
+    once = replace_block(text, "x", "new")
+    assert once == "before\n<!-- x:begin -->\n\nnew\n\n<!-- x:end -->\nafter\n"
+    assert replace_block(once, "x", "new") == once
+    assert read_between(once, "x") == "new"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "<!-- x:begin -->",
+        "<!-- x:end --><!-- x:begin -->",
+        "<!-- x:begin --><!-- x:end -->" * 2,
+    ],
+)
+def test_missing_or_doubled_markers_are_refused(text):
+    """Without one pair in order, nothing is written where it does not belong."""
+    with pytest.raises(ValueError, match="x:begin"):
+        replace_block(text, "x", "new")
