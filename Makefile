@@ -9,7 +9,8 @@ UV       := uv==0.13.9
 TEST_BIN := .venv-test/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test-env test test-slow test-gpu lint format export accept-int8 accuracy check \
+.PHONY: help install run test-env test test-slow test-gpu lint format export accept-int8 accuracy bench \
+        throughput limits check \
         lock pre-commit system-deps clean
 
 help:  ## Show this list
@@ -85,6 +86,15 @@ accept-int8: test-env  ## Quantise, hold against float32 over HTTP, let it ship 
 accuracy: test-env  ## Measure accuracy on HC18's test part (HC18_DIR=...)
 	HC18_DIR=$(HC18_DIR) $(TEST_BIN)/python -m benchmarks.accuracy --part test
 
+bench: test-env  ## Measure latency of every engine; writes the README's table (HC18_DIR=...)
+	HC18_DIR=$(HC18_DIR) $(TEST_BIN)/python -m benchmarks.latency
+
+throughput: test-env  ## Measure throughput under rising load; needs wrk (make system-deps)
+	HC18_DIR=$(HC18_DIR) $(TEST_BIN)/python -m benchmarks.throughput
+
+limits: test-env  ## Measure what is used of 1, 2 and 4 CPUs, and idle; needs wrk
+	HC18_DIR=$(HC18_DIR) $(TEST_BIN)/python -m benchmarks.limits
+
 # --- housekeeping -----------------------------------------------------------------------------
 
 # Hashes come from the package index, never from files on this disk (uv does not read pip's
@@ -102,8 +112,13 @@ lock:  ## Regenerate requirements/serve.txt and test.txt from pyproject.toml (LO
 	$(COMPILE) pyproject.toml requirements/build.in requirements/torch-dependencies.in --extra test \
 	  --constraints requirements/serve.txt --output-file requirements/test.txt
 
-system-deps:  ## Install what is needed from Debian (nothing yet)
-	@echo "Nothing from Debian is needed yet."
+# Only the load benchmarks need it, so that being unable to install it stops nothing else.
+system-deps:  ## Install what is needed from Debian (wrk, the load tool)
+	@if command -v wrk >/dev/null; then echo "wrk is installed."; \
+	elif [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then \
+	  echo "Skipped: installing wrk needs root and apt-get; only the load benchmarks need it."; \
+	else apt-get update --quiet && apt-get install --quiet --yes --no-install-recommends wrk \
+	  || echo "Skipped: apt-get could not install wrk; only the load benchmarks need it."; fi
 
 clean:  ## Remove caches and build leftovers (keeps the virtual environments and runs)
 	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache *.egg-info

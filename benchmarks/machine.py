@@ -2,10 +2,12 @@
 
 import os
 import platform
+import subprocess
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from shutil import which
 
 from headcirc.cpus import count_available_cpus
 
@@ -17,12 +19,21 @@ PACKAGES = (
     "numpy",
     "opencv-python-headless",
     "onnxruntime",
+    "onnxruntime-gpu",
     "openvino",
+    "tensorrt",
+    "tensorrt-rtx",
+    "torch",
     "fastapi",
     "uvicorn",
     "scipy",
     "scikit-learn",
 )
+
+INSTRUCTIONS = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_int8", "amx_bf16")
+"""Those that decide how fast a network can be on a CPU."""
+GPU_QUESTION = ("--query-gpu=name,driver_version", "--format=csv,noheader")
+GPU_TIMEOUT_S = 30.0
 
 
 def read_cpu_model(path: Path = CPU_INFO) -> str:
@@ -32,6 +43,28 @@ def read_cpu_model(path: Path = CPU_INFO) -> str:
             if line.lower().startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.machine()
+
+
+def read_instructions(path: Path = CPU_INFO) -> list[str]:
+    """Return which of `INSTRUCTIONS` the processor has."""
+    if path.is_file():
+        for line in path.read_text().splitlines():
+            if line.startswith("flags"):
+                flags = set(line.partition(":")[2].split())
+                return [name for name in INSTRUCTIONS if name in flags]
+    return []
+
+
+def read_gpu() -> str | None:
+    """Return name and driver of the GPUs as NVIDIA's tool tells them, or None without any."""
+    tool = which("nvidia-smi")
+    if tool is None:
+        return None
+    command = [tool, *GPU_QUESTION]
+    asked = subprocess.run(
+        command, capture_output=True, text=True, check=False, timeout=GPU_TIMEOUT_S
+    )
+    return None if asked.returncode else "; ".join(asked.stdout.split("\n")).strip("; ") or None
 
 
 def read_memory_gib(path: Path = MEMORY_INFO) -> float | None:
@@ -65,8 +98,10 @@ def describe_machine(packages: Sequence[str] = PACKAGES) -> dict[str, object]:
             continue
     return {
         "cpu": read_cpu_model(),
+        "cpu_instructions": read_instructions(),
         "cpus_available": count_available_cpus(),
         "cpus_of_host": os.cpu_count(),
+        "gpu": read_gpu(),
         "memory_gib": read_memory_gib(),
         "operating_system": read_operating_system(),
         "python": platform.python_version(),

@@ -1,0 +1,167 @@
+"""Every engine that a network can run in, and how it is loaded into one process.
+
+The order of `KINDS` within a device is the service's `auto` order, then torch; so the first one
+that was measured is the one that a user gets by default. An engine that is absent says why.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
+from pathlib import Path
+from shutil import which
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.gemm import write_gemm
+from headcirc.backends import load_backend
+from headcirc.cpus import count_available_cpus
+from headcirc.errors import BackendUnavailableError
+from headcirc.manifest import MANIFEST_NAME, Graph, Manifest, load_manifest
+
+CHECKPOINT_NAME = "checkpoint.safetensors"
+TORCH = "torch-"
+COMPILED = "compiled"
+CUDA = "cuda"
+Array = NDArray[np.float32]
+Network = Callable[[Array], Array]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A runtime and an arithmetic.
+
+    Attributes
+    ----------
+    backend : str
+        As the service names it; `torch-…` is only compared with, never served.
+    precision, device : str
+    """
+
+    backend: str
+    precision: str
+    device: str
+
+    @property
+    def is_served(self) -> bool:
+        """Return whether the service can run it."""
+        return not self.backend.startswith(TORCH)
+
+    @property
+    def name(self) -> str:
+        """Return the words of tables and legends."""
+        return f"{self.backend} {self.precision}"
+
+
+KINDS = (
+    Kind("openvino", "int8", "cpu"),
+    Kind("openvino", "fp32", "cpu"),
+    Kind("onnxruntime", "int8", "cpu"),
+    Kind("onnxruntime", "fp32", "cpu"),
+    Kind("torch-compiled", "fp32", "cpu"),
+    Kind("torch-eager", "fp32", "cpu"),
+    Kind("tensorrt", "fp16", "gpu"),
+    Kind("tensorrt", "fp32", "gpu"),
+    Kind("onnxruntime-cuda", "fp16", "gpu"),
+    Kind("onnxruntime-cuda", "fp32", "gpu"),
+    Kind("torch-compiled-cuda", "fp32", "gpu"),
+    Kind("torch-eager-cuda", "fp32", "gpu"),
+)
+
+
+@dataclass(frozen=True)
+class Engine:
+    """A model in a kind of engine."""
+
+    model_dir: Path
+    kind: Kind
+
+    @property
+    def name(self) -> str:
+        """Return the words of tables and legends."""
+        return f"{self.model_dir.name} {self.kind.name}"
+
+
+def find_models(folder: Path) -> list[Path]:
+    """Return the shipped models, the narrowest first."""
+    shipped = [path.parent for path in folder.glob(f"*/{MANIFEST_NAME}")]
+    return sorted(shipped, key=lambda path: (load_manifest(path).width, path.name))
+
+
+def list_engines(models: Sequence[Path]) -> list[Engine]:
+    """Return every model in every kind of engine, whether present or not."""
+    return [Engine(model_dir, kind) for model_dir in models for kind in KINDS]
+
+
+def read_gflop(model_dir: Path) -> float:
+    """Return the arithmetic of one image, in GFLOP; a multiply-accumulate is two."""
+    return 2 * json.loads((model_dir / MANIFEST_NAME).read_text())["macs"] / 1e9
+
+
+def load_network(engine: Engine) -> tuple[Manifest, Network]:
+    """Load a model into an engine, on all CPUs that are ours.
+
+    Raises
+    ------
+    HeadCircumferenceError
+        The engine is absent, or the model does not ship this precision.
+    """
+    manifest = load_manifest(engine.model_dir)
+    if engine.kind.is_served:
+        return manifest, _load_served(manifest, engine.kind)
+    return manifest, _load_torch(manifest, engine)
+
+
+def load_product(model_dir: Path, kind: Kind, folder: Path) -> tuple[Network, int, float]:
+    """Load a chain of large matrix products into the same runtime, by the same code.
+
+    Returns
+    -------
+    network : callable
+    side : int
+        Of its input, which is (1, 1, 1, side).
+    gflop : float
+    """
+    path = folder / "product.onnx"
+    side, gflop = write_gemm(path, kind.device, kind.precision)
+    graph = Graph(kind.precision, path, hashlib.sha256(path.read_bytes()).hexdigest())
+    manifest = replace(load_manifest(model_dir), graphs={kind.precision: graph})
+    return _load_served(manifest, kind), side, gflop
+
+
+def _load_served(manifest: Manifest, kind: Kind) -> Network:
+    backend = load_backend(
+        kind.backend, manifest, threads=count_available_cpus(), precision=kind.precision
+    )
+    return backend.infer
+
+
+def _load_torch(manifest: Manifest, engine: Engine) -> Network:
+    if not find_spec("torch"):
+        raise BackendUnavailableError("torch is not installed; it comes with headcirc[test].")
+    import torch  # noqa: PLC0415 - a heavy import, for two kinds of engine only
+    from safetensors.torch import load_file  # noqa: PLC0415
+
+    from training.attention_resunet import AttentionResUNet  # noqa: PLC0415
+
+    device = CUDA if engine.kind.device == "gpu" else "cpu"
+    if device == CUDA and not torch.cuda.is_available():
+        raise BackendUnavailableError("torch sees no CUDA device.")
+    if COMPILED in engine.kind.backend and not which("g++"):
+        raise BackendUnavailableError("torch.compile needs a C++ compiler; there is no g++.")
+    torch.set_num_threads(count_available_cpus())
+    torch.backends.cudnn.allow_tf32 = False  # or "fp32" would name a shorter arithmetic
+    network = AttentionResUNet(width=manifest.width)
+    network.load_state_dict(load_file(engine.model_dir / CHECKPOINT_NAME))
+    network = network.to(device).eval()
+    forward = torch.compile(network) if COMPILED in engine.kind.backend else network
+
+    def infer(network_input: Array) -> Array:
+        with torch.inference_mode():
+            logits = forward(torch.from_numpy(network_input).to(device))
+            probabilities: Array = torch.sigmoid(logits)[:, 0].cpu().numpy()
+            return probabilities
+
+    return infer

@@ -1,0 +1,139 @@
+"""Pictures of the latency report: distributions, accuracy against latency, batches.
+
+Drawn without a display, from the JSON alone; this module does not measure.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import ScalarFormatter
+
+from benchmarks.engines import KINDS
+
+DOTS_PER_INCH = 150
+WIDTH_INCHES = 8.0
+LINE_INCHES = 0.34
+BUDGET_MS = 23.0
+Row = Mapping[str, Any]
+COLOURS = {
+    (kind.backend, kind.precision): colormaps["tab20"](2 * at % 20 + 2 * at // 20)
+    for at, kind in enumerate(KINDS)
+}
+MARKERS = "osD^vP*X"
+
+
+def plot_latency(report: Mapping[str, Any], out_dir: Path) -> None:
+    """Draw all three, each where there is something to draw."""
+    measured = [row for row in report["engines"] if row["network_ms"]]
+    if measured:
+        plot_distributions(measured, out_dir / "latency_distribution.png")
+    if any(row["accuracy"] for row in measured):
+        plot_accuracy(measured, out_dir / "latency_accuracy.png")
+    if any(row["batches_ms"] for row in measured):
+        plot_batches(measured, out_dir / "latency_batch.png")
+
+
+def plot_distributions(rows: Sequence[Row], path: Path) -> None:
+    """Draw a box for each engine: network alone, and below it the whole request."""
+    boxes = [
+        (f"{row['engine']}, {what}", row[key], shade)
+        for row in rows
+        for what, key, shade in (("network", "network_ms", "C0"), ("request", "request_ms", "C1"))
+        if row[key]
+    ]
+    figure = Figure((WIDTH_INCHES, 1.4 + LINE_INCHES * len(boxes)), layout="constrained")
+    axes = figure.subplots()
+    drawn = axes.bxp(
+        [_to_box(label, summary) for label, summary, _ in boxes],
+        orientation="horizontal",
+        showfliers=False,
+        patch_artist=True,
+        widths=0.6,
+        medianprops={"color": "black"},
+    )
+    for patch, (_, _, shade) in zip(drawn["boxes"], boxes, strict=True):
+        patch.set_facecolor(shade)
+    axes.plot([box["p99"] for _, box, _ in boxes], range(1, len(boxes) + 1), "k|", label="p99")
+    axes.invert_yaxis()
+    _to_milliseconds(axes)
+    axes.set_title("Latency, batch 1 (box: quartiles; whiskers: 5 % to 95 %)")
+    axes.legend(fontsize=8)
+    figure.savefig(path, dpi=DOTS_PER_INCH)
+
+
+def _to_box(label: str, summary: Mapping[str, float]) -> dict[str, Any]:
+    return {
+        "label": label,
+        "med": summary["p50"],
+        "q1": summary["p25"],
+        "q3": summary["p75"],
+        "whislo": summary["p5"],
+        "whishi": summary["p95"],
+    }
+
+
+def _to_milliseconds(axes: Axes) -> None:
+    """Let latency run along a logarithmic axis with plain numbers, and mark the budget."""
+    axes.set_xscale("log")
+    for formatter in (axes.xaxis.set_major_formatter, axes.xaxis.set_minor_formatter):
+        formatter(ScalarFormatter())
+    axes.tick_params(axis="x", which="both", labelsize=7)
+    axes.axvline(BUDGET_MS, color="0.4", linestyle="--", linewidth=1, label=f"{BUDGET_MS:g} ms")
+    axes.grid(axis="x", which="both", color="0.9")
+    axes.set_axisbelow(True)
+    axes.set_xlabel("milliseconds")
+
+
+def plot_accuracy(rows: Sequence[Row], path: Path) -> None:
+    """Draw the recorded error over the measured network latency; a marker for each model."""
+    known = [row for row in rows if row["accuracy"]]
+    models = list(dict.fromkeys(row["model"] for row in known))
+    part = known[0]["accuracy"]["part"]
+    figure = Figure((WIDTH_INCHES, 4.5), layout="constrained")
+    axes = figure.subplots()
+    for row in known:
+        axes.plot(
+            row["network_ms"]["p50"],
+            row["accuracy"]["mean_absolute_error_mm"],
+            MARKERS[models.index(row["model"]) % len(MARKERS)],
+            color=COLOURS[row["backend"], row["precision"]],
+            label=row["engine"],
+            markersize=8,
+        )
+    _to_milliseconds(axes)
+    axes.set_xlabel("network alone, p50, milliseconds")
+    axes.set_ylabel(f"HC mean absolute error ({part} exams), mm")
+    axes.set_title("Accuracy against latency (error as recorded at the same precision)")
+    figure.legend(loc="outside right upper", fontsize=7)
+    figure.savefig(path, dpi=DOTS_PER_INCH)
+
+
+def plot_batches(rows: Sequence[Row], path: Path) -> None:
+    """Draw the time of an image over the number of images in a batch; a line for each engine."""
+    models = list(dict.fromkeys(row["model"] for row in rows))
+    figure = Figure((WIDTH_INCHES, 4.5), layout="constrained")
+    axes = figure.subplots()
+    for row in rows:
+        sizes = {int(size): each for size, each in row["batches_ms"].items() if each}
+        if sizes:
+            axes.plot(
+                list(sizes),
+                [each / size for size, each in sizes.items()],
+                marker=MARKERS[models.index(row["model"]) % len(MARKERS)],
+                color=COLOURS[row["backend"], row["precision"]],
+                label=row["engine"],
+            )
+    axes.set_xticks(sorted({int(size) for row in rows for size in row["batches_ms"]}))
+    axes.set_yscale("log")
+    for formatter in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
+        formatter(ScalarFormatter())
+    axes.grid(which="both", color="0.9")
+    axes.set_xlabel("images in a batch")
+    axes.set_ylabel("network alone, p50, milliseconds an image")
+    axes.set_title("Latency against batch")
+    figure.legend(loc="outside right upper", fontsize=7)
+    figure.savefig(path, dpi=DOTS_PER_INCH)

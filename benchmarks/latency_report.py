@@ -1,0 +1,212 @@
+"""From samples to what is published: JSON, verdicts, and the Markdown that the README includes.
+
+This module measures nothing; verdicts and Markdown are made from the JSON alone.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from benchmarks import verdicts as targets
+from benchmarks.documents import replace_block
+from benchmarks.engines import Engine, Kind, read_gflop
+from benchmarks.latency_table import to_table
+from benchmarks.machine import describe_machine, to_timestamp
+from benchmarks.turns import summarise
+from benchmarks.verdicts import Target, Verdict
+from headcirc.manifest import load_manifest
+from headcirc.pipeline import SHIPPED_MODEL_DIR
+
+SCHEMA_VERSION = 1
+LEFT_OUT = "left out by --only"
+COMMAND = "python -m benchmarks.latency"
+README = Path(__file__).parent.parent / "README.md"
+README_BLOCK = "latency"
+METHOD = {
+    "turns": "all engines and services are up at once and take turns in rounds, each round "
+    "beginning one later; two untimed calls open a turn",
+    "network": "one call from numpy array to numpy array (on a GPU with both copies), decoded "
+    "frames, batch 1, in a process of its own",
+    "request": "POST /v1/head-circumference over loopback, concurrency 1, one kept connection, "
+    "nothing stored; the client is a bare socket in a process of its own on the same CPUs",
+    "stages": "medians of the answers' timing_ms; http: the rest of the request",
+    "ready": "process start to the first 200 of /readyz, files in the page cache",
+    "memory": "VmRSS of the service after warm-up, VmHWM since; shared libraries count in full",
+    "peak": "fastest median, over the runtimes, of a chain of 4 matrix products of side 2048 (GPU: "
+    "8192) at the same precision, in the same rounds, loaded by the same code; share: the "
+    "network's GFLOP per second at its median over that rate",
+}
+
+
+@dataclass
+class Measured:
+    """What one engine gave; `absent` and `not_served` say why something is missing."""
+
+    engine: Engine
+    absent: str | None = None
+    not_served: str | None = None
+    network_ms: Sequence[float] = ()
+    request_ms: Sequence[float] = ()
+    ready_s: Sequence[float] = ()
+    stages_ms: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    batches_ms: Mapping[int, Sequence[float]] = field(default_factory=dict)
+    idle_memory_mb: float | None = None
+    peak_memory_mb: float | None = None
+
+
+@dataclass(frozen=True)
+class Product:
+    """The chain of matrix products in one runtime."""
+
+    kind: Kind
+    gflop: float
+    samples_ms: Sequence[float]
+
+    @property
+    def gflop_per_s(self) -> float:
+        """Return the rate of the median run."""
+        summary = summarise(self.samples_ms)
+        assert summary is not None, "every product took a turn"
+        return self.gflop / summary["p50"] * 1000
+
+
+def to_report(
+    found: Sequence[Measured], products: Sequence[Product], *, pictures: str, rounds: int
+) -> dict[str, Any]:
+    """Return everything that `latency.json` says."""
+    peaks: dict[tuple[str, str], float] = {}
+    for product in products:
+        key = (product.kind.device, product.kind.precision)
+        peaks[key] = max(product.gflop_per_s, peaks.get(key, 0.0))
+    report = {
+        "schema_version": SCHEMA_VERSION,
+        "command": COMMAND,
+        "date": to_timestamp(),
+        "machine": describe_machine(),
+        "method": METHOD,
+        "pictures": pictures,
+        "rounds": rounds,
+        "default_model": SHIPPED_MODEL_DIR.name,
+        "products_gflop_per_s": {each.kind.name: each.gflop_per_s for each in products},
+        "engines": [to_row(each, peaks) for each in found],
+    }
+    return report | {"verdicts": [each.to_facts() for each in judge(report)]}
+
+
+def to_row(measured: Measured, peaks: Mapping[tuple[str, str], float]) -> dict[str, Any]:
+    """Return one engine as JSON has it; `peaks` has GFLOP/s by device and precision."""
+    engine, kind = measured.engine, measured.engine.kind
+    network_ms = summarise(measured.network_ms)
+    gflop = read_gflop(engine.model_dir)
+    rate = None if network_ms is None else gflop / network_ms["p50"] * 1000
+    peak = peaks.get((kind.device, kind.precision))
+    return {
+        "engine": engine.name,
+        "model": engine.model_dir.name,
+        "backend": kind.backend,
+        "precision": kind.precision,
+        "device": kind.device,
+        "is_served": kind.is_served,
+        "absent": measured.absent,
+        "not_served": measured.not_served,
+        "gflop": gflop,
+        "network_ms": network_ms,
+        "gflop_per_s": rate,
+        "share_of_peak": None if rate is None or peak is None else rate / peak,
+        "request_ms": summarise(measured.request_ms),
+        "stages_ms": {name: _to_median(each) for name, each in measured.stages_ms.items()},
+        "batches_ms": {str(size): _to_median(each) for size, each in measured.batches_ms.items()},
+        "ready_s": summarise(measured.ready_s),
+        "idle_memory_mb": measured.idle_memory_mb,
+        "peak_memory_mb": measured.peak_memory_mb,
+        "accuracy": read_accuracy(engine),
+    }
+
+
+def _to_median(samples: Sequence[float]) -> float | None:
+    summary = summarise(samples)
+    return None if summary is None else summary["p50"]
+
+
+def read_accuracy(engine: Engine) -> dict[str, Any] | None:
+    """Return a model's recorded error in mm, if it was measured at this engine's precision."""
+    recorded = load_manifest(engine.model_dir).accuracy
+    for part in ("test", "calibration"):
+        measured = recorded.get(part)
+        if measured and measured.get("precision", "fp32") == engine.kind.precision:
+            figure = measured["summary"]["figures"]["mean_absolute_error_mm"]
+            return {"part": part, "mean_absolute_error_mm": figure["value"]}
+    return None
+
+
+def judge(report: Mapping[str, Any]) -> list[Verdict]:
+    """Hold the default model's default engine of each device against the targets."""
+    values = {device: _to_values(report, device) for device in ("cpu", "gpu")}
+    return [_judge(target, *values[target.device]) for target in targets.LATENCY_TARGETS]
+
+
+def _judge(target: Target, subject: str, values: Mapping[Target, float | None]) -> Verdict:
+    value = values.get(target)
+    if values and value is None:
+        subject += ": no such figure"
+    return Verdict(target, subject, value)
+
+
+def _to_values(report: Mapping[str, Any], device: str) -> tuple[str, Mapping[Target, float | None]]:
+    """Return the judged engine and its figures, or why there are none."""
+    cpus = report["machine"]["cpus_available"]
+    if device == "cpu" and cpus > targets.CPUS_OF_TARGETS:
+        return f"stated for {targets.CPUS_OF_TARGETS} CPUs, here are {cpus}", {}
+    row = find_default(report, device)
+    if row is None:
+        return "the default engine is not here, or was left out", {}
+    if device == "gpu":
+        return row["engine"], {targets.GPU_NETWORK_P50: row["network_ms"]["p50"]}
+    network, request, ready = row["network_ms"], row["request_ms"] or {}, row["ready_s"] or {}
+    request_p50_ms = request.get("p50")
+    return row["engine"], {
+        targets.NETWORK_P50: network["p50"],
+        targets.REQUEST_P50: request_p50_ms,
+        targets.REQUEST_P95: request.get("p95"),
+        targets.OVERHEAD: None if request_p50_ms is None else request_p50_ms / network["p50"],
+        targets.IDLE_MEMORY: row["idle_memory_mb"],
+        targets.READY: ready.get("p50"),
+    }
+
+
+def find_default(report: Mapping[str, Any], device: str) -> Mapping[str, Any] | None:
+    """Return the engine that `auto` takes for the default model, if it was measured.
+
+    Rows stand in `auto`'s order, so it is the first served one that is here; one that was left
+    out might be.
+    """
+    for row in report["engines"]:
+        is_candidate = row["model"] == report["default_model"] and row["device"] == device
+        if is_candidate and row["is_served"] and (row["network_ms"] or row["absent"] == LEFT_OUT):
+            return row if row["network_ms"] else None
+    return None
+
+
+def to_markdown(report: Mapping[str, Any]) -> str:
+    """Return what stands in `latency.md` and, between its markers, in the README."""
+    lines = [f"- {verdict.to_line()}" for verdict in judge(report)]
+    return (
+        to_table(report)
+        + "\n\nTargets, held against the engine that `auto` takes:\n\n"
+        + "\n".join(lines)
+    )
+
+
+def write_report(report: Mapping[str, Any], markdown: str, out_dir: Path) -> None:
+    """Write `latency.json` and `latency.md`."""
+    out_dir.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(report, indent=2, allow_nan=False)
+    (out_dir / "latency.json").write_text(text + "\n")
+    (out_dir / "latency.md").write_text(markdown + "\n")
+
+
+def write_readme(markdown: str, path: Path = README) -> None:
+    """Put the Markdown between the README's markers."""
+    path.write_text(replace_block(path.read_text(), README_BLOCK, markdown))

@@ -1,0 +1,83 @@
+"""The latency report's table as Markdown; made from the JSON alone."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from benchmarks.verdicts import NOT_MEASURED
+
+Row = Mapping[str, Any]
+STAGES = ("decode", "preprocess", "queue", "inference", "postprocess", "http")
+
+
+def to_latencies(summary: Mapping[str, float] | None) -> str:
+    """Return `p50 / p95 / p99`, or that there is none."""
+    if summary is None:
+        return NOT_MEASURED
+    return " / ".join(f"{summary[name]:.1f}" for name in ("p50", "p95", "p99"))
+
+
+def to_number(value: float | None, form: str) -> str:
+    """Return a number, or a dash."""
+    return "-" if value is None else format(value, form)
+
+
+def to_stages(row: Row) -> str:
+    """Return the medians of a request's stages."""
+    found = [f"{row['stages_ms'][stage]:.1f}" for stage in STAGES if stage in row["stages_ms"]]
+    return " + ".join(found) or "-"
+
+
+COLUMNS: Mapping[str, Callable[[Row], str]] = {
+    "model, engine": lambda row: row["engine"],
+    "network, ms": lambda row: to_latencies(row["network_ms"]),
+    "of peak": lambda row: to_number(row["share_of_peak"], ".0%"),
+    "request, ms": lambda row: to_latencies(row["request_ms"]) if row["is_served"] else "-",
+    f"stages of the request, ms ({' + '.join(STAGES)})": to_stages,
+    "idle / peak memory, MB": lambda row: (
+        f"{to_number(row['idle_memory_mb'], '.0f')} / {to_number(row['peak_memory_mb'], '.0f')}"
+    ),
+    "ready, s": lambda row: to_number((row["ready_s"] or {}).get("p50"), ".2f"),
+}
+
+
+def to_table(report: Mapping[str, Any]) -> str:
+    """Return the machine, one line for each measured engine, and what was not measured and why."""
+    measured = [row for row in report["engines"] if row["network_ms"]]
+    lines = [
+        to_machine_line(report),
+        "",
+        "Milliseconds are p50 / p95 / p99; how each figure is measured: `latency.json`, `method`.",
+        "",
+        f"| {' | '.join(COLUMNS)} |",
+        f"|{'---|' * len(COLUMNS)}",
+        *(f"| {' | '.join(cell(row) for cell in COLUMNS.values())} |" for row in measured),
+        "",
+        *to_absent_lines([row for row in report["engines"] if not row["network_ms"]]),
+    ]
+    return "\n".join(lines).rstrip()
+
+
+def to_machine_line(report: Mapping[str, Any]) -> str:
+    """Return where, when and how the figures came about."""
+    machine = report["machine"]
+    products = ", ".join(
+        f"{name} {rate:.0f} GFLOP/s" for name, rate in report["products_gflop_per_s"].items()
+    )
+    where = f"{machine['cpu']}, {machine['cpus_available']} CPUs"
+    if machine.get("gpu"):
+        where += f", {machine['gpu']}"
+    return (
+        f"`{report['command']}` on {where}, {report['date'][:10]}: {report['pictures']}; "
+        f"matrix products reach {products or 'no measured rate'}."
+    )
+
+
+def to_absent_lines(rows: Sequence[Row]) -> list[str]:
+    """Return one line for each reason, with the engines that it keeps away."""
+    reasons: dict[str, list[str]] = {}
+    for row in rows:
+        reasons.setdefault(row["absent"] or "no turn", []).append(row["engine"])
+    return [
+        f"- {', '.join(engines)}: {NOT_MEASURED} ({' '.join(reason.split())})"
+        for reason, engines in reasons.items()
+    ]

@@ -1,0 +1,148 @@
+"""Closed-loop load from wrk, and what it cost the service and wrk itself.
+
+wrk is Debian's package of that name (`make system-deps`): one epoll loop in C, so that it takes
+little of the CPUs that it shares with the service; a script lets it post several images.
+"""
+
+import json
+import resource
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from shutil import which
+
+from benchmarks.processes import read_cpu_s
+from benchmarks.questions import CONTENT_TYPE, ROUTE, Picture, to_multipart
+from benchmarks.service_process import RunningService
+
+TOOL = "wrk"
+SCRIPT = Path(__file__).with_name("throughput.lua")
+TIMEOUT_S = 60
+GRACE_S = 120.0
+IDLE_TIMEOUT_S = 60.0
+IDLE_LOOK_S = 0.5
+BUSY_SHARE = 0.1
+"""Of a CPU: a service at work takes far more, one at rest far less."""
+
+
+class LoadToolError(Exception):
+    """The load tool is not here, or did not do its work."""
+
+
+@dataclass(frozen=True)
+class Load:
+    """One concurrency, held for a while.
+
+    Attributes
+    ----------
+    concurrency : int
+        Connections, each with one request under way at any time.
+    answers, failed : int
+        Whole answers; of them, and besides them, those that were no success.
+    duration_s, p50_ms, p95_ms, p99_ms, most_ms : float
+    service_cpu_s, tool_cpu_s : float
+    """
+
+    concurrency: int
+    answers: int
+    failed: int
+    duration_s: float
+    p50_ms: float
+    p95_ms: float
+    p99_ms: float
+    most_ms: float
+    service_cpu_s: float
+    tool_cpu_s: float
+
+    @property
+    def throughput_per_s(self) -> float:
+        """Return answers a second."""
+        return self.answers / self.duration_s
+
+    @property
+    def service_cpu_s_per_request(self) -> float | None:
+        """Return what one answer cost the service, None without an answer."""
+        return self.service_cpu_s / self.answers if self.answers else None
+
+    @property
+    def cpus_used(self) -> float:
+        """Return how many CPUs the service kept busy."""
+        return self.service_cpu_s / self.duration_s
+
+
+def require_load_tool() -> str:
+    """Return the load tool's path, or raise LoadToolError."""
+    path = which(TOOL)
+    if path is None:
+        raise LoadToolError(f"{TOOL} is not installed; Debian has it: make system-deps")
+    return path
+
+
+@contextmanager
+def write_forms(pictures: Sequence[Picture]) -> Iterator[Path]:
+    """Write the bodies that the load tool posts into a folder that goes away afterwards."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for number, picture in enumerate(pictures, 1):
+            (folder / f"{number}.form").write_bytes(to_multipart(picture))
+        yield folder
+
+
+def drive(service: RunningService, forms: Path, concurrency: int, duration_s: int) -> Load:
+    """Keep a service under load and return what came of it.
+
+    Raises
+    ------
+    LoadToolError
+        wrk ended badly; the message has what it said.
+    """
+    count = len(list(forms.iterdir()))
+    command = [require_load_tool(), "--threads", "1", "--connections", str(concurrency)]
+    command += ["--duration", f"{duration_s}s", "--timeout", f"{TIMEOUT_S}s"]
+    command += ["--script", str(SCRIPT), service.url, "--"]
+    command += [str(forms), str(count), ROUTE, CONTENT_TYPE]
+    service_before_s, tool_before_s = read_cpu_s(service.pid), _read_children_cpu_s()
+    ended = subprocess.run(
+        command, capture_output=True, text=True, check=False, timeout=duration_s + GRACE_S
+    )
+    service_cpu_s = read_cpu_s(service.pid) - service_before_s
+    tool_cpu_s = _read_children_cpu_s() - tool_before_s
+    if ended.returncode:
+        raise LoadToolError(f"{TOOL} ended with {ended.returncode}: {ended.stdout}{ended.stderr}")
+    said = parse_summary(ended.stdout)
+    return Load(concurrency=concurrency, service_cpu_s=service_cpu_s, tool_cpu_s=tool_cpu_s, **said)
+
+
+def wait_until_idle(pid: int) -> None:
+    """Wait until a service has done what an ended load left behind, or IDLE_TIMEOUT_S."""
+    deadline_s = time.monotonic() + IDLE_TIMEOUT_S
+    while time.monotonic() < deadline_s:
+        before_s = read_cpu_s(pid)
+        time.sleep(IDLE_LOOK_S)
+        if read_cpu_s(pid) - before_s < IDLE_LOOK_S * BUSY_SHARE:
+            return
+
+
+def parse_summary(output: str) -> dict[str, float | int]:
+    """Return the line of JSON among wrk's own words.
+
+    Raises
+    ------
+    LoadToolError
+        There is none.
+    """
+    for line in output.splitlines():
+        if line.startswith("{"):
+            summary: dict[str, float | int] = json.loads(line)
+            return summary
+    raise LoadToolError(f"{TOOL} gave no summary; it said: {output}")
+
+
+def _read_children_cpu_s() -> float:
+    """Return the CPU seconds of children that have ended; a running service is not among them."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime

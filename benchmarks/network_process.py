@@ -1,0 +1,155 @@
+"""A network alone in a process of its own, so that engines share neither threads nor memory.
+
+The child loads one engine and waits; a line of JSON on its standard input asks for a turn, a line
+on its standard output has the milliseconds. Timed is one call from numpy array to numpy array (on
+a GPU: with both copies) on frames that were decoded before.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import IO, Any, Self
+
+import numpy as np
+
+from benchmarks.engines import Array, Engine, Kind, Network, load_network, load_product
+from benchmarks.questions import load_pictures
+from benchmarks.turns import take_turn
+from headcirc.decode import decode_frame
+from headcirc.errors import HeadCircumferenceError
+from headcirc.manifest import InputFacts
+from headcirc.network_input import to_network_input
+
+FRAMES = 8
+"""As many as the largest batch has."""
+STOP_TIMEOUT_S = 30.0
+
+
+class AbsentEngineError(Exception):
+    """The engine is not here, or cannot run this model; the message says why."""
+
+
+class NetworkProcess:
+    """The parent's side: starts the child, asks for turns, ends it."""
+
+    def __init__(self, engine: Engine, data_dir: Path, *, is_product: bool = False) -> None:
+        """Start the child and wait until it is warm.
+
+        Raises
+        ------
+        AbsentEngineError
+        """
+        kind = engine.kind
+        command = [sys.executable, "-m", "benchmarks.network_process", "--data", str(data_dir)]
+        command += ["--model", str(engine.model_dir), "--backend", kind.backend]
+        command += ["--precision", kind.precision, "--device", kind.device]
+        command += ["--product"] if is_product else []
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        started = self._read()
+        if "absent" in started:
+            self.close()
+            raise AbsentEngineError(started["absent"])
+        self.gflop: float | None = started["gflop"]
+
+    def take_turn(self, *, limit_s: float, most_calls: int, batch: int = 1) -> list[float]:
+        """Return the milliseconds of a few calls; see `turns.take_turn`."""
+        assert self._process.stdin is not None
+        asked = {"limit_s": limit_s, "most_calls": most_calls, "batch": batch}
+        self._process.stdin.write(json.dumps(asked) + "\n")
+        self._process.stdin.flush()
+        samples_ms: list[float] = self._read()["samples_ms"]
+        return samples_ms
+
+    def _read(self) -> dict[str, Any]:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line:
+            return {"absent": f"its process ended with {self._process.wait()}"}
+        answer: dict[str, Any] = json.loads(line)
+        return answer
+
+    def close(self) -> None:
+        """End the child; it stops when nobody can ask any more."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        try:
+            self._process.wait(STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *reason: object) -> None:
+        self.close()
+
+
+def load_frames(data_dir: Path, facts: InputFacts) -> Array:
+    """Return (`FRAMES`, 1, h, w) network inputs of real pictures."""
+    _, pictures = load_pictures(data_dir)
+    inputs = [
+        to_network_input(decode_frame(picture.content).pixels, facts)[0]
+        for picture in pictures[:FRAMES]
+    ]
+    return np.concatenate(inputs)
+
+
+def load(chosen: argparse.Namespace) -> tuple[Network, Array, float | None]:
+    """Return the network, its inputs, and a product's GFLOP."""
+    kind = Kind(chosen.backend, chosen.precision, chosen.device)
+    if chosen.product:
+        with tempfile.TemporaryDirectory() as folder:
+            network, side, gflop = load_product(chosen.model, kind, Path(folder))
+        return network, np.zeros((1, 1, 1, side), np.float32), gflop
+    manifest, network = load_network(Engine(chosen.model, kind))
+    return network, load_frames(chosen.data, manifest.input), None
+
+
+def answer_turns(network: Network, inputs: Array, questions: IO[str], answers: IO[str]) -> None:
+    """Take a turn for every line that asks for one, each call with the next frames."""
+    at, count = 0, len(inputs)
+    twice = np.concatenate((inputs, inputs))  # every run of frames is then a view of it
+    for line in questions:
+        asked = json.loads(line)
+        batch = asked.pop("batch")
+
+        def call(size: int = batch) -> None:
+            nonlocal at
+            network(twice[at : at + size])
+            at = (at + size) % count
+
+        print(json.dumps({"samples_ms": take_turn(call, **asked)}), file=answers, flush=True)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run as the child."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.network_process")
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--model", type=Path, required=True)
+    for name in ("--backend", "--precision", "--device"):
+        parser.add_argument(name, required=True)
+    parser.add_argument("--product", action="store_true", help="matrix products, not the model")
+    chosen = parser.parse_args(arguments)
+    # What runtimes print goes to standard error; only answers go to the parent.
+    answers = os.fdopen(os.dup(sys.stdout.fileno()), "w")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    try:
+        network, inputs, gflop = load(chosen)
+        network(inputs[:1])
+    except HeadCircumferenceError as error:
+        print(json.dumps({"absent": str(error)}), file=answers, flush=True)
+        return
+    print(json.dumps({"gflop": gflop}), file=answers, flush=True)
+    answer_turns(network, inputs, sys.stdin, answers)
+
+
+if __name__ == "__main__":
+    main()

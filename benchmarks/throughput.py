@@ -1,0 +1,192 @@
+"""Throughput and latency under load: `python -m benchmarks.throughput`.
+
+The real service with its default engine, and wrk on the same CPUs, at rising concurrency. Exit
+status 0: throughput at concurrency 8 is at least 80 % of what the CPUs could give if they did
+nothing but answer; 1: it is not; 3: not measurable.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import httpx
+from matplotlib.figure import Figure
+from tqdm import tqdm
+
+from benchmarks.load_tool import (
+    Load,
+    LoadToolError,
+    drive,
+    require_load_tool,
+    wait_until_idle,
+    write_forms,
+)
+from benchmarks.machine import describe_machine, to_timestamp
+from benchmarks.processes import read_memory_mb
+from benchmarks.questions import DEFAULT_DATA_DIR, load_pictures
+from benchmarks.served import fetch_model
+from benchmarks.service_process import ServiceFailedError, start_service
+from benchmarks.verdicts import EXIT_NOT_MEASURABLE, Target, Verdict, to_exit_status
+from headcirc.pipeline import SHIPPED_MODEL_DIR
+
+SCHEMA_VERSION = 1
+COMMAND = "python -m benchmarks.throughput"
+CONCURRENCIES = (1, 2, 4, 8, 16, 32)
+JUDGED_CONCURRENCY = 8
+WARM_S = 3
+QUEUE_CAPACITY = 64
+"""More than the highest concurrency: a 429 is a fast answer that proves nothing."""
+DEFAULT_OUT_DIR = Path(__file__).with_name("results")
+DOTS_PER_INCH = 150
+TARGET = Target(
+    "cpu",
+    f"throughput at concurrency {JUDGED_CONCURRENCY} over CPUs by CPU seconds a request",
+    0.8,
+    "of it",
+    is_floor=True,
+)
+
+
+def to_row(load: Load, cpus: int, peak_memory_mb: float) -> dict[str, Any]:
+    """Return one concurrency as JSON has it.
+
+    `share_of_cpus` is throughput over the CPUs divided by the service's CPU seconds a request.
+    """
+    cost_s = load.service_cpu_s_per_request
+    return asdict(load) | {
+        "throughput_per_s": load.throughput_per_s,
+        "service_cpu_s_per_request": cost_s,
+        "tool_cpu_share": load.tool_cpu_s / load.duration_s,
+        "share_of_cpus": None if cost_s is None else load.throughput_per_s * cost_s / cpus,
+        "peak_memory_mb": peak_memory_mb,
+    }
+
+
+def judge(rows: Sequence[Mapping[str, Any]]) -> Verdict:
+    """Hold the judged concurrency against its target; a failed request spoils the proof."""
+    for row in rows:
+        if row["concurrency"] == JUDGED_CONCURRENCY:
+            if row["failed"]:
+                return Verdict(TARGET, f"{row['failed']} requests failed", None)
+            return Verdict(
+                TARGET, f"{row['throughput_per_s']:.1f} requests/s", row["share_of_cpus"]
+            )
+    return Verdict(TARGET, f"concurrency {JUDGED_CONCURRENCY} was left out", None)
+
+
+def measure(chosen: argparse.Namespace) -> dict[str, Any]:
+    """Return the report; every concurrency warms up for a while first."""
+    words, pictures = load_pictures(chosen.data)
+    machine = describe_machine()
+    settings = {"backend": chosen.backend, "precision": chosen.precision, "result_ttl_s": "0"}
+    settings["queue_capacity"] = str(QUEUE_CAPACITY)
+    rows = []
+    with start_service(chosen.model, **settings) as service, write_forms(pictures) as forms:
+        with httpx.Client(base_url=service.url) as client:
+            served = fetch_model(client)
+        for concurrency in tqdm(chosen.concurrency, "load", unit="level"):
+            drive(service, forms, concurrency, WARM_S)
+            wait_until_idle(service.pid)
+            load = drive(service, forms, concurrency, chosen.duration_s)
+            peak_memory_mb = read_memory_mb(service.pid, "VmHWM")
+            rows.append(to_row(load, machine["cpus_available"], peak_memory_mb))
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "command": COMMAND,
+        "date": to_timestamp(),
+        "machine": machine,
+        "load_tool": "wrk, one thread, closed loop, on the same CPUs",
+        "model": served,
+        "pictures": words,
+        "loads": rows,
+        "verdict": judge(rows).to_facts(),
+    }
+
+
+def to_markdown(report: Mapping[str, Any]) -> str:
+    """Return the table of one report."""
+    lines = [
+        "| concurrency | requests/s | p50 / p95 / p99, ms | CPU of the service, ms/request "
+        "| CPUs used: service + wrk | failed |",
+        "|---|---|---|---|---|---|",
+    ]
+    for row in report["loads"]:
+        cost_s = row["service_cpu_s_per_request"]
+        cost = "-" if cost_s is None else f"{cost_s * 1000:.1f}"
+        used = row["service_cpu_s"] / row["duration_s"]
+        lines.append(
+            f"| {row['concurrency']} | {row['throughput_per_s']:.1f} "
+            f"| {row['p50_ms']:.1f} / {row['p95_ms']:.1f} / {row['p99_ms']:.1f} | {cost} "
+            f"| {used:.2f} + {row['tool_cpu_share']:.2f} | {row['failed']} |"
+        )
+    return "\n".join([*lines, "", f"- {judge(report['loads']).to_line()}"])
+
+
+def plot(report: Mapping[str, Any], path: Path) -> None:
+    """Draw latency over throughput, a point for each concurrency, as PNG."""
+    rows = report["loads"]
+    figure = Figure((8.0, 4.5), layout="constrained")
+    axes = figure.subplots()
+    rates = [row["throughput_per_s"] for row in rows]
+    for name, style in (("p50", "o-"), ("p95", "s--"), ("p99", "^:")):
+        axes.plot(rates, [row[f"{name}_ms"] for row in rows], style, label=name)
+    for rate, row in zip(rates, rows, strict=True):
+        axes.annotate(
+            str(row["concurrency"]),
+            (rate, row["p99_ms"]),
+            xytext=(0, 6),
+            textcoords="offset points",
+            ha="center",
+            fontsize=8,
+        )
+    axes.set_yscale("log")
+    axes.set_xlim(left=0)
+    axes.grid(which="both", color="0.9")
+    axes.set_xlabel("answered requests a second")
+    axes.set_ylabel("latency, ms")
+    model = report["model"]
+    axes.set_title(
+        f"Latency against load: {model['name']}, {model['backend']} {model['precision']} "
+        "(numbers: concurrency)",
+        fontsize=10,
+    )
+    axes.legend()
+    figure.savefig(path, dpi=DOTS_PER_INCH)
+
+
+def to_parser() -> argparse.ArgumentParser:
+    """Describe the command line."""
+    parser = argparse.ArgumentParser(prog=COMMAND, description=__doc__)
+    parser.add_argument("--duration-s", type=int, default=20, help="of each concurrency")
+    parser.add_argument("--concurrency", type=int, nargs="+", default=CONCURRENCIES)
+    parser.add_argument("--model", type=Path, default=SHIPPED_MODEL_DIR, help="model folder")
+    parser.add_argument("--backend", default="auto", help="of the service")
+    parser.add_argument("--precision", default="auto", help="of the service")
+    parser.add_argument("--data", type=Path, default=Path(DEFAULT_DATA_DIR), help="HC18's folder")
+    parser.add_argument("--out", type=Path, default=DEFAULT_OUT_DIR, help="folder for the results")
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure, write, print; return the exit status."""
+    chosen = to_parser().parse_args(arguments)
+    try:
+        require_load_tool()
+        report = measure(chosen)
+    except (LoadToolError, ServiceFailedError) as error:
+        print(Verdict(TARGET, str(error), None).to_line(), file=sys.stderr)
+        return EXIT_NOT_MEASURABLE
+    chosen.out.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(report, indent=2, allow_nan=False)
+    (chosen.out / "throughput.json").write_text(text + "\n")
+    plot(report, chosen.out / "throughput.png")
+    print(to_markdown(report))
+    return to_exit_status([judge(report["loads"])])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,138 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from benchmarks.documents import read_block
+from benchmarks.engines import KINDS, Engine, Kind, read_gflop
+from benchmarks.latency_plots import plot_latency
+from benchmarks.latency_report import (
+    LEFT_OUT,
+    README_BLOCK,
+    Measured,
+    Product,
+    find_default,
+    judge,
+    to_markdown,
+    to_report,
+)
+from headcirc.backends.base import AUTO, PRECISIONS
+from headcirc.pipeline import SHIPPED_MODEL_DIR
+
+RESULTS = Path("benchmarks/results")
+INT8, FP32 = Kind("openvino", "int8", "cpu"), Kind("openvino", "fp32", "cpu")
+TENSORRT = Kind("tensorrt", "fp16", "gpu")
+NOT_SHIPPED = "The model ships fp32, not int8."
+
+
+def to_measured(kind, **figures):
+    return Measured(Engine(SHIPPED_MODEL_DIR, kind), **figures)
+
+
+def make_report(*found, cpus=2):
+    products = [Product(FP32, 10.0, [100.0]), Product(FP32, 10.0, [50.0])]
+    report = to_report(found, products, pictures="8 phantoms", rounds=1)
+    report["machine"] = report["machine"] | {"cpus_available": cpus}
+    return report
+
+
+@pytest.fixture
+def served():
+    return to_measured(
+        FP32,
+        network_ms=[12.0] * 3,
+        request_ms=[20.0] * 3,
+        ready_s=[1.5],
+        stages_ms={"decode": [2.0], "inference": [12.0], "http": [1.0]},
+        batches_ms={1: [12.0], 8: [88.0]},
+        idle_memory_mb=300.0,
+        peak_memory_mb=320.0,
+    )
+
+
+def to_statuses(report):
+    return {(each.target.device, each.target.figure): each.status for each in judge(report)}
+
+
+def test_engines_stand_in_the_order_of_auto():
+    """Within each device, kinds come as `auto` tries backends and precisions."""
+    for device in ("cpu", "gpu"):
+        listed = [(k.backend, k.precision) for k in KINDS if k.device == device and k.is_served]
+        tried = [(backend, each) for backend in AUTO for each in PRECISIONS[backend]]
+        assert [kind for kind in listed if kind in tried] == [k for k in tried if k in listed]
+    assert {k.backend for k in KINDS if k.is_served} == set(PRECISIONS)
+
+
+def test_the_default_is_judged_and_all_of_its_targets_met(served):
+    """INT8 does not ship, so `auto` takes FP32; the GPU's target stays not measured."""
+    report = make_report(to_measured(INT8, absent=NOT_SHIPPED), served)
+    assert find_default(report, "cpu")["precision"] == "fp32"
+    statuses = to_statuses(report)
+    assert statuses.pop(("gpu", "network alone, p50")) == "not measured"
+    assert set(statuses.values()) == {"missed", "met"}
+    missed = {figure for (_, figure), status in statuses.items() if status == "missed"}
+    assert missed == {"whole request over network, p50"}
+
+
+def test_a_network_that_was_not_served_meets_no_target_of_requests():
+    """A service that failed leaves request, memory and start not measured."""
+    report = make_report(to_measured(FP32, network_ms=[10.0], not_served="it ended"))
+    statuses = to_statuses(report)
+    assert statuses.pop(("cpu", "network alone, p50")) == "met"
+    assert set(statuses.values()) == {"not measured"}
+
+
+def test_what_was_left_out_is_not_stood_in_for(served):
+    """With the default engine left out, another one's figures are not the default's."""
+    report = make_report(to_measured(INT8, absent=LEFT_OUT), served)
+    assert set(to_statuses(report).values()) == {"not measured"}
+
+
+def test_more_cpus_than_the_targets_name_prove_nothing(served):
+    """Sixteen CPUs within the limits of two say nothing of two."""
+    assert set(to_statuses(make_report(served, cpus=16)).values()) == {"not measured"}
+
+
+def test_the_gpu_is_judged_by_its_network():
+    """23 ms is the network's budget there, whatever the request took."""
+    statuses = to_statuses(make_report(to_measured(TENSORRT, network_ms=[24.0])))
+    assert statuses["gpu", "network alone, p50"] == "missed"
+    assert statuses["cpu", "network alone, p50"] == "not measured"
+
+
+def test_share_of_peak_is_against_the_best_runtime_at_that_precision(served):
+    """The faster of two products, 10 GFLOP in 50 ms, is the peak; int8 has none here."""
+    rows = make_report(served, to_measured(INT8, network_ms=[6.0]))["engines"]
+    rate = read_gflop(SHIPPED_MODEL_DIR) / 12.0 * 1000
+    assert rows[0]["share_of_peak"] == pytest.approx(rate / 200.0)
+    assert rows[1]["share_of_peak"] is None
+
+
+def test_table_has_measured_rows_and_tells_what_is_absent(served):
+    """A measured engine has a line; an absent one says not measured, and why."""
+    markdown = to_markdown(make_report(to_measured(INT8, absent=NOT_SHIPPED), served))
+    name = SHIPPED_MODEL_DIR.name
+    (row,) = [line for line in markdown.splitlines() if line.startswith(f"| {name}")]
+    assert row.startswith(f"| {name} openvino fp32 | 12.0 / 12.0 / 12.0 |")
+    assert row.endswith("| 20.0 / 20.0 / 20.0 | 2.0 + 12.0 + 1.0 | 300 / 320 | 1.50 |")
+    assert f"- {name} openvino int8: not measured ({NOT_SHIPPED})" in markdown
+    assert "passed" not in markdown
+
+
+def test_plots_are_drawn_from_the_report(served, tmp_path):
+    """All three pictures come from what JSON keeps."""
+    report = json.loads(json.dumps(make_report(served, to_measured(INT8, absent=NOT_SHIPPED))))
+    plot_latency(report, tmp_path)
+    drawn = {path.name for path in tmp_path.iterdir()}
+    assert drawn >= {"latency_distribution.png", "latency_batch.png"}
+
+
+def test_readme_says_what_was_measured():
+    """README's block is made from the committed JSON, or says that nothing was measured yet."""
+    block = read_block(Path("README.md").read_text(), README_BLOCK)
+    report_path = RESULTS / "latency.json"
+    if not report_path.is_file():
+        assert block.startswith("Not measured yet")
+        return
+    assert block == to_markdown(json.loads(report_path.read_text()))
+    assert block == (RESULTS / "latency.md").read_text().strip()

@@ -1,0 +1,101 @@
+import json
+
+import pytest
+
+from benchmarks import limits, throughput
+from benchmarks.load_tool import Load, LoadToolError, parse_summary
+
+SUMMARY = {
+    "duration_s": 2.0,
+    "answers": 96,
+    "failed": 0,
+    "p50_ms": 160.0,
+    "p95_ms": 190.0,
+    "p99_ms": 200.0,
+    "most_ms": 210.0,
+}
+WRK = f"""Running 3s test @ http://127.0.0.1:8000
+Requests/sec:     48.00
+{json.dumps(SUMMARY)}
+"""
+
+
+def to_load(**changed):
+    facts = parse_summary(WRK) | {"concurrency": 8, "service_cpu_s": 3.6, "tool_cpu_s": 0.1}
+    return Load(**(facts | changed))
+
+
+def test_the_summary_is_found_among_the_tools_own_words():
+    """One line of JSON is ours; without it there was no measurement."""
+    assert parse_summary(WRK)["answers"] == 96
+    with pytest.raises(LoadToolError):
+        parse_summary("unable to connect")
+
+
+def test_cpu_of_service_and_tool_are_kept_apart():
+    """96 answers for 3.6 CPU seconds; what wrk used is no cost of a request."""
+    row = throughput.to_row(to_load(), cpus=2, peak_memory_mb=300.0)
+    assert row["throughput_per_s"] == pytest.approx(48)
+    assert row["service_cpu_s_per_request"] == pytest.approx(0.0375)
+    assert row["tool_cpu_share"] == pytest.approx(0.05)
+
+
+@pytest.mark.parametrize(
+    ("changed", "status"),
+    [
+        ({}, "met"),
+        ({"service_cpu_s": 3.1}, "missed"),
+        ({"failed": 1}, "not measured"),
+        ({"answers": 0}, "not measured"),
+        ({"concurrency": 4}, "not measured"),
+    ],
+)
+def test_throughput_is_judged_at_concurrency_8(changed, status):
+    """48/s are 90 % of 2 CPUs by 37.5 ms; failed requests or another concurrency prove nothing."""
+    rows = [throughput.to_row(to_load(**changed), cpus=2, peak_memory_mb=300.0)]
+    assert throughput.judge(rows).status == status
+
+
+def test_table_and_plot_have_every_concurrency(tmp_path):
+    """Each load is a line of the table; the picture is drawn from the same report."""
+    rows = [throughput.to_row(to_load(concurrency=n), 2, peak_memory_mb=300.0) for n in (4, 8)]
+    model = {"name": "m", "backend": "openvino", "precision": "int8"}
+    report = {"loads": rows, "model": model}
+    table = throughput.to_markdown(report)
+    assert "| 4 | 48.0 | 160.0 / 190.0 / 200.0 | 37.5 | 1.80 + 0.05 | 0 |" in table
+    throughput.plot(report, tmp_path / "load.png")
+    assert (tmp_path / "load.png").stat().st_size > 0
+
+
+def to_limited(cpus=2, used=1.9, idle=0.001, absent=None):
+    row = {"limit": "affinity", "cpus": cpus, "absent": absent}
+    return row if absent else row | {"cpus_used": used, "idle_cpu_s_per_s": idle}
+
+
+@pytest.mark.parametrize(
+    ("row", "statuses"),
+    [
+        (to_limited(), ["met", "met", "met"]),
+        (to_limited(used=1.0), ["missed", "met", "met"]),
+        (to_limited(used=2.2), ["met", "missed", "met"]),
+        (to_limited(idle=0.5), ["met", "met", "missed"]),
+        (to_limited(cpus=4, absent="here are 2 CPUs"), ["not measured"]),
+    ],
+)
+def test_limits_are_used_and_kept(row, statuses):
+    """The given CPUs are used, no more than they are, and not while idle."""
+    assert [verdict.status for verdict in limits.judge([row])] == statuses
+
+
+def test_more_cpus_than_there_are_cannot_be_given():
+    """A limit that does not bind is not measured, by affinity or by quota."""
+    for limit in limits.LIMITS.values():
+        with pytest.raises(limits.LimitUnavailableError), limit(10_000):
+            pass
+
+
+def test_busy_threads_are_those_that_did_the_work():
+    """Of four threads, two did nearly everything between two looks."""
+    before_s = {1: 5.0, 2: 0.0, 3: 1.0}
+    after_s = {1: 5.0, 2: 4.0, 3: 5.0, 4: 0.1}
+    assert limits.count_busy(before_s, after_s) == 2
