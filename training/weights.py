@@ -1,0 +1,47 @@
+"""Weights on disk: a safetensors file to the network it belongs to, and back.
+
+The file names no architecture, so its shapes and names must tell it. This module does not train.
+"""
+
+import hashlib
+from pathlib import Path
+
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from training.attention_resunet import AttentionResUNet
+
+
+def load_trained(path: Path) -> AttentionResUNet:
+    """Return the network that a file's weights belong to, in evaluation mode and float32.
+
+    Width, residual blocks and attention gates are read from the weights' shapes and names; half
+    precision is widened to float32.
+
+    Raises
+    ------
+    ValueError
+        The file holds other weights than an Attention-ResUNet's.
+    """
+    weights = load_file(path)
+    if "head.weight" not in weights:
+        raise ValueError(
+            f"{path.name!r} has no 'head.weight'; name a file that training.train has written."
+        )
+    network = AttentionResUNet(
+        width=weights["head.weight"].shape[1],
+        residual=any(".shortcut." in name for name in weights),
+        attention=any(".gate." in name for name in weights),
+    )
+    network.load_state_dict(weights)  # copies, and so casts to the network's float32
+    return network.eval()
+
+
+def save_weights(network: nn.Module, path: Path) -> None:
+    """Write a network's weights as safetensors, which wants them in plain memory order."""
+    save_file({name: each.contiguous() for name, each in network.state_dict().items()}, path)
+
+
+def to_file_sha256(path: Path) -> str:
+    """Return the SHA-256 of a file's bytes, as hexadecimal digits."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
