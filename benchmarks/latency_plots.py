@@ -10,7 +10,7 @@ from typing import Any
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import ScalarFormatter
+from matplotlib.ticker import LogLocator, NullLocator
 
 from benchmarks.engines import KINDS
 
@@ -57,11 +57,16 @@ def plot_distributions(rows: Sequence[Row], path: Path) -> None:
     )
     for patch, (_, _, shade) in zip(drawn["boxes"], boxes, strict=True):
         patch.set_facecolor(shade)
-    axes.plot([box["p99"] for _, box, _ in boxes], range(1, len(boxes) + 1), "k|", label="p99")
+    axes.plot(
+        [box["p99"] for _, box, _ in boxes], range(1, len(boxes) + 1), "kd", ms=4, label="p99"
+    )
     axes.invert_yaxis()
-    _to_milliseconds(axes)
-    axes.set_title("Latency, batch 1 (box: quartiles; whiskers: 5 % to 95 %)")
-    axes.legend(fontsize=8)
+    scale_logarithmically(axes, "x")
+    _mark_budget(axes)
+    axes.set_xlabel("milliseconds (box: quartiles; whiskers: 5 % to 95 %)")
+    axes.tick_params(axis="y", labelsize=8)
+    figure.suptitle("Latency of one image", fontsize=11)
+    figure.legend(loc="outside lower center", ncols=2, fontsize=8)
     figure.savefig(path, dpi=DOTS_PER_INCH)
 
 
@@ -76,24 +81,28 @@ def _to_box(label: str, summary: Mapping[str, float]) -> dict[str, Any]:
     }
 
 
-def _to_milliseconds(axes: Axes) -> None:
-    """Let latency run along a logarithmic axis with plain numbers, and mark the budget."""
-    axes.set_xscale("log")
-    for formatter in (axes.xaxis.set_major_formatter, axes.xaxis.set_minor_formatter):
-        formatter(ScalarFormatter())
-    axes.tick_params(axis="x", which="both", labelsize=7)
-    axes.axvline(BUDGET_MS, color="0.4", linestyle="--", linewidth=1, label=f"{BUDGET_MS:g} ms")
-    axes.grid(axis="x", which="both", color="0.9")
+def scale_logarithmically(axes: Axes, name: str) -> None:
+    """Make an axis logarithmic, with plain numbers at 1, 2 and 5."""
+    (axes.set_xscale if name == "x" else axes.set_yscale)("log")
+    axis = axes.xaxis if name == "x" else axes.yaxis
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter("{x:g}")
+    axes.grid(axis="both", color="0.9")
     axes.set_axisbelow(True)
-    axes.set_xlabel("milliseconds")
+
+
+def _mark_budget(axes: Axes) -> None:
+    axes.axvline(BUDGET_MS, color="0.4", linestyle="--", linewidth=1, label=f"{BUDGET_MS:g} ms")
 
 
 def plot_accuracy(rows: Sequence[Row], path: Path) -> None:
     """Draw the recorded error over the measured network latency; a marker for each model."""
-    known = [row for row in rows if row["accuracy"]]
+    parts = [row["accuracy"]["part"] for row in rows if row["accuracy"]]
+    part = max(set(parts), key=parts.count)  # errors on different images do not compare
+    known = [row for row in rows if row["accuracy"] and row["accuracy"]["part"] == part]
     models = list(dict.fromkeys(row["model"] for row in known))
-    part = known[0]["accuracy"]["part"]
-    figure = Figure((WIDTH_INCHES, 4.5), layout="constrained")
+    figure = Figure((WIDTH_INCHES, 5.5), layout="constrained")
     axes = figure.subplots()
     for row in known:
         axes.plot(
@@ -104,18 +113,21 @@ def plot_accuracy(rows: Sequence[Row], path: Path) -> None:
             label=row["engine"],
             markersize=8,
         )
-    _to_milliseconds(axes)
+    scale_logarithmically(axes, "x")
+    _mark_budget(axes)
     axes.set_xlabel("network alone, p50, milliseconds")
     axes.set_ylabel(f"HC mean absolute error ({part} exams), mm")
-    axes.set_title("Accuracy against latency (error as recorded at the same precision)")
-    figure.legend(loc="outside right upper", fontsize=7)
+    axes.set_title(
+        "Accuracy against latency (error as recorded at the same precision)", fontsize=11
+    )
+    figure.legend(loc="outside lower center", ncols=2, fontsize=7)
     figure.savefig(path, dpi=DOTS_PER_INCH)
 
 
 def plot_batches(rows: Sequence[Row], path: Path) -> None:
     """Draw the time of an image over the number of images in a batch; a line for each engine."""
     models = list(dict.fromkeys(row["model"] for row in rows))
-    figure = Figure((WIDTH_INCHES, 4.5), layout="constrained")
+    figure = Figure((WIDTH_INCHES, 5.5), layout="constrained")
     axes = figure.subplots()
     for row in rows:
         sizes = {int(size): each for size, each in row["batches_ms"].items() if each}
@@ -128,12 +140,9 @@ def plot_batches(rows: Sequence[Row], path: Path) -> None:
                 label=row["engine"],
             )
     axes.set_xticks(sorted({int(size) for row in rows for size in row["batches_ms"]}))
-    axes.set_yscale("log")
-    for formatter in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
-        formatter(ScalarFormatter())
-    axes.grid(which="both", color="0.9")
+    scale_logarithmically(axes, "y")
     axes.set_xlabel("images in a batch")
     axes.set_ylabel("network alone, p50, milliseconds an image")
-    axes.set_title("Latency against batch")
-    figure.legend(loc="outside right upper", fontsize=7)
+    axes.set_title("Latency against batch", fontsize=11)
+    figure.legend(loc="outside lower center", ncols=2, fontsize=7)
     figure.savefig(path, dpi=DOTS_PER_INCH)

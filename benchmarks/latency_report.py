@@ -29,7 +29,7 @@ METHOD = {
     "beginning one later; two untimed calls open a turn",
     "network": "one call from numpy array to numpy array (on a GPU with both copies), decoded "
     "frames, batch 1, in a process of its own",
-    "request": "POST /v1/head-circumference over loopback, concurrency 1, one kept connection, "
+    "request": "POST /v1/head-circumference over loopback, concurrency 1, one connection a turn, "
     "nothing stored; the client is a bare socket in a process of its own on the same CPUs",
     "stages": "medians of the answers' timing_ms; http: the rest of the request",
     "ready": "process start to the first 200 of /readyz, files in the page cache",

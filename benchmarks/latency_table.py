@@ -1,6 +1,6 @@
 """The latency report's table as Markdown; made from the JSON alone."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from benchmarks.verdicts import NOT_MEASURED
@@ -73,11 +73,23 @@ def to_machine_line(report: Mapping[str, Any]) -> str:
 
 
 def to_absent_lines(rows: Sequence[Row]) -> list[str]:
-    """Return one line for each reason, with the engines that it keeps away."""
-    reasons: dict[str, list[str]] = {}
+    """Return one line for each reason, with the models and engines that it keeps away."""
+    reasons: dict[str, list[Row]] = {}
     for row in rows:
-        reasons.setdefault(row["absent"] or "no turn", []).append(row["engine"])
+        reasons.setdefault(row["absent"] or "no turn", []).append(row)
     return [
-        f"- {', '.join(engines)}: {NOT_MEASURED} ({' '.join(reason.split())})"
-        for reason, engines in reasons.items()
+        f"- {_list(row['model'] for row in kept)}: "
+        f"{_list(to_kind(row) for row in kept)}: "
+        f"{NOT_MEASURED} ({' '.join(reason.split())})"
+        for reason, kept in reasons.items()
     ]
+
+
+def to_kind(row: Row) -> str:
+    """Return an engine without its model."""
+    return f"{row['backend']} {row['precision']}"
+
+
+def _list(names: Iterable[str]) -> str:
+    """Return names with commas, each once."""
+    return ", ".join(dict.fromkeys(names))

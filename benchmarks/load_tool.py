@@ -24,9 +24,9 @@ SCRIPT = Path(__file__).with_name("throughput.lua")
 TIMEOUT_S = 60
 GRACE_S = 120.0
 IDLE_TIMEOUT_S = 60.0
-IDLE_LOOK_S = 0.5
-BUSY_SHARE = 0.1
-"""Of a CPU: a service at work takes far more, one at rest far less."""
+IDLE_LOOK_S = 1.0
+BUSY_SHARE = 0.02
+"""Of a CPU: a service at rest takes a tenth of it, one at work far more even on busy CPUs."""
 
 
 class LoadToolError(Exception):

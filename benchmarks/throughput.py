@@ -17,6 +17,7 @@ import httpx
 from matplotlib.figure import Figure
 from tqdm import tqdm
 
+from benchmarks.latency_plots import scale_logarithmically
 from benchmarks.load_tool import (
     Load,
     LoadToolError,
@@ -128,7 +129,7 @@ def to_markdown(report: Mapping[str, Any]) -> str:
 
 def plot(report: Mapping[str, Any], path: Path) -> None:
     """Draw latency over throughput, a point for each concurrency, as PNG."""
-    rows = report["loads"]
+    rows = [row for row in report["loads"] if row["answers"]]
     figure = Figure((8.0, 4.5), layout="constrained")
     axes = figure.subplots()
     rates = [row["throughput_per_s"] for row in rows]
@@ -143,9 +144,8 @@ def plot(report: Mapping[str, Any], path: Path) -> None:
             ha="center",
             fontsize=8,
         )
-    axes.set_yscale("log")
+    scale_logarithmically(axes, "y")
     axes.set_xlim(left=0)
-    axes.grid(which="both", color="0.9")
     axes.set_xlabel("answered requests a second")
     axes.set_ylabel("latency, ms")
     model = report["model"]

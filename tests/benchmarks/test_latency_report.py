@@ -115,7 +115,7 @@ def test_table_has_measured_rows_and_tells_what_is_absent(served):
     (row,) = [line for line in markdown.splitlines() if line.startswith(f"| {name}")]
     assert row.startswith(f"| {name} openvino fp32 | 12.0 / 12.0 / 12.0 |")
     assert row.endswith("| 20.0 / 20.0 / 20.0 | 2.0 + 12.0 + 1.0 | 300 / 320 | 1.50 |")
-    assert f"- {name} openvino int8: not measured ({NOT_SHIPPED})" in markdown
+    assert f"- {name}: openvino int8: not measured ({NOT_SHIPPED})" in markdown
     assert "passed" not in markdown
 
 
