@@ -9,7 +9,7 @@ UV       := uv==0.13.9
 TEST_BIN := .venv-test/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test-env test test-slow test-gpu lint format export accept-int8 accuracy bench \
+.PHONY: help install run test-env test test-slow test-gpu lint format export engine accept-int8 accuracy bench \
         throughput limits check \
         lock pre-commit system-deps clean
 
@@ -54,8 +54,8 @@ test: test-env  ## Run the tests (no GPU, nothing slow)
 test-slow: test-env  ## Run the slow tests
 	$(TEST_BIN)/python -m pytest -m "slow and not gpu"
 
-test-gpu: test-env  ## Run the tests that need an NVIDIA GPU
-	$(TEST_BIN)/python -m pytest -m gpu
+test-gpu: test-env  ## Run the tests that need an NVIDIA GPU, print what they measured (HC18_DIR=...)
+	$(TEST_BIN)/python -m pytest -m gpu -s
 
 lint: test-env  ## Check style, types, spelling and imports
 	$(TEST_BIN)/ruff check .
@@ -76,6 +76,9 @@ pre-commit: test-env  ## Make git run `make lint` before every commit
 export: test-env  ## Checkpoint -> ONNX, reduced precisions and manifest (MODEL=...)
 	$(TEST_BIN)/python -m model_export build --checkpoint $(MODEL)/checkpoint.safetensors --out $(MODEL) \
 	  --data $(HC18_DIR)
+
+engine: test-env  ## FP16 ONNX -> TensorRT engine for this machine (MODEL=...)
+	$(TEST_BIN)/python -m model_export engine --model $(MODEL)
 
 accept-int8: test-env  ## Quantise, hold against float32 over HTTP, let it ship if accepted
 	$(TEST_BIN)/python -m model_export quantise --model $(MODEL) --out build/int8 --data $(HC18_DIR)

@@ -23,6 +23,7 @@ from headcirc.geometry import Ellipse, PixelSpacing, to_ellipse_coverage
 from headcirc.overlay import to_png
 from headcirc.pipeline import SHIPPED_MODEL_DIR, load_pipeline
 
+BACKEND_HELP = "auto, tensorrt, openvino, onnxruntime or onnxruntime-cuda"
 EXIT_ALL_MEASURED, EXIT_SOME_NOT, EXIT_USAGE = 0, 1, 2
 
 
@@ -136,8 +137,8 @@ def to_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     loading = argparse.ArgumentParser(add_help=False)
     loading.add_argument("--model", type=Path, default=SHIPPED_MODEL_DIR, help="model folder")
-    loading.add_argument("--backend", default="auto", help="auto, openvino or onnxruntime")
-    loading.add_argument("--precision", default="auto", help="auto, int8 or fp32")
+    loading.add_argument("--backend", default="auto", help=BACKEND_HELP)
+    loading.add_argument("--precision", default="auto", help="auto, fp16 (GPU), int8 (CPU) or fp32")
 
     analyze = commands.add_parser("analyze", parents=[loading], help="measure files and folders")
     analyze.add_argument("images", type=Path, nargs="+", metavar="IMAGE_OR_DIR")

@@ -163,9 +163,9 @@ def load_pipeline(
     artifact_dir : Path
         Folder with `manifest.json` and what it names.
     backend : str
-        `auto`, `openvino` or `onnxruntime`.
+        `auto` or one of `headcirc.backends.base.MODULES`.
     precision : str
-        `auto`, `int8` or `fp32`; see `headcirc.backends`.
+        `auto`, `fp16`, `int8` or `fp32`; see `headcirc.backends`.
     threads : int, optional
         CPUs for inference; by default those that the process really has.
     maximum_pixels : int

@@ -1,4 +1,4 @@
-"""`python -m model_export`: build a model's folder, quantise it, record what was measured."""
+"""`python -m model_export`: a model's folder, its INT8 graph, its engine, what was measured."""
 
 import argparse
 import hashlib
@@ -11,18 +11,25 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import safe_open
+from torch import nn
 
+from headcirc.backends.base import choose_graph
+from headcirc.backends.gpu import find_gpu
+from headcirc.backends.tensorrt_builder import load_flavour
+from headcirc.backends.tensorrt_engines import write_engine
+from headcirc.cpus import count_available_cpus
 from headcirc.geometry import PixelSpacing
-from headcirc.manifest import MANIFEST_NAME, SCHEMA_VERSION, MaskFacts
+from headcirc.manifest import MANIFEST_NAME, SCHEMA_VERSION, MaskFacts, load_manifest
 from headcirc.pipeline import load_pipeline
+from model_export.fp16 import load_rounded, write_fp16
 from model_export.onnx_graph import INPUT_NAME, OPSET, OUTPUT_NAME, load_network, write_onnx
-from model_export.parity import measure_parity
+from model_export.parity import measure_agreement, measure_parity
 from model_export.quantise import EVERY, METHOD, write_int8
 from training.attention_resunet import count_macs, count_parameters
 from training.hc18 import SPLIT_PATH, load_part, to_input_facts
 
-ONNX_NAME = "model.onnx"
-INT8_NAME = "model.int8.onnx"
+GRAPH_NAMES = {"fp32": "model.onnx", "fp16": "model.fp16.onnx", "int8": "model.int8.onnx"}
+"""Precision to the file of its graph; int8 joins the others only after it was accepted."""
 VERSION = "1.0.0"
 MASK = MaskFacts(
     threshold=0.5, minimum_head_share=0.005, minimum_mean_probability=0.88, ellipticity_power=4
@@ -34,13 +41,20 @@ LICENCE = (
 
 
 def build(checkpoint_path: Path, out_dir: Path, data_dir: Path, training_notes: Path) -> None:
-    """Write `model.onnx` and `manifest.json`, or raise if the graph is not torch's equal."""
+    """Write the float32 and float16 graphs and `manifest.json`.
+
+    Raises
+    ------
+    ParityError
+        The float32 graph is not torch's equal, or the float16 graph gives other answers.
+    """
     width = _read_width(checkpoint_path)
     network = load_network(checkpoint_path, width=width)
     facts = to_input_facts()
     out_dir.mkdir(parents=True, exist_ok=True)
-    onnx_path = out_dir / ONNX_NAME
-    write_onnx(network, onnx_path, facts)
+    paths = {precision: out_dir / GRAPH_NAMES[precision] for precision in ("fp32", "fp16")}
+    write_onnx(network, paths["fp32"], facts)
+    write_fp16(paths["fp32"], paths["fp16"])
     notes = json.loads(training_notes.read_text())
     manifest = {
         "schema_version": SCHEMA_VERSION,
@@ -54,24 +68,54 @@ def build(checkpoint_path: Path, out_dir: Path, data_dir: Path, training_notes: 
         "input": asdict(facts),
         "mask": asdict(MASK),
         "onnx": {"opset": OPSET, "input": INPUT_NAME, "output": OUTPUT_NAME},
-        "graphs": {"fp32": {"file": ONNX_NAME, "sha256": _to_sha256(onnx_path)}},
+        "graphs": {
+            precision: {"file": path.name, "sha256": _to_sha256(path)}
+            for precision, path in paths.items()
+        },
         "checkpoint": {"file": checkpoint_path.name, "sha256": _to_sha256(checkpoint_path)},
         "training": notes | {"split_sha256": _to_sha256(SPLIT_PATH)},
     }
     write_manifest(out_dir, manifest)
+    parities = _measure_parities(network, out_dir, data_dir)
+    write_manifest(out_dir, manifest | parities)
+    print(json.dumps(parities, indent=2))
+
+
+def _measure_parities(network: nn.Module, model_dir: Path, data_dir: Path) -> dict[str, Any]:
+    """Hold float32 against torch and float16 against float32, on the calibration exams."""
     pictures = [
         (image.path, PixelSpacing(image.pixel_size_mm, image.pixel_size_mm))
         for image in load_part(data_dir, "calibration")
     ]
-    parities = {
-        backend: measure_parity(network, load_pipeline(out_dir, backend=backend), pictures)
+    pipelines = {
+        backend: load_pipeline(model_dir, backend=backend, precision="fp32")
         for backend in ("onnxruntime", "openvino")
     }
-    manifest["parity_with_torch"] = {
-        backend: parity.to_facts() for backend, parity in parities.items()
+    with_torch = {
+        backend: measure_parity(network, pipeline, pictures).to_facts()
+        for backend, pipeline in pipelines.items()
     }
-    write_manifest(out_dir, manifest)
-    print(json.dumps(manifest["parity_with_torch"], indent=2))
+    reference = pipelines["onnxruntime"]
+    rounded = load_rounded(reference.manifest.graphs["fp16"], threads=count_available_cpus())
+    agreement = measure_agreement(reference, rounded, pictures)
+    return {
+        "parity_with_torch": with_torch,
+        "fp16_against_fp32": agreement.to_facts() | {"rounded_on": "ONNX Runtime, CPU"},
+    }
+
+
+def build_engine(model_dir: Path) -> None:
+    """Build the TensorRT engine for this machine ahead of the first start.
+
+    Raises
+    ------
+    HeadCircumferenceError
+        TensorRT is not installed, cannot build here, or the model ships no float16 graph.
+    """
+    graph = choose_graph(load_manifest(model_dir), "tensorrt", "fp16")
+    trt = load_flavour()
+    path = write_engine(trt, graph, find_gpu())
+    print(f"{path.name}: {path.stat().st_size:,} bytes, {trt.__name__} {trt.__version__}")
 
 
 def record_accuracy(model_dir: Path, results: Sequence[Path]) -> None:
@@ -103,10 +147,10 @@ def quantise(model_dir: Path, out_dir: Path, data_dir: Path) -> None:
         shutil.copy(model_dir / graph["file"], out_dir)
     images = load_part(data_dir, "train")[::EVERY]
     source = model_dir / manifest["graphs"]["fp32"]["file"]
-    write_int8(source, out_dir / INT8_NAME, images, to_input_facts())
+    write_int8(source, out_dir / GRAPH_NAMES["int8"], images, to_input_facts())
     manifest["graphs"]["int8"] = {
-        "file": INT8_NAME,
-        "sha256": _to_sha256(out_dir / INT8_NAME),
+        "file": GRAPH_NAMES["int8"],
+        "sha256": _to_sha256(out_dir / GRAPH_NAMES["int8"]),
         "method": METHOD,
         "ranges_from": f"{len(images)} training images, every {EVERY}th",
     }
@@ -169,11 +213,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     adopter.add_argument("--model", type=Path, required=True, help="the model's folder")
     adopter.add_argument("--candidate", type=Path, required=True, help="folder by `quantise`")
     adopter.add_argument("--acceptance", type=Path, required=True, help="by benchmarks.acceptance")
+    engine = commands.add_parser("engine", help="FP16 ONNX -> TensorRT engine, for this machine")
+    engine.add_argument("--model", type=Path, required=True, help="the model's folder")
     chosen = parser.parse_args(arguments)
     if chosen.command == "quantise":
         quantise(chosen.model, chosen.out, chosen.data)
     elif chosen.command == "adopt":
         adopt(chosen.model, chosen.candidate, chosen.acceptance)
+    elif chosen.command == "engine":
+        build_engine(chosen.model)
     elif chosen.command == "build":
         notes = chosen.training or chosen.checkpoint.with_name("training.json")
         build(chosen.checkpoint, chosen.out, chosen.data, notes)

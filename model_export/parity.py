@@ -1,4 +1,7 @@
-"""Does the exported graph give torch's answers? Compared in probability and in mm of HC."""
+"""Are the answers the same? The export against torch, one precision against another.
+
+Compared in probability and in mm of HC.
+"""
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -8,15 +11,18 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
+from headcirc.backends import Backend
 from headcirc.geometry import PixelSpacing
 from headcirc.pipeline import Pipeline, Prepared
 
 MAXIMUM_PROBABILITY_DIFFERENCE = 1e-4
 MAXIMUM_HEAD_CIRCUMFERENCE_DIFFERENCE_MM = 0.01
+SAME_ANSWERS_95TH_PERCENTILE_MM, SAME_ANSWERS_LARGEST_MM = 0.5, 2.0
+"""Of another backend or precision against ONNX Runtime FP32: `design.md`, "same answers"."""
 
 
 class ParityError(Exception):
-    """The exported graph differs from torch by more than is allowed."""
+    """The exported graph differs from what it was made from by more than is allowed."""
 
 
 @dataclass(frozen=True)
@@ -77,8 +83,60 @@ def measure_parity(
     return parity
 
 
+@dataclass(frozen=True)
+class Agreement:
+    """Differences in circumference between two engines over some pictures."""
+
+    images: int
+    difference_95th_percentile_mm: float
+    largest_difference_mm: float
+
+    def to_facts(self) -> dict[str, float]:
+        """Return the figures under their own names."""
+        return asdict(self)
+
+
+def measure_agreement(
+    reference: Pipeline, candidate: Backend, pictures: list[tuple[Path, PixelSpacing]]
+) -> Agreement:
+    """Run two engines on the same pictures.
+
+    Parameters
+    ----------
+    reference : Pipeline
+        Around ONNX Runtime FP32.
+    candidate : Backend
+        Of the same weights in another engine or precision.
+    pictures : list of (path, spacing)
+
+    Raises
+    ------
+    ParityError
+        The circumference differs by more than 0.5 mm at the 95th percentile or 2 mm at most, or
+        only one of the two finds a head.
+    """
+    differences_mm = []
+    for path, spacing in tqdm(pictures, f"{candidate.name} {candidate.precision}"):
+        prepared = reference.prepare(path.read_bytes(), pixel_spacing=spacing)
+        maps = tuple(each.infer(prepared.network_input)[0] for each in (candidate, reference))
+        differences_mm.append(_to_difference_mm(reference, prepared, maps))
+    # The next larger one, not a value between two: an infinite difference stays one.
+    percentile_mm = float(np.percentile(differences_mm, 95, method="higher"))
+    agreement = Agreement(len(pictures), percentile_mm, max(differences_mm))
+    if (
+        percentile_mm > SAME_ANSWERS_95TH_PERCENTILE_MM
+        or agreement.largest_difference_mm > SAME_ANSWERS_LARGEST_MM
+    ):
+        raise ParityError(
+            f"{candidate.name} {candidate.precision} gives other answers than float32: "
+            f"{agreement}; allowed are {SAME_ANSWERS_95TH_PERCENTILE_MM} mm at the 95th percentile "
+            f"and {SAME_ANSWERS_LARGEST_MM} mm at most."
+        )
+    return agreement
+
+
 def _to_difference_mm(
-    pipeline: Pipeline, prepared: Prepared, probability_maps: tuple[np.ndarray, np.ndarray]
+    pipeline: Pipeline, prepared: Prepared, probability_maps: tuple[np.ndarray, ...]
 ) -> float:
     """Return the difference in circumference, infinite if only one map has a head."""
     sizes_mm = []

@@ -222,9 +222,7 @@ def to_model_body(pipeline: Pipeline) -> ModelBody:
 def to_model_facts_body(pipeline: Pipeline, *, asked_backend: str) -> ModelFactsBody:
     """Tell all that a caller may want to know of the served model."""
     manifest: Manifest = pipeline.manifest
-    because = (
-        "the fastest installed runtime" if asked_backend == "auto" else "the backend was asked for"
-    )
+    because = "the first usable backend" if asked_backend == "auto" else "the backend was asked for"
     return ModelFactsBody(
         **to_model_body(pipeline).model_dump(),
         width=manifest.width,

@@ -24,7 +24,7 @@ class Settings(BaseSettings):
     artifact_dir : Path
         Folder of the model: its manifest and what that names.
     backend : str
-        `auto` takes the fastest runtime that is installed, and says which.
+        `auto` takes the first usable of tensorrt, openvino and onnxruntime, and says which.
     precision : str
         `auto` takes the fastest that the model ships for that runtime.
     threads : int
@@ -44,8 +44,8 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True)
 
     artifact_dir: DirectoryPath = SHIPPED_MODEL_DIR
-    backend: Literal["auto", "openvino", "onnxruntime"] = "auto"
-    precision: Literal["auto", "int8", "fp32"] = "auto"
+    backend: Literal["auto", "tensorrt", "openvino", "onnxruntime", "onnxruntime-cuda"] = "auto"
+    precision: Literal["auto", "fp16", "int8", "fp32"] = "auto"
     threads: NonNegativeInt = 0
     max_upload_bytes: PositiveInt = 10_000_000
     max_pixels: PositiveInt = 40_000_000

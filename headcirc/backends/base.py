@@ -1,23 +1,40 @@
 """What a backend is, and which one runs here.
 
-`auto` takes the first backend whose runtime is installed, in a fixed order and without a race;
-what was chosen and why is told. A backend that was asked for by name and cannot run is an error:
-nothing falls back in silence.
+`auto` takes the first backend that is usable, in a fixed order and without a race: its runtime is
+installed and, for TensorRT, a GPU is really there. What was chosen and why is told. A backend that
+was asked for by name and cannot run is an error: nothing falls back in silence.
 """
 
 import importlib
+import logging
 from importlib.util import find_spec
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from headcirc.backends.gpu import require_gpu
+from headcirc.backends.tensorrt_builder import FLAVOURS
 from headcirc.errors import BackendUnavailableError, ModelArtifactError
 from headcirc.manifest import Graph, Manifest
 
-MODULES = {"openvino": "openvino", "onnxruntime": "onnxruntime"}
-"""Backend to the runtime that it needs, in `auto`'s order: OpenVINO is the faster one on CPUs."""
-PRECISIONS = {"openvino": ("int8", "fp32"), "onnxruntime": ("int8", "fp32")}
+logger = logging.getLogger("headcirc.backends")
+
+MODULES = {
+    "tensorrt": FLAVOURS,
+    "openvino": ("openvino",),
+    "onnxruntime": ("onnxruntime",),
+    "onnxruntime-cuda": ("onnxruntime",),
+}
+"""Backend to the runtimes of which it needs one."""
+AUTO = ("tensorrt", "openvino", "onnxruntime")
+"""`auto`'s order: a GPU first; OpenVINO is the faster one on CPUs."""
+PRECISIONS = {
+    "tensorrt": ("fp16", "fp32"),
+    "openvino": ("int8", "fp32"),
+    "onnxruntime": ("int8", "fp32"),
+    "onnxruntime-cuda": ("fp16", "fp32"),
+}
 """Backend to the precisions that it runs, in `auto`'s order: the fastest first."""
 
 
@@ -27,7 +44,7 @@ class Backend(Protocol):
     Attributes
     ----------
     name : str
-        `openvino` or `onnxruntime`.
+        One of `MODULES`.
     precision : str
         Of the arithmetic, for example `fp32`.
     device : str
@@ -60,7 +77,7 @@ def load_backend(
     Parameters
     ----------
     name : str
-        `auto`, `openvino` or `onnxruntime`.
+        `auto` or one of `MODULES`.
     manifest : Manifest
     threads : int
         CPUs that the runtime may use.
@@ -70,13 +87,13 @@ def load_backend(
     Raises
     ------
     BackendUnavailableError
-        Unknown name, or the runtime is not installed or refuses the model.
+        Unknown name, the runtime is not installed or refuses the model, or there is no GPU.
     ModelArtifactError
         The model does not ship that precision, or its file is missing or damaged.
     """
     _require_one_onnxruntime()
     chosen = _choose(name)
-    module = importlib.import_module(f"headcirc.backends.{chosen}")
+    module = importlib.import_module(f"headcirc.backends.{chosen.replace('-', '_')}")
     graph = choose_graph(manifest, chosen, precision)
     backend: Backend = module.load(graph, threads=threads)
     return backend
@@ -108,16 +125,39 @@ def choose_graph(manifest: Manifest, backend: str, precision: str) -> Graph:
 
 
 def _choose(name: str) -> str:
-    installed = [each for each, module in MODULES.items() if find_spec(module)]
-    if name == "auto" and installed:
-        return installed[0]
-    if name in installed:
+    if name != "auto":
+        require_usable(name)
         return name
-    if name != "auto" and name not in MODULES:
+    reasons = []
+    for each in AUTO:
+        try:
+            require_usable(each)
+        except BackendUnavailableError as reason:
+            reasons.append(f"{each}: {reason}")
+        else:
+            logger.info("auto took %s. Passed over: %s", each, " ".join(reasons) or "none.")
+            return each
+    raise BackendUnavailableError(f"No backend can run here. {' '.join(reasons)}")
+
+
+def require_usable(name: str) -> None:
+    """Refuse a backend that has no runtime here or, for TensorRT, no GPU. Nothing is loaded.
+
+    Raises
+    ------
+    BackendUnavailableError
+    """
+    if name not in MODULES:
         known = ", ".join(["auto", *MODULES])
         raise BackendUnavailableError(f"The backend {name!r} is unknown; known are {known}.")
-    wanted = "No runtime is installed" if name == "auto" else f"The runtime {name!r} is missing"
-    raise BackendUnavailableError(f"{wanted}; install one with: pip install 'headcirc[cpu]'")
+    if not any(find_spec(each) for each in MODULES[name]):
+        extra = "gpu" if "fp16" in PRECISIONS[name] else "cpu"
+        raise BackendUnavailableError(
+            f"The runtime {MODULES[name][0]!r} is missing; install it with: "
+            f"pip install 'headcirc[{extra}]'"
+        )
+    if name == "tensorrt":
+        require_gpu()
 
 
 def _require_one_onnxruntime() -> None:

@@ -1,6 +1,7 @@
 """The network in ONNX Runtime, on the CPU."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -10,6 +11,7 @@ from headcirc.errors import BackendUnavailableError
 from headcirc.manifest import Graph
 
 PROVIDER = "CPUExecutionProvider"
+ALL = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
 
 
 @dataclass
@@ -18,8 +20,8 @@ class OnnxRuntimeBackend:
 
     session: onnxruntime.InferenceSession
     precision: str
-    name: str = field(default="onnxruntime", init=False)
-    device: str = field(default="cpu", init=False)
+    name: str = "onnxruntime"
+    device: str = "cpu"
 
     def infer(self, network_input: NDArray[np.float32]) -> NDArray[np.float32]:
         """Run the network on (n, 1, h, w) and return probabilities (n, h, w)."""
@@ -27,16 +29,51 @@ class OnnxRuntimeBackend:
         return np.asarray(probabilities)[:, 0]
 
 
-def load(graph: Graph, *, threads: int) -> OnnxRuntimeBackend:
+def load(
+    graph: Graph, *, threads: int, optimisation: onnxruntime.GraphOptimizationLevel = ALL
+) -> OnnxRuntimeBackend:
     """Load the model with `threads` threads that sleep, not spin, when there is no work."""
+    options = to_options(threads)
+    options.graph_optimization_level = optimisation
+    session = open_session(graph, options, (PROVIDER, {}))
+    return OnnxRuntimeBackend(session, graph.precision)
+
+
+def to_options(threads: int) -> onnxruntime.SessionOptions:
+    """Return the options of a session of ours."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(graph.read(), options, providers=[PROVIDER])
-    if session.get_providers() != [PROVIDER]:
+    return options
+
+
+def open_session(
+    graph: Graph, options: onnxruntime.SessionOptions, provider: tuple[str, dict[str, str]]
+) -> onnxruntime.InferenceSession:
+    """Load a graph on one provider, with its settings.
+
+    Raises
+    ------
+    BackendUnavailableError
+        ONNX Runtime took another provider, or refuses the graph.
+    """
+    session = onnxruntime.InferenceSession(graph.read(), options, providers=[provider])
+    require_provider(session, provider[0])
+    return session
+
+
+def require_provider(session: Any, provider: str) -> None:
+    """Refuse a session that does not run where it was asked to.
+
+    Raises
+    ------
+    BackendUnavailableError
+        Another provider comes first.
+    """
+    taken = session.get_providers()
+    if taken[0] != provider:
         raise BackendUnavailableError(
-            f"ONNX Runtime took {session.get_providers()} where {PROVIDER} was asked for."
+            f"ONNX Runtime took {', '.join(taken)} where {provider} was asked for."
         )
-    return OnnxRuntimeBackend(session, graph.precision)

@@ -62,7 +62,7 @@ def test_auto_takes_openvino_where_both_are():
 
 def test_unknown_backend_is_refused_with_the_known_ones():
     """A wrong name is an error that lists the right ones."""
-    with pytest.raises(BackendUnavailableError, match="auto, openvino, onnxruntime"):
+    with pytest.raises(BackendUnavailableError, match="auto, tensorrt, openvino, onnxruntime"):
         load_backend("abacus", load_manifest(SHIPPED_MODEL_DIR), threads=1)
 
 
@@ -111,11 +111,21 @@ def to_manifest_with(*precisions):
         (("fp32", "int8"), "auto", "int8"),
         (("fp32",), "auto", "fp32"),
         (("fp32", "int8"), "fp32", "fp32"),
+        (("fp32", "fp16", "int8"), "auto", "int8"),
     ],
 )
 def test_precision_is_the_fastest_shipped_or_the_one_asked_for(shipped, asked, expected):
     """`auto` prefers int8 where it ships; a precision that is asked for is taken."""
     assert choose_graph(to_manifest_with(*shipped), "openvino", asked).precision == expected
+
+
+@pytest.mark.parametrize("backend", ["tensorrt", "onnxruntime-cuda"])
+def test_gpus_take_fp16_where_it_ships(backend):
+    """A GPU's `auto` is fp16; int8 is the CPU's."""
+    shipped = to_manifest_with("fp32", "int8", "fp16")
+    assert choose_graph(shipped, backend, "auto").precision == "fp16"
+    with pytest.raises(BackendUnavailableError, match="it runs fp16, fp32"):
+        choose_graph(shipped, backend, "int8")
 
 
 def test_precision_that_does_not_ship_is_refused():

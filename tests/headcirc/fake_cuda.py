@@ -1,0 +1,163 @@
+"""CUDA and a TensorRT engine without a GPU: real memory, real copies, and a recorder of graphs."""
+
+import ctypes
+from enum import Enum, IntEnum
+from types import SimpleNamespace
+from typing import ClassVar
+
+import numpy as np
+
+
+class cudaError_t(Enum):
+    """As in `cuda.bindings.runtime`."""
+
+    cudaSuccess = 0
+    cudaErrorMemoryAllocation = 2
+
+
+SUCCESS = cudaError_t.cudaSuccess
+
+
+class FakeCuda:
+    """The part of `cuda.bindings.runtime` that the backend calls.
+
+    A stream is a list of actions. They run when it is synchronised or, while it records, when the
+    graph made from it is launched.
+    """
+
+    cudaError_t = cudaError_t
+    cudaHostAllocDefault = 0
+    cudaMemcpyKind = SimpleNamespace(cudaMemcpyHostToDevice=1, cudaMemcpyDeviceToHost=2)
+    cudaStreamCaptureMode = SimpleNamespace(cudaStreamCaptureModeThreadLocal=1)
+
+    def __init__(self, *, memory_bytes: int = 1 << 30) -> None:
+        self.free_bytes = memory_bytes
+        self.waiting: list = []
+        self.recorded: list | None = None
+        self.launches: list[int] = []
+        self._kept: list = []
+
+    def cudaMalloc(self, size_bytes):
+        """Give host memory; the CPU plays the GPU."""
+        if size_bytes > self.free_bytes:
+            return cudaError_t.cudaErrorMemoryAllocation, None
+        self.free_bytes -= size_bytes
+        self._kept.append(ctypes.create_string_buffer(size_bytes))
+        return SUCCESS, ctypes.addressof(self._kept[-1])
+
+    def cudaHostAlloc(self, size_bytes, flags):
+        return self.cudaMalloc(size_bytes)
+
+    def cudaStreamCreate(self):
+        return SUCCESS, 1
+
+    def cudaGetErrorString(self, status):
+        return SUCCESS, status.name.encode()
+
+    def enqueue(self, action):
+        """Put work on the stream."""
+        (self.waiting if self.recorded is None else self.recorded).append(action)
+
+    def cudaMemcpyAsync(self, to, source, size_bytes, kind, stream):
+        self.enqueue(lambda: ctypes.memmove(to, source, size_bytes))
+        return (SUCCESS,)
+
+    def cudaStreamSynchronize(self, stream):
+        while self.waiting:
+            self.waiting.pop(0)()
+        return (SUCCESS,)
+
+    def cudaStreamBeginCapture(self, stream, mode):
+        self.recorded = []
+        return (SUCCESS,)
+
+    def cudaStreamEndCapture(self, stream):
+        recorded, self.recorded = self.recorded, None
+        return SUCCESS, recorded
+
+    def cudaGraphInstantiate(self, recorded, flags):
+        return SUCCESS, tuple(recorded)
+
+    def cudaGraphDestroy(self, recorded):
+        recorded.clear()
+        return (SUCCESS,)
+
+    def cudaGraphLaunch(self, graph, stream):
+        self.launches.append(len(graph))
+        self.waiting.extend(graph)
+        return (SUCCESS,)
+
+
+class TensorIOMode(IntEnum):
+    """As in TensorRT."""
+
+    INPUT = 1
+    OUTPUT = 2
+
+
+FAKE_TENSORRT = SimpleNamespace(
+    __name__="tensorrt",
+    TensorIOMode=TensorIOMode,
+    ExecutionContextAllocationStrategy=SimpleNamespace(USER_MANAGED=2),
+)
+
+
+class FakeEngine:
+    """An engine whose network doubles its input: (n, 1, 2, 3), up to four pictures."""
+
+    GRID: ClassVar = (1, 2, 3)
+    MAXIMUM_BATCH = 4
+    TENSORS: ClassVar = {"answer": TensorIOMode.OUTPUT, "question": TensorIOMode.INPUT}
+    num_io_tensors = 2
+    device_memory_size_v2 = 100
+
+    def __init__(self, cuda: FakeCuda) -> None:
+        self.cuda = cuda
+        self.contexts: list[FakeContext] = []
+
+    def get_tensor_name(self, index):
+        return list(self.TENSORS)[index]
+
+    def get_tensor_mode(self, name):
+        return self.TENSORS[name]
+
+    def get_tensor_shape(self, name):
+        return (-1, *self.GRID)
+
+    def get_tensor_profile_shape(self, name, profile):
+        return [(1, *self.GRID), (1, *self.GRID), (self.MAXIMUM_BATCH, *self.GRID)]
+
+    def create_execution_context(self, strategy):
+        """Return a context; it can do nothing before it has memory, a shape and addresses."""
+        self.contexts.append(FakeContext(self))
+        return self.contexts[-1]
+
+
+class FakeContext:
+    """An execution context of `FakeEngine`."""
+
+    def __init__(self, engine: FakeEngine) -> None:
+        self.engine, self.addresses, self.shape, self.has_memory = engine, {}, None, False
+
+    def set_device_memory(self, address, size_bytes):
+        self.has_memory = size_bytes >= self.engine.device_memory_size_v2
+
+    def set_input_shape(self, name, shape):
+        self.shape = shape
+        return name == "question" and shape[0] <= self.engine.MAXIMUM_BATCH
+
+    def set_tensor_address(self, name, address):
+        self.addresses[name] = address
+        return True
+
+    def execute_async_v3(self, stream):
+        """Enqueue the doubling."""
+        if not self.has_memory or len(self.addresses) != 2:
+            return False
+        count = int(np.prod(self.shape))
+        source, target = (
+            np.ctypeslib.as_array((ctypes.c_float * count).from_address(self.addresses[name]))
+            for name in ("question", "answer")
+        )
+        self.engine.cuda.enqueue(lambda: np.multiply(source, 2, out=target))
+        return True

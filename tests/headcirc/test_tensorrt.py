@@ -1,0 +1,72 @@
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from headcirc.backends.tensorrt import TensorRtBackend
+from headcirc.errors import BackendUnavailableError
+from tests.headcirc.fake_cuda import FAKE_TENSORRT, FakeCuda, FakeEngine
+
+
+@pytest.fixture
+def cuda():
+    return FakeCuda()
+
+
+@pytest.fixture
+def engine(cuda):
+    return FakeEngine(cuda)
+
+
+@pytest.fixture
+def backend(cuda, engine):
+    return TensorRtBackend(FAKE_TENSORRT, cuda, engine, precision="fp16", device="a fake GPU")
+
+
+def draw(count, seed=0):
+    return np.random.default_rng(seed).standard_normal((count, *FakeEngine.GRID), np.float32)
+
+
+@pytest.mark.parametrize("count", [1, 2, 4, 5, 9])
+def test_every_picture_gets_its_own_answer(backend, count):
+    """The network doubles: so do the answers, also where the pictures need several batches."""
+    pictures = draw(count)
+    assert np.array_equal(backend.infer(pictures), 2 * pictures[:, 0])
+
+
+def test_each_batch_size_is_captured_once_in_a_context_of_its_own(backend, cuda, engine):
+    """Five pictures are a batch of four and one of one; asking again captures nothing."""
+    backend.infer(draw(5))
+    backend.infer(draw(5, seed=1))
+    assert [context.shape[0] for context in engine.contexts] == [4, 1]
+    assert cuda.launches == [3, 3, 3, 3]  # copy in, network, copy out, in one launch
+
+
+def test_answers_do_not_change_with_the_next_request(backend):
+    """An answer is a copy: the pinned buffer belongs to the next request."""
+    pictures = draw(2)
+    first = backend.infer(pictures)
+    backend.infer(draw(2, seed=1))
+    assert np.array_equal(first, 2 * pictures[:, 0])
+
+
+def test_threads_do_not_meet(backend):
+    """Sixteen threads with pictures of their own get answers of their own."""
+    pictures = [draw(1 + seed % 4, seed) for seed in range(16)]
+    with ThreadPoolExecutor(16) as threads:
+        answers = list(threads.map(backend.infer, pictures))
+    assert all(np.array_equal(a, 2 * p[:, 0]) for a, p in zip(answers, pictures, strict=True))
+
+
+def test_too_little_memory_is_told_in_cudas_words(engine):
+    """A GPU without room for the buffers is an error that says so."""
+    cuda = FakeCuda(memory_bytes=10)
+    with pytest.raises(BackendUnavailableError, match="cudaHostAlloc says 'cudaErrorMemory"):
+        TensorRtBackend(FAKE_TENSORRT, cuda, engine, precision="fp16", device="a fake GPU")
+
+
+def test_network_that_does_not_run_is_an_error(backend, engine):
+    """TensorRT's False becomes our error, never an answer."""
+    engine.device_memory_size_v2 = 10**6  # the context now needs more than it is given
+    with pytest.raises(BackendUnavailableError, match="could not run the network"):
+        backend.infer(draw(1))
