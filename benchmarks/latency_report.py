@@ -36,7 +36,8 @@ METHOD = {
     "memory": "VmRSS of the service after warm-up, VmHWM since; shared libraries count in full",
     "peak": "fastest median, over the runtimes, of a chain of 4 matrix products of side 2048 (GPU: "
     "8192) at the same precision, in the same rounds, loaded by the same code; share: the "
-    "network's GFLOP per second at its median over that rate",
+    "network's GFLOP per second at its median over that rate; convolutions computed in fewer "
+    "operations than counted (Winograd) can exceed it",
 }
 
 
