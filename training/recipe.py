@@ -1,11 +1,17 @@
 """Everything that decides a training run's weights but the data."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from training.hc18 import PARTS
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """Network, optimiser and sampling of one run.
+    """Network, optimiser, sampling and targets of one run.
+
+    The defaults of fields that are younger than a run are what that run did, so that it can be
+    resumed (`is_recorded_as`): a new field starts with "off".
 
     Attributes
     ----------
@@ -14,6 +20,12 @@ class Recipe:
         1: both are rarer than those between, and measured worse.
     negative_share : float
         Share of the examples that are pictures without a head.
+    parts : tuple of str
+        Parts of HC18 that are trained on, in the order of `PARTS`.
+    teacher_sha256 : str or None
+        Of the teacher's weights; None without one.
+    distillation_weight : float
+        Of the teacher's answers against the annotation, in (0, 1]; 0 without a teacher.
     """
 
     width: int = 16
@@ -31,3 +43,37 @@ class Recipe:
     negative_share: float = 0.06
     bfloat16: bool = True
     seed: int = 0
+    parts: tuple[str, ...] = PARTS[:1]
+    teacher_sha256: str | None = None
+    distillation_weight: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Refuse what would spoil a measurement or be ignored in silence.
+
+        Raises
+        ------
+        ValueError
+            `parts` is not train, train and calibration, or all three: test exams are never
+            trained on while others still choose. Or teacher and weight do not go together.
+        """
+        if not self.parts or self.parts != PARTS[: len(self.parts)]:
+            raise ValueError(
+                f"Cannot train on {' '.join(self.parts) or 'no part'}; name train, or train and "
+                "calibration, or, for the last run of all, train, calibration and test."
+            )
+        is_taught = self.teacher_sha256 is not None
+        if not 0 <= self.distillation_weight <= 1 or is_taught != (self.distillation_weight > 0):
+            raise ValueError(
+                f"Distillation weight {self.distillation_weight} "
+                f"{'with' if is_taught else 'without'} a teacher; a teacher needs a weight above "
+                "0 and at most 1, and no teacher needs none."
+            )
+
+    @property
+    def is_epoch_chosen(self) -> bool:
+        """Whether the calibration exams, not trained on, can choose the best epoch."""
+        return "calibration" not in self.parts
+
+    def is_recorded_as(self, record: dict[str, Any]) -> bool:
+        """Tell whether a run's record is of this recipe; fields that it lacks had the defaults."""
+        return asdict(Recipe()) | record == asdict(self)

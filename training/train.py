@@ -1,8 +1,10 @@
 """Train the network on HC18's training exams; choose the epoch on its calibration exams.
 
-`python -m training.train --data DIR --run DIR`. A run's folder gets `log.csv` (one line an epoch),
-`last.pt` (everything that `--resume` needs) and `best.safetensors` (the averaged weights of the
-best epoch). The test exams are never read here.
+`python -m training.train --data DIR --run DIR`. A run's folder gets `recipe.json`, `log.csv` (one
+line an epoch), `last.pt` (everything that `--resume` needs), `best.safetensors` (the averaged
+weights of the best epoch) and at the end `last.safetensors` (those of the last). Once the recipe
+is fixed, `--parts` adds the exams that chose it: then no epoch is chosen, the last one's weights
+are the result, and figures on those exams are training figures.
 """
 
 import argparse
@@ -11,116 +13,74 @@ import json
 import math
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
-from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from training.attention_resunet import AttentionResUNet
 from training.augment import AugmentationRanges
-from training.hc18 import load_part
+from training.distill import Teacher, load_teacher, to_distilled_loss
+from training.hc18 import PARTS, load_part
 from training.heads import Heads, draw_addresses
 from training.losses import to_loss
+from training.progress import Progress, start
 from training.recipe import Recipe
+from training.weights import save_weights, to_file_sha256
+
+LAST_NAME = "last.pt"
+DISTILLATION_WEIGHT = 0.5
+"""Where a teacher is named and no weight; not yet measured against others."""
+TRAINING_FIGURES = (
+    "Warning: this run trains on {parts}; what it reaches on those exams is a training figure, and "
+    "no epoch is chosen: last.safetensors is the result."
+)
 
 
-@dataclass
-class Progress:
-    """What a run carries from step to step, and what `--resume` restores."""
+@dataclass(frozen=True)
+class RunPaths:
+    """What a run reads and where it writes.
 
-    network: AttentionResUNet
-    average: AveragedModel
-    optimiser: torch.optim.Optimizer
-    schedule: torch.optim.lr_scheduler.LRScheduler
-    epoch: int = 0
-    best_dice: float = -1.0
-    log: list[dict[str, str]] = field(default_factory=list)
-
-    def save(self, path: Path, recipe: Recipe) -> None:
-        """Write everything to one file, complete or not at all."""
-        draft = path.with_suffix(".draft")
-        states = {
-            name: getattr(self, name).state_dict()
-            for name in ("network", "average", "optimiser", "schedule")
-        }
-        facts = {name: getattr(self, name) for name in ("epoch", "best_dice", "log")}
-        torch.save(states | facts | {"recipe": asdict(recipe)}, draft)
-        draft.replace(path)
-
-    def restore(self, path: Path, recipe: Recipe) -> None:
-        """Read what `save` wrote.
-
-        Raises
-        ------
-        ValueError
-            The run was started with another recipe.
-        """
-        saved = torch.load(path, weights_only=True)
-        if saved["recipe"] != asdict(recipe):
-            raise ValueError(
-                f"The run was started with {saved['recipe']}, not {asdict(recipe)}; give the same "
-                "options to go on with it, or another --run to start afresh."
-            )
-        for name in ("network", "average", "optimiser", "schedule"):
-            getattr(self, name).load_state_dict(saved[name])
-        for name in ("epoch", "best_dice", "log"):
-            setattr(self, name, saved[name])
-
-
-def start(recipe: Recipe, steps_per_epoch: int) -> Progress:
-    """Build network, average, optimiser and schedule."""
-    torch.manual_seed(recipe.seed)
-    network = AttentionResUNet(
-        width=recipe.width, residual=recipe.residual, attention=recipe.attention
-    ).to(memory_format=torch.channels_last)
-    optimiser = torch.optim.AdamW(
-        network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay
-    )
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser,
-        max_lr=recipe.learning_rate,
-        total_steps=recipe.epochs * steps_per_epoch + 1,
-        pct_start=recipe.warm_up_share,
-    )
-    average = AveragedModel(network, multi_avg_fn=to_averaging(recipe.ema_decay), use_buffers=True)
-    return Progress(network, average, optimiser, schedule)
-
-
-def to_averaging(decay: float) -> Callable[[list[Tensor], list[Tensor], Tensor], None]:
-    """Return an exponential average that forgets its first weights at once, then ever slower.
-
-    After n steps the decay is (1 + n) / (10 + n), at most `decay`: else an average that starts
-    from random weights finds no head for some ten epochs.
+    Attributes
+    ----------
+    data_dir : Path
+        HC18's folder.
+    run_dir : Path
+        The run's own folder.
+    start_from : Path or None
+        Weights (safetensors) to begin with in place of random ones.
+    teacher : Path or None
+        Weights of the recipe's teacher.
     """
 
-    def update(averaged: list[Tensor], current: list[Tensor], steps: Tensor) -> None:
-        share = 1 - min(decay, (1 + int(steps)) / (10 + int(steps)))
-        for mean, value in zip(averaged, current, strict=True):
-            if mean.is_floating_point():
-                mean.lerp_(value, share)
-            else:
-                mean.copy_(value)
-
-    return update
+    data_dir: Path
+    run_dir: Path
+    start_from: Path | None = None
+    teacher: Path | None = None
 
 
 def train_epoch(
-    progress: Progress, batches: Iterator[tuple[Tensor, Tensor]], recipe: Recipe
+    progress: Progress,
+    batches: Iterable[tuple[Tensor, Tensor]],
+    recipe: Recipe,
+    teacher: Teacher | None = None,
 ) -> float:
     """Take one pass over the batches and return their mean loss."""
     progress.network.train()
     losses = []
     for network_input, coverage in batches:
         with torch.autocast("cpu", torch.bfloat16, enabled=recipe.bfloat16):
-            logits = progress.network(network_input.to(memory_format=torch.channels_last))
-        loss = to_loss(logits.float(), coverage)
+            logits = progress.network(network_input.to(memory_format=torch.channels_last)).float()
+        if teacher is None:
+            loss = to_loss(logits, coverage)
+        else:
+            answers = teacher.to_probabilities(network_input)
+            loss = to_distilled_loss(logits, coverage, answers, weight=recipe.distillation_weight)
         progress.optimiser.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(progress.network.parameters(), recipe.gradient_clip)
@@ -151,30 +111,23 @@ def measure_dice(network: torch.nn.Module, heads: Heads) -> float:
     return float(np.mean(dices))
 
 
-def train(
-    data_dir: Path,
-    run_dir: Path,
-    recipe: Recipe,
-    *,
-    resume: bool = False,
-    start_from: Path | None = None,
-) -> None:
+def train(paths: RunPaths, recipe: Recipe, *, resume: bool = False) -> None:
     """Train to the last epoch of the recipe, saving after each.
 
-    `start_from` names weights (safetensors) to begin with in place of random ones.
+    Raises
+    ------
+    FileExistsError
+        The run's folder holds a run, and `resume` does not say to go on with it.
+    ValueError
+        That run had another recipe, or the teacher's weights are not the recipe's.
     """
-    heads = Heads(load_part(data_dir, "train"), AugmentationRanges(), recipe.negative_share)
-    calibration = Heads(load_part(data_dir, "calibration"), None)
-    progress = start(recipe, steps_per_epoch=len(heads) // recipe.batch_size)
-    if start_from is not None:
-        progress.network.load_state_dict(load_file(start_from))
-    last_path = run_dir / "last.pt"
-    run_dir.mkdir(parents=True, exist_ok=True)
-    if resume:
-        progress.restore(last_path, recipe)
-    elif last_path.exists():
-        raise FileExistsError("That run exists; --resume goes on with it.")
-    (run_dir / "recipe.json").write_text(json.dumps(asdict(recipe), indent=2))
+    teacher = _load_recipes_teacher(paths, recipe)
+    images = [image for part in recipe.parts for image in load_part(paths.data_dir, part)]
+    heads = Heads(images, AugmentationRanges(), recipe.negative_share)
+    calibration = None
+    if recipe.is_epoch_chosen:
+        calibration = Heads(load_part(paths.data_dir, "calibration"), None)
+    progress = _begin(paths, recipe, len(heads) // recipe.batch_size, resume=resume)
     while progress.epoch < recipe.epochs:
         began = time.monotonic()
         loader = DataLoader(
@@ -185,28 +138,46 @@ def train(
             drop_last=True,
         )
         bar = tqdm(loader, f"epoch {progress.epoch + 1}/{recipe.epochs}", leave=False)
-        loss = train_epoch(progress, bar, recipe)
+        loss = train_epoch(progress, bar, recipe, teacher)
         progress.epoch += 1
-        dice = measure_dice(progress.average.module, calibration)
-        if dice > progress.best_dice:
-            progress.best_dice = dice
-            save_weights(progress.average.module, run_dir / "best.safetensors")
-        row = {
-            "epoch": f"{progress.epoch}",
-            "training_loss": f"{loss:.5f}",
-            "calibration_dice": f"{dice:.5f}",
-            "seconds": f"{time.monotonic() - began:.0f}",
-        }
-        progress.log.append(row)
-        progress.save(last_path, recipe)
-        _write_log(run_dir / "log.csv", progress.log)
-        tqdm.write(" ".join(f"{name} {value}" for name, value in row.items()))
-    save_weights(progress.average.module, run_dir / "last.safetensors")
+        row = {"epoch": f"{progress.epoch}", "training_loss": f"{loss:.5f}", "calibration_dice": ""}
+        if calibration is not None:
+            dice = _keep_best(progress, calibration, paths.run_dir / "best.safetensors")
+            row["calibration_dice"] = f"{dice:.5f}"
+        progress.log.append(row | {"seconds": f"{time.monotonic() - began:.0f}"})
+        progress.save(paths.run_dir / LAST_NAME, recipe)
+        _write_log(paths.run_dir / "log.csv", progress.log)
+        tqdm.write(" ".join(f"{name} {value}" for name, value in progress.log[-1].items()))
+    save_weights(progress.average.module, paths.run_dir / "last.safetensors")
 
 
-def save_weights(network: torch.nn.Module, path: Path) -> None:
-    """Write a network's weights as safetensors, which wants them in plain memory order."""
-    save_file({name: each.contiguous() for name, each in network.state_dict().items()}, path)
+def _load_recipes_teacher(paths: RunPaths, recipe: Recipe) -> Teacher | None:
+    if (recipe.teacher_sha256 is None) != (paths.teacher is None):
+        raise ValueError("A teacher is in the recipe or among the paths, not in both; name both.")
+    if recipe.teacher_sha256 is None or paths.teacher is None:
+        return None
+    return load_teacher(paths.teacher, recipe.teacher_sha256, bfloat16=recipe.bfloat16)
+
+
+def _begin(paths: RunPaths, recipe: Recipe, steps_per_epoch: int, *, resume: bool) -> Progress:
+    progress = start(recipe, steps_per_epoch)
+    if paths.start_from is not None:
+        progress.network.load_state_dict(load_file(paths.start_from))
+    paths.run_dir.mkdir(parents=True, exist_ok=True)
+    if resume:
+        progress.restore(paths.run_dir / LAST_NAME, recipe)
+    elif (paths.run_dir / LAST_NAME).exists():
+        raise FileExistsError("That run exists; --resume goes on with it.")
+    (paths.run_dir / "recipe.json").write_text(json.dumps(asdict(recipe), indent=2))
+    return progress
+
+
+def _keep_best(progress: Progress, calibration: Heads, path: Path) -> float:
+    dice = measure_dice(progress.average.module, calibration)
+    if dice > progress.best_dice:
+        progress.best_dice = dice
+        save_weights(progress.average.module, path)
+    return dice
 
 
 def _write_log(path: Path, rows: list[dict[str, str]]) -> None:
@@ -216,8 +187,7 @@ def _write_log(path: Path, rows: list[dict[str, str]]) -> None:
         writer.writerows(rows)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Parse the command line and train."""
+def _to_parser() -> argparse.ArgumentParser:
     recipe = Recipe()
     parser = argparse.ArgumentParser(prog="python -m training.train", description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="HC18's folder")
@@ -231,10 +201,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--learning-rate", type=float, default=recipe.learning_rate)
     parser.add_argument("--seed", type=int, default=recipe.seed)
     parser.add_argument("--float32", action="store_true", help="no bfloat16 in the convolutions")
+    parser.add_argument("--teacher", type=Path, help="weights to learn from, of any width")
+    parser.add_argument("--distillation-weight", type=float, help="of the teacher (default 0.5)")
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=recipe.parts,
+                        help="trained on (default train); test only with both others")  # fmt: skip
     parser.add_argument("--threads", type=int, default=2, help="CPU threads (default 2)")
-    chosen = parser.parse_args(arguments)
-    torch.set_num_threads(chosen.threads)
-    recipe = Recipe(
+    return parser
+
+
+def _to_recipe(chosen: argparse.Namespace) -> Recipe:
+    weight = chosen.distillation_weight
+    if weight is None:
+        weight = 0.0 if chosen.teacher is None else DISTILLATION_WEIGHT
+    return Recipe(
         width=chosen.width,
         residual=not chosen.no_residual,
         attention=not chosen.no_attention,
@@ -242,8 +221,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
         learning_rate=chosen.learning_rate,
         bfloat16=not chosen.float32,
         seed=chosen.seed,
+        parts=tuple(part for part in PARTS if part in chosen.parts),
+        teacher_sha256=None if chosen.teacher is None else to_file_sha256(chosen.teacher),
+        distillation_weight=weight,
     )
-    train(chosen.data, chosen.run, recipe, resume=chosen.resume, start_from=chosen.start_from)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Parse the command line and train."""
+    parser = _to_parser()
+    chosen = parser.parse_args(arguments)
+    try:
+        recipe = _to_recipe(chosen)
+    except ValueError as error:
+        parser.error(str(error))
+    if not recipe.is_epoch_chosen:
+        print(TRAINING_FIGURES.format(parts=", ".join(recipe.parts)), file=sys.stderr)
+    torch.set_num_threads(chosen.threads)
+    paths = RunPaths(chosen.data, chosen.run, start_from=chosen.start_from, teacher=chosen.teacher)
+    train(paths, recipe, resume=chosen.resume)
     return 0
 
 

@@ -64,15 +64,7 @@ def widen(
             attention=network.decoder[0].gate is not None,
         )
     wide = wide.to(network.head.weight.dtype).to_empty(device="cpu")
-    generator = torch.Generator().manual_seed(seed)
-    narrow_layers = dict(network.named_modules())
-    with torch.no_grad():
-        for name, layer in wide.named_modules():
-            narrow = narrow_layers[name]
-            if isinstance(layer, nn.BatchNorm2d):
-                _fill_batch_norm(layer, narrow)
-            elif isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
-                _fill_convolution(layer, narrow, noise_share, generator)
+    _fill_layers(wide, network, noise_share, torch.Generator().manual_seed(seed))
     return wide.train(network.training)
 
 
@@ -107,6 +99,18 @@ def to_wide_kernel(
     # lessened by sqrt(1 - 1 / copies).
     mean_of_noise = math.sqrt(2 / math.pi * (1 - 1 / in_factor))
     return copied + noise.flatten(1, 2) * (noise_share * copied.abs().mean() / mean_of_noise)
+
+
+@torch.no_grad()
+def _fill_layers(
+    wide: nn.Module, network: nn.Module, noise_share: float, generator: torch.Generator
+) -> None:
+    narrow_layers = dict(network.named_modules())
+    for name, layer in wide.named_modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            _fill_batch_norm(layer, narrow_layers[name])
+        elif isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
+            _fill_convolution(layer, narrow_layers[name], noise_share, generator)
 
 
 def _fill_convolution(

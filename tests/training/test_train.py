@@ -12,10 +12,14 @@ import torch
 from safetensors.torch import load_file
 
 from headcirc.geometry import to_ellipse_perimeter
+from training.attention_resunet import AttentionResUNet
 from training.hc18 import IMAGE_FOLDER, SPLIT_PATH, TABLE_NAME
+from training.progress import Progress, start, to_averaging
 from training.recipe import Recipe
-from training.train import Progress, main, start, to_averaging, train
+from training.train import RunPaths, main, train
+from training.weights import save_weights, to_file_sha256
 
+OPTIONS = ["--width", "2", "--epochs", "2", "--float32", "--seed", "8"]
 RECIPE = Recipe(width=2, epochs=2, bfloat16=False, seed=8)
 """Seed 8 starts with a head of positive weights, so that epoch 1 finds something and is a best."""
 ROWS, COLUMNS = 54, 80
@@ -59,8 +63,14 @@ def data_dir(tmp_path_factory):
 def finished(data_dir, tmp_path_factory):
     """Return the folder of a run of two epochs that nothing interrupted."""
     run_dir = tmp_path_factory.mktemp("runs") / "finished"
-    train(data_dir, run_dir, RECIPE)
+    train(RunPaths(data_dir, run_dir), RECIPE)
     return run_dir
+
+
+def run_command(data_dir, run_dir, *more):
+    """Run the command line with the options of `RECIPE`, and more."""
+    threads = ["--threads", str(torch.get_num_threads())]
+    return main(["--data", str(data_dir), "--run", str(run_dir), *OPTIONS, *threads, *more])
 
 
 def assert_same_weights(first_dir, second_dir):
@@ -83,20 +93,18 @@ def test_run_leaves_a_log_and_its_weights(finished):
 
 def test_same_seed_gives_the_same_weights(data_dir, finished, tmp_path):
     """The command with the same options ends with the same weights, bit for bit."""
-    options = ["--width", "2", "--epochs", "2", "--float32", "--seed", "8"]
-    threads = ["--threads", str(torch.get_num_threads())]
-    assert main(["--data", str(data_dir), "--run", str(tmp_path / "run"), *options, *threads]) == 0
+    assert run_command(data_dir, tmp_path / "run") == 0
     assert_same_weights(tmp_path / "run", finished)
 
 
 def test_resumed_run_ends_where_an_uninterrupted_one_ends(data_dir, finished, tmp_path):
     """A run that broke off in epoch 2 is not restarted unasked; resumed, it has equal weights."""
     with contextlib.redirect_stdout(ClosedPipe()), pytest.raises(BrokenPipeError):
-        train(data_dir, tmp_path, RECIPE)
+        train(RunPaths(data_dir, tmp_path), RECIPE)
     assert not (tmp_path / "last.safetensors").exists()
     with pytest.raises(FileExistsError, match="--resume"):
-        train(data_dir, tmp_path, RECIPE)
-    train(data_dir, tmp_path, RECIPE, resume=True)
+        train(RunPaths(data_dir, tmp_path), RECIPE)
+    train(RunPaths(data_dir, tmp_path), RECIPE, resume=True)
     assert_same_weights(tmp_path, finished)
 
 
@@ -106,6 +114,78 @@ def test_another_recipe_is_refused(finished):
     progress: Progress = start(other, steps_per_epoch=1)
     with pytest.raises(ValueError, match="another --run"):
         progress.restore(finished / "last.pt", other)
+
+
+@pytest.mark.parametrize("learning_rate", [RECIPE.learning_rate, 1e-3])
+def test_run_older_than_a_field_is_resumed(finished, tmp_path, learning_rate):
+    """A record without the newest fields is that of their defaults, and no other recipe's."""
+    saved = torch.load(finished / "last.pt", weights_only=True)
+    for name in ("parts", "teacher_sha256", "distillation_weight"):
+        del saved["recipe"][name]
+    torch.save(saved, tmp_path / "last.pt")
+    recipe = replace(RECIPE, learning_rate=learning_rate)
+    progress: Progress = start(recipe, steps_per_epoch=1)
+    if recipe == RECIPE:
+        progress.restore(tmp_path / "last.pt", recipe)
+        assert progress.epoch == 2
+    else:
+        with pytest.raises(ValueError, match="another --run"):
+            progress.restore(tmp_path / "last.pt", recipe)
+
+
+def test_epoch_is_not_chosen_on_exams_that_are_trained_on(data_dir, finished, tmp_path, capsys):
+    """With calibration among the parts no Dice is logged, no epoch is best, a warning says so."""
+    run_dir = tmp_path / "run"
+    assert run_command(data_dir, run_dir, "--parts", "calibration", "train") == 0
+    assert "training figure" in capsys.readouterr().err
+    assert json.loads((run_dir / "recipe.json").read_text())["parts"] == ["train", "calibration"]
+    with (run_dir / "log.csv").open(newline="") as log:
+        assert [row["calibration_dice"] for row in csv.DictReader(log)] == ["", ""]
+    assert not (run_dir / "best.safetensors").exists()
+    weights, of_train_alone = (load_file(each / "last.safetensors") for each in (run_dir, finished))
+    assert not torch.equal(weights["head.weight"], of_train_alone["head.weight"])
+
+
+@pytest.mark.parametrize("parts", [["test"], ["train", "test"], ["calibration"]])
+def test_test_exams_are_never_half_used(data_dir, tmp_path, capsys, parts):
+    """Test exams without both other parts, or no train, are refused before anything is written."""
+    with pytest.raises(SystemExit) as refusal:
+        run_command(data_dir, tmp_path / "run", "--parts", *parts)
+    assert refusal.value.code == 2
+    assert "Cannot train on" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_all_three_parts_may_be_trained_on():
+    """The last run of all has every exam, and chooses no epoch."""
+    assert not Recipe(parts=("train", "calibration", "test")).is_epoch_chosen
+    assert Recipe().is_epoch_chosen
+
+
+def test_teacher_is_recorded_and_changes_the_weights(data_dir, finished, tmp_path):
+    """A run with a teacher names it by its hash, learns from it, and accepts no other."""
+    teacher, other = tmp_path / "teacher.safetensors", tmp_path / "other.safetensors"
+    for path in (teacher, other):  # of another width, and each with weights of its own
+        save_weights(AttentionResUNet(width=4), path)
+    assert run_command(data_dir, tmp_path / "run", "--teacher", str(teacher)) == 0
+    record = json.loads((tmp_path / "run" / "recipe.json").read_text())
+    assert record["teacher_sha256"] == to_file_sha256(teacher)
+    assert record["distillation_weight"] == 0.5
+    weights, untaught = (
+        load_file(each / "last.safetensors") for each in (tmp_path / "run", finished)
+    )
+    assert not torch.equal(weights["head.weight"], untaught["head.weight"])
+    with pytest.raises(ValueError, match="another --run"):
+        run_command(data_dir, tmp_path / "run", "--resume", "--teacher", str(other))
+
+
+@pytest.mark.parametrize("weight", ["0", "1.5", "-1"])
+def test_weight_that_no_teacher_can_have_is_refused(data_dir, finished, tmp_path, weight):
+    """A teacher has a weight above 0 and at most 1; without a teacher a weight is refused."""
+    teacher = ["--teacher", str(finished / "last.safetensors")]
+    for options in (teacher, []) if weight != "0" else (teacher,):
+        with pytest.raises(SystemExit):
+            run_command(data_dir, tmp_path, *options, "--distillation-weight", weight)
 
 
 def test_another_seed_starts_from_other_weights():
@@ -129,7 +209,7 @@ def test_average_forgets_its_first_weights():
 def test_interrupted_run_keeps_one_log_line_an_epoch(data_dir, tmp_path):
     """A run that broke off after a checkpoint has each epoch once in its log when resumed."""
     with contextlib.redirect_stdout(ClosedPipe()), pytest.raises(BrokenPipeError):
-        train(data_dir, tmp_path, RECIPE)
-    train(data_dir, tmp_path, RECIPE, resume=True)
+        train(RunPaths(data_dir, tmp_path), RECIPE)
+    train(RunPaths(data_dir, tmp_path), RECIPE, resume=True)
     with (tmp_path / "log.csv").open(newline="") as log:
         assert [row["epoch"] for row in csv.DictReader(log)] == ["1", "2"]

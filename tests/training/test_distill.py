@@ -1,0 +1,104 @@
+from dataclasses import replace
+
+import pytest
+import torch
+
+from training.attention_resunet import AttentionResUNet
+from training.distill import Teacher, load_teacher, to_distilled_loss
+from training.losses import to_loss
+from training.progress import start
+from training.recipe import Recipe
+from training.train import train_epoch
+from training.weights import save_weights, to_file_sha256
+
+RECIPE = Recipe(
+    width=2, epochs=1, bfloat16=False, teacher_sha256="of the test", distillation_weight=1.0
+)
+
+
+class Ramp(torch.nn.Module):
+    """A network with a right hand: its logits are the grey values times the column."""
+
+    def forward(self, network_input):
+        """Multiply by 0, 1, 2, ... from left to right."""
+        return network_input * torch.arange(network_input.shape[-1])
+
+
+def draw(*shape, seed=0):
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def test_teacher_answers_the_mean_of_picture_and_mirror_image():
+    """Hand-worked: columns 0 and 1 of ones have logits 0 and 1, mirrored 1 and 0."""
+    answers = Teacher(Ramp(), bfloat16=False).to_probabilities(torch.ones(1, 1, 1, 2))
+    expected = (torch.sigmoid(torch.tensor(0.0)) + torch.sigmoid(torch.tensor(1.0))) / 2
+    assert answers.flatten().tolist() == pytest.approx([float(expected)] * 2)
+
+
+def test_mirrored_picture_gets_the_mirrored_answer():
+    """The mean is a mirror-true answer, which the network's own is not."""
+    picture = draw(2, 1, 4, 6)
+    teacher = Teacher(Ramp(), bfloat16=False)
+    answers = teacher.to_probabilities(picture)
+    assert torch.allclose(teacher.to_probabilities(picture.flip(-1)), answers.flip(-1))
+    assert not torch.allclose(Ramp()(picture.flip(-1)), Ramp()(picture).flip(-1))
+
+
+def test_bfloat16_teacher_answers_in_float32():
+    """Half-width convolutions move a probability by less than 0.02, and the type not at all."""
+    torch.manual_seed(0)
+    network, picture = AttentionResUNet(width=4), draw(2, 1, 32, 32)
+    rounded, exact = (
+        Teacher(network, bfloat16=each).to_probabilities(picture) for each in (True, False)
+    )
+    assert rounded.dtype == torch.float32
+    assert 0 < float((rounded - exact).abs().max()) < 0.02
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.25, 1.0])
+def test_loss_is_the_weighted_mean(weight):
+    """The annotation has what the teacher's weight leaves."""
+    logits, coverage, answers = (
+        draw(2, 1, 4, 4) + 1,
+        torch.ones(2, 1, 4, 4),
+        torch.full((2, 1, 4, 4), 0.3),
+    )
+    expected = (1 - weight) * to_loss(logits, coverage) + weight * to_loss(logits, answers)
+    found = to_distilled_loss(logits, coverage, answers, weight=weight)
+    assert found.item() == pytest.approx(expected.item())
+    assert abs(to_loss(logits, coverage).item() - to_loss(logits, answers).item()) > 0.1
+
+
+def take_one_step(recipe, coverage):
+    """Return all weights after one step as one row, and the teacher's head before and after."""
+    torch.manual_seed(1)
+    teacher = Teacher(AttentionResUNet(width=2), bfloat16=False)
+    before = teacher.network.head.weight.clone()
+    progress = start(recipe, steps_per_epoch=1)
+    train_epoch(progress, [(draw(2, 1, 32, 32), coverage)], recipe, teacher)
+    weights = torch.cat([each.detach().flatten() for each in progress.network.parameters()])
+    return weights, before, teacher.network.head.weight
+
+
+def test_only_the_learning_network_learns():
+    """The teacher's weights and their gradients stay what they were."""
+    _, before, after = take_one_step(RECIPE, torch.ones(2, 1, 32, 32))
+    assert torch.equal(before, after)
+    assert after.grad is None
+
+
+def test_weight_decides_whether_the_annotation_counts():
+    """At weight 1 the annotation changes nothing, at one half it does."""
+    ones, zeros = torch.ones(2, 1, 32, 32), torch.zeros(2, 1, 32, 32)
+    half = replace(RECIPE, distillation_weight=0.5)
+    assert torch.equal(take_one_step(RECIPE, ones)[0], take_one_step(RECIPE, zeros)[0])
+    assert not torch.equal(take_one_step(half, ones)[0], take_one_step(half, zeros)[0])
+
+
+def test_teacher_is_the_recipes_or_none(tmp_path):
+    """A file with another hash than the recipe's is refused; the right one is read, any width."""
+    path = tmp_path / "teacher.safetensors"
+    save_weights(AttentionResUNet(width=4), path)
+    assert load_teacher(path, to_file_sha256(path), bfloat16=False).network.width == 4
+    with pytest.raises(ValueError, match="started with"):
+        load_teacher(path, "0" * 64, bfloat16=False)

@@ -1,0 +1,95 @@
+"""What a training run carries from step to step: weights, their average, optimiser, log.
+
+This module keeps, saves and restores it; the steps are taken in `training.train`.
+"""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.optim.swa_utils import AveragedModel
+
+from training.attention_resunet import AttentionResUNet
+from training.recipe import Recipe
+
+
+@dataclass
+class Progress:
+    """What a run carries from step to step, and what `--resume` restores."""
+
+    network: AttentionResUNet
+    average: AveragedModel
+    optimiser: torch.optim.Optimizer
+    schedule: torch.optim.lr_scheduler.LRScheduler
+    epoch: int = 0
+    best_dice: float = -1.0
+    log: list[dict[str, str]] = field(default_factory=list)
+
+    def save(self, path: Path, recipe: Recipe) -> None:
+        """Write everything to one file, complete or not at all."""
+        draft = path.with_suffix(".draft")
+        states = {
+            name: getattr(self, name).state_dict()
+            for name in ("network", "average", "optimiser", "schedule")
+        }
+        facts = {name: getattr(self, name) for name in ("epoch", "best_dice", "log")}
+        torch.save(states | facts | {"recipe": asdict(recipe)}, draft)
+        draft.replace(path)
+
+    def restore(self, path: Path, recipe: Recipe) -> None:
+        """Read what `save` wrote.
+
+        Raises
+        ------
+        ValueError
+            The run was started with another recipe.
+        """
+        saved = torch.load(path, weights_only=True)
+        if not recipe.is_recorded_as(saved["recipe"]):
+            raise ValueError(
+                f"The run was started with {saved['recipe']}, not {asdict(recipe)}; give the same "
+                "options to go on with it, or another --run to start afresh."
+            )
+        for name in ("network", "average", "optimiser", "schedule"):
+            getattr(self, name).load_state_dict(saved[name])
+        for name in ("epoch", "best_dice", "log"):
+            setattr(self, name, saved[name])
+
+
+def start(recipe: Recipe, steps_per_epoch: int) -> Progress:
+    """Build network, average, optimiser and schedule."""
+    torch.manual_seed(recipe.seed)
+    network = AttentionResUNet(
+        width=recipe.width, residual=recipe.residual, attention=recipe.attention
+    ).to(memory_format=torch.channels_last)
+    optimiser = torch.optim.AdamW(
+        network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay
+    )
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimiser,
+        max_lr=recipe.learning_rate,
+        total_steps=recipe.epochs * steps_per_epoch + 1,
+        pct_start=recipe.warm_up_share,
+    )
+    average = AveragedModel(network, multi_avg_fn=to_averaging(recipe.ema_decay), use_buffers=True)
+    return Progress(network, average, optimiser, schedule)
+
+
+def to_averaging(decay: float) -> Callable[[list[Tensor], list[Tensor], Tensor], None]:
+    """Return an exponential average that forgets its first weights at once, then ever slower.
+
+    After n steps the decay is (1 + n) / (10 + n), at most `decay`: else an average that starts
+    from random weights finds no head for some ten epochs.
+    """
+
+    def update(averaged: list[Tensor], current: list[Tensor], steps: Tensor) -> None:
+        share = 1 - min(decay, (1 + int(steps)) / (10 + int(steps)))
+        for mean, value in zip(averaged, current, strict=True):
+            if mean.is_floating_point():
+                mean.lerp_(value, share)
+            else:
+                mean.copy_(value)
+
+    return update
