@@ -54,3 +54,20 @@ def test_checkpoint_gives_the_network_back(tiny_network, tmp_path):
     assert not loaded.training
     with torch.no_grad():
         assert torch.equal(loaded(network_input), tiny_network(network_input))
+
+
+def test_half_precision_checkpoint_is_exported_in_float32(tiny_network, tmp_path):
+    """What ships in float16 is loaded as float32: rounded weights, answers near the original's."""
+    halves = {name: each.half() for name, each in tiny_network.state_dict().items()}
+    save_file(halves, tmp_path / "checkpoint.safetensors")
+    loaded = load_network(tmp_path / "checkpoint.safetensors", width=2)
+    assert {each.dtype for each in loaded.parameters()} == {torch.float32}
+    assert torch.equal(loaded.head.weight, tiny_network.head.weight.half().float())
+    network_input = torch.ones(1, 1, 32, 32)
+    with torch.no_grad():
+        torch.testing.assert_close(
+            torch.sigmoid(loaded(network_input)),
+            torch.sigmoid(tiny_network(network_input)),
+            rtol=0,
+            atol=5e-3,
+        )
