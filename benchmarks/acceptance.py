@@ -22,6 +22,7 @@ from benchmarks.accuracy import DEFAULT_DATA_DIR, DEFAULT_OUT_DIR, LEAKAGE_NOTE,
 from benchmarks.accuracy_summary import ImageResult
 from benchmarks.machine import describe_machine, to_timestamp
 from benchmarks.served import REQUEST_TIMEOUT_S, ServiceFailedError, fetch_model, serve
+from headcirc.backends.base import SAME_ANSWERS_95TH_PERCENTILE_MM, SAME_ANSWERS_LARGEST_MM
 from headcirc.errors import HeadCircumferenceError
 from headcirc.pipeline import SHIPPED_MODEL_DIR
 from training.hc18 import HC18Image, load_part
@@ -34,11 +35,11 @@ EXIT_ACCEPTED, EXIT_REFUSED, EXIT_FAILED = 0, 1, 2
 LIMITS = {
     "mean_absolute_error_rise_mm": 0.05,
     "ellipse_dice_fall": 0.0005,
-    "difference_95th_percentile_mm": 0.5,
-    "largest_difference_mm": 2.0,
+    "difference_95th_percentile_mm": SAME_ANSWERS_95TH_PERCENTILE_MM,
+    "largest_difference_mm": SAME_ANSWERS_LARGEST_MM,
     "images_with_another_verdict": 0.0,
 }
-"""Of a candidate against the reference; see `design.md`, "same answers"."""
+"""Of a candidate against the reference."""
 
 
 @dataclass(frozen=True)

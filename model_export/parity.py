@@ -12,13 +12,12 @@ from torch import nn
 from tqdm import tqdm
 
 from headcirc.backends import Backend
+from headcirc.backends.base import SAME_ANSWERS_95TH_PERCENTILE_MM, SAME_ANSWERS_LARGEST_MM
 from headcirc.geometry import PixelSpacing
 from headcirc.pipeline import Pipeline, Prepared
 
 MAXIMUM_PROBABILITY_DIFFERENCE = 1e-4
 MAXIMUM_HEAD_CIRCUMFERENCE_DIFFERENCE_MM = 0.01
-SAME_ANSWERS_95TH_PERCENTILE_MM, SAME_ANSWERS_LARGEST_MM = 0.5, 2.0
-"""Of another backend or precision against ONNX Runtime FP32: `design.md`, "same answers"."""
 
 
 class ParityError(Exception):

@@ -36,6 +36,8 @@ PRECISIONS = {
     "onnxruntime-cuda": ("fp16", "fp32"),
 }
 """Backend to the precisions that it runs, in `auto`'s order: the fastest first."""
+SAME_ANSWERS_95TH_PERCENTILE_MM, SAME_ANSWERS_LARGEST_MM = 0.5, 2.0
+"""How far a circumference may differ, on any backend and precision, from ONNX Runtime's FP32."""
 
 
 class Backend(Protocol):
