@@ -1,0 +1,163 @@
+"""Pictures that hold no head: does the shipped model find one? `python -m benchmarks.non_heads`.
+
+Noise of several grains, clouds, ramps, shapes and photographs that come with the test packages,
+and, where HC18 is there, corners cut beside the heads of its calibration exams. What counts is how
+many get a head, and how many of those an acceptable one. Seeds are fixed; none of these pictures is
+trained on (training draws its own from the training exams).
+"""
+
+import argparse
+import json
+import math
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from matplotlib import get_data_path
+from numpy.typing import NDArray
+from sklearn.datasets import load_sample_images
+from tqdm import tqdm
+
+from benchmarks.accuracy import DEFAULT_DATA_DIR
+from benchmarks.machine import to_timestamp
+from headcirc.geometry import Ellipse, PixelSpacing, to_half_extents
+from headcirc.overlay import to_png
+from headcirc.pipeline import SHIPPED_MODEL_DIR, Pipeline, load_pipeline
+from training.hc18 import HC18Image, load_part, load_pixels, to_true_ellipse
+
+RESULT_PATH = Path(__file__).parent / "results" / "non_heads.json"
+ROWS, COLUMNS = 540, 800
+SEED = 20_261_123
+SPACING = PixelSpacing(0.15, 0.15)
+"""HC18's usual pixel size, so that a head found anywhere would have a plausible size."""
+CUT_SHARES = (0.5, 0.42, 0.35, 0.28)
+"""Of the frame's sides, the largest first: a corner is cut as large as the head allows."""
+CUT_MARGIN_PX = 6
+Picture = NDArray[np.uint8]
+
+
+def draw_pictures() -> Iterator[tuple[str, Picture]]:
+    """Yield drawn pictures by their kind: noise, clouds, ramps and shapes."""
+    generator = np.random.default_rng(SEED)
+    for grain_px in (0.0, 1.0, 2.0, 4.0, 8.0, 16.0):
+        for contrast in (15.0, 45.0):
+            noise = generator.standard_normal((ROWS, COLUMNS), dtype=np.float32)
+            if grain_px:
+                noise = cv2.GaussianBlur(noise, (0, 0), grain_px)
+            yield "noise", to_picture(60 + contrast * noise / noise.std())
+    for cells in (3, 5, 9):
+        for _ in range(3):
+            coarse = generator.random((cells, cells), dtype=np.float32) * 255
+            yield "clouds", to_picture(cv2.resize(coarse, (COLUMNS, ROWS)))
+    x, y = np.meshgrid(np.linspace(0, 255, COLUMNS), np.linspace(0, 255, ROWS))
+    for ramp in (x, y, (x + y) / 2, np.hypot(x - 128, y - 128), 255 - np.hypot(x - 128, y - 128)):
+        yield "ramps", to_picture(ramp)
+    for _ in range(8):
+        canvas = np.full((ROWS, COLUMNS), 40.0, np.float32)
+        for _ in range(6):
+            corners = generator.uniform((0, 0), (COLUMNS, ROWS), (4, 2)).astype(np.int32)
+            cv2.fillConvexPoly(canvas, cv2.convexHull(corners), float(generator.uniform(0, 255)))
+        yield "shapes", to_picture(canvas * generator.rayleigh(0.8, canvas.shape))
+
+
+def to_picture(values: NDArray[Any]) -> Picture:
+    """Return grey values cut off at 0 and 255."""
+    return np.clip(values, 0, 255).astype(np.uint8)
+
+
+def load_photographs() -> Iterator[tuple[str, Picture]]:
+    """Yield the photographs that scikit-learn and matplotlib bring, whole and in quarters."""
+    hopper = Path(get_data_path()) / "sample_data" / "grace_hopper.jpg"
+    photographs = [cv2.cvtColor(each, cv2.COLOR_RGB2GRAY) for each in load_sample_images().images]
+    photographs.append(load_pixels(hopper))
+    for grey in photographs:
+        rows, columns = grey.shape[0] // 2, grey.shape[1] // 2
+        yield "photographs", grey
+        for top in (0, rows):
+            for left in (0, columns):
+                yield "photographs", grey[top : top + rows, left : left + columns]
+
+
+def cut_corners(pixels: Picture, head: Ellipse) -> Iterator[Picture]:
+    """Yield the corners of a frame, each as large as it can be without touching the head.
+
+    Parameters
+    ----------
+    pixels : (rows, columns) uint8, frame grid
+    head : Ellipse
+        In frame pixels.
+    """
+    rows, columns = pixels.shape
+    half_x, half_y = (half + CUT_MARGIN_PX for half in to_half_extents(head))
+    left_px, right_px = head.center_x_px - half_x, head.center_x_px + half_x
+    top_px, bottom_px = head.center_y_px - half_y, head.center_y_px + half_y
+    for is_right in (False, True):
+        for is_lower in (False, True):
+            for share in CUT_SHARES:
+                width, height = math.floor(columns * share), math.floor(rows * share)
+                beside = right_px < columns - width if is_right else left_px > width
+                apart = bottom_px < rows - height if is_lower else top_px > height
+                if beside or apart:
+                    left, top = is_right * (columns - width), is_lower * (rows - height)
+                    yield pixels[top : top + height, left : left + width]
+                    break
+
+
+def cut_all(images: Sequence[HC18Image]) -> Iterator[tuple[str, Picture]]:
+    """Yield the corners of all images."""
+    for image in tqdm(images, "corners", unit="image"):
+        head = to_true_ellipse(load_pixels(image.annotation_path))
+        for corner in cut_corners(load_pixels(image.path), head):
+            yield "corners beside a head", corner
+
+
+def measure(pipeline: Pipeline, pictures: Iterator[tuple[str, Picture]]) -> dict[str, Any]:
+    """Return, by kind, how many pictures there are and what was found in them."""
+    kinds: dict[str, dict[str, Any]] = {}
+    for kind, picture in pictures:
+        counts = kinds.setdefault(
+            kind, {"pictures": 0, "with_a_head": 0, "acceptable": 0, "surest": 0.0}
+        )
+        analysis = pipeline.analyze(to_png(picture), pixel_spacing=SPACING)
+        counts["pictures"] += 1
+        if analysis.head is not None:
+            counts["with_a_head"] += 1
+            counts["acceptable"] += analysis.quality.acceptable
+            counts["surest"] = max(counts["surest"], analysis.head.mask.mean_probability)
+    return kinds
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure, print and write."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.non_heads", description=__doc__)
+    parser.add_argument("--data", type=Path, default=Path(DEFAULT_DATA_DIR), help="HC18's folder")
+    parser.add_argument("--model", type=Path, default=SHIPPED_MODEL_DIR, help="model folder")
+    chosen = parser.parse_args(arguments)
+    pipeline = load_pipeline(chosen.model)
+    kinds = measure(pipeline, draw_pictures()) | measure(pipeline, load_photographs())
+    if chosen.data.is_dir():
+        kinds |= measure(pipeline, cut_all(load_part(chosen.data, "calibration")))
+    else:
+        print("HC18 is not there: corners beside heads were not measured", file=sys.stderr)
+    report = {
+        "command": "python -m benchmarks.non_heads",
+        "date": to_timestamp(),
+        "model_sha256": pipeline.graph.sha256,
+        "precision": pipeline.backend.precision,
+        "kinds": kinds,
+    }
+    RESULT_PATH.parent.mkdir(parents=True, exist_ok=True)
+    RESULT_PATH.write_text(json.dumps(report, indent=2) + "\n")
+    for kind, counts in kinds.items():
+        print(
+            f"{kind}: {counts['pictures']} pictures, {counts['with_a_head']} with a head, "
+            f"{counts['acceptable']} acceptable"
+        )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
