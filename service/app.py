@@ -8,6 +8,7 @@ from fastapi import FastAPI
 
 import headcirc
 from headcirc.pipeline import Pipeline, load_pipeline
+from service.gate import Gate
 from service.measurer import Measurer
 from service.metrics import Metrics
 from service.middleware import RequestFrame
@@ -65,5 +66,12 @@ def create_app(settings: Settings | None = None, pipeline: Pipeline | None = Non
     app.state.settings, app.state.metrics = settings, metrics
     app.include_router(router)
     install_problem_handlers(app)
-    app.add_middleware(RequestFrame, metrics=metrics, max_upload_bytes=settings.max_upload_bytes)
+    app.add_middleware(
+        Gate,
+        require_room=measurer.require_room,
+        max_upload_bytes=settings.max_upload_bytes,
+        upload_timeout_ms=settings.upload_timeout_ms,
+        queue_capacity=settings.queue_capacity,
+    )
+    app.add_middleware(RequestFrame, metrics=metrics)  # added last: the outermost
     return app

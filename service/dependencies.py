@@ -1,5 +1,6 @@
 """What routes ask for before they begin: the pipeline's owner, a form, an Accept header."""
 
+from collections.abc import Awaitable, Callable
 from typing import Annotated
 
 from fastapi import Depends, File, Form, Request, UploadFile
@@ -36,6 +37,16 @@ async def accept_png(request: Request) -> None:
     require_acceptable(request, "image/png")
 
 
+async def watch_client(request: Request) -> Callable[[], Awaitable[None]]:
+    """Return what waits until the client has left; it is of use once the body is read."""
+
+    async def wait_until_gone() -> None:
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
+
+    return wait_until_gone
+
+
 async def read_question(
     image: Annotated[UploadFile, File(description="PNG, JPEG, BMP, TIFF or WebP")],
     pixel_size_mm: Annotated[float | None, Form(description="of square pixels")] = None,
@@ -52,5 +63,6 @@ async def read_question(
 
 Owner = Annotated[Measurer, Depends(require_measurer)]
 Asked = Annotated[Question, Depends(read_question)]
+Watch = Annotated[Callable[[], Awaitable[None]], Depends(watch_client)]
 TAKES_JSON = [Depends(accept_json)]
 TAKES_PNG = [Depends(accept_png)]

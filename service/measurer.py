@@ -1,28 +1,32 @@
 """Requests to answers: bounded work in threads, so that the event loop never waits for a network.
 
-One inference runs at a time, on all CPUs; decoding and drawing of other requests go on beside it.
+A request is one piece of work in one thread, from bytes to body. Where it meets the network, the
+batcher decides who runs it; decoding and drawing of other requests go on beside it.
 """
 
 import asyncio
 import hashlib
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from threading import Lock
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from headcirc.geometry import PixelSpacing
 from headcirc.pipeline import Analysis, Pipeline
+from service.batcher import Batcher, Ticket
 from service.metrics import Metrics
-from service.problems import OverloadedError, RequestTimeoutError
+from service.problems import ClientLeftError, OverloadedError, RequestTimeoutError
 from service.schemas import to_analysis_body
 from service.settings import Settings
 from service.store import AnalysisStore, StoredAnalysis
 
 Answer = TypeVar("Answer")
-WORKERS = 2
-"""One request infers while another decodes; more threads would only queue at the network."""
+CPU_BATCH, GPU_BATCH = 1, 8
+"""On two CPUs a batch takes as long as its pictures one by one; a GPU is not filled by one."""
+WORKERS_PER_PICTURE = 2
+"""While one request infers, another decodes; more threads would only queue at the network."""
 
 
 @dataclass(frozen=True)
@@ -55,17 +59,45 @@ class Measurer:
         self._metrics = metrics
         self._capacity = settings.queue_capacity
         self._timeout_s = settings.request_timeout_ms / 1000
+        best_batch = settings.max_batch or choose_batch(pipeline)
+        self.batcher = Batcher(
+            pipeline.infer,
+            best_batch=best_batch,
+            wait_s=settings.batch_wait_ms / 1000,
+            on_batch=metrics.batch_size.observe,
+        )
+        self._executor = ThreadPoolExecutor(WORKERS_PER_PICTURE * best_batch, "measure")
         self._depth = 0
-        self._executor = ThreadPoolExecutor(WORKERS, "measure")
-        self._network = Lock()
+        self._counting = Lock()
 
     @property
     def has_room(self) -> bool:
         """Return whether another request would be taken."""
         return self._depth < self._capacity
 
-    async def answer(self, question: Question) -> tuple[StoredAnalysis, bool]:
+    def require_room(self) -> None:
+        """Refuse what would wait longer than is good for anybody.
+
+        Raises
+        ------
+        OverloadedError
+        """
+        if not self.has_room:
+            raise OverloadedError(
+                f"{self._capacity} requests are at work or waiting, which is the most that this "
+                "service takes; send the request again in a second."
+            )
+
+    async def answer(
+        self, question: Question, wait_until_gone: Callable[[], Awaitable[None]]
+    ) -> tuple[StoredAnalysis, bool]:
         """Measure a picture, or find that it was measured before.
+
+        Parameters
+        ----------
+        question : Question
+        wait_until_gone : callable
+            Returns when the client has left.
 
         Returns
         -------
@@ -77,62 +109,84 @@ class Measurer:
         known = self.store.get(analysis_id)
         if known is not None:
             return known, False
-        arrived = time.perf_counter()
-        analysis = await self.run(lambda: self._measure(question, arrived))
+        arrived_s = time.perf_counter()
+        analysis = await self.run(
+            lambda ticket: self._measure(question, ticket, arrived_s), wait_until_gone
+        )
         self._metrics.count_analysis(analysis.timing_ms, analysis.quality.warnings)
         stored = StoredAnalysis(to_analysis_body(analysis_id, analysis, self.pipeline), analysis)
         self.store.put(analysis_id, stored)
         return stored, True
 
-    async def run(self, work: Callable[[], Answer]) -> Answer:
-        """Do work in a thread, within capacity and time.
+    async def run(
+        self,
+        work: Callable[[Ticket], Answer],
+        wait_until_gone: Callable[[], Awaitable[None]] | None = None,
+    ) -> Answer:
+        """Do work in a thread, within capacity and time, while somebody waits for it.
 
         Raises
         ------
-        OverloadedError, RequestTimeoutError
+        OverloadedError, RequestTimeoutError, ClientLeftError
         """
-        if not self.has_room:
-            raise OverloadedError(
-                f"{self._capacity} requests are at work or waiting, which is the most that this "
-                "service takes; send the request again in a second."
-            )
-        self._depth += 1
-        self._metrics.queue_depth.set(self._depth)
-        future = asyncio.get_running_loop().run_in_executor(self._executor, work)
-        future.add_done_callback(lambda _: self._leave())
+        self.require_room()
+        ticket = Ticket(time.perf_counter() + self._timeout_s)
+        self._count(1)
+        # Not `run_in_executor`: its future may end before the thread, which keeps its place.
+        submitted = self._executor.submit(self._work, work, ticket)
+        submitted.add_done_callback(lambda _: self._count(-1))
+        working = asyncio.wrap_future(submitted)
+        watched: list[asyncio.Future[Any]] = [working]
+        if wait_until_gone is not None:
+            watched.append(asyncio.ensure_future(wait_until_gone()))
         try:
-            return await asyncio.wait_for(asyncio.shield(future), self._timeout_s)
-        except TimeoutError as error:
-            # The thread cannot be stopped: it keeps its place until it is done.
-            future.add_done_callback(lambda done: done.cancelled() or done.exception())
+            await asyncio.wait(
+                watched, timeout=self._timeout_s, return_when=asyncio.FIRST_COMPLETED
+            )
+            if working.done():
+                return working.result()
+            if len(watched) > 1 and watched[1].done():
+                raise ClientLeftError("The client left before the answer was there.")
             raise RequestTimeoutError(
                 f"No answer within {self._timeout_s:g} s; the service is busy. Try again later."
-            ) from error
+            )
+        finally:
+            ticket.has_client = working.done()
+            for each in watched:  # work that has begun goes on to the next look at its ticket
+                each.cancel()
 
-    def _leave(self) -> None:
-        self._depth -= 1
-        self._metrics.queue_depth.set(self._depth)
+    def _work(self, work: Callable[[Ticket], Answer], ticket: Ticket) -> Answer:
+        ticket.require_wanted()
+        return work(ticket)
 
-    def _measure(self, question: Question, arrived: float) -> Analysis:
-        began = time.perf_counter()
-        prepared = self.pipeline.prepare(
-            question.content,
-            pixel_spacing=question.pixel_spacing,
-            frame_index=question.frame_index,
-        )
-        waiting = time.perf_counter()
-        with self._network:
-            running = time.perf_counter()
-            probability_maps = self.pipeline.infer(prepared.network_input)
-            ended = time.perf_counter()
-        analysis = self.pipeline.finish(prepared, probability_maps[0])
+    def _count(self, change: int) -> None:
+        with self._counting:
+            self._depth += change
+            self._metrics.queue_depth.set(self._depth)
+
+    def _measure(self, question: Question, ticket: Ticket, arrived_s: float) -> Analysis:
+        began_s = time.perf_counter()
+        with self.batcher.announce():
+            prepared = self.pipeline.prepare(
+                question.content,
+                pixel_spacing=question.pixel_spacing,
+                frame_index=question.frame_index,
+            )
+        inference = self.batcher.infer(prepared.network_input, ticket)
+        assert inference.probability_map is not None
+        analysis = self.pipeline.finish(prepared, inference.probability_map)
         timing_ms = analysis.timing_ms | {
-            "queue": (began - arrived + running - waiting) * 1000,
-            "inference": (ended - running) * 1000,
-            "total": (time.perf_counter() - arrived) * 1000,
+            "queue": (began_s - arrived_s + inference.queue_s) * 1000,
+            "inference": inference.run_s * 1000,
+            "total": (time.perf_counter() - arrived_s) * 1000,
         }
         return replace(analysis, timing_ms=timing_ms)
 
     def close(self) -> None:
         """Let the work at hand end and take no more."""
         self._executor.shutdown(wait=True)
+
+
+def choose_batch(pipeline: Pipeline) -> int:
+    """Return how many pictures are best run together where this pipeline runs."""
+    return CPU_BATCH if pipeline.backend.device == "cpu" else GPU_BATCH

@@ -5,6 +5,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from headcirc.pipeline import Pipeline
 
 BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.015, 0.025, 0.035, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+BATCH_BUCKETS = (1, 2, 4, 8, 16)
 
 
 class Metrics:
@@ -31,6 +32,12 @@ class Metrics:
         )
         self.queue_depth = Gauge(
             "headcirc_queue_depth", "Measurements at work or waiting.", registry=self.registry
+        )
+        self.batch_size = Histogram(
+            "headcirc_batch_size",
+            "Pictures that ran through the network together.",
+            buckets=BATCH_BUCKETS,
+            registry=self.registry,
         )
         self.rejected = Counter(
             "headcirc_rejected_total",

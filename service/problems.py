@@ -77,6 +77,12 @@ class RequestTimeoutError(ServiceError):
     code, status = "timeout", 504
 
 
+class ClientLeftError(ServiceError):
+    """The client closed the connection; the answer goes nowhere and is only counted."""
+
+    code, status = "client-left", 499
+
+
 STATUSES: dict[type[HeadCircumferenceError], int] = {
     HeadCircumferenceError: 500,
     InputError: 422,
@@ -96,6 +102,7 @@ HTTP_CODES = {
     405: "method-not-allowed",
     406: "not-acceptable",
     413: "image-too-large",
+    504: "timeout",
 }
 MISSING_IMAGE = "Send the picture as a file in the field 'image' of a multipart form."
 TITLES = {
@@ -108,6 +115,7 @@ TITLES = {
     415: "Unsupported media type",
     422: "The request cannot be measured",
     429: "Overloaded",
+    499: "The client left",
     500: "Internal error",
     503: "Not ready",
     504: "Timeout",
@@ -134,16 +142,22 @@ def to_problem(
     return JSONResponse(body, status, headers, media_type=MEDIA_TYPE)
 
 
+def to_known_problem(request: Request, error: HeadCircumferenceError) -> JSONResponse:
+    """Build the problem document of one of our own errors that a caller may read."""
+    headers = error.headers if isinstance(error, ServiceError) else None
+    return to_problem(
+        request, to_status(error), code=error.code, detail=str(error), headers=headers
+    )
+
+
 def install_problem_handlers(app: FastAPI) -> None:
     """Translate every exception that can leave a route."""
 
     async def on_known(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HeadCircumferenceError)
-        status = to_status(error)
-        if status == HTTPStatus.INTERNAL_SERVER_ERROR:
+        if to_status(error) == HTTPStatus.INTERNAL_SERVER_ERROR:
             return await on_unknown(request, error)
-        headers = error.headers if isinstance(error, ServiceError) else None
-        return to_problem(request, status, code=error.code, detail=str(error), headers=headers)
+        return to_known_problem(request, error)
 
     async def on_http(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)

@@ -10,7 +10,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from headcirc.errors import NoHeadFoundError, PixelSizeMissingError
 from headcirc.overlay import Picture, to_png
-from service.dependencies import TAKES_JSON, TAKES_PNG, Asked, Owner
+from service.dependencies import TAKES_JSON, TAKES_PNG, Asked, Owner, Watch
 from service.measurer import Measurer
 from service.metrics import Metrics
 from service.problems import (
@@ -70,7 +70,7 @@ def require_stored(owner: Measurer, analysis_id: str) -> StoredAnalysis:
 async def answer_png(owner: Measurer, draw: Callable[[], Picture], metrics: Metrics) -> Png:
     """Draw and encode a picture in a thread, and time it."""
     began = time.perf_counter()
-    encoded = await owner.run(lambda: to_png(draw()))
+    encoded = await owner.run(lambda _: to_png(draw()))
     metrics.stage_duration.labels("render").observe(time.perf_counter() - began)
     return Png(encoded)
 
@@ -82,9 +82,11 @@ async def answer_png(owner: Measurer, draw: Callable[[], Picture], metrics: Metr
     responses=POST_PROBLEMS | {200: {"model": AnalysisBody}},
     tags=["measure"],
 )
-async def create_analysis(question: Asked, owner: Owner, response: Response) -> AnalysisBody:
+async def create_analysis(
+    question: Asked, owner: Owner, watch: Watch, response: Response
+) -> AnalysisBody:
     """Measure a head and keep the result for a while."""
-    stored, is_new = await owner.answer(question)
+    stored, is_new = await owner.answer(question, watch)
     response.status_code = 201 if is_new else 200
     response.headers["Location"] = stored.body.links.self
     return stored.body
@@ -148,9 +150,9 @@ async def read_head_circumference(analysis_id: str, owner: Owner) -> HeadCircumf
     responses=POST_PROBLEMS | PNG_RESPONSE,
     tags=["measure"],
 )
-async def create_mask(question: Asked, owner: Owner, request: Request) -> Response:
+async def create_mask(question: Asked, owner: Owner, watch: Watch, request: Request) -> Response:
     """Return the mask at once."""
-    stored, _ = await owner.answer(question)
+    stored, _ = await owner.answer(question, watch)
     if stored.analysis.head is None:
         raise NoHeadFoundError(NO_HEAD)
     return await answer_png(owner, stored.analysis.draw_mask, request.app.state.metrics)
@@ -159,9 +161,11 @@ async def create_mask(question: Asked, owner: Owner, request: Request) -> Respon
 @router.post(
     "/v1/head-circumference", dependencies=TAKES_JSON, responses=POST_PROBLEMS, tags=["measure"]
 )
-async def create_head_circumference(question: Asked, owner: Owner) -> HeadCircumferenceBody:
+async def create_head_circumference(
+    question: Asked, owner: Owner, watch: Watch
+) -> HeadCircumferenceBody:
     """Return the number at once."""
-    stored, _ = await owner.answer(question)
+    stored, _ = await owner.answer(question, watch)
     if stored.body.head is None:
         raise NoHeadFoundError(NO_HEAD)
     body = to_head_circumference_body(stored.body)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
-from pydantic import DirectoryPath, NonNegativeInt, PositiveInt, ValidationError
+from pydantic import DirectoryPath, NonNegativeFloat, NonNegativeInt, PositiveInt, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from headcirc.pipeline import SHIPPED_MODEL_DIR
@@ -34,7 +34,13 @@ class Settings(BaseSettings):
     queue_capacity : int
         Requests at work or waiting at one time; more are refused with 429.
     request_timeout_ms : int
-        A request that takes longer is answered with 504.
+        A request that takes longer, once its body is there, is answered with 504.
+    upload_timeout_ms : int
+        A body that takes longer to arrive is answered with 504.
+    max_batch : int
+        Pictures that run together at most; 0 means 1 on CPUs and 8 on a GPU.
+    batch_wait_ms : float
+        How long a batch waits for pictures that are being decoded; nothing waits when idle.
     result_ttl_s : int
         How long a result is kept; 0 keeps nothing.
     store_max_bytes : int
@@ -51,6 +57,9 @@ class Settings(BaseSettings):
     max_pixels: PositiveInt = 40_000_000
     queue_capacity: PositiveInt = 32
     request_timeout_ms: PositiveInt = 10_000
+    upload_timeout_ms: PositiveInt = 30_000
+    max_batch: NonNegativeInt = 0
+    batch_wait_ms: NonNegativeFloat = 2.0
     result_ttl_s: NonNegativeInt = 600
     store_max_bytes: PositiveInt = 200_000_000
 
