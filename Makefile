@@ -40,11 +40,12 @@ test-env: .venv-test/.installed  ## Create .venv-test with everything: tests, li
 
 # torch comes without its dependencies, which test.txt pins. That suffices for a CPU build; where
 # pip found a CUDA build instead, the import fails and its CUDA libraries are added.
-.venv-test/.installed: requirements/test.txt requirements/torch.txt pyproject.toml
+.venv-test/.installed: requirements/test.txt requirements/torch.txt requirements/captum.txt pyproject.toml
 	test -x $(TEST_BIN)/python || $(PYTHON) -m venv .venv-test
 	$(TEST_BIN)/python -m pip install --require-hashes -r requirements/test.txt
 	$(TEST_BIN)/python -m pip install --no-deps -r requirements/torch.txt
 	$(TEST_BIN)/python -c 'import torch' || $(TEST_BIN)/python -m pip install -r requirements/torch.txt
+	$(TEST_BIN)/python -m pip install --no-deps --require-hashes -r requirements/captum.txt
 	$(TEST_BIN)/python -m pip install --no-deps --no-build-isolation --editable .
 	touch $@
 
@@ -101,8 +102,9 @@ limits: test-env  ## Measure what is used of 1, 2 and 4 CPUs, and idle; needs wr
 # --- housekeeping -----------------------------------------------------------------------------
 
 # Hashes come from the package index, never from files on this disk (uv does not read pip's
-# settings). torch is left out of both: see requirements/torch.txt. serve.txt comes first and binds
-# test.txt, so that what is tested is what is served. Add --upgrade by `make lock LOCK=--upgrade`.
+# settings). torch and captum, which needs it, are left out of both: see requirements/torch.txt and
+# captum.txt. serve.txt comes first and binds test.txt, so that what is tested is what is served.
+# Add --upgrade by `make lock LOCK=--upgrade`.
 LOCK     ?=
 COMPILE   = .venv-lock/bin/uv pip compile --quiet --no-config --python-version 3.11 \
             --python-platform x86_64-manylinux_2_28 --generate-hashes --no-emit-index-url \

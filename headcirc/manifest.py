@@ -98,6 +98,34 @@ class Graph:
 
 
 @dataclass(frozen=True)
+class ExplainFacts:
+    """The graphs that tell why, and what they tell.
+
+    Attributes
+    ----------
+    graphs : dict
+        Precision to `Graph`; its outputs are `probability_map`, one Grad-CAM for each layer under
+        the layer's name, and each gate's coefficients under `to_attention_output`.
+    layers : tuple of str
+        Where Grad-CAM is taken, deepest first.
+    default_layer : str
+        One of them.
+    attention_levels : tuple of int
+        The paper's names of the gates, deepest first.
+    """
+
+    graphs: dict[str, Graph]
+    layers: tuple[str, ...]
+    default_layer: str
+    attention_levels: tuple[int, ...]
+
+
+def to_attention_output(level: int) -> str:
+    """Return the explain graph's name for the coefficients of a gate."""
+    return f"attention-{level}"
+
+
+@dataclass(frozen=True)
 class Manifest:
     """All facts of one model, and where its files lie.
 
@@ -111,6 +139,8 @@ class Manifest:
         Precision to `Graph`: every form of the network that ships.
     accuracy : dict
         As measured: data, n, figures with intervals, command. Empty before it was measured.
+    explain : ExplainFacts or None
+        None where the model ships no explain graph.
     """
 
     name: str
@@ -121,6 +151,7 @@ class Manifest:
     mask: MaskFacts
     graphs: dict[str, Graph]
     accuracy: dict[str, Any] = field(default_factory=dict)
+    explain: ExplainFacts | None = None
 
 
 def load_manifest(artifact_dir: Path) -> Manifest:
@@ -158,13 +189,30 @@ def _to_manifest(facts: dict[str, Any], artifact_dir: Path) -> Manifest:
             parameters=facts["parameters"],
             input=InputFacts(**facts["input"]),
             mask=MaskFacts(**facts["mask"]),
-            graphs={
-                precision: Graph(precision, artifact_dir / graph["file"], graph["sha256"])
-                for precision, graph in facts["graphs"].items()
-            },
+            graphs=_to_graphs(facts["graphs"], artifact_dir),
             accuracy=facts.get("accuracy", {}),
+            explain=_to_explain(facts["explain"], artifact_dir) if "explain" in facts else None,
         )
     except (KeyError, TypeError) as error:
         raise ModelArtifactError(
             f"{MANIFEST_NAME} lacks a fact or has one too many: {error}. Export the model again."
         ) from error
+
+
+def _to_graphs(facts: dict[str, Any], artifact_dir: Path) -> dict[str, Graph]:
+    return {
+        precision: Graph(precision, artifact_dir / graph["file"], graph["sha256"])
+        for precision, graph in facts.items()
+    }
+
+
+def _to_explain(facts: dict[str, Any], artifact_dir: Path) -> ExplainFacts:
+    explain = ExplainFacts(
+        graphs=_to_graphs(facts["graphs"], artifact_dir),
+        layers=tuple(facts["layers"]),
+        default_layer=facts["default_layer"],
+        attention_levels=tuple(facts["attention_levels"]),
+    )
+    if explain.default_layer not in explain.layers:
+        raise KeyError(f"default layer {explain.default_layer!r} among the layers")
+    return explain

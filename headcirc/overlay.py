@@ -1,4 +1,4 @@
-"""Pictures for people: the frame with mask edge, ellipse and both axes drawn over it.
+"""Pictures for people: the frame with mask edge, ellipse and axes, or with a map, drawn over it.
 
 This room draws; it measures nothing and changes nothing that is measured.
 """
@@ -17,6 +17,7 @@ COLOR_DIMENSIONS = 3
 MASK_EDGE_RGB = (255, 176, 0)
 ELLIPSE_RGB = (0, 214, 255)
 AXIS_RGB = (120, 235, 255)
+WHITE_RGB, BLACK_RGB = (255, 255, 255), (0, 0, 0)
 
 
 def draw_overlay(
@@ -66,6 +67,81 @@ def _draw_ellipse(picture: Picture, ellipse: Ellipse, thickness_px: int) -> None
             picture, [fixed], isClosed=False, color=color, thickness=thickness_px,
             lineType=cv2.LINE_AA, shift=SUBPIXEL_BITS,
         )  # fmt: skip
+
+
+def draw_saliency(
+    pixels: NDArray[np.uint8],
+    saliency_map: NDArray[np.float32],
+    mask: NDArray[np.bool_] | None,
+    *,
+    blend: float = 0.5,
+) -> Picture:
+    """Draw a map over the frame, with its scale and the mask's edge on top.
+
+    The colours are viridis: equal steps of the map look like equal steps, also in print and to
+    people who do not see red and green apart.
+
+    Parameters
+    ----------
+    pixels : (rows, columns) uint8, frame grid
+    saliency_map : (rows, columns) float32 in [0, 1], frame grid
+    mask : (rows, columns) bool, frame grid, or None
+    blend : float in [0, 1]
+        Share of the colours: 0 shows the frame alone, 1 the map alone; edge and scale stay.
+
+    Returns
+    -------
+    (rows, columns, 3) uint8, RGB
+
+    Raises
+    ------
+    ValueError
+        `blend` is not within [0, 1].
+    """
+    if not 0 <= blend <= 1:
+        raise ValueError(f"blend is {blend}; it is a share, from 0 to 1.")
+    grey = cv2.cvtColor(pixels, cv2.COLOR_GRAY2RGB)
+    picture = cv2.addWeighted(grey, 1 - blend, _to_colors(to_map_picture(saliency_map)), blend, 0)
+    thickness_px = max(1, round(min(pixels.shape) / 300))
+    if mask is not None:
+        outlines, _ = cv2.findContours(
+            mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE
+        )
+        # White on black is seen on every colour of the map and on every grey.
+        cv2.drawContours(picture, outlines, -1, BLACK_RGB, 2 * thickness_px + 1)
+        cv2.drawContours(picture, outlines, -1, WHITE_RGB, thickness_px)
+    _draw_scale(picture, thickness_px)
+    return np.asarray(picture, np.uint8)
+
+
+def _draw_scale(picture: Picture, thickness_px: int) -> None:
+    """Draw the colours from 0 to 1 in place, down the right border, where ultrasound is dark."""
+    rows, columns = picture.shape[:2]
+    height, width = max(1, rows // 2), max(1, columns // 40)
+    top, left = (rows - height) // 2, max(0, columns - 3 * width)
+    ramp = np.linspace(255, 0, height).round().astype(np.uint8)[:, None]
+    bar = _to_colors(np.repeat(ramp, min(width, columns - left), axis=1))
+    picture[top : top + height, left : left + width] = bar
+    corner = (left + width, top + height - 1)
+    cv2.rectangle(picture, (left - 1, top - 1), corner, WHITE_RGB, thickness_px)
+    scale = rows / 800
+    for text, bottom in (("1", top - rows // 60), ("0", top + height + rows // 25)):
+        for color, stroke_px in ((BLACK_RGB, 3 * thickness_px), (WHITE_RGB, thickness_px)):
+            cv2.putText(
+                picture, text, (left, bottom), cv2.FONT_HERSHEY_SIMPLEX, scale, color, stroke_px,
+                cv2.LINE_AA,
+            )  # fmt: skip
+
+
+def _to_colors(values: Picture) -> Picture:
+    """Return the (rows, columns, 3) RGB colours of (rows, columns) values from 0 to 255."""
+    colors = cv2.applyColorMap(values, cv2.COLORMAP_VIRIDIS)
+    return np.asarray(cv2.cvtColor(colors, cv2.COLOR_BGR2RGB))
+
+
+def to_map_picture(values: NDArray[np.float32]) -> Picture:
+    """Return a map or a gate's coefficients, (rows, columns) in [0, 1], as uint8: 255 is 1."""
+    return np.asarray(np.rint(np.clip(values, 0, 1) * 255), np.uint8)
 
 
 def to_mask_picture(mask: NDArray[np.bool_] | None, rows: int, columns: int) -> Picture:

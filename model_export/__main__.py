@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import safe_open
-from torch import nn
 
 from headcirc.backends.base import choose_graph
 from headcirc.backends.gpu import find_gpu
@@ -21,15 +20,18 @@ from headcirc.cpus import count_available_cpus
 from headcirc.geometry import PixelSpacing
 from headcirc.manifest import MANIFEST_NAME, SCHEMA_VERSION, MaskFacts, load_manifest
 from headcirc.pipeline import load_pipeline
+from model_export.explain import to_explain_facts, write_explain
+from model_export.explain_parity import measure_explain_parity
 from model_export.fp16 import load_rounded, write_fp16
 from model_export.onnx_graph import INPUT_NAME, OPSET, OUTPUT_NAME, load_network, write_onnx
 from model_export.parity import measure_agreement, measure_parity
 from model_export.quantise import EVERY, METHOD, write_int8
-from training.attention_resunet import count_macs, count_parameters
+from training.attention_resunet import AttentionResUNet, count_macs, count_parameters
 from training.hc18 import SPLIT_PATH, load_part, to_input_facts
 
 GRAPH_NAMES = {"fp32": "model.onnx", "fp16": "model.fp16.onnx", "int8": "model.int8.onnx"}
 """Precision to the file of its graph; int8 joins the others only after it was accepted."""
+EXPLAIN_NAMES = {"fp32": "model.explain.onnx", "fp16": "model.explain.fp16.onnx"}
 VERSION = "1.0.0"
 MASK = MaskFacts(
     threshold=0.5, minimum_head_share=0.005, minimum_mean_probability=0.88, ellipticity_power=4
@@ -41,12 +43,12 @@ LICENCE = (
 
 
 def build(checkpoint_path: Path, out_dir: Path, data_dir: Path, training_notes: Path) -> None:
-    """Write the float32 and float16 graphs and `manifest.json`.
+    """Write the float32 and float16 graphs, those that explain, and `manifest.json`.
 
     Raises
     ------
     ParityError
-        The float32 graph is not torch's equal, or the float16 graph gives other answers.
+        A float32 graph is not torch's equal, or the float16 graph gives other answers.
     """
     width = _read_width(checkpoint_path)
     network = load_network(checkpoint_path, width=width)
@@ -55,6 +57,9 @@ def build(checkpoint_path: Path, out_dir: Path, data_dir: Path, training_notes: 
     paths = {precision: out_dir / GRAPH_NAMES[precision] for precision in ("fp32", "fp16")}
     write_onnx(network, paths["fp32"], facts)
     write_fp16(paths["fp32"], paths["fp16"])
+    explain_paths = {precision: out_dir / name for precision, name in EXPLAIN_NAMES.items()}
+    write_explain(network, explain_paths["fp32"], facts, threshold=MASK.threshold)
+    write_fp16(explain_paths["fp32"], explain_paths["fp16"])
     notes = json.loads(training_notes.read_text())
     manifest = {
         "schema_version": SCHEMA_VERSION,
@@ -68,10 +73,8 @@ def build(checkpoint_path: Path, out_dir: Path, data_dir: Path, training_notes: 
         "input": asdict(facts),
         "mask": asdict(MASK),
         "onnx": {"opset": OPSET, "input": INPUT_NAME, "output": OUTPUT_NAME},
-        "graphs": {
-            precision: {"file": path.name, "sha256": _to_sha256(path)}
-            for precision, path in paths.items()
-        },
+        "graphs": to_graph_facts(paths),
+        "explain": to_explain_facts(to_graph_facts(explain_paths)),
         "checkpoint": {"file": checkpoint_path.name, "sha256": _to_sha256(checkpoint_path)},
         "training": notes | {"split_sha256": _to_sha256(SPLIT_PATH)},
     }
@@ -81,7 +84,7 @@ def build(checkpoint_path: Path, out_dir: Path, data_dir: Path, training_notes: 
     print(json.dumps(parities, indent=2))
 
 
-def _measure_parities(network: nn.Module, model_dir: Path, data_dir: Path) -> dict[str, Any]:
+def _measure_parities(network: AttentionResUNet, model_dir: Path, data_dir: Path) -> dict[str, Any]:
     """Hold float32 against torch and float16 against float32, on the calibration exams."""
     pictures = [
         (image.path, PixelSpacing(image.pixel_size_mm, image.pixel_size_mm))
@@ -100,6 +103,10 @@ def _measure_parities(network: nn.Module, model_dir: Path, data_dir: Path) -> di
     agreement = measure_agreement(reference, rounded, pictures)
     return {
         "parity_with_torch": with_torch,
+        "explain_parity_with_torch": {
+            backend: measure_explain_parity(network, pipeline, pictures).to_facts()
+            for backend, pipeline in pipelines.items()
+        },
         "fp16_against_fp32": agreement.to_facts() | {"rounded_on": "ONNX Runtime, CPU"},
     }
 
@@ -143,7 +150,8 @@ def quantise(model_dir: Path, out_dir: Path, data_dir: Path) -> None:
     """Write a candidate: a copy of a model's folder whose manifest has an INT8 graph too."""
     manifest = json.loads((model_dir / MANIFEST_NAME).read_text())
     out_dir.mkdir(parents=True, exist_ok=True)
-    for graph in manifest["graphs"].values():
+    explain = manifest.get("explain", {"graphs": {}})
+    for graph in (*manifest["graphs"].values(), *explain["graphs"].values()):
         shutil.copy(model_dir / graph["file"], out_dir)
     images = load_part(data_dir, "train")[::EVERY]
     source = model_dir / manifest["graphs"]["fp32"]["file"]
@@ -187,6 +195,11 @@ def write_manifest(out_dir: Path, manifest: dict[str, Any]) -> None:
 def _read_width(checkpoint_path: Path) -> int:
     with safe_open(checkpoint_path, framework="pt") as checkpoint:
         return int(checkpoint.get_slice("head.weight").get_shape()[1])
+
+
+def to_graph_facts(paths: dict[str, Path]) -> dict[str, dict[str, str]]:
+    """Return what the manifest says of graphs: precision to file and SHA-256."""
+    return {each: {"file": path.name, "sha256": _to_sha256(path)} for each, path in paths.items()}
 
 
 def _to_sha256(path: Path) -> str:

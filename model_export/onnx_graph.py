@@ -5,6 +5,7 @@ runtime gives probabilities. The batch size stays open; the grid is fixed, becau
 what runtimes plan well for.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import onnx
@@ -54,14 +55,33 @@ def write_onnx(network: AttentionResUNet, path: Path, facts: InputFacts) -> None
     """
     folded = ProbabilityNetwork(fuse(network)).eval()
     example = torch.zeros(2, 1, facts.height_px, facts.width_px)
+    export_module(folded, example, path, (OUTPUT_NAME,))
+
+
+def export_module(
+    module: nn.Module, example: Tensor, path: Path, output_names: Sequence[str]
+) -> None:
+    """Export a module of one input, check the graph and write it.
+
+    Parameters
+    ----------
+    module : torch module
+        Ready for inference.
+    example : (n, 1, h, w) float32
+        Its grid is fixed, its batch size is not.
+    path : Path
+        Of the file to write; weights lie inside it.
+    output_names : sequence of str
+        In the order of the module's outputs.
+    """
     program = torch.onnx.export(
-        folded,
+        module,
         (example,),
         dynamo=True,
         opset_version=OPSET,
         input_names=[INPUT_NAME],
-        output_names=[OUTPUT_NAME],
-        dynamic_shapes={"network_input": {0: torch.export.Dim("batch", min=1, max=64)}},
+        output_names=list(output_names),
+        dynamic_shapes=({0: torch.export.Dim("batch", min=1, max=64)},),
         optimize=True,
         verbose=False,
     )

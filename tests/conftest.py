@@ -1,5 +1,7 @@
 import hashlib
+import json
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -25,3 +27,25 @@ def fp16_graph(tmp_path_factory) -> Graph:
     path = tmp_path_factory.mktemp("fp16-graph") / "model.fp16.onnx"
     write_fp16(SHIPPED_MODEL_DIR / "model.onnx", path)
     return Graph("fp16", path, hashlib.sha256(path.read_bytes()).hexdigest())
+
+
+@pytest.fixture(scope="session")
+def explain_model_dir(tmp_path_factory) -> Path:
+    """Return the shipped model with explain graphs that were exported now, from its checkpoint."""
+    from headcirc.manifest import MANIFEST_NAME, load_manifest
+    from model_export.__main__ import EXPLAIN_NAMES, to_graph_facts, write_manifest
+    from model_export.explain import to_explain_facts, write_explain
+    from model_export.fp16 import write_fp16
+    from model_export.onnx_graph import load_network
+
+    shipped = load_manifest(SHIPPED_MODEL_DIR)
+    facts = json.loads((SHIPPED_MODEL_DIR / MANIFEST_NAME).read_text())
+    folder = tmp_path_factory.mktemp("explain-model")
+    for graph in facts["graphs"].values():
+        shutil.copy(SHIPPED_MODEL_DIR / graph["file"], folder)
+    paths = {precision: folder / name for precision, name in EXPLAIN_NAMES.items()}
+    network = load_network(SHIPPED_MODEL_DIR / facts["checkpoint"]["file"], width=shipped.width)
+    write_explain(network, paths["fp32"], shipped.input, threshold=shipped.mask.threshold)
+    write_fp16(paths["fp32"], paths["fp16"])
+    write_manifest(folder, facts | {"explain": to_explain_facts(to_graph_facts(paths))})
+    return folder

@@ -70,6 +70,19 @@ class Backend(Protocol):
             Probability that a pixel belongs to the head.
         """
 
+    def infer_all(self, network_input: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
+        """Run a network of several outputs, such as an explain graph; also safe with threads.
+
+        Parameters
+        ----------
+        network_input : (n, 1, height_px, width_px) float32, network grid
+
+        Returns
+        -------
+        dict of (n, 1, rows, columns) float32
+            By the name of the graph's output; each has a grid of its own.
+        """
+
 
 def load_backend(
     name: str, manifest: Manifest, *, threads: int, precision: str = "auto"
@@ -95,8 +108,41 @@ def load_backend(
     """
     _require_one_onnxruntime()
     chosen = _choose(name)
-    module = importlib.import_module(f"headcirc.backends.{chosen.replace('-', '_')}")
-    graph = choose_graph(manifest, chosen, precision)
+    return _load(chosen, choose_graph(manifest, chosen, precision), threads)
+
+
+def load_explain_backend(name: str, manifest: Manifest, *, threads: int) -> Backend:
+    """Load a model's explain graph into a runtime: float32 on CPUs, float16 on a GPU.
+
+    Parameters
+    ----------
+    name : str
+        Of the backend that measures; an 8-bit network has no gradient, so its float32 origin is
+        explained.
+    manifest : Manifest
+    threads : int
+        CPUs that the runtime may use.
+
+    Raises
+    ------
+    BackendUnavailableError
+        Unknown name, the runtime is not installed or refuses the graph, or there is no GPU.
+    ModelArtifactError
+        The model ships no explain graph for this backend, or its file is missing or damaged.
+    """
+    require_usable(name)
+    shipped = {} if manifest.explain is None else manifest.explain.graphs
+    graph = next((shipped[each] for each in PRECISIONS[name] if each in shipped), None)
+    if graph is None:
+        raise ModelArtifactError(
+            f"The model {manifest.name!r} ships no explain graph that {name!r} runs; export it "
+            "again."
+        )
+    return _load(name, graph, threads)
+
+
+def _load(name: str, graph: Graph, threads: int) -> Backend:
+    module = importlib.import_module(f"headcirc.backends.{name.replace('-', '_')}")
     backend: Backend = module.load(graph, threads=threads)
     return backend
 

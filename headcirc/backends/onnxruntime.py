@@ -28,6 +28,12 @@ class OnnxRuntimeBackend:
         (probabilities,) = self.session.run(None, {"network_input": network_input})
         return np.asarray(probabilities)[:, 0]
 
+    def infer_all(self, network_input: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
+        """Run a network of several outputs; each is (n, 1, rows, columns), by its name."""
+        names = [each.name for each in self.session.get_outputs()]
+        outputs = self.session.run(names, {"network_input": network_input})
+        return dict(zip(names, map(np.asarray, outputs), strict=True))
+
 
 def load(
     graph: Graph, *, threads: int, optimisation: onnxruntime.GraphOptimizationLevel = ALL

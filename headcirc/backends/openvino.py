@@ -26,11 +26,23 @@ class OpenVinoBackend:
         Every thread has a request of its own, so that threads do not share buffers; making one
         anew for each call would allocate them anew.
         """
+        request = self._run(network_input)
+        return np.array(request.get_output_tensor(0).data[:, 0])
+
+    def infer_all(self, network_input: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
+        """Run a network of several outputs; each is (n, 1, rows, columns), by its name."""
+        request = self._run(network_input)
+        return {
+            each.get_any_name(): np.array(request.get_output_tensor(index).data)
+            for index, each in enumerate(self.compiled.outputs)
+        }
+
+    def _run(self, network_input: NDArray[np.float32]) -> openvino.InferRequest:
         if not hasattr(self._of_thread, "request"):
             self._of_thread.request = self.compiled.create_infer_request()
         request = self._of_thread.request
         request.infer({0: network_input}, share_inputs=True)
-        return np.array(request.get_output_tensor(0).data[:, 0])
+        return request
 
 
 def load(graph: Graph, *, threads: int) -> OpenVinoBackend:

@@ -49,7 +49,7 @@ class TensorRtBackend:
     trt, cuda : module
         TensorRT's flavour; the CUDA runtime.
     engine : ICudaEngine
-        One input and one output, float32, batch open up to its profile's maximum.
+        One input and its outputs, float32, batch open up to its profile's maximum.
     precision, device : str
         To be told.
     """
@@ -61,13 +61,13 @@ class TensorRtBackend:
         self._trt, self._cuda = trt, cuda
         self._lock = Lock()
         names = [engine.get_tensor_name(i) for i in range(engine.num_io_tensors)]
-        input_name, output_name = sorted(
+        input_name, *output_names = sorted(
             names, key=lambda name: engine.get_tensor_mode(name) != trt.TensorIOMode.INPUT
         )
         _, _, maximum_shape = engine.get_tensor_profile_shape(input_name, 0)
         self._maximum_batch = int(maximum_shape[0])
         self._input = self._allocate(input_name)
-        self._output = self._allocate(output_name)
+        self._outputs = [self._allocate(name) for name in output_names]
         self._scratch_bytes = engine.device_memory_size_v2
         (self._scratch,) = call(cuda, "cudaMalloc", max(self._scratch_bytes, 1))
         (self._stream,) = call(cuda, "cudaStreamCreate")
@@ -79,22 +79,30 @@ class TensorRtBackend:
 
         A batch size is captured when it first comes, so its first answer takes longer.
         """
+        (probabilities,) = self.infer_all(network_input).values()
+        return probabilities[:, 0]
+
+    def infer_all(self, network_input: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
+        """Run a network of several outputs; each is (n, 1, rows, columns), by its name."""
         step = self._maximum_batch
         with self._lock:
             parts = [
                 self._infer_batch(network_input[start : start + step])
                 for start in range(0, len(network_input), step)
             ]
-        return np.concatenate(parts)
+        return {
+            each.name: np.concatenate([part[index] for part in parts])
+            for index, each in enumerate(self._outputs)
+        }
 
-    def _infer_batch(self, pictures: NDArray[np.float32]) -> NDArray[np.float32]:
+    def _infer_batch(self, pictures: NDArray[np.float32]) -> list[NDArray[np.float32]]:
         batch = len(pictures)
         if batch not in self._graphs:
             self._graphs[batch] = self._capture(batch)
         self._input.pinned[:batch] = pictures
         call(self._cuda, "cudaGraphLaunch", self._graphs[batch], self._stream)
         call(self._cuda, "cudaStreamSynchronize", self._stream)
-        return self._output.pinned[:batch, 0].copy()
+        return [each.pinned[:batch].copy() for each in self._outputs]
 
     def _capture(self, batch: int) -> Any:
         """Return the CUDA graph of one batch size."""
@@ -130,7 +138,7 @@ class TensorRtBackend:
             )
         context.set_device_memory(int(self._scratch), self._scratch_bytes)
         taken = context.set_input_shape(self._input.name, shape)
-        for buffer in (self._input, self._output):
+        for buffer in (self._input, *self._outputs):
             taken = taken and context.set_tensor_address(buffer.name, buffer.address)
         if not taken:
             raise BackendUnavailableError(
@@ -142,12 +150,13 @@ class TensorRtBackend:
         """Put copy in, network and copy out on the stream."""
         cuda, stream, kinds = self._cuda, self._stream, self._cuda.cudaMemcpyKind
         to_gpu, to_host = kinds.cudaMemcpyHostToDevice, kinds.cudaMemcpyDeviceToHost
-        source, target = self._input.pinned[:batch], self._output.pinned[:batch]
-        pixels_in, pixels_out = source.ctypes.data, target.ctypes.data
-        call(cuda, COPY, self._input.address, pixels_in, source.nbytes, to_gpu, stream)
+        source = self._input.pinned[:batch]
+        call(cuda, COPY, self._input.address, source.ctypes.data, source.nbytes, to_gpu, stream)
         if not context.execute_async_v3(int(stream)):
             raise BackendUnavailableError("TensorRT could not run the network; its log says why.")
-        call(cuda, COPY, pixels_out, self._output.address, target.nbytes, to_host, stream)
+        for each in self._outputs:
+            target = each.pinned[:batch]
+            call(cuda, COPY, target.ctypes.data, each.address, target.nbytes, to_host, stream)
 
     def _allocate(self, name: str) -> Buffer:
         shape = (self._maximum_batch, *tuple(self.engine.get_tensor_shape(name))[1:])

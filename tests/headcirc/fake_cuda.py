@@ -103,26 +103,31 @@ FAKE_TENSORRT = SimpleNamespace(
 
 
 class FakeEngine:
-    """An engine whose network doubles its input: (n, 1, 2, 3), up to four pictures."""
+    """An engine whose network doubles its input: (n, 1, 2, 3), up to four pictures.
+
+    With `explains` a second output has the input's top left corner: (n, 1, 1, 1).
+    """
 
     GRID: ClassVar = (1, 2, 3)
     MAXIMUM_BATCH = 4
-    TENSORS: ClassVar = {"answer": TensorIOMode.OUTPUT, "question": TensorIOMode.INPUT}
-    num_io_tensors = 2
     device_memory_size_v2 = 100
 
-    def __init__(self, cuda: FakeCuda) -> None:
+    def __init__(self, cuda: FakeCuda, *, explains: bool = False) -> None:
         self.cuda = cuda
+        self.tensors = {"answer": TensorIOMode.OUTPUT, "question": TensorIOMode.INPUT}
+        if explains:
+            self.tensors["corner"] = TensorIOMode.OUTPUT
+        self.num_io_tensors = len(self.tensors)
         self.contexts: list[FakeContext] = []
 
     def get_tensor_name(self, index):
-        return list(self.TENSORS)[index]
+        return list(self.tensors)[index]
 
     def get_tensor_mode(self, name):
-        return self.TENSORS[name]
+        return self.tensors[name]
 
     def get_tensor_shape(self, name):
-        return (-1, *self.GRID)
+        return (-1, 1, 1, 1) if name == "corner" else (-1, *self.GRID)
 
     def get_tensor_profile_shape(self, name, profile):
         return [(1, *self.GRID), (1, *self.GRID), (self.MAXIMUM_BATCH, *self.GRID)]
@@ -151,13 +156,17 @@ class FakeContext:
         return True
 
     def execute_async_v3(self, stream):
-        """Enqueue the doubling."""
-        if not self.has_memory or len(self.addresses) != 2:
+        """Enqueue the doubling and, if there is one, the copy of the corner."""
+        if not self.has_memory or set(self.addresses) != set(self.engine.tensors):
             return False
-        count = int(np.prod(self.shape))
-        source, target = (
-            np.ctypeslib.as_array((ctypes.c_float * count).from_address(self.addresses[name]))
-            for name in ("question", "answer")
-        )
+        source, target = self._view("question", self.shape), self._view("answer", self.shape)
         self.engine.cuda.enqueue(lambda: np.multiply(source, 2, out=target))
+        if "corner" in self.engine.tensors:
+            corner = self._view("corner", (self.shape[0], 1, 1, 1))
+            self.engine.cuda.enqueue(lambda: np.copyto(corner, source[:, :, :1, :1]))
         return True
+
+    def _view(self, name, shape):
+        count = int(np.prod(shape))
+        values = (ctypes.c_float * count).from_address(self.addresses[name])
+        return np.ctypeslib.as_array(values).reshape(shape)

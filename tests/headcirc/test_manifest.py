@@ -69,3 +69,46 @@ def test_folder_without_manifest_is_refused(tmp_path):
     """An empty folder is no model."""
     with pytest.raises(ModelArtifactError, match=r"no manifest\.json"):
         load_manifest(tmp_path)
+
+
+EXPLAIN = {
+    "graphs": {"fp32": {"file": "model.explain.onnx", "sha256": "0" * 64}},
+    "layers": ["bottleneck", "decoder-512"],
+    "default_layer": "bottleneck",
+    "attention_levels": [512, 256, 128, 64],
+}
+
+
+def write_explain_facts(model_dir, explain):
+    """Put facts, or None for none, in the manifest."""
+    path = model_dir / "manifest.json"
+    facts = json.loads(path.read_text())
+    facts.pop("explain", None)
+    path.write_text(json.dumps(facts if explain is None else facts | {"explain": explain}))
+
+
+def test_explain_facts_are_read(model_dir):
+    """Layers, default and levels keep their order; the graph lies beside the others."""
+    write_explain_facts(model_dir, EXPLAIN)
+    explain = load_manifest(model_dir).explain
+    assert explain.layers == ("bottleneck", "decoder-512")
+    assert explain.default_layer == "bottleneck"
+    assert explain.attention_levels == (512, 256, 128, 64)
+    assert explain.graphs["fp32"].path == model_dir / "model.explain.onnx"
+
+
+def test_model_without_an_explain_graph_loads(model_dir):
+    """It measures; it only cannot say why."""
+    write_explain_facts(model_dir, None)
+    assert load_manifest(model_dir).explain is None
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [({"default_layer": "head"}, "'head' among the layers"), ({"layers": None}, "lacks a fact")],
+)
+def test_unreadable_explain_facts_are_refused(model_dir, change, message):
+    """A default layer that is none of the layers, or no layers at all, stops the load."""
+    write_explain_facts(model_dir, EXPLAIN | change)
+    with pytest.raises(ModelArtifactError, match=message):
+        load_manifest(model_dir)

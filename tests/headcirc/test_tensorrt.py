@@ -50,6 +50,18 @@ def test_answers_do_not_change_with_the_next_request(backend):
     assert np.array_equal(first, 2 * pictures[:, 0])
 
 
+@pytest.mark.parametrize("count", [1, 4, 9])
+def test_every_output_has_its_name_and_grid(cuda, count):
+    """A network of two outputs gives both, whole, for one picture and for several batches."""
+    engine = FakeEngine(cuda, explains=True)
+    backend = TensorRtBackend(FAKE_TENSORRT, cuda, engine, precision="fp16", device="a fake GPU")
+    pictures = draw(count)
+    found = backend.infer_all(pictures)
+    assert set(found) == {"answer", "corner"}
+    assert np.array_equal(found["answer"], 2 * pictures)
+    assert np.array_equal(found["corner"], pictures[:, :, :1, :1])
+
+
 def test_threads_do_not_meet(backend):
     """Sixteen threads with pictures of their own get answers of their own."""
     pictures = [draw(1 + seed % 4, seed) for seed in range(16)]

@@ -1,0 +1,170 @@
+import math
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from headcirc.backends.base import load_explain_backend
+from headcirc.errors import BackendUnavailableError, ModelArtifactError
+from headcirc.explain import (
+    EDGE_BAND_SHARE,
+    Explainer,
+    Explanation,
+    measure_concentration,
+    to_edge_band,
+)
+from headcirc.geometry import Ellipse, GridMapping, to_ellipse_coverage
+from headcirc.manifest import InputFacts, Manifest, MaskFacts, load_manifest
+from headcirc.network_input import to_network_input
+from headcirc.pipeline import load_pipeline
+
+ROWS, COLUMNS, RADIUS_PX = 400, 500, 120
+DISC = to_ellipse_coverage(Ellipse(250.0, 200.0, RADIUS_PX, RADIUS_PX, 0.0), ROWS, COLUMNS) > 0.5
+FRAME_AREA = ROWS * COLUMNS
+
+
+def test_even_map_has_the_mass_of_the_area():
+    """A map of ones: pi r^2 of the frame inside, and 4 pi r^2 / 10 in a band of half width r/10."""
+    found = measure_concentration(np.ones((ROWS, COLUMNS), np.float32), DISC)
+    head, edge = math.pi * RADIUS_PX**2, 4 * math.pi * EDGE_BAND_SHARE * RADIUS_PX**2
+    assert found.head_share == pytest.approx(head / FRAME_AREA, rel=0.002)
+    assert found.edge_share == pytest.approx(edge / FRAME_AREA, rel=0.01)
+    assert found.head_area_share == pytest.approx(found.head_share)
+    assert found.edge_area_share == pytest.approx(found.edge_share)
+
+
+def test_map_of_the_head_alone_lies_in_the_head():
+    """The mask as a map: all in the head, 1 - 0.9^2 of it in the inner half of the band."""
+    found = measure_concentration(DISC.astype(np.float32), DISC)
+    assert found.head_share == pytest.approx(1)
+    assert found.edge_share == pytest.approx(1 - (1 - EDGE_BAND_SHARE) ** 2, rel=0.01)
+
+
+def test_map_far_outside_has_no_share():
+    """A map in a corner: nothing in the head, nothing at its edge."""
+    corner = np.zeros((ROWS, COLUMNS), np.float32)
+    corner[:20, :20] = 0.3
+    found = measure_concentration(corner, DISC)
+    assert (found.head_share, found.edge_share) == (0, 0)
+
+
+def test_ring_around_the_edge_lies_half_in_the_head():
+    """A map that is the band: all at the edge; inside, the smaller inner half's share."""
+    found = measure_concentration(to_edge_band(DISC).astype(np.float32), DISC)
+    assert found.edge_share == pytest.approx(1)
+    inner, outer = 1 - (1 - EDGE_BAND_SHARE) ** 2, (1 + EDGE_BAND_SHARE) ** 2 - 1
+    assert found.head_share == pytest.approx(inner / (inner + outer), rel=0.01)
+
+
+def test_concentration_does_not_depend_on_the_map_s_unit():
+    """Shares of a map and of ten times the map are the same."""
+    values = np.random.default_rng(0).random((ROWS, COLUMNS), np.float32)
+    once, tenfold = (measure_concentration(each, DISC) for each in (values, 10 * values))
+    assert once.head_share == pytest.approx(tenfold.head_share)
+    assert once.edge_share == pytest.approx(tenfold.edge_share)
+
+
+def test_nothing_has_no_concentration():
+    """An empty map or an empty mask gives None, never NaN."""
+    empty = np.zeros((ROWS, COLUMNS), np.float32)
+    assert measure_concentration(empty, DISC) is None
+    assert measure_concentration(empty + 1, empty.astype(bool)) is None
+
+
+def test_frame_s_border_is_no_edge():
+    """A head that fills the frame's left half has its edge in the middle only."""
+    mask = np.zeros((100, 200), bool)
+    mask[:, :100] = True
+    band = to_edge_band(mask)
+    columns = np.flatnonzero(band.any(axis=0))
+    width_px = EDGE_BAND_SHARE * math.sqrt(10_000 / math.pi)
+    assert columns.tolist() == list(range(100 - int(width_px + 0.5), 100 + int(width_px + 0.5)))
+    assert not to_edge_band(np.ones((10, 10), bool)).any()
+
+
+def test_map_lands_where_it_belongs_in_the_frame():
+    """A coarse cell over known network pixels covers the frame pixels of those, padding cut off."""
+    # 8 x 8 network pixels, of which the frame's 40 x 80 fill rows 2 to 5; one coarse cell is 4 x 4.
+    mapping = GridMapping(40, 80, content_rows=4, content_columns=8, top=2, left=0)
+    coarse = np.array([[0, 1], [0, 0]], np.float32)
+    explanation = Explanation({"bottleneck": coarse}, mapping, 8, 8, "fp32")
+    found = explanation.to_saliency_map("bottleneck")
+    assert found.shape == (40, 80)
+    assert found[0, -1] == found.max() > found[-1, -1] > 0 == found[:, 0].max()
+
+
+@pytest.fixture
+def facts():
+    grid = InputFacts(256, 256, 1.0, 0.2, 0.2)
+    return Manifest("none", "0", 1, 1, grid, MaskFacts(0.5, 0.0, 0.0, 1.0), {})
+
+
+def test_model_without_an_explain_graph_says_so(facts):
+    """Asking such a model why is an error that names the model."""
+    with pytest.raises(ModelArtifactError, match="'none' ships no explain graph"):
+        load_explain_backend("onnxruntime", facts, threads=1)
+
+
+def test_unknown_backend_is_refused(facts):
+    """No other backend steps in."""
+    with pytest.raises(BackendUnavailableError, match="'abacus' is unknown"):
+        load_explain_backend("abacus", facts, threads=1)
+
+
+@pytest.fixture(scope="module", params=["onnxruntime", "openvino"])
+def pipeline(request, explain_model_dir):
+    return load_pipeline(explain_model_dir, backend=request.param, threads=1)
+
+
+@pytest.fixture(scope="module")
+def analysis(pipeline):
+    return pipeline.analyze(Path("examples/phantom.png").read_bytes())
+
+
+@pytest.fixture(scope="module")
+def explanation(pipeline, analysis):
+    explainer = Explainer(pipeline.manifest, pipeline.backend.name, threads=1)
+    return explainer.explain(*to_network_input(analysis.frame.pixels, pipeline.manifest.input))
+
+
+def test_every_map_covers_the_frame(pipeline, analysis, explanation):
+    """Saliency at each layer and attention at each level: frame-sized, in [0, 1], not empty."""
+    explain = pipeline.manifest.explain
+    maps = [explanation.to_saliency_map(layer) for layer in explain.layers]
+    maps += [explanation.to_attention_map(level) for level in explain.attention_levels]
+    for values in maps:
+        assert values.shape == analysis.frame.pixels.shape
+        assert values.dtype == np.float32
+        assert 0 <= values.min() < values.max() <= 1
+    assert explanation.precision == "fp32"
+
+
+def test_default_layer_looks_at_the_head(pipeline, analysis, explanation):
+    """Of the example's map, much more lies in the head than of an even map."""
+    saliency = explanation.to_saliency_map(pipeline.manifest.explain.default_layer)
+    found = measure_concentration(saliency, analysis.head.mask.pixels)
+    assert found.head_share > 1.3 * found.head_area_share
+
+
+def test_unknown_layer_is_a_key_error(explanation):
+    """Neither an unknown layer nor an unknown level gets another one's map."""
+    with pytest.raises(KeyError):
+        explanation.to_saliency_map("decoder-1024")
+    with pytest.raises(KeyError):
+        explanation.to_attention_map(1024)
+
+
+def test_graph_is_loaded_once_and_on_first_use(explain_model_dir, tmp_path):
+    """Nothing is read when the explainer is made; four first requests at once load one graph."""
+    manifest = load_manifest(explain_model_dir)
+    explainer = Explainer(manifest, "onnxruntime", threads=1)
+    loads = []
+    load = explainer._load
+    explainer._load = lambda: loads.append(1) or load()
+    network_input, mapping = to_network_input(np.zeros((54, 80), np.uint8), manifest.input)
+    assert not loads
+    with ThreadPoolExecutor(4) as threads:
+        found = list(threads.map(lambda _: explainer.explain(network_input, mapping), range(4)))
+    assert loads == [1]
+    assert all(not each.to_saliency_map("bottleneck").any() for each in found)
