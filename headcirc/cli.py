@@ -107,6 +107,7 @@ def draw_check_head(ellipse: Ellipse) -> NDArray[np.uint8]:
 
 def run_serve(chosen: argparse.Namespace) -> int:
     """Serve over HTTP until told to stop."""
+    import ipaddress
     import logging
 
     import uvicorn
@@ -114,8 +115,12 @@ def run_serve(chosen: argparse.Namespace) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     host = f"[{chosen.host}]" if ":" in chosen.host else chosen.host
     tqdm.write(f"Starting Headcirc at http://{host}:{chosen.port} (try /docs); Ctrl-C stops it.")
+    try:
+        is_public = not ipaddress.ip_address(chosen.host).is_loopback
+    except ValueError:  # a name
+        is_public = chosen.host != "localhost"
     uvicorn.run(
-        "service.app:create_app",
+        "service.app:create_public_app" if is_public else "service.app:create_app",
         factory=True,
         host=chosen.host,
         port=chosen.port,

@@ -38,6 +38,10 @@ MAXIMUM_PIXEL_SIZE_MM = 2.0
 DEFAULT_MAXIMUM_PIXELS = 40_000_000
 """A frame of this many pixels takes 40 MB; HC18's have 432,000."""
 
+MAXIMUM_JPEG_SCANS = 32
+"""A progressive JPEG has about ten; each costs a pass over all pixels, in as few as 20 bytes."""
+JPEG_SCAN_MARKER = b"\xff\xda"
+
 DAMAGE = (
     OSError,
     SyntaxError,
@@ -104,6 +108,11 @@ def _open_image(content: bytes, maximum_pixels: int) -> Image.Image:
     if not content:
         raise UnreadableImageError("The file is empty; send a complete image file.")
     name = _to_format_name(content)
+    scans = content.count(JPEG_SCAN_MARKER) if name == "JPEG" else 1
+    if scans > MAXIMUM_JPEG_SCANS:
+        raise ImageTooLargeError(
+            f"The JPEG has {scans} scans; at most {MAXIMUM_JPEG_SCANS} are accepted. Save it anew."
+        )
     try:
         image = Image.open(io.BytesIO(content), formats=[name])
     except DAMAGE as error:

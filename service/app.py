@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
+from fastapi.middleware.cors import CORSMiddleware
 
 import headcirc
 from headcirc.pipeline import Pipeline, load_pipeline
@@ -12,11 +13,13 @@ from service.gate import Gate
 from service.measurer import Measurer
 from service.metrics import Metrics
 from service.middleware import RequestFrame
-from service.problems import install_problem_handlers
+from service.problems import MAXIMUM_FIELD_BYTES, MAXIMUM_FIELDS, install_problem_handlers
 from service.routes import router
 from service.settings import Settings, load_settings, to_public_settings
 
 logger = logging.getLogger("headcirc.service")
+# The form reader's warnings quote what it read, which may be a patient's.
+logging.getLogger("python_multipart").setLevel(logging.CRITICAL)
 DESCRIPTION = """Measure fetal head circumference in a 2-D ultrasound image.
 
 Research use only: this is not a medical device. A physical number that could not be measured is
@@ -61,17 +64,39 @@ def create_app(settings: Settings | None = None, pipeline: Pipeline | None = Non
         measurer.close()
 
     app = FastAPI(
-        title="Headcirc", version=headcirc.__version__, description=DESCRIPTION, lifespan=live
+        title="Headcirc",
+        version=headcirc.__version__,
+        description=DESCRIPTION,
+        lifespan=live,
+        form_limits={
+            "max_files": 1,
+            "max_fields": MAXIMUM_FIELDS,
+            "max_part_size": MAXIMUM_FIELD_BYTES,
+        },
     )
     app.state.settings, app.state.metrics = settings, metrics
     app.include_router(router)
     install_problem_handlers(app)
-    app.add_middleware(
-        Gate,
-        require_room=measurer.require_room,
-        max_upload_bytes=settings.max_upload_bytes,
-        upload_timeout_ms=settings.upload_timeout_ms,
-        queue_capacity=settings.queue_capacity,
-    )
-    app.add_middleware(RequestFrame, metrics=metrics)  # added last: the outermost
+    app.add_middleware(Gate, settings=settings, require_room=measurer.require_room)
+    app.add_middleware(RequestFrame, metrics=metrics)
+    if settings.cors_origins:
+        # Added last, so the outermost: a refusal, too, must be readable for the page that asked.
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors_origins,
+            allow_methods=["GET", "POST"],
+            allow_headers=["Authorization", "X-Request-ID", "traceparent"],
+            expose_headers=["Location", "Retry-After", "X-Request-ID"],
+        )
     return app
+
+
+def create_public_app() -> FastAPI:
+    """Build the service for an address that others can reach, and warn if it is open to all."""
+    settings = load_settings()
+    if not settings.api_key_hashes:
+        logger.warning(
+            "THIS SERVICE IS OPEN TO EVERYBODY who can reach it: it listens beyond this machine "
+            "and HEADCIRC_API_KEY_HASHES is not set. Set it, or put a gateway in front."
+        )
+    return create_app(settings)

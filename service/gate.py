@@ -12,7 +12,9 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from headcirc.errors import HeadCircumferenceError, ImageTooLargeError
+from service.keys import KeyRing
 from service.problems import OverloadedError, to_known_problem
+from service.settings import Settings
 
 BODIES_PER_PLACE = 4
 """Bodies may arrive for this many times the queue's places: uploads are slow, places soon free."""
@@ -24,26 +26,20 @@ class Gate:
     Parameters
     ----------
     app : ASGIApp
+    settings : Settings
     require_room : callable
         Raises `OverloadedError` while the queue is full.
-    max_upload_bytes, upload_timeout_ms, queue_capacity : int
-        See `service.settings`.
     """
 
     def __init__(
-        self,
-        app: ASGIApp,
-        *,
-        require_room: Callable[[], None],
-        max_upload_bytes: int,
-        upload_timeout_ms: int,
-        queue_capacity: int,
+        self, app: ASGIApp, *, settings: Settings, require_room: Callable[[], None]
     ) -> None:
         self._app = app
         self._require_room = require_room
-        self._max_upload_bytes = max_upload_bytes
-        self._upload_timeout_s = upload_timeout_ms / 1000
-        self._most_bodies = BODIES_PER_PLACE * queue_capacity
+        self._keys = KeyRing(settings.api_key_hashes)
+        self._max_upload_bytes = settings.max_upload_bytes
+        self._upload_timeout_s = settings.upload_timeout_ms / 1000
+        self._most_bodies = BODIES_PER_PLACE * settings.queue_capacity
         self._bodies = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -72,12 +68,14 @@ class Gate:
 
         Raises
         ------
-        OverloadedError, ImageTooLargeError
+        UnauthorizedError, OverloadedError, ImageTooLargeError
         """
+        path = request.scope["path"].removeprefix(request.scope.get("root_path", ""))
+        self._keys.require_key(path, request.headers.get("authorization"))
         announced = request.headers.get("content-length", "0")
         if announced.isdigit() and int(announced) > self._max_upload_bytes:
             raise ImageTooLargeError(say_too_large(int(announced), self._max_upload_bytes))
-        if request.method == "POST" and request.url.path.startswith("/v1/"):
+        if request.method == "POST" and path.startswith("/v1/"):
             self._require_room()
             if self._bodies >= self._most_bodies:
                 raise OverloadedError(

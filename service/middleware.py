@@ -10,12 +10,23 @@ from service.metrics import Metrics
 
 UNKNOWN_ROUTE = "unknown"
 REJECTIONS = {
+    401: "unauthorized",
     413: "image-too-large",
     429: "overloaded",
     499: "client-left",
     503: "not-ready",
     504: "timeout",
 }
+SECURITY_HEADERS = {
+    b"x-content-type-options": b"nosniff",
+    b"x-frame-options": b"DENY",
+    b"referrer-policy": b"no-referrer",
+    b"cache-control": b"no-store",  # pictures and figures of a patient stay out of caches
+    b"content-security-policy": b"default-src 'none'; frame-ancestors 'none'",
+}
+"""Added to every answer that does not set them itself."""
+PAGE_POLICY = b"frame-ancestors 'none'"
+"""For HTML: `/docs` loads its viewer; a page that can say more sets its own policy."""
 
 
 class RequestFrame:
@@ -38,10 +49,11 @@ class RequestFrame:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                headers = list(message["headers"])
-                headers.append((b"x-request-id", request.state.request_id.encode()))
-                headers.append((b"x-content-type-options", b"nosniff"))
-                message = {**message, "headers": headers}
+                headers = [
+                    *message["headers"],
+                    (b"x-request-id", request.state.request_id.encode()),
+                ]
+                message = {**message, "headers": add_security_headers(headers)}
             await send(message)
 
         began = time.perf_counter()
@@ -58,3 +70,12 @@ class RequestFrame:
         self._metrics.request_duration.labels(route, method, str(status)).observe(duration_s)
         if status in REJECTIONS:
             self._metrics.rejected.labels(REJECTIONS[status]).inc()
+
+
+def add_security_headers(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """Return an answer's headers with those that every answer needs."""
+    given = {name.lower(): value for name, value in headers}
+    needed = dict(SECURITY_HEADERS)
+    if given.get(b"content-type", b"").startswith(b"text/html"):
+        needed[b"content-security-policy"] = PAGE_POLICY
+    return headers + [(name, value) for name, value in needed.items() if name not in given]

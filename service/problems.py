@@ -59,6 +59,12 @@ class StoredPixelSizeMissingError(ServiceError):
     code, status = "pixel-size-missing", 409
 
 
+class UnauthorizedError(ServiceError):
+    """No API key came with the request, or one that is not known."""
+
+    code, status, headers = "unauthorized", 401, {"WWW-Authenticate": "Bearer"}
+
+
 class OverloadedError(ServiceError):
     """As many requests are at work as may be."""
 
@@ -105,8 +111,16 @@ HTTP_CODES = {
     504: "timeout",
 }
 MISSING_IMAGE = "Send the picture as a file in the field 'image' of a multipart form."
+MAXIMUM_FIELDS, MAXIMUM_FIELD_BYTES = 8, 1_000
+"""Beside the one picture: a few numbers."""
+OVER_FORM_LIMITS = ("Too many ", "Part exceeded ", "Field exceeded ")
+FORM_TOO_LONG = (
+    "The form has more parts than are read here, or a longer one; send one file, in the field "
+    f"'image', and at most {MAXIMUM_FIELDS} other fields of at most {MAXIMUM_FIELD_BYTES} bytes."
+)
 TITLES = {
     400: "The image cannot be read",
+    401: "Unauthorized",
     404: "Not found",
     405: "Method not allowed",
     406: "Not acceptable",
@@ -161,9 +175,10 @@ def install_problem_handlers(app: FastAPI) -> None:
 
     async def on_http(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)
-        if (
-            error.status_code == HTTPStatus.BAD_REQUEST
-        ):  # what the framework says of a form that cannot be parsed
+        if error.status_code == HTTPStatus.BAD_REQUEST:
+            # What the framework says of a form that has too many parts, or cannot be parsed.
+            if str(error.detail).startswith(OVER_FORM_LIMITS):
+                return to_problem(request, 422, code="invalid-parameter", detail=FORM_TOO_LONG)
             return to_problem(request, 422, code="missing-image", detail=MISSING_IMAGE)
         code = HTTP_CODES.get(error.status_code, "invalid-parameter")
         headers = dict(error.headers or {})

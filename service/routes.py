@@ -43,8 +43,8 @@ def _to_problem_responses(*statuses: int) -> Responses:
     return {status: {"model": ProblemBody} for status in statuses}
 
 
-POST_PROBLEMS = _to_problem_responses(400, 406, 413, 415, 422, 429, 500, 503, 504)
-GET_PROBLEMS = _to_problem_responses(404, 406, 500, 503)
+POST_PROBLEMS = _to_problem_responses(400, 401, 406, 413, 415, 422, 429, 500, 503, 504)
+GET_PROBLEMS = _to_problem_responses(401, 404, 406, 500, 503)
 NUMBER_PROBLEMS = GET_PROBLEMS | _to_problem_responses(409)
 
 
@@ -174,7 +174,7 @@ async def create_head_circumference(
     return body
 
 
-@router.get("/v1/models", responses=_to_problem_responses(503), tags=["service"])
+@router.get("/v1/models", responses=_to_problem_responses(401, 503), tags=["service"])
 async def list_models(owner: Owner, request: Request) -> ModelsBody:
     """Tell what is served, where it runs and how well it was measured to do."""
     asked = request.app.state.settings.backend

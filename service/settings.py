@@ -4,16 +4,25 @@ What the model is (input size, threshold, accuracy) stands in its manifest, neve
 """
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import DirectoryPath, NonNegativeFloat, NonNegativeInt, PositiveInt, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import (
+    DirectoryPath,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveInt,
+    ValidationError,
+    field_validator,
+)
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from headcirc.pipeline import SHIPPED_MODEL_DIR
 
 PREFIX = "HEADCIRC_"
+SHA256_DIGITS = re.compile("[0-9a-fA-F]{64}")
 
 
 class Settings(BaseSettings):
@@ -45,6 +54,10 @@ class Settings(BaseSettings):
         How long a result is kept; 0 keeps nothing.
     store_max_bytes : int
         The oldest results make room beyond this.
+    api_key_hashes : tuple of str
+        SHA-256 of each key that is let in, parted by commas; none lets everybody in.
+    cors_origins : tuple of str
+        Web pages of other origins that may call, parted by commas; none by default.
     """
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True)
@@ -62,6 +75,24 @@ class Settings(BaseSettings):
     batch_wait_ms: NonNegativeFloat = 2.0
     result_ttl_s: NonNegativeInt = 600
     store_max_bytes: PositiveInt = 200_000_000
+    api_key_hashes: Annotated[tuple[str, ...], NoDecode] = ()
+    cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
+
+    @field_validator("api_key_hashes", "cors_origins", mode="before")
+    @classmethod
+    def split_list(cls, value: object) -> object:
+        """Read a list that is parted by commas."""
+        if not isinstance(value, str):
+            return value
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+
+    @field_validator("api_key_hashes")
+    @classmethod
+    def require_hashes(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        """Refuse what is no SHA-256, without repeating it: it may be a key."""
+        if not all(SHA256_DIGITS.fullmatch(each) for each in value):
+            raise ValueError("each must be the SHA-256 of a key, 64 hexadecimal digits")
+        return tuple(each.lower() for each in value)
 
 
 def load_settings() -> Settings:
@@ -100,7 +131,8 @@ def require_known_variables(environment: Mapping[str, str] | None = None) -> Non
 
 
 def to_public_settings(settings: Settings) -> dict[str, object]:
-    """Return the settings as they may be logged: without paths."""
+    """Return the settings as they may be logged: without paths and keys."""
     shown = settings.model_dump()
     shown["artifact_dir"] = Path(settings.artifact_dir).name
+    shown["api_key_hashes"] = len(settings.api_key_hashes)
     return shown
