@@ -36,10 +36,10 @@ class Concentration:
     head_share : float in [0, 1]
         Mass inside the mask.
     edge_share : float in [0, 1]
-        Mass inside the band around the mask's edge: pixels, inside and outside, whose centres are
-        no further from the edge than `EDGE_BAND_SHARE` times the radius of the disc that is as
-        large as the mask. The edge runs between the pixel centres of mask and surroundings, half
-        a pixel from each. The two regions overlap, so the shares do not add up.
+        Mass inside the band around the mask's edge: pixels, inside and outside, no further from
+        the edge than `EDGE_BAND_SHARE` times the radius of the disc that is as large as the mask.
+        The distance is that to the nearest pixel on the other side, centre to centre, less half a
+        pixel. The two regions overlap, so the shares do not add up.
     head_area_share, edge_area_share : float in [0, 1]
         Area of the same two regions over the frame's.
     """
@@ -79,7 +79,8 @@ class Explanation:
         -------
         (rows, columns) float32 in [0, 1], frame grid
             In units of the map's maximum on the layer's own grid, so that a coarse map's maximum
-            in the frame may lie a little below 1; 0 everywhere where the network sees no head.
+            in the frame may lie a little below 1; 0 everywhere if no pixel passes the model's
+            threshold. Pixels that pass without being the head that was measured count as head here.
 
         Raises
         ------
@@ -187,7 +188,7 @@ def to_edge_band(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """
     inside = mask.astype(np.uint8)
     half_width_px = EDGE_BAND_SHARE * math.sqrt(np.count_nonzero(mask) / math.pi)
-    # From a pixel to the nearest one of the other kind; the edge lies half a pixel before that.
+    # To the nearest pixel of the other kind; the edge lies about half a pixel before its centre.
     distance_px = np.where(
         mask,
         cv2.distanceTransform(inside, cv2.DIST_L2, cv2.DIST_MASK_PRECISE),
