@@ -112,18 +112,20 @@ COMPILE   = .venv-lock/bin/uv pip compile --quiet --no-config --python-version 3
 
 lock:  ## Regenerate requirements/serve.txt and test.txt from pyproject.toml (LOCK=--upgrade)
 	test -x .venv-lock/bin/uv || { $(PYTHON) -m venv .venv-lock && .venv-lock/bin/pip install $(UV); }
-	$(COMPILE) pyproject.toml requirements/build.in --extra cpu --extra serve \
+	$(COMPILE) pyproject.toml requirements/build.in --extra cpu --extra serve --extra redis \
 	  --output-file requirements/serve.txt
 	$(COMPILE) pyproject.toml requirements/build.in requirements/torch-dependencies.in --extra test \
 	  --constraints requirements/serve.txt --output-file requirements/test.txt
 
-# Only the load benchmarks need it, so that being unable to install it stops nothing else.
-system-deps:  ## Install what is needed from Debian (wrk, the load tool)
-	@if command -v wrk >/dev/null; then echo "wrk is installed."; \
+# Only the load benchmarks and the shared store's tests need these, so that being unable to install
+# them stops nothing else.
+DEBIAN   := wrk redis-server
+system-deps:  ## Install what is needed from Debian (wrk, the load tool; redis-server, for its tests)
+	@if command -v wrk && command -v redis-server; then echo "Both are installed."; \
 	elif [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then \
-	  echo "Skipped: installing wrk needs root and apt-get; only the load benchmarks need it."; \
-	else apt-get update --quiet && apt-get install --quiet --yes --no-install-recommends wrk \
-	  || echo "Skipped: apt-get could not install wrk; only the load benchmarks need it."; fi
+	  echo "Skipped: installing $(DEBIAN) needs root and apt-get; only benchmarks and some tests need them."; \
+	else apt-get update --quiet && apt-get install --quiet --yes --no-install-recommends $(DEBIAN) \
+	  || echo "Skipped: apt-get could not install $(DEBIAN); only benchmarks and some tests need them."; fi
 
 clean:  ## Remove caches and build leftovers (keeps the virtual environments and runs)
 	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache *.egg-info

@@ -16,6 +16,7 @@ from service.middleware import RequestFrame
 from service.problems import MAXIMUM_FIELD_BYTES, MAXIMUM_FIELDS, install_problem_handlers
 from service.routes import router
 from service.settings import Settings, load_settings, to_public_settings
+from service.store import open_store
 
 logger = logging.getLogger("headcirc.service")
 # The form reader's warnings quote what it read, which may be a patient's.
@@ -52,7 +53,7 @@ def create_app(settings: Settings | None = None, pipeline: Pipeline | None = Non
     )
     metrics = Metrics()
     metrics.tell_model(loaded)
-    measurer = Measurer(loaded, settings, metrics)
+    measurer = Measurer(loaded, settings, metrics, open_store(settings))
 
     @asynccontextmanager
     async def live(app: FastAPI) -> AsyncIterator[None]:
@@ -61,7 +62,7 @@ def create_app(settings: Settings | None = None, pipeline: Pipeline | None = Non
         logger.info("backend: %s %s", loaded.backend.name, loaded.backend.precision)
         yield
         app.state.measurer = None
-        measurer.close()
+        await measurer.close()
 
     app = FastAPI(
         title="Headcirc",

@@ -9,6 +9,7 @@ import hashlib
 import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from threading import Lock
 from typing import Any, TypeVar
@@ -17,10 +18,16 @@ from headcirc.geometry import PixelSpacing
 from headcirc.pipeline import Analysis, Pipeline
 from service.batcher import Batcher, Ticket
 from service.metrics import Metrics
-from service.problems import ClientLeftError, OverloadedError, RequestTimeoutError
+from service.problems import (
+    ClientLeftError,
+    OverloadedError,
+    RequestTimeoutError,
+    StoreUnavailableError,
+)
 from service.schemas import to_analysis_body
 from service.settings import Settings
-from service.store import AnalysisStore, StoredAnalysis
+from service.store import Store
+from service.stored import StoredAnalysis, to_stored
 
 Answer = TypeVar("Answer")
 CPU_BATCH, GPU_BATCH = 1, 8
@@ -53,9 +60,11 @@ class Question:
 class Measurer:
     """The pipeline behind a bounded queue, and the store beside it."""
 
-    def __init__(self, pipeline: Pipeline, settings: Settings, metrics: Metrics) -> None:
+    def __init__(
+        self, pipeline: Pipeline, settings: Settings, metrics: Metrics, store: Store
+    ) -> None:
         self.pipeline = pipeline
-        self.store = AnalysisStore(ttl_s=settings.result_ttl_s, max_bytes=settings.store_max_bytes)
+        self._store = store
         self._metrics = metrics
         self._capacity = settings.queue_capacity
         self._timeout_s = settings.request_timeout_ms / 1000
@@ -106,17 +115,34 @@ class Measurer:
             False when the answer came from the store.
         """
         analysis_id = question.to_id(self.pipeline)
-        known = self.store.get(analysis_id)
-        if known is not None:
-            return known, False
+        with suppress(StoreUnavailableError):  # then it is measured again
+            known = await self.find(analysis_id)
+            if known is not None:
+                return known, False
         arrived_s = time.perf_counter()
         analysis = await self.run(
             lambda ticket: self._measure(question, ticket, arrived_s), wait_until_gone
         )
         self._metrics.count_analysis(analysis.timing_ms, analysis.quality.warnings)
-        stored = StoredAnalysis(to_analysis_body(analysis_id, analysis, self.pipeline), analysis)
-        self.store.put(analysis_id, stored)
+        stored = to_stored(to_analysis_body(analysis_id, analysis, self.pipeline), analysis)
+        with suppress(StoreUnavailableError):  # the answer is worth having all the same
+            await self._store.put(analysis_id, stored)
         return stored, True
+
+    async def find(self, analysis_id: str) -> StoredAnalysis | None:
+        """Return a kept result, or None.
+
+        Raises
+        ------
+        StoreUnavailableError
+        """
+        outcome = "unavailable"
+        try:
+            stored = await self._store.get(analysis_id)
+            outcome = "miss" if stored is None else "hit"
+        finally:
+            self._metrics.store_reads.labels(outcome).inc()
+        return stored
 
     async def run(
         self,
@@ -182,9 +208,10 @@ class Measurer:
         }
         return replace(analysis, timing_ms=timing_ms)
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Let the work at hand end and take no more."""
-        self._executor.shutdown(wait=True)
+        await asyncio.to_thread(self._executor.shutdown)
+        await self._store.close()
 
 
 def choose_batch(pipeline: Pipeline) -> int:

@@ -39,6 +39,12 @@ class Metrics:
             buckets=BATCH_BUCKETS,
             registry=self.registry,
         )
+        self.store_reads = Counter(
+            "headcirc_store_reads_total",
+            "Looks into the store of results, by what came of them.",
+            ["outcome"],
+            registry=self.registry,
+        )
         self.rejected = Counter(
             "headcirc_rejected_total",
             "Requests refused, by problem code.",

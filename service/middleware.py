@@ -9,14 +9,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from service.metrics import Metrics
 
 UNKNOWN_ROUTE = "unknown"
-REJECTIONS = {
-    401: "unauthorized",
-    413: "image-too-large",
-    429: "overloaded",
-    499: "client-left",
-    503: "not-ready",
-    504: "timeout",
-}
+REJECTIONS = (401, 413, 429, 499, 503, 504)
+"""Statuses of requests that were refused; the problem's code says why."""
 SECURITY_HEADERS = {
     b"x-content-type-options": b"nosniff",
     b"x-frame-options": b"DENY",
@@ -62,14 +56,15 @@ class RequestFrame:
             await self._app(scope, receive, send_with_id)
         finally:
             self._metrics.in_flight.dec()
-            self._count(scope, status, time.perf_counter() - began)
+            self._count(request, status, time.perf_counter() - began)
 
-    def _count(self, scope: Scope, status: int, duration_s: float) -> None:
-        route = getattr(scope.get("route"), "path", UNKNOWN_ROUTE)
-        method = scope["method"] if route != UNKNOWN_ROUTE else UNKNOWN_ROUTE
+    def _count(self, request: Request, status: int, duration_s: float) -> None:
+        route = getattr(request.scope.get("route"), "path", UNKNOWN_ROUTE)
+        method = request.method if route != UNKNOWN_ROUTE else UNKNOWN_ROUTE
         self._metrics.request_duration.labels(route, method, str(status)).observe(duration_s)
         if status in REJECTIONS:
-            self._metrics.rejected.labels(REJECTIONS[status]).inc()
+            code = getattr(request.state, "problem_code", "internal-error")
+            self._metrics.rejected.labels(code).inc()
 
 
 def add_security_headers(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:

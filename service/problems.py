@@ -77,6 +77,12 @@ class NotReadyError(ServiceError):
     code, status, headers = "not-ready", 503, {"Retry-After": "1"}
 
 
+class StoreUnavailableError(ServiceError):
+    """Results are kept outside this process, and that place does not answer."""
+
+    code, status, headers = "store-unavailable", 503, {"Retry-After": "1"}
+
+
 class RequestTimeoutError(ServiceError):
     """The answer took longer than allowed."""
 
@@ -131,7 +137,7 @@ TITLES = {
     429: "Overloaded",
     499: "The client left",
     500: "Internal error",
-    503: "Not ready",
+    503: "Not available now",
     504: "Timeout",
 }
 
@@ -144,7 +150,8 @@ def to_status(error: HeadCircumferenceError) -> int:
 def to_problem(
     request: Request, status: int, *, code: str, detail: str, headers: dict[str, str] | None = None
 ) -> JSONResponse:
-    """Build a problem document."""
+    """Build a problem document; its code is left with the request, to be counted."""
+    request.state.problem_code = code
     body = {
         "type": f"urn:headcirc:problem:{code}",
         "title": TITLES.get(status, "Error"),

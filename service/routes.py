@@ -28,7 +28,7 @@ from service.schemas import (
     to_head_circumference_body,
     to_model_facts_body,
 )
-from service.store import StoredAnalysis
+from service.stored import StoredAnalysis
 
 NO_HEAD = "No head was found in the picture; send a frame that shows the whole fetal head."
 NO_PIXEL_SIZE = (
@@ -57,9 +57,9 @@ class Png(Response):
 router = APIRouter()
 
 
-def require_stored(owner: Measurer, analysis_id: str) -> StoredAnalysis:
+async def require_stored(owner: Measurer, analysis_id: str) -> StoredAnalysis:
     """Return a kept analysis or raise the 404."""
-    stored = owner.store.get(analysis_id)
+    stored = await owner.find(analysis_id)
     if stored is None:
         raise AnalysisNotFoundError(
             "No analysis of that id is kept here (any more); post it again."
@@ -97,7 +97,7 @@ async def create_analysis(
 )
 async def read_analysis(analysis_id: str, owner: Owner) -> AnalysisBody:
     """Return a kept analysis."""
-    return require_stored(owner, analysis_id).body
+    return (await require_stored(owner, analysis_id)).body
 
 
 @router.get(
@@ -109,7 +109,7 @@ async def read_analysis(analysis_id: str, owner: Owner) -> AnalysisBody:
 )
 async def read_mask(analysis_id: str, owner: Owner, request: Request) -> Response:
     """Return the mask: 0 or 255, in the upright picture's own size."""
-    analysis = require_stored(owner, analysis_id).analysis
+    analysis = await require_stored(owner, analysis_id)
     return await answer_png(owner, analysis.draw_mask, request.app.state.metrics)
 
 
@@ -122,7 +122,7 @@ async def read_mask(analysis_id: str, owner: Owner, request: Request) -> Respons
 )
 async def read_overlay(analysis_id: str, owner: Owner, request: Request) -> Response:
     """Return the picture with mask edge, ellipse and both axes."""
-    analysis = require_stored(owner, analysis_id).analysis
+    analysis = await require_stored(owner, analysis_id)
     return await answer_png(owner, analysis.draw_overlay, request.app.state.metrics)
 
 
@@ -134,7 +134,7 @@ async def read_overlay(analysis_id: str, owner: Owner, request: Request) -> Resp
 )
 async def read_head_circumference(analysis_id: str, owner: Owner) -> HeadCircumferenceBody:
     """Return a kept analysis' number."""
-    stored = require_stored(owner, analysis_id)
+    stored = await require_stored(owner, analysis_id)
     if stored.body.head is None:
         raise StoredNoHeadError(NO_HEAD)
     body = to_head_circumference_body(stored.body)
@@ -153,9 +153,9 @@ async def read_head_circumference(analysis_id: str, owner: Owner) -> HeadCircumf
 async def create_mask(question: Asked, owner: Owner, watch: Watch, request: Request) -> Response:
     """Return the mask at once."""
     stored, _ = await owner.answer(question, watch)
-    if stored.analysis.head is None:
+    if stored.body.head is None:
         raise NoHeadFoundError(NO_HEAD)
-    return await answer_png(owner, stored.analysis.draw_mask, request.app.state.metrics)
+    return await answer_png(owner, stored.draw_mask, request.app.state.metrics)
 
 
 @router.post(

@@ -14,6 +14,7 @@ from pydantic import (
     NonNegativeFloat,
     NonNegativeInt,
     PositiveInt,
+    SecretStr,
     ValidationError,
     field_validator,
 )
@@ -22,6 +23,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from headcirc.pipeline import SHIPPED_MODEL_DIR
 
 PREFIX = "HEADCIRC_"
+REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
 SHA256_DIGITS = re.compile("[0-9a-fA-F]{64}")
 
 
@@ -54,6 +56,8 @@ class Settings(BaseSettings):
         How long a result is kept; 0 keeps nothing.
     store_max_bytes : int
         The oldest results make room beyond this.
+    store_url : str, optional
+        Redis (`redis://`, `rediss://`, `unix://`) that keeps results for all replicas.
     api_key_hashes : tuple of str
         SHA-256 of each key that is let in, parted by commas; none lets everybody in.
     cors_origins : tuple of str
@@ -75,6 +79,7 @@ class Settings(BaseSettings):
     batch_wait_ms: NonNegativeFloat = 2.0
     result_ttl_s: NonNegativeInt = 600
     store_max_bytes: PositiveInt = 200_000_000
+    store_url: SecretStr | None = None
     api_key_hashes: Annotated[tuple[str, ...], NoDecode] = ()
     cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
 
@@ -85,6 +90,14 @@ class Settings(BaseSettings):
         if not isinstance(value, str):
             return value
         return tuple(part.strip() for part in value.split(",") if part.strip())
+
+    @field_validator("store_url")
+    @classmethod
+    def require_redis(cls, value: SecretStr | None) -> SecretStr | None:
+        """Refuse what is no address of a Redis, without repeating it: it may hold a password."""
+        if value is not None and not value.get_secret_value().startswith(REDIS_SCHEMES):
+            raise ValueError(f"it must begin with {', '.join(REDIS_SCHEMES)}")
+        return value
 
     @field_validator("api_key_hashes")
     @classmethod
@@ -134,5 +147,6 @@ def to_public_settings(settings: Settings) -> dict[str, object]:
     """Return the settings as they may be logged: without paths and keys."""
     shown = settings.model_dump()
     shown["artifact_dir"] = Path(settings.artifact_dir).name
+    shown["store_url"] = settings.store_url and "set"
     shown["api_key_hashes"] = len(settings.api_key_hashes)
     return shown

@@ -1,30 +1,33 @@
-"""Results that a caller may come back for, kept in this process by time and by bytes."""
+"""Results that a caller may come back for: in this process, or in a Redis that replicas share."""
 
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
-from threading import Lock
+from importlib.util import find_spec
+from typing import Protocol
 
-from headcirc.pipeline import Analysis
-from service.schemas import AnalysisBody
-
-
-@dataclass(frozen=True)
-class StoredAnalysis:
-    """An answer and what is needed to draw on its frame."""
-
-    body: AnalysisBody
-    analysis: Analysis
-
-    def count_bytes(self) -> int:
-        """Return roughly how much memory it holds."""
-        mask_bytes = 0 if self.analysis.head is None else self.analysis.head.mask.pixels.nbytes
-        return self.analysis.frame.pixels.nbytes + mask_bytes + 2_000
+from service.settings import Settings
+from service.stored import StoredAnalysis
 
 
-class AnalysisStore:
-    """Keep results for a time, the oldest leaving first when the bytes run out."""
+class Store(Protocol):
+    """Keeps results for a time. Both calls raise `StoreUnavailableError` while it is away."""
+
+    async def put(self, analysis_id: str, stored: StoredAnalysis) -> None:
+        """Keep a result, unless nothing is to be kept or it alone is too large."""
+
+    async def get(self, analysis_id: str) -> StoredAnalysis | None:
+        """Return a result that has not expired, or None."""
+
+    async def close(self) -> None:
+        """Let go of what it holds."""
+
+
+class MemoryStore:
+    """Keep results in this process, the oldest leaving first when the bytes run out.
+
+    Only the event loop calls it, so it needs no lock.
+    """
 
     def __init__(
         self, *, ttl_s: float, max_bytes: int, clock: Callable[[], float] = time.monotonic
@@ -34,27 +37,29 @@ class AnalysisStore:
         self._clock = clock
         self._entries: OrderedDict[str, tuple[float, StoredAnalysis]] = OrderedDict()
         self._bytes = 0
-        self._lock = Lock()
 
-    def put(self, analysis_id: str, stored: StoredAnalysis) -> None:
-        """Keep a result, unless nothing is to be kept or it alone is too large."""
+    async def put(self, analysis_id: str, stored: StoredAnalysis) -> None:
+        """See `Store`."""
         size_bytes = stored.count_bytes()
         if self._ttl_s <= 0 or size_bytes > self._max_bytes:
             return
-        with self._lock:
-            self._drop(analysis_id)
-            self._entries[analysis_id] = (self._clock() + self._ttl_s, stored)
-            self._bytes += size_bytes
-            self._drop_expired()
-            while self._bytes > self._max_bytes:
-                self._drop(next(iter(self._entries)))
+        self._drop(analysis_id)
+        self._entries[analysis_id] = (self._clock() + self._ttl_s, stored)
+        self._bytes += size_bytes
+        self._drop_expired()
+        while self._bytes > self._max_bytes:
+            self._drop(next(iter(self._entries)))
 
-    def get(self, analysis_id: str) -> StoredAnalysis | None:
-        """Return a result that has not expired, or None."""
-        with self._lock:
-            self._drop_expired()
-            entry = self._entries.get(analysis_id)
-            return None if entry is None else entry[1]
+    async def get(self, analysis_id: str) -> StoredAnalysis | None:
+        """See `Store`."""
+        self._drop_expired()
+        entry = self._entries.get(analysis_id)
+        return None if entry is None else entry[1]
+
+    async def close(self) -> None:
+        """See `Store`."""
+        self._entries.clear()
+        self._bytes = 0
 
     def _drop_expired(self) -> None:
         # Every result lives equally long, so the order of entry is the order of expiry.
@@ -66,3 +71,28 @@ class AnalysisStore:
         entry = self._entries.pop(analysis_id, None)
         if entry is not None:
             self._bytes -= entry[1].count_bytes()
+
+
+def open_store(settings: Settings) -> Store:
+    """Return the store that the settings name; nothing is connected yet.
+
+    Raises
+    ------
+    ValueError
+        Redis is named and its package is not installed.
+    """
+    if settings.store_url is None:
+        return MemoryStore(ttl_s=settings.result_ttl_s, max_bytes=settings.store_max_bytes)
+    if find_spec("redis") is None:
+        raise ValueError(
+            "HEADCIRC_STORE_URL names a Redis and the package 'redis' is missing; install it with: "
+            "pip install 'headcirc[redis]'"
+        )
+    from service.redis_store import RedisStore  # noqa: PLC0415 - an extra, imported when chosen
+
+    return RedisStore(
+        settings.store_url.get_secret_value(),
+        ttl_s=settings.result_ttl_s,
+        max_bytes=settings.store_max_bytes,
+        maximum_pixels=settings.max_pixels,
+    )

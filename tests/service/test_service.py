@@ -6,7 +6,6 @@ from service.settings import (
     require_known_variables,
     to_public_settings,
 )
-from service.store import AnalysisStore
 from tests.service.test_analyses import post
 
 
@@ -68,33 +67,3 @@ def test_settings_are_logged_without_paths():
     """Only the model folder's name is shown."""
     shown = to_public_settings(Settings())
     assert shown["artifact_dir"] == "attention-resunet-16"
-
-
-class _Stored:
-    """Something of 100 bytes."""
-
-    def count_bytes(self) -> int:
-        """Return 100."""
-        return 100
-
-
-def test_store_forgets_after_its_time():
-    """A result lives as long as it is said to, by the clock."""
-    now = [0.0]
-    store = AnalysisStore(ttl_s=10, max_bytes=1000, clock=lambda: now[0])
-    stored = _Stored()
-    store.put("a", stored)
-    now[0] = 9.9
-    assert store.get("a") is stored
-    now[0] = 10.0
-    assert store.get("a") is None
-
-
-def test_store_makes_room_by_dropping_the_oldest():
-    """Beyond its bytes the oldest results leave first."""
-    store = AnalysisStore(ttl_s=10, max_bytes=250)
-    for name in "abc":
-        store.put(name, _Stored())
-    assert store.get("a") is None
-    assert store.get("b") is not None
-    assert store.get("c") is not None
