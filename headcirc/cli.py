@@ -109,6 +109,7 @@ def run_serve(chosen: argparse.Namespace) -> int:
     """Serve over HTTP until told to stop."""
     import ipaddress
     import logging
+    import signal
 
     import uvicorn
 
@@ -119,6 +120,8 @@ def run_serve(chosen: argparse.Namespace) -> int:
         is_public = not ipaddress.ip_address(chosen.host).is_loopback
     except ValueError:  # a name
         is_public = chosen.host != "localhost"
+    # The server ends what is in flight and then raises the signal anew; that is no failure.
+    previous = signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_ALL_MEASURED))
     uvicorn.run(
         "service.app:create_public_app" if is_public else "service.app:create_app",
         factory=True,
@@ -129,7 +132,8 @@ def run_serve(chosen: argparse.Namespace) -> int:
         server_header=False,
         timeout_graceful_shutdown=20,
     )
-    return 0
+    signal.signal(signal.SIGTERM, previous)
+    return EXIT_ALL_MEASURED
 
 
 def to_parser() -> argparse.ArgumentParser:

@@ -10,6 +10,7 @@ from fastapi.middleware.cors import CORSMiddleware
 import headcirc
 from headcirc.pipeline import Pipeline, load_pipeline
 from service.gate import Gate
+from service.lifecycle import announce_end
 from service.measurer import Measurer
 from service.metrics import Metrics
 from service.middleware import RequestFrame
@@ -60,7 +61,8 @@ def create_app(settings: Settings | None = None, pipeline: Pipeline | None = Non
         app.state.measurer = measurer
         logger.info("settings: %s", to_public_settings(settings))
         logger.info("backend: %s %s", loaded.backend.name, loaded.backend.precision)
-        yield
+        with announce_end(measurer.tell_end, drain_s=settings.drain_ms / 1000):
+            yield
         app.state.measurer = None
         await measurer.close()
 
@@ -78,7 +80,7 @@ def create_app(settings: Settings | None = None, pipeline: Pipeline | None = Non
     app.state.settings, app.state.metrics = settings, metrics
     app.include_router(router)
     install_problem_handlers(app)
-    app.add_middleware(Gate, settings=settings, require_room=measurer.require_room)
+    app.add_middleware(Gate, settings=settings, require_room=measurer.workers.require_room)
     app.add_middleware(RequestFrame, metrics=metrics)
     if settings.cors_origins:
         # Added last, so the outermost: a refusal, too, must be readable for the page that asked.

@@ -17,37 +17,10 @@ from threading import Condition
 import numpy as np
 from numpy.typing import NDArray
 
-from service.problems import ClientLeftError, RequestTimeoutError, ServiceError
+from service.problems import ServiceError
+from service.workers import Ticket
 
 Array = NDArray[np.float32]
-
-
-@dataclass
-class Ticket:
-    """What a request is worth: work is wasted after its deadline or when its client has left.
-
-    Attributes
-    ----------
-    deadline_s : float
-        On `time.perf_counter`'s clock.
-    has_client : bool
-        Set to False by whoever sees the client leave.
-    """
-
-    deadline_s: float
-    has_client: bool = True
-
-    def require_wanted(self) -> None:
-        """Stop work that nobody waits for.
-
-        Raises
-        ------
-        ClientLeftError, RequestTimeoutError
-        """
-        if not self.has_client:
-            raise ClientLeftError("The client left before the answer was there.")
-        if time.perf_counter() >= self.deadline_s:
-            raise RequestTimeoutError("The time for the request ended before the network was free.")
 
 
 @dataclass

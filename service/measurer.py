@@ -4,32 +4,26 @@ A request is one piece of work in one thread, from bytes to body. Where it meets
 batcher decides who runs it; decoding and drawing of other requests go on beside it.
 """
 
-import asyncio
 import hashlib
 import time
 from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from threading import Lock
-from typing import Any, TypeVar
+
+import numpy as np
 
 from headcirc.geometry import PixelSpacing
 from headcirc.pipeline import Analysis, Pipeline
-from service.batcher import Batcher, Ticket
+from service.batcher import Batcher, Inference
 from service.metrics import Metrics
-from service.problems import (
-    ClientLeftError,
-    OverloadedError,
-    RequestTimeoutError,
-    StoreUnavailableError,
-)
+from service.problems import NotReadyError, StoreUnavailableError
 from service.schemas import to_analysis_body
 from service.settings import Settings
 from service.store import Store
 from service.stored import StoredAnalysis, to_stored
+from service.workers import Ticket, Workers
 
-Answer = TypeVar("Answer")
 CPU_BATCH, GPU_BATCH = 1, 8
 """On two CPUs a batch takes as long as its pictures one by one; a GPU is not filled by one."""
 WORKERS_PER_PICTURE = 2
@@ -66,8 +60,6 @@ class Measurer:
         self.pipeline = pipeline
         self._store = store
         self._metrics = metrics
-        self._capacity = settings.queue_capacity
-        self._timeout_s = settings.request_timeout_ms / 1000
         best_batch = settings.max_batch or choose_batch(pipeline)
         self.batcher = Batcher(
             pipeline.infer,
@@ -75,27 +67,39 @@ class Measurer:
             wait_s=settings.batch_wait_ms / 1000,
             on_batch=metrics.batch_size.observe,
         )
-        self._executor = ThreadPoolExecutor(WORKERS_PER_PICTURE * best_batch, "measure")
-        self._depth = 0
-        self._counting = Lock()
+        self.workers = Workers(
+            WORKERS_PER_PICTURE * best_batch,
+            capacity=settings.queue_capacity,
+            timeout_s=settings.request_timeout_ms / 1000,
+            on_depth=metrics.queue_depth.set,
+        )
+        self._probing: Future[Inference] | None = None
+        self.is_ending = False
 
-    @property
-    def has_room(self) -> bool:
-        """Return whether another request would be taken."""
-        return self._depth < self._capacity
-
-    def require_room(self) -> None:
-        """Refuse what would wait longer than is good for anybody.
+    def require_ready(self) -> None:
+        """Refuse while no request should be sent here, and say why.
 
         Raises
         ------
-        OverloadedError
+        NotReadyError
         """
-        if not self.has_room:
-            raise OverloadedError(
-                f"{self._capacity} requests are at work or waiting, which is the most that this "
-                "service takes; send the request again in a second."
+        if self.is_ending:
+            raise NotReadyError("The service is going down; it takes no new requests.")
+        if self.batcher.failure is not None:
+            self._probe()
+            raise NotReadyError(
+                f"The backend {self.pipeline.backend.name} failed at its last inference "
+                f"({self.batcher.failure}); it is being tried again."
             )
+        if not self.workers.has_room:
+            raise NotReadyError("The queue is full; try again in a second.")
+
+    def _probe(self) -> None:
+        """Try the network anew: who is not ready gets no request that would show its recovery."""
+        if self._probing is None or self._probing.done():
+            facts = self.pipeline.manifest.input
+            blank = np.zeros((1, 1, facts.height_px, facts.width_px), np.float32)
+            self._probing = self.workers.submit(lambda ticket: self.batcher.infer(blank, ticket))
 
     async def answer(
         self, question: Question, wait_until_gone: Callable[[], Awaitable[None]]
@@ -120,7 +124,7 @@ class Measurer:
             if known is not None:
                 return known, False
         arrived_s = time.perf_counter()
-        analysis = await self.run(
+        analysis = await self.workers.run(
             lambda ticket: self._measure(question, ticket, arrived_s), wait_until_gone
         )
         self._metrics.count_analysis(analysis.timing_ms, analysis.quality.warnings)
@@ -144,52 +148,6 @@ class Measurer:
             self._metrics.store_reads.labels(outcome).inc()
         return stored
 
-    async def run(
-        self,
-        work: Callable[[Ticket], Answer],
-        wait_until_gone: Callable[[], Awaitable[None]] | None = None,
-    ) -> Answer:
-        """Do work in a thread, within capacity and time, while somebody waits for it.
-
-        Raises
-        ------
-        OverloadedError, RequestTimeoutError, ClientLeftError
-        """
-        self.require_room()
-        ticket = Ticket(time.perf_counter() + self._timeout_s)
-        self._count(1)
-        # Not `run_in_executor`: its future may end before the thread, which keeps its place.
-        submitted = self._executor.submit(self._work, work, ticket)
-        submitted.add_done_callback(lambda _: self._count(-1))
-        working = asyncio.wrap_future(submitted)
-        watched: list[asyncio.Future[Any]] = [working]
-        if wait_until_gone is not None:
-            watched.append(asyncio.ensure_future(wait_until_gone()))
-        try:
-            await asyncio.wait(
-                watched, timeout=self._timeout_s, return_when=asyncio.FIRST_COMPLETED
-            )
-            if working.done():
-                return working.result()
-            if len(watched) > 1 and watched[1].done():
-                raise ClientLeftError("The client left before the answer was there.")
-            raise RequestTimeoutError(
-                f"No answer within {self._timeout_s:g} s; the service is busy. Try again later."
-            )
-        finally:
-            ticket.has_client = working.done()
-            for each in watched:  # work that has begun goes on to the next look at its ticket
-                each.cancel()
-
-    def _work(self, work: Callable[[Ticket], Answer], ticket: Ticket) -> Answer:
-        ticket.require_wanted()
-        return work(ticket)
-
-    def _count(self, change: int) -> None:
-        with self._counting:
-            self._depth += change
-            self._metrics.queue_depth.set(self._depth)
-
     def _measure(self, question: Question, ticket: Ticket, arrived_s: float) -> Analysis:
         began_s = time.perf_counter()
         with self.batcher.announce():
@@ -208,9 +166,13 @@ class Measurer:
         }
         return replace(analysis, timing_ms=timing_ms)
 
+    def tell_end(self) -> None:
+        """Be not ready from now on; what comes all the same is still answered."""
+        self.is_ending = True
+
     async def close(self) -> None:
         """Let the work at hand end and take no more."""
-        await asyncio.to_thread(self._executor.shutdown)
+        await self.workers.close()
         await self._store.close()
 
 

@@ -7,6 +7,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.metrics import Metrics
+from service.problems import to_internal_problem
 
 UNKNOWN_ROUTE = "unknown"
 REJECTIONS = (401, 413, 429, 499, 503, 504)
@@ -37,12 +38,12 @@ class RequestFrame:
             return
         request = Request(scope)
         request.state.request_id = uuid.uuid4().hex
-        status = 500
+        status, has_started = 500, False
 
         async def send_with_id(message: Message) -> None:
-            nonlocal status
+            nonlocal status, has_started
             if message["type"] == "http.response.start":
-                status = message["status"]
+                status, has_started = message["status"], True
                 headers = [
                     *message["headers"],
                     (b"x-request-id", request.state.request_id.encode()),
@@ -54,6 +55,10 @@ class RequestFrame:
         self._metrics.in_flight.inc()
         try:
             await self._app(scope, receive, send_with_id)
+        except Exception as error:  # here, or the answer would leave without its headers
+            if has_started:
+                raise
+            await to_internal_problem(request, error)(scope, receive, send_with_id)
         finally:
             self._metrics.in_flight.dec()
             self._count(request, status, time.perf_counter() - began)

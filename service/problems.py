@@ -5,6 +5,7 @@ name no path and no file; of everything else nothing goes out but a fixed senten
 """
 
 import logging
+import traceback
 import uuid
 from http import HTTPStatus
 from typing import ClassVar
@@ -171,13 +172,23 @@ def to_known_problem(request: Request, error: HeadCircumferenceError) -> JSONRes
     )
 
 
+def to_internal_problem(request: Request, error: Exception) -> JSONResponse:
+    """Build the answer to what should not happen, and log where it did.
+
+    The error's own message is kept out of the log, too: it may quote what a request held.
+    """
+    where = "".join(traceback.format_tb(error.__traceback__))
+    logger.error("internal error: %s at\n%s", type(error).__name__, where)
+    return to_problem(request, 500, code="internal-error", detail=INTERNAL_DETAIL)
+
+
 def install_problem_handlers(app: FastAPI) -> None:
     """Translate every exception that can leave a route."""
 
     async def on_known(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HeadCircumferenceError)
         if to_status(error) == HTTPStatus.INTERNAL_SERVER_ERROR:
-            return await on_unknown(request, error)
+            return to_internal_problem(request, error)
         return to_known_problem(request, error)
 
     async def on_http(request: Request, error: Exception) -> JSONResponse:
@@ -207,11 +218,6 @@ def install_problem_handlers(app: FastAPI) -> None:
             code, detail = "invalid-parameter", f"{name}: {first['msg']}."
         return to_problem(request, 422, code=code, detail=detail)
 
-    async def on_unknown(request: Request, error: Exception) -> JSONResponse:
-        logger.error("internal error: %s", type(error).__name__)
-        return to_problem(request, 500, code="internal-error", detail=INTERNAL_DETAIL)
-
     app.add_exception_handler(HeadCircumferenceError, on_known)
     app.add_exception_handler(HTTPException, on_http)
     app.add_exception_handler(RequestValidationError, on_invalid)
-    app.add_exception_handler(Exception, on_unknown)

@@ -15,7 +15,6 @@ from service.measurer import Measurer
 from service.metrics import Metrics
 from service.problems import (
     AnalysisNotFoundError,
-    NotReadyError,
     StoredNoHeadError,
     StoredPixelSizeMissingError,
 )
@@ -70,7 +69,7 @@ async def require_stored(owner: Measurer, analysis_id: str) -> StoredAnalysis:
 async def answer_png(owner: Measurer, draw: Callable[[], Picture], metrics: Metrics) -> Png:
     """Draw and encode a picture in a thread, and time it."""
     began = time.perf_counter()
-    encoded = await owner.run(lambda _: to_png(draw()))
+    encoded = await owner.workers.run(lambda _: to_png(draw()))
     metrics.stage_duration.labels("render").observe(time.perf_counter() - began)
     return Png(encoded)
 
@@ -190,8 +189,7 @@ async def tell_alive() -> HealthBody:
 @router.get("/readyz", responses=_to_problem_responses(503), tags=["service"])
 async def tell_ready(owner: Owner) -> HealthBody:
     """Say that the model is loaded and warm and that the queue takes work."""
-    if not owner.has_room:
-        raise NotReadyError("The queue is full; try again in a second.")
+    owner.require_ready()
     return HealthBody(status="ready")
 
 

@@ -48,6 +48,8 @@ class Settings(BaseSettings):
         A request that takes longer, once its body is there, is answered with 504.
     upload_timeout_ms : int
         A body that takes longer to arrive is answered with 504.
+    drain_ms : int
+        After SIGTERM the service is not ready, yet answers, for this long before it ends.
     max_batch : int
         Pictures that run together at most; 0 means 1 on CPUs and 8 on a GPU.
     batch_wait_ms : float
@@ -75,6 +77,7 @@ class Settings(BaseSettings):
     queue_capacity: PositiveInt = 32
     request_timeout_ms: PositiveInt = 10_000
     upload_timeout_ms: PositiveInt = 30_000
+    drain_ms: NonNegativeInt = 0
     max_batch: NonNegativeInt = 0
     batch_wait_ms: NonNegativeFloat = 2.0
     result_ttl_s: NonNegativeInt = 600

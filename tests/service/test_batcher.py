@@ -5,8 +5,9 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from service.batcher import Batcher, Ticket
+from service.batcher import Batcher
 from service.problems import ClientLeftError, RequestTimeoutError
+from service.workers import Ticket
 
 PATIENCE_S = 10.0
 

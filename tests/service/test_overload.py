@@ -103,7 +103,7 @@ def test_client_that_leaves_while_waiting_costs_no_inference(pipeline, network):
 
         second = post(app, "0.2", then=disconnect)
         third = post(app, "0.3", then=disconnect)
-        while app.state.measurer._depth < 3:
+        while app.state.measurer.workers._depth < 3:
             await asyncio.sleep(0)
         gone.set()
         left = await second, await third

@@ -1,0 +1,145 @@
+"""Threads for the work of requests: as many at a time as may wait, each as long as it is wanted.
+
+So the event loop never waits for a picture, and what nobody waits for is not begun.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from threading import Lock
+from typing import Any, TypeVar
+
+from service.problems import ClientLeftError, OverloadedError, RequestTimeoutError
+
+Answer = TypeVar("Answer")
+
+
+@dataclass
+class Ticket:
+    """What a request is worth: work is wasted after its deadline or when its client has left.
+
+    Attributes
+    ----------
+    deadline_s : float
+        On `time.perf_counter`'s clock.
+    has_client : bool
+        Set to False by whoever sees the client leave.
+    """
+
+    deadline_s: float
+    has_client: bool = True
+
+    def require_wanted(self) -> None:
+        """Stop work that nobody waits for.
+
+        Raises
+        ------
+        ClientLeftError, RequestTimeoutError
+        """
+        if not self.has_client:
+            raise ClientLeftError("The client left before the answer was there.")
+        if time.perf_counter() >= self.deadline_s:
+            raise RequestTimeoutError("The time for the request ended before the network was free.")
+
+
+class Workers:
+    """A bounded queue before a few threads.
+
+    Parameters
+    ----------
+    threads : int
+    capacity : int
+        Requests at work or waiting; more are refused.
+    timeout_s : float
+        Of a request.
+    on_depth : callable
+        Told how many are at work or waiting, at every change.
+    """
+
+    def __init__(
+        self, threads: int, *, capacity: int, timeout_s: float, on_depth: Callable[[int], None]
+    ) -> None:
+        self._executor = ThreadPoolExecutor(threads, "measure")
+        self._capacity = capacity
+        self._timeout_s = timeout_s
+        self._on_depth = on_depth
+        self._depth = 0
+        self._counting = Lock()
+
+    @property
+    def has_room(self) -> bool:
+        """Return whether another request would be taken."""
+        return self._depth < self._capacity
+
+    def require_room(self) -> None:
+        """Refuse what would wait longer than is good for anybody.
+
+        Raises
+        ------
+        OverloadedError
+        """
+        if not self.has_room:
+            raise OverloadedError(
+                f"{self._capacity} requests are at work or waiting, which is the most that this "
+                "service takes; send the request again in a second."
+            )
+
+    async def run(
+        self,
+        work: Callable[[Ticket], Answer],
+        wait_until_gone: Callable[[], Awaitable[None]] | None = None,
+    ) -> Answer:
+        """Do work in a thread, within capacity and time, while somebody waits for it.
+
+        Raises
+        ------
+        OverloadedError, RequestTimeoutError, ClientLeftError
+        """
+        self.require_room()
+        ticket = Ticket(time.perf_counter() + self._timeout_s)
+        # Not `run_in_executor`: its future may end before the thread, which keeps its place.
+        working = asyncio.wrap_future(self._submit(work, ticket))
+        watched: list[asyncio.Future[Any]] = [working]
+        if wait_until_gone is not None:
+            watched.append(asyncio.ensure_future(wait_until_gone()))
+        try:
+            await asyncio.wait(
+                watched, timeout=self._timeout_s, return_when=asyncio.FIRST_COMPLETED
+            )
+            if working.done():
+                return working.result()
+            if len(watched) > 1 and watched[1].done():
+                raise ClientLeftError("The client left before the answer was there.")
+            raise RequestTimeoutError(
+                f"No answer within {self._timeout_s:g} s; the service is busy. Try again later."
+            )
+        finally:
+            ticket.has_client = working.done()
+            for each in watched:  # work that has begun goes on to the next look at its ticket
+                each.cancel()
+
+    def submit(self, work: Callable[[Ticket], Answer]) -> Future[Answer]:
+        """Do work that no request waits for; it takes a place like any other."""
+        return self._submit(work, Ticket(time.perf_counter() + self._timeout_s))
+
+    def _submit(self, work: Callable[[Ticket], Answer], ticket: Ticket) -> Future[Answer]:
+        self._count(1)
+        submitted = self._executor.submit(_work, work, ticket)
+        submitted.add_done_callback(lambda _: self._count(-1))
+        return submitted
+
+    def _count(self, change: int) -> None:
+        with self._counting:
+            self._depth += change
+            self._on_depth(self._depth)
+
+    async def close(self) -> None:
+        """Let the work at hand end and take no more."""
+        await asyncio.to_thread(self._executor.shutdown)
+
+
+def _work(work: Callable[[Ticket], Answer], ticket: Ticket) -> Answer:
+    ticket.require_wanted()
+    return work(ticket)
