@@ -11,6 +11,7 @@ import headcirc
 from headcirc.pipeline import Pipeline, load_pipeline
 from service.gate import Gate
 from service.lifecycle import announce_end
+from service.logs import use_json_lines
 from service.measurer import Measurer
 from service.metrics import Metrics
 from service.middleware import RequestFrame
@@ -45,6 +46,8 @@ def create_app(settings: Settings | None = None, pipeline: Pipeline | None = Non
     """
     if settings is None:
         settings = load_settings()
+    if settings.log_format == "json":
+        use_json_lines()
     loaded = pipeline or load_pipeline(
         settings.artifact_dir,
         backend=settings.backend,
@@ -97,9 +100,10 @@ def create_app(settings: Settings | None = None, pipeline: Pipeline | None = Non
 def create_public_app() -> FastAPI:
     """Build the service for an address that others can reach, and warn if it is open to all."""
     settings = load_settings()
+    app = create_app(settings)
     if not settings.api_key_hashes:
         logger.warning(
             "THIS SERVICE IS OPEN TO EVERYBODY who can reach it: it listens beyond this machine "
             "and HEADCIRC_API_KEY_HASHES is not set. Set it, or put a gateway in front."
         )
-    return create_app(settings)
+    return app

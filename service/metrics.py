@@ -1,6 +1,6 @@
 """Prometheus metrics: what is counted and timed. No label ever holds an id, a name or free text."""
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 
 from headcirc.pipeline import Pipeline
 
@@ -13,6 +13,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)  # memory, CPU time, open file descriptors
         self.request_duration = Histogram(
             "headcirc_request_duration_seconds",
             "Time from the request's headers to the answer's last byte.",

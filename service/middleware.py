@@ -1,15 +1,19 @@
 """Around every request: an id, a clock, a count."""
 
+import logging
 import time
-import uuid
 
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service.logs import name_request
 from service.metrics import Metrics
 from service.problems import to_internal_problem
 
+logger = logging.getLogger("headcirc.requests")
 UNKNOWN_ROUTE = "unknown"
+QUIET_ROUTES = ("/livez", "/readyz", "/metrics")
+ERRORS = 400
 REJECTIONS = (401, 413, 429, 499, 503, 504)
 """Statuses of requests that were refused; the problem's code says why."""
 SECURITY_HEADERS = {
@@ -37,17 +41,15 @@ class RequestFrame:
             await self._app(scope, receive, send)
             return
         request = Request(scope)
-        request.state.request_id = uuid.uuid4().hex
+        name = name_request(request.headers.get("x-request-id"), request.headers.get("traceparent"))
+        request.state.name, request.state.request_id = name, name.request_id
         status, has_started = 500, False
 
         async def send_with_id(message: Message) -> None:
             nonlocal status, has_started
             if message["type"] == "http.response.start":
                 status, has_started = message["status"], True
-                headers = [
-                    *message["headers"],
-                    (b"x-request-id", request.state.request_id.encode()),
-                ]
+                headers = [*message["headers"], *name.to_headers()]
                 message = {**message, "headers": add_security_headers(headers)}
             await send(message)
 
@@ -70,6 +72,27 @@ class RequestFrame:
         if status in REJECTIONS:
             code = getattr(request.state, "problem_code", "internal-error")
             self._metrics.rejected.labels(code).inc()
+        log_request(request, route, status, duration_s)
+
+
+def log_request(request: Request, route: str, status: int, duration_s: float) -> None:
+    """Log one answered request; probes and scrapes, which come every few seconds, only on debug."""
+    level = logging.DEBUG if route in QUIET_ROUTES and status < ERRORS else logging.INFO
+    if not logger.isEnabledFor(level):
+        return
+    facts: dict[str, object] = {
+        "request_id": request.state.name.request_id,
+        "method": request.method if route != UNKNOWN_ROUTE else UNKNOWN_ROUTE,
+        "route": route,
+        "status": status,
+        "duration_ms": round(duration_s * 1000, 3),
+    }
+    if request.state.name.trace_id is not None:
+        facts["trace_id"] = request.state.name.trace_id
+    if status >= ERRORS:
+        facts["code"] = getattr(request.state, "problem_code", "internal-error")
+    message = "%(method)s %(route)s %(status)s in %(duration_ms)s ms, request %(request_id)s"
+    logger.log(level, message, facts, extra={"facts": facts})
 
 
 def add_security_headers(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:

@@ -178,7 +178,9 @@ def to_internal_problem(request: Request, error: Exception) -> JSONResponse:
     The error's own message is kept out of the log, too: it may quote what a request held.
     """
     where = "".join(traceback.format_tb(error.__traceback__))
-    logger.error("internal error: %s at\n%s", type(error).__name__, where)
+    request_id = getattr(request.state, "request_id", None)
+    facts = {"request_id": request_id, "error": type(error).__name__, "where": where}
+    logger.error("internal error: %(error)s at\n%(where)s", facts, extra={"facts": facts})
     return to_problem(request, 500, code="internal-error", detail=INTERNAL_DETAIL)
 
 

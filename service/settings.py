@@ -50,6 +50,8 @@ class Settings(BaseSettings):
         A body that takes longer to arrive is answered with 504.
     drain_ms : int
         After SIGTERM the service is not ready, yet answers, for this long before it ends.
+    log_format : str
+        `json`: an object a line; `text`: for people.
     max_batch : int
         Pictures that run together at most; 0 means 1 on CPUs and 8 on a GPU.
     batch_wait_ms : float
@@ -78,6 +80,7 @@ class Settings(BaseSettings):
     request_timeout_ms: PositiveInt = 10_000
     upload_timeout_ms: PositiveInt = 30_000
     drain_ms: NonNegativeInt = 0
+    log_format: Literal["json", "text"] = "json"
     max_batch: NonNegativeInt = 0
     batch_wait_ms: NonNegativeFloat = 2.0
     result_ttl_s: NonNegativeInt = 600
