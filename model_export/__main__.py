@@ -12,7 +12,7 @@ from typing import Any
 
 from safetensors import safe_open
 
-from headcirc.backends.base import choose_graph
+from headcirc.backends.base import choose_explain_graph, choose_graph
 from headcirc.backends.gpu import find_gpu
 from headcirc.backends.tensorrt_builder import load_flavour
 from headcirc.backends.tensorrt_engines import write_engine
@@ -20,7 +20,7 @@ from headcirc.cpus import count_available_cpus
 from headcirc.geometry import PixelSpacing
 from headcirc.manifest import MANIFEST_NAME, SCHEMA_VERSION, MaskFacts, load_manifest
 from headcirc.pipeline import load_pipeline
-from model_export.explain import to_explain_facts, write_explain
+from model_export.explain import EXPLAIN_NAMES, to_explain_facts, write_explain
 from model_export.explain_parity import measure_explain_parity
 from model_export.fp16 import load_rounded, write_fp16
 from model_export.onnx_graph import INPUT_NAME, OPSET, OUTPUT_NAME, load_network, write_onnx
@@ -31,8 +31,7 @@ from training.hc18 import SPLIT_PATH, load_part, to_input_facts
 
 GRAPH_NAMES = {"fp32": "model.onnx", "fp16": "model.fp16.onnx", "int8": "model.int8.onnx"}
 """Precision to the file of its graph; int8 joins the others only after it was accepted."""
-EXPLAIN_NAMES = {"fp32": "model.explain.onnx", "fp16": "model.explain.fp16.onnx"}
-VERSION = "1.0.0"
+VERSION = "1.1.0"
 MASK = MaskFacts(
     threshold=0.5, minimum_head_share=0.005, minimum_mean_probability=0.88, ellipticity_power=4
 )
@@ -112,17 +111,21 @@ def _measure_parities(network: AttentionResUNet, model_dir: Path, data_dir: Path
 
 
 def build_engine(model_dir: Path) -> None:
-    """Build the TensorRT engine for this machine ahead of the first start.
+    """Build the TensorRT engines for this machine ahead of the first start.
 
     Raises
     ------
     HeadCircumferenceError
         TensorRT is not installed, cannot build here, or the model ships no float16 graph.
     """
-    graph = choose_graph(load_manifest(model_dir), "tensorrt", "fp16")
+    manifest = load_manifest(model_dir)
+    graphs = [choose_graph(manifest, "tensorrt", "fp16")]
+    if manifest.explain is not None:
+        graphs.append(choose_explain_graph(manifest, "tensorrt"))
     trt = load_flavour()
-    path = write_engine(trt, graph, find_gpu())
-    print(f"{path.name}: {path.stat().st_size:,} bytes, {trt.__name__} {trt.__version__}")
+    for graph in graphs:
+        path = write_engine(trt, graph, find_gpu())
+        print(f"{path.name}: {path.stat().st_size:,} bytes, {trt.__name__} {trt.__version__}")
 
 
 def record_accuracy(model_dir: Path, results: Sequence[Path]) -> None:

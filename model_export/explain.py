@@ -38,6 +38,8 @@ ATTENTION_LEVELS = tuple(PAPER_WIDTH * 2**level for level in reversed(range(LEVE
 DEFAULT_LAYER = "bottleneck"
 """At the last decoder level Grad-CAM is the logit map itself and explains nothing."""
 LAYERS = (DEFAULT_LAYER, *(f"decoder-{level}" for level in ATTENTION_LEVELS))
+EXPLAIN_NAMES = {"fp32": "model.explain.onnx", "fp16": "model.explain.fp16.onnx"}
+"""Precision to the file of its graph."""
 OUTPUT_NAMES = (OUTPUT_NAME, *LAYERS, *map(to_attention_output, ATTENTION_LEVELS))
 
 

@@ -33,8 +33,8 @@ def fp16_graph(tmp_path_factory) -> Graph:
 def explain_model_dir(tmp_path_factory) -> Path:
     """Return the shipped model with explain graphs that were exported now, from its checkpoint."""
     from headcirc.manifest import MANIFEST_NAME, load_manifest
-    from model_export.__main__ import EXPLAIN_NAMES, to_graph_facts, write_manifest
-    from model_export.explain import to_explain_facts, write_explain
+    from model_export.__main__ import to_graph_facts, write_manifest
+    from model_export.explain import EXPLAIN_NAMES, to_explain_facts, write_explain
     from model_export.fp16 import write_fp16
     from model_export.onnx_graph import load_network
 

@@ -131,14 +131,7 @@ def load_explain_backend(name: str, manifest: Manifest, *, threads: int) -> Back
         The model ships no explain graph for this backend, or its file is missing or damaged.
     """
     require_usable(name)
-    shipped = {} if manifest.explain is None else manifest.explain.graphs
-    graph = next((shipped[each] for each in PRECISIONS[name] if each in shipped), None)
-    if graph is None:
-        raise ModelArtifactError(
-            f"The model {manifest.name!r} ships no explain graph that {name!r} runs; export it "
-            "again."
-        )
-    return _load(name, graph, threads)
+    return _load(name, choose_explain_graph(manifest, name), threads)
 
 
 def _load(name: str, graph: Graph, threads: int) -> Backend:
@@ -170,6 +163,23 @@ def choose_graph(manifest: Manifest, backend: str, precision: str) -> Graph:
             f"{' or '.join(wanted)}; export it again."
         )
     return manifest.graphs[shipped[0]]
+
+
+def choose_explain_graph(manifest: Manifest, backend: str) -> Graph:
+    """Return the form of the explain graph that a backend runs.
+
+    Raises
+    ------
+    ModelArtifactError
+        The model ships none.
+    """
+    shipped = {} if manifest.explain is None else manifest.explain.graphs
+    for precision in PRECISIONS[backend]:
+        if precision in shipped:
+            return shipped[precision]
+    raise ModelArtifactError(
+        f"The model {manifest.name!r} ships no explain graph for {backend!r}; export it again."
+    )
 
 
 def _choose(name: str) -> str:

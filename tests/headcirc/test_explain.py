@@ -1,11 +1,12 @@
 import math
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from headcirc.backends.base import load_explain_backend
+from headcirc.backends.base import choose_explain_graph, load_explain_backend
 from headcirc.errors import BackendUnavailableError, ModelArtifactError
 from headcirc.explain import (
     EDGE_BAND_SHARE,
@@ -15,7 +16,7 @@ from headcirc.explain import (
     to_edge_band,
 )
 from headcirc.geometry import Ellipse, GridMapping, to_ellipse_coverage
-from headcirc.manifest import InputFacts, Manifest, MaskFacts, load_manifest
+from headcirc.manifest import ExplainFacts, Graph, InputFacts, Manifest, MaskFacts, load_manifest
 from headcirc.network_input import to_network_input
 from headcirc.pipeline import load_pipeline
 
@@ -112,6 +113,17 @@ def test_unknown_backend_is_refused(facts):
     """No other backend steps in."""
     with pytest.raises(BackendUnavailableError, match="'abacus' is unknown"):
         load_explain_backend("abacus", facts, threads=1)
+
+
+@pytest.mark.parametrize(
+    ("backend", "precision"),
+    [("openvino", "fp32"), ("onnxruntime", "fp32"), ("tensorrt", "fp16")],
+)
+def test_float32_is_explained_on_cpus_and_float16_on_gpus(facts, backend, precision):
+    """Also where a CPU measures in int8, which has no gradient."""
+    graphs = {each: Graph(each, Path(f"{each}.onnx"), "0" * 64) for each in ("fp32", "fp16")}
+    explain = ExplainFacts(graphs, ("bottleneck",), "bottleneck", (512,))
+    assert choose_explain_graph(replace(facts, explain=explain), backend).precision == precision
 
 
 @pytest.fixture(scope="module", params=["onnxruntime", "openvino"])
