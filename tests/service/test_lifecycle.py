@@ -124,6 +124,18 @@ def test_idle_service_ends_at_once_with_zero(start):
     assert process.popen.wait(PATIENCE_S) == 0
 
 
+def test_event_loop_lets_new_connections_in_beside_busy_ones(monkeypatch):
+    """Asyncio's loop, not uvloop's, which starves new connections while others are busy."""
+    import uvicorn
+
+    from headcirc.cli import main
+
+    given = []
+    monkeypatch.setattr(uvicorn, "run", lambda _, **options: given.append(options["loop"]))
+    assert main(["serve"]) == 0
+    assert given == ["asyncio"]
+
+
 def test_failing_backend_turns_readiness_off_until_it_works_again(make_client, pipeline):
     """Readiness says what failed, without its message; a probe finds the recovery by itself."""
     infer, tried = pipeline.backend.infer, threading.Event()
