@@ -286,7 +286,7 @@ def to_ellipse_coverage(ellipse: Ellipse, rows: int, columns: int) -> NDArray[np
     y = (np.arange(rows) - ellipse.center_y_px)[:, None]
     u = inverse[0, 0] * x + inverse[0, 1] * y
     v = inverse[1, 0] * x + inverse[1, 1] * y
-    radius = np.sqrt(u * u + v * v)
+    radius = np.maximum(np.sqrt(u * u + v * v), 1e-6)  # the very centre has no gradient
     gradient = np.hypot(
         inverse[0, 0] * u + inverse[1, 0] * v, inverse[0, 1] * u + inverse[1, 1] * v
     )

@@ -114,7 +114,7 @@ def test_check_measures_a_drawn_head(capsys):
     """`headcirc check` says what runs where and measures a head."""
     assert main(["check"]) == 0
     printed = capsys.readouterr().out
-    assert "backend   openvino fp32" in printed
+    assert "backend   openvino int8" in printed
     assert "phantom   HC" in printed
 
 

@@ -60,3 +60,8 @@ def test_filled_ellipse_holds_the_pixels_that_are_half_covered(seed):
     full = np.zeros((200, 300), bool)
     full[box] = inside
     assert np.array_equal(full, to_ellipse_coverage(ellipse, 200, 300) > 0.5)
+
+
+def test_centre_of_an_ellipse_is_covered():
+    """The pixel at the very centre, where the edge's distance has no direction, is inside."""
+    assert to_ellipse_coverage(Ellipse(10.0, 8.0, 6.0, 4.0, 0.3), 17, 21)[8, 10] == 1
