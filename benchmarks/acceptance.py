@@ -18,9 +18,10 @@ from typing import Any
 import httpx
 import numpy as np
 
-from benchmarks.accuracy import DEFAULT_DATA_DIR, DEFAULT_OUT_DIR, LEAKAGE_NOTE, measure_served
+from benchmarks.accuracy import LEAKAGE_NOTE, measure_served
 from benchmarks.accuracy_summary import ImageResult
 from benchmarks.machine import describe_machine, to_timestamp
+from benchmarks.paths import DEFAULT_DATA_DIR, DEFAULT_OUT_DIR
 from benchmarks.served import REQUEST_TIMEOUT_S, ServiceFailedError, fetch_model, serve
 from headcirc.backends.base import SAME_ANSWERS_95TH_PERCENTILE_MM, SAME_ANSWERS_LARGEST_MM
 from headcirc.errors import HeadCircumferenceError

@@ -9,7 +9,6 @@ floor is not met; 2: it could not be measured.
 import argparse
 import csv
 import json
-import os
 import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -32,6 +31,7 @@ from benchmarks.accuracy_summary import (
     to_markdown,
 )
 from benchmarks.machine import describe_machine, to_timestamp
+from benchmarks.paths import DEFAULT_DATA_DIR, DEFAULT_OUT_DIR
 from benchmarks.served import REQUEST_TIMEOUT_S, ServiceFailedError, ask, fetch_model, serve
 from headcirc.errors import HeadCircumferenceError
 from headcirc.mask import to_frame_grid
@@ -46,8 +46,6 @@ from training.evaluate import (
 from training.hc18 import HC18Image, load_part, load_pixels, to_true_ellipse
 
 SCHEMA_VERSION = 1
-DEFAULT_DATA_DIR = os.environ.get("HC18_DIR", "../shared/data/hc18")  # noqa: TID251 - Makefile's
-DEFAULT_OUT_DIR = Path(__file__).with_name("results")
 EXIT_MEASURED, EXIT_BELOW_FLOOR, EXIT_FAILED = 0, 1, 2
 LEAKAGE_NOTE = (
     "Split by exam. HC18 publishes no patient number (551 women, 806 exams), so the same woman may "

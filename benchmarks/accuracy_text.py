@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.documents import replace_block
+from benchmarks.paths import DEFAULT_OUT_DIR
 
 ROOT = Path(__file__).parent.parent
-RESULTS = Path(__file__).with_name("results")
 DOCUMENTS = (ROOT / "README.md", ROOT / "models" / "attention-resunet-16" / "README.md")
 BLOCK = "accuracy"
 PARTS = ("test", "calibration")
@@ -126,8 +126,10 @@ def to_phantom_line(summary: Mapping[str, float]) -> str:
 
 def read_block() -> str:
     """Return the block of the committed results."""
-    reports = {part: json.loads((RESULTS / f"accuracy_{part}.json").read_text()) for part in PARTS}
-    return to_block(reports, json.loads((RESULTS / "phantoms.json").read_text()))
+    reports = {
+        part: json.loads((DEFAULT_OUT_DIR / f"accuracy_{part}.json").read_text()) for part in PARTS
+    }
+    return to_block(reports, json.loads((DEFAULT_OUT_DIR / "phantoms.json").read_text()))
 
 
 def main() -> int:

@@ -111,7 +111,7 @@ def load_network(engine: Engine) -> tuple[Manifest, Network]:
     manifest = load_manifest(engine.model_dir)
     if engine.kind.is_served:
         return manifest, _load_served(manifest, engine.kind)
-    return manifest, _load_torch(manifest, engine)
+    return manifest, _load_torch(engine)
 
 
 def load_product(model_dir: Path, kind: Kind, folder: Path) -> tuple[Network, int, float]:
@@ -138,13 +138,12 @@ def _load_served(manifest: Manifest, kind: Kind) -> Network:
     return backend.infer
 
 
-def _load_torch(manifest: Manifest, engine: Engine) -> Network:
+def _load_torch(engine: Engine) -> Network:
     if not find_spec("torch"):
         raise BackendUnavailableError("torch is not installed; it comes with headcirc[test].")
     import torch  # noqa: PLC0415 - a heavy import, for two kinds of engine only
-    from safetensors.torch import load_file  # noqa: PLC0415
 
-    from training.attention_resunet import AttentionResUNet  # noqa: PLC0415
+    from training.weights import load_trained  # noqa: PLC0415
 
     device = CUDA if engine.kind.device == "gpu" else "cpu"
     if device == CUDA and not torch.cuda.is_available():
@@ -153,9 +152,7 @@ def _load_torch(manifest: Manifest, engine: Engine) -> Network:
         raise BackendUnavailableError("torch.compile needs a C++ compiler; there is no g++.")
     torch.set_num_threads(count_available_cpus())
     torch.backends.cudnn.allow_tf32 = False  # or "fp32" would name a shorter arithmetic
-    network = AttentionResUNet(width=manifest.width)
-    network.load_state_dict(load_file(engine.model_dir / CHECKPOINT_NAME))
-    network = network.to(device).eval()
+    network = load_trained(engine.model_dir / CHECKPOINT_NAME).to(device)
     forward = torch.compile(network) if COMPILED in engine.kind.backend else network
 
     def infer(network_input: Array) -> Array:

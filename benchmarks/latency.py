@@ -30,8 +30,9 @@ from benchmarks.latency_report import (
     write_report,
 )
 from benchmarks.network_process import AbsentEngineError, NetworkProcess
+from benchmarks.paths import DEFAULT_DATA_DIR, DEFAULT_OUT_DIR
 from benchmarks.processes import read_memory_mb, reset_peak_memory
-from benchmarks.questions import DEFAULT_DATA_DIR, load_pictures, to_http_request
+from benchmarks.questions import load_pictures, to_http_request
 from benchmarks.request_client import RequestClient
 from benchmarks.service_process import RunningService, ServiceFailedError, start_service
 from benchmarks.turns import interleave, measure_interleaved
@@ -41,7 +42,6 @@ from headcirc.pipeline import SHIPPED_MODEL_DIR
 BATCHES = (1, 2, 4, 8)
 WARM_REQUESTS, WARM_LIMIT_S = 20, 10.0
 SETTLE_S = 1.0
-DEFAULT_OUT_DIR = Path(__file__).with_name("results")
 Networks = Mapping[Engine, NetworkProcess]
 Services = Mapping[Engine, tuple[RunningService, RequestClient]]
 

@@ -24,8 +24,9 @@ from benchmarks.load_tool import (
     write_forms,
 )
 from benchmarks.machine import describe_machine, to_timestamp
+from benchmarks.paths import DEFAULT_DATA_DIR, DEFAULT_OUT_DIR
 from benchmarks.processes import read_cpu_s, read_thread_cpu_s
-from benchmarks.questions import DEFAULT_DATA_DIR, Picture, load_pictures
+from benchmarks.questions import Picture, load_pictures
 from benchmarks.service_process import ServiceFailedError, start_service
 from benchmarks.verdicts import Target, Verdict, to_exit_status
 from headcirc.cpus import find_group_folders
@@ -38,7 +39,6 @@ CONNECTIONS_PER_CPU = 4
 WARM_S = 3
 BUSY_THREAD_SHARE = 0.05
 Confinement = Callable[[], AbstractContextManager[None]]
-DEFAULT_OUT_DIR = Path(__file__).with_name("results")
 MEMBERS = "cgroup.procs"
 PERIOD_US = 100_000
 USED = Target("cpu", "CPUs used under load, of those given", 0.8, "of them", is_floor=True)

@@ -21,14 +21,14 @@ from numpy.typing import NDArray
 from sklearn.datasets import load_sample_images
 from tqdm import tqdm
 
-from benchmarks.accuracy import DEFAULT_DATA_DIR
 from benchmarks.machine import to_timestamp
+from benchmarks.paths import DEFAULT_DATA_DIR, DEFAULT_OUT_DIR
 from headcirc.geometry import Ellipse, PixelSpacing, to_half_extents
 from headcirc.overlay import to_png
 from headcirc.pipeline import SHIPPED_MODEL_DIR, Pipeline, load_pipeline
 from training.hc18 import HC18Image, load_part, load_pixels, to_true_ellipse
 
-RESULT_PATH = Path(__file__).parent / "results" / "non_heads.json"
+RESULT_PATH = DEFAULT_OUT_DIR / "non_heads.json"
 ROWS, COLUMNS = 540, 800
 SEED = 20_261_123
 SPACING = PixelSpacing(0.15, 0.15)

@@ -3,7 +3,6 @@
 Of HC18 only calibration exams, and only frames of the usual 800x540. This module sends nothing.
 """
 
-import os
 import struct
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,6 @@ from examples.phantom import draw_phantom, load_parameters
 from headcirc.overlay import to_png
 from training.hc18 import TABLE_NAME, load_part
 
-DEFAULT_DATA_DIR = os.environ.get("HC18_DIR", "../shared/data/hc18")  # noqa: TID251 - Makefile's
 ROUTE = "/v1/head-circumference"
 WIDTH_PX, HEIGHT_PX = 800, 540
 PHANTOMS = 8

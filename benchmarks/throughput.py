@@ -27,8 +27,9 @@ from benchmarks.load_tool import (
     write_forms,
 )
 from benchmarks.machine import describe_machine, to_timestamp
+from benchmarks.paths import DEFAULT_DATA_DIR, DEFAULT_OUT_DIR
 from benchmarks.processes import read_memory_mb
-from benchmarks.questions import DEFAULT_DATA_DIR, load_pictures
+from benchmarks.questions import load_pictures
 from benchmarks.served import fetch_model
 from benchmarks.service_process import ServiceFailedError, start_service
 from benchmarks.verdicts import EXIT_NOT_MEASURABLE, Target, Verdict, to_exit_status
@@ -41,7 +42,6 @@ JUDGED_CONCURRENCY = 8
 WARM_S = 3
 QUEUE_CAPACITY = 64
 """More than the highest concurrency: a 429 is a fast answer that proves nothing."""
-DEFAULT_OUT_DIR = Path(__file__).with_name("results")
 DOTS_PER_INCH = 150
 TARGET = Target(
     "cpu",

@@ -1,7 +1,6 @@
 """`python -m model_export`: a model's folder, its INT8 graph, its engine, what was measured."""
 
 import argparse
-import hashlib
 import json
 import shutil
 import sys
@@ -9,8 +8,6 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
-
-from safetensors import safe_open
 
 from headcirc.backends.base import choose_explain_graph, choose_graph
 from headcirc.backends.gpu import find_gpu
@@ -23,11 +20,12 @@ from headcirc.pipeline import load_pipeline
 from model_export.explain import EXPLAIN_NAMES, to_explain_facts, write_explain
 from model_export.explain_parity import measure_explain_parity
 from model_export.fp16 import load_rounded, write_fp16
-from model_export.onnx_graph import INPUT_NAME, OPSET, OUTPUT_NAME, load_network, write_onnx
+from model_export.onnx_graph import INPUT_NAME, OPSET, OUTPUT_NAME, write_onnx
 from model_export.parity import measure_agreement, measure_parity
 from model_export.quantise import EVERY, METHOD, write_int8
 from training.attention_resunet import AttentionResUNet, count_macs, count_parameters
 from training.hc18 import SPLIT_PATH, load_part, to_input_facts
+from training.weights import load_trained, to_file_sha256
 
 GRAPH_NAMES = {"fp32": "model.onnx", "fp16": "model.fp16.onnx", "int8": "model.int8.onnx"}
 """Precision to the file of its graph; int8 joins the others only after it was accepted."""
@@ -49,8 +47,7 @@ def build(checkpoint_path: Path, out_dir: Path, data_dir: Path, training_notes: 
     ParityError
         A float32 graph is not torch's equal, or the float16 graph gives other answers.
     """
-    width = _read_width(checkpoint_path)
-    network = load_network(checkpoint_path, width=width)
+    network = load_trained(checkpoint_path)
     facts = to_input_facts()
     out_dir.mkdir(parents=True, exist_ok=True)
     paths = {precision: out_dir / GRAPH_NAMES[precision] for precision in ("fp32", "fp16")}
@@ -62,10 +59,10 @@ def build(checkpoint_path: Path, out_dir: Path, data_dir: Path, training_notes: 
     notes = json.loads(training_notes.read_text())
     manifest = {
         "schema_version": SCHEMA_VERSION,
-        "name": f"attention-resunet-{width}",
+        "name": f"attention-resunet-{network.width}",
         "version": VERSION,
         "architecture": "Attention-ResUNet (arXiv 2604.18148)",
-        "width": width,
+        "width": network.width,
         "parameters": count_parameters(network),
         "macs": count_macs(network),
         "licence": LICENCE,
@@ -74,8 +71,8 @@ def build(checkpoint_path: Path, out_dir: Path, data_dir: Path, training_notes: 
         "onnx": {"opset": OPSET, "input": INPUT_NAME, "output": OUTPUT_NAME},
         "graphs": to_graph_facts(paths),
         "explain": to_explain_facts(to_graph_facts(explain_paths)),
-        "checkpoint": {"file": checkpoint_path.name, "sha256": _to_sha256(checkpoint_path)},
-        "training": notes | {"split_sha256": _to_sha256(SPLIT_PATH)},
+        "checkpoint": {"file": checkpoint_path.name, "sha256": to_file_sha256(checkpoint_path)},
+        "training": notes | {"split_sha256": to_file_sha256(SPLIT_PATH)},
     }
     write_manifest(out_dir, manifest)
     parities = _measure_parities(network, out_dir, data_dir)
@@ -161,7 +158,7 @@ def quantise(model_dir: Path, out_dir: Path, data_dir: Path) -> None:
     write_int8(source, out_dir / GRAPH_NAMES["int8"], images, to_input_facts())
     manifest["graphs"]["int8"] = {
         "file": GRAPH_NAMES["int8"],
-        "sha256": _to_sha256(out_dir / GRAPH_NAMES["int8"]),
+        "sha256": to_file_sha256(out_dir / GRAPH_NAMES["int8"]),
         "method": METHOD,
         "ranges_from": f"{len(images)} training images, every {EVERY}th",
     }
@@ -195,18 +192,11 @@ def write_manifest(out_dir: Path, manifest: dict[str, Any]) -> None:
     (out_dir / MANIFEST_NAME).write_text(json.dumps(manifest, indent=2) + "\n")
 
 
-def _read_width(checkpoint_path: Path) -> int:
-    with safe_open(checkpoint_path, framework="pt") as checkpoint:
-        return int(checkpoint.get_slice("head.weight").get_shape()[1])
-
-
 def to_graph_facts(paths: dict[str, Path]) -> dict[str, dict[str, str]]:
     """Return what the manifest says of graphs: precision to file and SHA-256."""
-    return {each: {"file": path.name, "sha256": _to_sha256(path)} for each, path in paths.items()}
-
-
-def _to_sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    return {
+        each: {"file": path.name, "sha256": to_file_sha256(path)} for each, path in paths.items()
+    }
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

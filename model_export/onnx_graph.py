@@ -10,7 +10,6 @@ from pathlib import Path
 
 import onnx
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.fx.experimental.optimization import fuse
 
@@ -32,13 +31,6 @@ class ProbabilityNetwork(nn.Module):
     def forward(self, network_input: Tensor) -> Tensor:
         """Map (n, 1, h, w) normalised grey values to (n, 1, h, w) in [0, 1]."""
         return torch.sigmoid(self.network(network_input))
-
-
-def load_network(checkpoint_path: Path, *, width: int) -> AttentionResUNet:
-    """Return the network with a checkpoint's weights, ready for inference."""
-    network = AttentionResUNet(width=width)
-    network.load_state_dict(load_file(checkpoint_path))
-    return network.eval()
 
 
 def write_onnx(network: AttentionResUNet, path: Path, facts: InputFacts) -> None:

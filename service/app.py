@@ -83,10 +83,16 @@ def create_app(settings: Settings | None = None, pipeline: Pipeline | None = Non
     app.state.settings, app.state.metrics = settings, metrics
     app.include_router(router)
     install_problem_handlers(app)
+    _add_middleware(app, settings, measurer, metrics)
+    return app
+
+
+def _add_middleware(app: FastAPI, settings: Settings, measurer: Measurer, metrics: Metrics) -> None:
+    """Put around the routes what every request meets; the last one added is the outermost."""
     app.add_middleware(Gate, settings=settings, require_room=measurer.workers.require_room)
     app.add_middleware(RequestFrame, metrics=metrics)
     if settings.cors_origins:
-        # Added last, so the outermost: a refusal, too, must be readable for the page that asked.
+        # Outermost: a refusal, too, must be readable for the page that asked.
         app.add_middleware(
             CORSMiddleware,
             allow_origins=settings.cors_origins,
@@ -94,7 +100,6 @@ def create_app(settings: Settings | None = None, pipeline: Pipeline | None = Non
             allow_headers=["Authorization", "X-Request-ID", "traceparent"],
             expose_headers=["Location", "Retry-After", "X-Request-ID"],
         )
-    return app
 
 
 def create_public_app() -> FastAPI:

@@ -36,7 +36,7 @@ def explain_model_dir(tmp_path_factory) -> Path:
     from model_export.__main__ import to_graph_facts, write_manifest
     from model_export.explain import EXPLAIN_NAMES, to_explain_facts, write_explain
     from model_export.fp16 import write_fp16
-    from model_export.onnx_graph import load_network
+    from training.weights import load_trained
 
     shipped = load_manifest(SHIPPED_MODEL_DIR)
     facts = json.loads((SHIPPED_MODEL_DIR / MANIFEST_NAME).read_text())
@@ -44,7 +44,7 @@ def explain_model_dir(tmp_path_factory) -> Path:
     for graph in facts["graphs"].values():
         shutil.copy(SHIPPED_MODEL_DIR / graph["file"], folder)
     paths = {precision: folder / name for precision, name in EXPLAIN_NAMES.items()}
-    network = load_network(SHIPPED_MODEL_DIR / facts["checkpoint"]["file"], width=shipped.width)
+    network = load_trained(SHIPPED_MODEL_DIR / facts["checkpoint"]["file"])
     write_explain(network, paths["fp32"], shipped.input, threshold=shipped.mask.threshold)
     write_fp16(paths["fp32"], paths["fp16"])
     write_manifest(folder, facts | {"explain": to_explain_facts(to_graph_facts(paths))})

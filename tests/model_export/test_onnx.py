@@ -8,7 +8,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from model_export.onnx_graph import INPUT_NAME, OUTPUT_NAME, load_network
+from model_export.onnx_graph import INPUT_NAME, OUTPUT_NAME
+from training.weights import load_trained
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +50,7 @@ def test_graph_names_no_path_of_this_machine(content):
 def test_checkpoint_gives_the_network_back(tiny_network, tmp_path):
     """A network loaded from its saved weights gives the same logits and is in evaluation mode."""
     save_file(tiny_network.state_dict(), tmp_path / "checkpoint.safetensors")
-    loaded = load_network(tmp_path / "checkpoint.safetensors", width=2)
+    loaded = load_trained(tmp_path / "checkpoint.safetensors")
     network_input = torch.ones(1, 1, 32, 32)
     assert not loaded.training
     with torch.no_grad():
@@ -60,7 +61,7 @@ def test_half_precision_checkpoint_is_exported_in_float32(tiny_network, tmp_path
     """What ships in float16 is loaded as float32: rounded weights, answers near the original's."""
     halves = {name: each.half() for name, each in tiny_network.state_dict().items()}
     save_file(halves, tmp_path / "checkpoint.safetensors")
-    loaded = load_network(tmp_path / "checkpoint.safetensors", width=2)
+    loaded = load_trained(tmp_path / "checkpoint.safetensors")
     assert {each.dtype for each in loaded.parameters()} == {torch.float32}
     assert torch.equal(loaded.head.weight, tiny_network.head.weight.half().float())
     network_input = torch.ones(1, 1, 32, 32)
