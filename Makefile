@@ -113,7 +113,7 @@ COMPILE   = .venv-lock/bin/uv pip compile --quiet --no-config --python-version 3
 lock:  ## Regenerate requirements/serve.txt and test.txt from pyproject.toml (LOCK=--upgrade)
 	test -x .venv-lock/bin/uv || { $(PYTHON) -m venv .venv-lock && .venv-lock/bin/pip install $(UV); }
 	$(COMPILE) pyproject.toml requirements/build.in --extra cpu --extra serve --extra redis \
-	  --output-file requirements/serve.txt
+	  --extra client --extra otel --output-file requirements/serve.txt
 	$(COMPILE) pyproject.toml requirements/build.in requirements/torch-dependencies.in --extra test \
 	  --constraints requirements/serve.txt --output-file requirements/test.txt
 
