@@ -6,11 +6,12 @@ one deployment (port, limits, backend) are not model facts and do not live here.
 
 import hashlib
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from headcirc.errors import ModelArtifactError
+from headcirc.shared_weights import fill_weights
 
 MANIFEST_NAME = "manifest.json"
 SCHEMA_VERSION = 2
@@ -70,20 +71,32 @@ class Graph:
     path : Path
     sha256 : str
         Of the file's bytes.
+    weights : Graph or None
+        Whose weights the file names without holding them; see `shared_weights`.
     """
 
     precision: str
     path: Path
     sha256: str
+    weights: "Graph | None" = None
+
+    @property
+    def identity(self) -> str:
+        """Return what differs wherever `read` differs."""
+        return self.sha256 if self.weights is None else f"{self.sha256}+{self.weights.identity}"
 
     def read(self) -> bytes:
-        """Return the file's bytes.
+        """Return the graph, its weights in it.
 
         Raises
         ------
         ModelArtifactError
-            The file is missing, or is not the one that the manifest describes.
+            A file is missing, or is not the one that the manifest describes.
         """
+        content = self._read_file()
+        return content if self.weights is None else fill_weights(content, self.weights.read())
+
+    def _read_file(self) -> bytes:
         try:
             content = self.path.read_bytes()
         except FileNotFoundError as error:
@@ -182,6 +195,7 @@ def _to_manifest(facts: dict[str, Any], artifact_dir: Path) -> Manifest:
             f"reads version {SCHEMA_VERSION}. Export the model again."
         )
     try:
+        graphs = _to_graphs(facts["graphs"], artifact_dir)
         return Manifest(
             name=facts["name"],
             version=facts["version"],
@@ -189,9 +203,9 @@ def _to_manifest(facts: dict[str, Any], artifact_dir: Path) -> Manifest:
             parameters=facts["parameters"],
             input=InputFacts(**facts["input"]),
             mask=MaskFacts(**facts["mask"]),
-            graphs=_to_graphs(facts["graphs"], artifact_dir),
+            graphs=graphs,
             accuracy=facts.get("accuracy", {}),
-            explain=_to_explain(facts["explain"], artifact_dir) if "explain" in facts else None,
+            explain=_to_explain(facts["explain"], graphs) if "explain" in facts else None,
         )
     except (KeyError, TypeError) as error:
         raise ModelArtifactError(
@@ -206,9 +220,17 @@ def _to_graphs(facts: dict[str, Any], artifact_dir: Path) -> dict[str, Graph]:
     }
 
 
-def _to_explain(facts: dict[str, Any], artifact_dir: Path) -> ExplainFacts:
+def _to_explain(facts: dict[str, Any], shipped: dict[str, Graph]) -> ExplainFacts:
+    """Read the explain graphs, which take their weights from the graphs that ship beside them."""
+    folder = next(iter(shipped.values())).path.parent
+    files = {graph.path.name: graph for graph in shipped.values()}
+    graphs = _to_graphs(facts["graphs"], folder)
+    for precision, graph in graphs.items():
+        source = facts["graphs"][precision].get("weights_from")
+        if source is not None:
+            graphs[precision] = replace(graph, weights=files[source])
     explain = ExplainFacts(
-        graphs=_to_graphs(facts["graphs"], artifact_dir),
+        graphs=graphs,
         layers=tuple(facts["layers"]),
         default_layer=facts["default_layer"],
         attention_levels=tuple(facts["attention_levels"]),

@@ -17,7 +17,7 @@ from headcirc.cpus import count_available_cpus
 from headcirc.geometry import PixelSpacing
 from headcirc.manifest import MANIFEST_NAME, SCHEMA_VERSION, MaskFacts, load_manifest
 from headcirc.pipeline import load_pipeline
-from model_export.explain import EXPLAIN_NAMES, to_explain_facts, write_explain
+from model_export.explain_files import write_explain_files
 from model_export.explain_parity import measure_explain_parity
 from model_export.fp16 import load_rounded, write_fp16
 from model_export.onnx_graph import INPUT_NAME, OPSET, OUTPUT_NAME, write_onnx
@@ -53,9 +53,7 @@ def build(checkpoint_path: Path, out_dir: Path, data_dir: Path, training_notes: 
     paths = {precision: out_dir / GRAPH_NAMES[precision] for precision in ("fp32", "fp16")}
     write_onnx(network, paths["fp32"], facts)
     write_fp16(paths["fp32"], paths["fp16"])
-    explain_paths = {precision: out_dir / name for precision, name in EXPLAIN_NAMES.items()}
-    write_explain(network, explain_paths["fp32"], facts, threshold=MASK.threshold)
-    write_fp16(explain_paths["fp32"], explain_paths["fp16"])
+    explain = write_explain_files(network, paths, facts, threshold=MASK.threshold)
     notes = json.loads(training_notes.read_text())
     manifest = {
         "schema_version": SCHEMA_VERSION,
@@ -70,7 +68,7 @@ def build(checkpoint_path: Path, out_dir: Path, data_dir: Path, training_notes: 
         "mask": asdict(MASK),
         "onnx": {"opset": OPSET, "input": INPUT_NAME, "output": OUTPUT_NAME},
         "graphs": to_graph_facts(paths),
-        "explain": to_explain_facts(to_graph_facts(explain_paths)),
+        "explain": explain,
         "checkpoint": {"file": checkpoint_path.name, "sha256": to_file_sha256(checkpoint_path)},
         "training": notes | {"split_sha256": to_file_sha256(SPLIT_PATH)},
     }

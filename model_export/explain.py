@@ -38,8 +38,6 @@ ATTENTION_LEVELS = tuple(PAPER_WIDTH * 2**level for level in reversed(range(LEVE
 DEFAULT_LAYER = "bottleneck"
 """At the last decoder level Grad-CAM is the logit map itself and explains nothing."""
 LAYERS = (DEFAULT_LAYER, *(f"decoder-{level}" for level in ATTENTION_LEVELS))
-EXPLAIN_NAMES = {"fp32": "model.explain.onnx", "fp16": "model.explain.fp16.onnx"}
-"""Precision to the file of its graph."""
 OUTPUT_NAMES = (OUTPUT_NAME, *LAYERS, *map(to_attention_output, ATTENTION_LEVELS))
 
 
@@ -61,18 +59,6 @@ def write_explain(
     """
     example = torch.zeros(2, 1, facts.height_px, facts.width_px)
     export_module(trace_explain(network, example, threshold=threshold), example, path, OUTPUT_NAMES)
-
-
-def to_explain_facts(graphs: dict[str, dict[str, str]]) -> dict[str, Any]:
-    """Return what the manifest says of the explain graphs, given files and SHA-256."""
-    return {
-        "graphs": graphs,
-        "layers": list(LAYERS),
-        "default_layer": DEFAULT_LAYER,
-        "attention_levels": list(ATTENTION_LEVELS),
-        "score": "mean logit over the predicted head (Seg-Grad-CAM, Vinogradova 2020)",
-        "unit": "the map's own maximum",
-    }
 
 
 def trace_explain(network: AttentionResUNet, example: Tensor, *, threshold: float) -> GraphModule:

@@ -33,9 +33,8 @@ def fp16_graph(tmp_path_factory) -> Graph:
 def explain_model_dir(tmp_path_factory) -> Path:
     """Return the shipped model with explain graphs that were exported now, from its checkpoint."""
     from headcirc.manifest import MANIFEST_NAME, load_manifest
-    from model_export.__main__ import to_graph_facts, write_manifest
-    from model_export.explain import EXPLAIN_NAMES, to_explain_facts, write_explain
-    from model_export.fp16 import write_fp16
+    from model_export.__main__ import write_manifest
+    from model_export.explain_files import write_explain_files
     from training.weights import load_trained
 
     shipped = load_manifest(SHIPPED_MODEL_DIR)
@@ -43,9 +42,9 @@ def explain_model_dir(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("explain-model")
     for graph in facts["graphs"].values():
         shutil.copy(SHIPPED_MODEL_DIR / graph["file"], folder)
-    paths = {precision: folder / name for precision, name in EXPLAIN_NAMES.items()}
+    sources = {each: folder / facts["graphs"][each]["file"] for each in ("fp32", "fp16")}
     network = load_trained(SHIPPED_MODEL_DIR / facts["checkpoint"]["file"])
-    write_explain(network, paths["fp32"], shipped.input, threshold=shipped.mask.threshold)
-    write_fp16(paths["fp32"], paths["fp16"])
-    write_manifest(folder, facts | {"explain": to_explain_facts(to_graph_facts(paths))})
+    threshold = shipped.mask.threshold
+    explain = write_explain_files(network, sources, shipped.input, threshold=threshold)
+    write_manifest(folder, facts | {"explain": explain})
     return folder

@@ -37,7 +37,7 @@ class EngineIdentity:
     Attributes
     ----------
     onnx_sha256 : str
-        Of the graph.
+        Of the graph's file; behind a `+`, of the file that its weights come from.
     runtime : str
         TensorRT's flavour and full version.
     target : str
@@ -85,7 +85,7 @@ def to_identity(trt: Any, graph: Graph, gpu: Gpu | None) -> EngineIdentity:
         )
     else:
         target = str(gpu)
-    return EngineIdentity(graph.sha256, f"{trt.__name__} {trt.__version__}", target)
+    return EngineIdentity(graph.identity, f"{trt.__name__} {trt.__version__}", target)
 
 
 def write_engine(trt: Any, graph: Graph, gpu: Gpu | None) -> Path:

@@ -97,6 +97,18 @@ def test_explain_facts_are_read(model_dir):
     assert explain.graphs["fp32"].path == model_dir / "model.explain.onnx"
 
 
+def test_explain_graph_takes_its_weights_from_the_graph_that_is_named(model_dir):
+    """They ship once; a file that does not ship is refused."""
+    graph = EXPLAIN["graphs"]["fp32"] | {"weights_from": "model.onnx"}
+    write_explain_facts(model_dir, EXPLAIN | {"graphs": {"fp32": graph}})
+    manifest = load_manifest(model_dir)
+    assert manifest.explain.graphs["fp32"].weights == manifest.graphs["fp32"]
+    stranger = graph | {"weights_from": "other.onnx"}
+    write_explain_facts(model_dir, EXPLAIN | {"graphs": {"fp32": stranger}})
+    with pytest.raises(ModelArtifactError, match=r"lacks a fact.*other\.onnx"):
+        load_manifest(model_dir)
+
+
 def test_model_without_an_explain_graph_loads(model_dir):
     """It measures; it only cannot say why."""
     write_explain_facts(model_dir, None)

@@ -1,0 +1,123 @@
+"""The explain graphs' files: made from the network, without the weights that ship already.
+
+Forward weights are those of the network's own graph, and a gradient's are decoder kernels turned,
+to the last bit. So a file names each weight that a shipped graph has, and holds the others, which
+are a few constants. `headcirc.shared_weights` puts them together again.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import onnx
+from onnx import numpy_helper
+
+from headcirc.manifest import InputFacts
+from headcirc.shared_weights import TURNED, fill_weights, turn_kernel
+from model_export.explain import ATTENTION_LEVELS, DEFAULT_LAYER, LAYERS, write_explain
+from model_export.fp16 import write_fp16
+from training.attention_resunet import AttentionResUNet
+from training.weights import to_file_sha256
+
+EXPLAIN_NAMES = {"fp32": "model.explain.onnx", "fp16": "model.explain.fp16.onnx"}
+"""Precision to the file of its graph."""
+Values = tuple[tuple[int, ...], str, bytes]
+
+
+def write_explain_files(
+    network: AttentionResUNet, sources: Mapping[str, Path], facts: InputFacts, *, threshold: float
+) -> dict[str, Any]:
+    """Write an explain graph beside the network's graph of each precision.
+
+    Parameters
+    ----------
+    network : AttentionResUNet
+        In evaluation mode, with attention.
+    sources : mapping
+        Precision (`fp32` and, if wanted, `fp16`) to the network's own graph.
+    facts : InputFacts
+        The grid.
+    threshold : float
+        A pixel belongs to the predicted head above this probability.
+
+    Returns
+    -------
+    dict
+        What the manifest says of the explain graphs.
+    """
+    folder = sources["fp32"].parent
+    paths = {precision: folder / EXPLAIN_NAMES[precision] for precision in sources}
+    write_explain(network, paths["fp32"], facts, threshold=threshold)
+    if "fp16" in paths:
+        write_fp16(paths["fp32"], paths["fp16"])
+    for precision, path in paths.items():
+        share_weights(path, sources[precision])
+    graphs = {
+        precision: {
+            "file": path.name,
+            "sha256": to_file_sha256(path),
+            "weights_from": sources[precision].name,
+        }
+        for precision, path in paths.items()
+    }
+    return to_explain_facts(graphs)
+
+
+def to_explain_facts(graphs: dict[str, dict[str, str]]) -> dict[str, Any]:
+    """Return what the manifest says, given what it says of each precision's graph."""
+    return {
+        "graphs": graphs,
+        "layers": list(LAYERS),
+        "default_layer": DEFAULT_LAYER,
+        "attention_levels": list(ATTENTION_LEVELS),
+        "score": "mean logit over the predicted head (Seg-Grad-CAM, Vinogradova 2020)",
+        "unit": "the map's own maximum",
+    }
+
+
+def share_weights(path: Path, source: Path) -> None:
+    """Take out of a graph's file each weight that another one holds, and leave its name.
+
+    Parameters
+    ----------
+    path : Path
+        Of a whole ONNX file, which is written anew.
+    source : Path
+        Of the ONNX file that ships beside it.
+    """
+    model = onnx.load(path)
+    held = _find_weights(source)
+    names: dict[str, str] = {}
+    kept: dict[str, onnx.TensorProto] = {}
+    for weight in model.graph.initializer:
+        name = held.get(_to_values(numpy_helper.to_array(weight)))
+        if name is None:
+            kept[weight.name] = weight
+        else:
+            names[weight.name] = name
+            kept[name] = onnx.TensorProto(name=name, dims=weight.dims, data_type=weight.data_type)
+    for node in model.graph.node:
+        node.input[:] = [names.get(each, each) for each in node.input]
+    del model.graph.initializer[:]
+    model.graph.initializer.extend(kept.values())
+    content = model.SerializeToString(deterministic=True)
+    whole = onnx.load_from_string(fill_weights(content, source.read_bytes()))
+    onnx.checker.check_model(whole, full_check=True)
+    path.write_bytes(content)
+
+
+def _find_weights(source: Path) -> dict[Values, str]:
+    """Return the name of each weight by its values, turned kernels among them."""
+    held: dict[Values, str] = {}
+    for weight in onnx.load(source).graph.initializer:
+        values = numpy_helper.to_array(weight)
+        if not weight.raw_data:
+            continue
+        if values.ndim == 4:
+            held.setdefault(_to_values(turn_kernel(values)), weight.name + TURNED)
+        held[_to_values(values)] = weight.name  # as it is, wherever that will do
+    return held
+
+
+def _to_values(values: Any) -> Values:
+    return values.shape, values.dtype.str, values.tobytes()
