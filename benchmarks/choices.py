@@ -7,18 +7,17 @@ over its probabilities. The test exams are never read here.
 import argparse
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from headcirc.ellipse import to_edge_points
-from headcirc.geometry import Ellipse, PixelSpacing
+from benchmarks.fits import FITS, Fit
+from headcirc.geometry import PixelSpacing
 from headcirc.manifest import MaskFacts
 from headcirc.mask import to_frame_grid, to_head_mask
 from headcirc.measurement import measure_head
@@ -26,15 +25,9 @@ from headcirc.pipeline import Pipeline, load_pipeline
 from headcirc.quality import to_fit_overlap, touches_border
 from training.hc18 import HC18Image, load_part, load_pixels, to_true_ellipse
 
-Fit = Callable[[NDArray[np.float32]], Any]
 RESULT_PATH = Path(__file__).parent / "results" / "choices.json"
 THRESHOLDS = (0.3, 0.4, 0.5, 0.6, 0.7)
 ELLIPTICITY_POWERS = (0, 2, 4, 8)
-FITS: dict[str, Fit] = {
-    "least squares": cv2.fitEllipse,
-    "direct": cv2.fitEllipseDirect,
-    "approximate mean square": cv2.fitEllipseAMS,
-}
 
 
 def to_summary(errors_mm: list[float]) -> dict[str, float]:
@@ -51,13 +44,12 @@ def to_summary(errors_mm: list[float]) -> dict[str, float]:
 
 def to_variants(facts: MaskFacts) -> dict[str, tuple[MaskFacts, Fit]]:
     """Name each choice that is compared; every one changes a single thing."""
-    least_squares = FITS["least squares"]
+    shipped = FITS["soft edge"]
     variants = {
-        f"threshold {value}": (replace(facts, threshold=value), least_squares)
-        for value in THRESHOLDS
+        f"threshold {value}": (replace(facts, threshold=value), shipped) for value in THRESHOLDS
     }
     variants |= {
-        f"ellipticity power {value}": (replace(facts, ellipticity_power=value), least_squares)
+        f"ellipticity power {value}": (replace(facts, ellipticity_power=value), shipped)
         for value in ELLIPTICITY_POWERS
     }
     return variants | {f"fit {name}": (facts, fit) for name, fit in FITS.items()}
@@ -70,9 +62,8 @@ def measure_mm(
     head = to_head_mask(probabilities, facts)
     if head is None:
         return float("nan")
-    _, axes_px, _ = fit(to_edge_points(head.pixels))
-    ellipse = Ellipse(0.0, 0.0, max(axes_px) / 2, min(axes_px) / 2, 0.0)
-    return measure_head(ellipse, spacing).head_circumference_mm
+    ellipse = fit(probabilities, head, facts.threshold)
+    return float("nan") if ellipse is None else measure_head(ellipse, spacing).head_circumference_mm
 
 
 def compare(pipeline: Pipeline, images: Sequence[HC18Image]) -> dict[str, Any]:

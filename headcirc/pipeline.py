@@ -128,8 +128,10 @@ class Pipeline:
         head, region = None, None
         with _timed(timing_ms, "postprocess"):
             probabilities = to_frame_grid(probability_map, prepared.mapping)
-            mask = to_head_mask(probabilities, self.manifest.mask)
-            ellipse = None if mask is None else fit_head_ellipse(mask.pixels)
+            facts = self.manifest.mask
+            mask, ellipse = to_head_mask(probabilities, facts), None
+            if mask is not None:
+                ellipse = fit_head_ellipse(probabilities, mask, facts.threshold)
             if mask is not None and ellipse is not None:
                 region = find_region(prepared.frame.calibrations, ellipse)
                 measured = None if region is None else measure_head(ellipse, region.spacing)

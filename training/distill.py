@@ -1,4 +1,4 @@
-"""A trained network as teacher: its probabilities as a second target beside the annotation.
+"""Trained networks as teacher: their probabilities as a second target beside the annotation.
 
 References
 ----------
@@ -6,6 +6,7 @@ Hinton, Vinyals, Dean 2015, arXiv 1503.02531: a weighted mean of the loss on the
 loss on the teacher's soft answers (here without a temperature, since coverage is soft already).
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -16,34 +17,35 @@ from training.weights import load_trained, to_file_sha256
 
 
 class Teacher:
-    """A network that answers and is not trained.
+    """Networks that answer together and are not trained.
 
     Parameters
     ----------
-    network : Module
-        (n, 1, h, w) normalised grey values to logits; it is put into evaluation mode.
+    *networks : Module
+        Each (n, 1, h, w) normalised grey values to logits; they are put into evaluation mode.
     bfloat16 : bool
-        Run its convolutions in bfloat16, as those of the network that learns.
+        Run their convolutions in bfloat16, as those of the network that learns.
     """
 
-    def __init__(self, network: nn.Module, *, bfloat16: bool) -> None:
-        self.network = network.eval().to(memory_format=torch.channels_last)
+    def __init__(self, *networks: nn.Module, bfloat16: bool) -> None:
+        self.networks = [each.eval().to(memory_format=torch.channels_last) for each in networks]
         self.bfloat16 = bfloat16
 
     @torch.no_grad()
     def to_probabilities(self, network_input: Tensor) -> Tensor:
-        """Return (n, 1, h, w) probabilities, averaged over each picture and its mirror image.
+        """Return (n, 1, h, w) probabilities: the mean of all networks on picture and mirror image.
 
         A head's mirror image is as good a head, so that the two answers err differently.
         """
         columns = -1
-        plain = self._answer(network_input)
-        mirrored = self._answer(network_input.flip(columns)).flip(columns)
-        return (plain + mirrored) / 2
+        mirrored = network_input.flip(columns)
+        answers = [self._answer(each, network_input) for each in self.networks]
+        answers += [self._answer(each, mirrored).flip(columns) for each in self.networks]
+        return torch.stack(answers).mean(dim=0)
 
-    def _answer(self, network_input: Tensor) -> Tensor:
+    def _answer(self, network: nn.Module, network_input: Tensor) -> Tensor:
         with torch.autocast("cpu", torch.bfloat16, enabled=self.bfloat16):
-            logits = self.network(network_input.to(memory_format=torch.channels_last))
+            logits = network(network_input.to(memory_format=torch.channels_last))
         return torch.sigmoid(logits.float())
 
 
@@ -52,28 +54,38 @@ def to_distilled_loss(
 ) -> Tensor:
     """Return the loss on the coverage and that on the teacher's probabilities, as weighted mean.
 
+    Where the picture has no head the teacher is not asked: that there is none is no matter of
+    opinion, and a teacher that never saw such pictures finds heads in them.
+
     Parameters
     ----------
     logits, coverage, teacher_probabilities : (n, 1, h, w)
     weight : float
         Of the teacher, in [0, 1]; the coverage has the rest.
     """
-    to_teacher = to_loss(logits, teacher_probabilities)
+    has_head = coverage.amax(dim=(1, 2, 3), keepdim=True) > 0
+    to_teacher = to_loss(logits, torch.where(has_head, teacher_probabilities, coverage))
     return (1 - weight) * to_loss(logits, coverage) + weight * to_teacher
 
 
-def load_teacher(path: Path, sha256: str, *, bfloat16: bool) -> Teacher:
-    """Read a teacher's weights, of whatever width they are.
+def to_teacher_sha256(paths: Sequence[Path]) -> str:
+    """Return the name by which a recipe knows its teacher: its files' SHA-256, joined by `+`."""
+    return "+".join(map(to_file_sha256, paths))
+
+
+def load_teacher(paths: Sequence[Path], sha256: str, *, bfloat16: bool) -> Teacher:
+    """Read the weights of a teacher's networks, of whatever width they are.
 
     Raises
     ------
     ValueError
-        The file is not the one that the recipe names.
+        The files are not the ones that the recipe names.
     """
-    found = to_file_sha256(path)
+    found = to_teacher_sha256(paths)
     if found != sha256:
+        names = ", ".join(path.name for path in paths)
         raise ValueError(
-            f"The recipe's teacher has sha256 {sha256[:12]}…, {path.name!r} has {found[:12]}…; "
-            "name the file that the run was started with."
+            f"The recipe's teacher has sha256 {sha256[:12]}…, {names!r} has {found[:12]}…; "
+            "name the files that the run was started with, in their order."
         )
-    return Teacher(load_trained(path), bfloat16=bfloat16)
+    return Teacher(*map(load_trained, paths), bfloat16=bfloat16)

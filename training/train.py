@@ -25,13 +25,13 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from training.augment import AugmentationRanges
-from training.distill import Teacher, load_teacher, to_distilled_loss
+from training.distill import Teacher, load_teacher, to_distilled_loss, to_teacher_sha256
 from training.hc18 import PARTS, load_part
 from training.heads import Heads, draw_addresses
 from training.losses import to_loss
 from training.progress import Progress, start
 from training.recipe import Recipe
-from training.weights import save_weights, to_file_sha256
+from training.weights import save_weights
 
 LAST_NAME = "last.pt"
 DISTILLATION_WEIGHT = 0.5
@@ -54,14 +54,14 @@ class RunPaths:
         The run's own folder.
     start_from : Path or None
         Weights (safetensors) to begin with in place of random ones.
-    teacher : Path or None
-        Weights of the recipe's teacher.
+    teacher : tuple of Path
+        Weights of the recipe's teacher, a file for each of its networks; empty without one.
     """
 
     data_dir: Path
     run_dir: Path
     start_from: Path | None = None
-    teacher: Path | None = None
+    teacher: tuple[Path, ...] = ()
 
 
 def train_epoch(
@@ -152,9 +152,9 @@ def train(paths: RunPaths, recipe: Recipe, *, resume: bool = False) -> None:
 
 
 def _load_recipes_teacher(paths: RunPaths, recipe: Recipe) -> Teacher | None:
-    if (recipe.teacher_sha256 is None) != (paths.teacher is None):
+    if (recipe.teacher_sha256 is None) == bool(paths.teacher):
         raise ValueError("A teacher is in the recipe or among the paths, not in both; name both.")
-    if recipe.teacher_sha256 is None or paths.teacher is None:
+    if recipe.teacher_sha256 is None:
         return None
     return load_teacher(paths.teacher, recipe.teacher_sha256, bfloat16=recipe.bfloat16)
 
@@ -201,7 +201,8 @@ def _to_parser() -> argparse.ArgumentParser:
     parser.add_argument("--learning-rate", type=float, default=recipe.learning_rate)
     parser.add_argument("--seed", type=int, default=recipe.seed)
     parser.add_argument("--float32", action="store_true", help="no bfloat16 in the convolutions")
-    parser.add_argument("--teacher", type=Path, help="weights to learn from, of any width")
+    parser.add_argument("--teacher", type=Path, nargs="+", default=(),
+                        help="weights to learn from; of several, their mean")  # fmt: skip
     parser.add_argument("--distillation-weight", type=float, help="of the teacher (default 0.5)")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=recipe.parts,
                         help="trained on (default train); test only with both others")  # fmt: skip
@@ -212,7 +213,7 @@ def _to_parser() -> argparse.ArgumentParser:
 def _to_recipe(chosen: argparse.Namespace) -> Recipe:
     weight = chosen.distillation_weight
     if weight is None:
-        weight = 0.0 if chosen.teacher is None else DISTILLATION_WEIGHT
+        weight = DISTILLATION_WEIGHT if chosen.teacher else 0.0
     return Recipe(
         width=chosen.width,
         residual=not chosen.no_residual,
@@ -222,7 +223,7 @@ def _to_recipe(chosen: argparse.Namespace) -> Recipe:
         bfloat16=not chosen.float32,
         seed=chosen.seed,
         parts=tuple(part for part in PARTS if part in chosen.parts),
-        teacher_sha256=None if chosen.teacher is None else to_file_sha256(chosen.teacher),
+        teacher_sha256=to_teacher_sha256(chosen.teacher) or None,
         distillation_weight=weight,
     )
 
@@ -238,7 +239,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not recipe.is_epoch_chosen:
         print(TRAINING_FIGURES.format(parts=", ".join(recipe.parts)), file=sys.stderr)
     torch.set_num_threads(chosen.threads)
-    paths = RunPaths(chosen.data, chosen.run, start_from=chosen.start_from, teacher=chosen.teacher)
+    paths = RunPaths(
+        chosen.data, chosen.run, start_from=chosen.start_from, teacher=tuple(chosen.teacher)
+    )
     train(paths, recipe, resume=chosen.resume)
     return 0
 

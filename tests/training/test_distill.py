@@ -44,6 +44,25 @@ def test_mirrored_picture_gets_the_mirrored_answer():
     assert not torch.allclose(Ramp()(picture.flip(-1)), Ramp()(picture).flip(-1))
 
 
+def test_several_networks_answer_their_mean():
+    """A ramp and a flat network: each column's answer lies between theirs."""
+    flat = torch.nn.Identity()
+    picture = torch.ones(1, 1, 1, 2)
+    both, ramp, even = (
+        Teacher(*networks, bfloat16=False).to_probabilities(picture)
+        for networks in ((Ramp(), flat), (Ramp(),), (flat,))
+    )
+    assert torch.allclose(both, (ramp + even) / 2)
+    assert not torch.allclose(ramp, even)
+
+
+def test_teacher_is_not_asked_where_there_is_no_head():
+    """Whatever it answers there, the loss is that on the empty annotation."""
+    logits, empty = draw(2, 1, 4, 4), torch.zeros(2, 1, 4, 4)
+    found = to_distilled_loss(logits, empty, torch.ones(2, 1, 4, 4), weight=0.7)
+    assert found.item() == pytest.approx(to_loss(logits, empty).item())
+
+
 def test_bfloat16_teacher_answers_in_float32():
     """Half-width convolutions move a probability by less than 0.02, and the type not at all."""
     torch.manual_seed(0)
@@ -73,11 +92,11 @@ def take_one_step(recipe, coverage):
     """Return all weights after one step as one row, and the teacher's head before and after."""
     torch.manual_seed(1)
     teacher = Teacher(AttentionResUNet(width=2), bfloat16=False)
-    before = teacher.network.head.weight.clone()
+    before = teacher.networks[0].head.weight.clone()
     progress = start(recipe, steps_per_epoch=1)
     train_epoch(progress, [(draw(2, 1, 32, 32), coverage)], recipe, teacher)
     weights = torch.cat([each.detach().flatten() for each in progress.network.parameters()])
-    return weights, before, teacher.network.head.weight
+    return weights, before, teacher.networks[0].head.weight
 
 
 def test_only_the_learning_network_learns():
@@ -89,16 +108,17 @@ def test_only_the_learning_network_learns():
 
 def test_weight_decides_whether_the_annotation_counts():
     """At weight 1 the annotation changes nothing, at one half it does."""
-    ones, zeros = torch.ones(2, 1, 32, 32), torch.zeros(2, 1, 32, 32)
+    ones, halves = torch.ones(2, 1, 32, 32), torch.full((2, 1, 32, 32), 0.5)
     half = replace(RECIPE, distillation_weight=0.5)
-    assert torch.equal(take_one_step(RECIPE, ones)[0], take_one_step(RECIPE, zeros)[0])
-    assert not torch.equal(take_one_step(half, ones)[0], take_one_step(half, zeros)[0])
+    assert torch.equal(take_one_step(RECIPE, ones)[0], take_one_step(RECIPE, halves)[0])
+    assert not torch.equal(take_one_step(half, ones)[0], take_one_step(half, halves)[0])
 
 
 def test_teacher_is_the_recipes_or_none(tmp_path):
     """A file with another hash than the recipe's is refused; the right one is read, any width."""
     path = tmp_path / "teacher.safetensors"
     save_weights(AttentionResUNet(width=4), path)
-    assert load_teacher(path, to_file_sha256(path), bfloat16=False).network.width == 4
+    (network,) = load_teacher([path], to_file_sha256(path), bfloat16=False).networks
+    assert network.width == 4
     with pytest.raises(ValueError, match="started with"):
-        load_teacher(path, "0" * 64, bfloat16=False)
+        load_teacher([path], "0" * 64, bfloat16=False)
