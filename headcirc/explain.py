@@ -99,6 +99,10 @@ class Explanation:
         """
         return self._to_frame(self.outputs[to_attention_output(level)])
 
+    def count_bytes(self) -> int:
+        """Return roughly how much memory it holds."""
+        return sum(values.nbytes for values in self.outputs.values())
+
     def _to_frame(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return (rows, columns) values of a coarser grid in the frame, bilinearly."""
         size = (self.network_columns, self.network_rows)

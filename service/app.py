@@ -9,6 +9,7 @@ from fastapi.middleware.cors import CORSMiddleware
 
 import headcirc
 from headcirc.pipeline import Pipeline, load_pipeline
+from service.explain_routes import router as explain_router
 from service.gate import Gate
 from service.lifecycle import announce_end
 from service.logs import use_json_lines
@@ -82,6 +83,7 @@ def create_app(settings: Settings | None = None, pipeline: Pipeline | None = Non
     )
     app.state.settings, app.state.metrics = settings, metrics
     app.include_router(router)
+    app.include_router(explain_router)
     install_problem_handlers(app)
     _add_middleware(app, settings, measurer, metrics)
     return app

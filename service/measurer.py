@@ -16,6 +16,7 @@ import numpy as np
 from headcirc.geometry import PixelSpacing
 from headcirc.pipeline import Analysis, Pipeline
 from service.batcher import Batcher, Inference
+from service.explanations import Explanations
 from service.metrics import Metrics
 from service.problems import NotReadyError, StoreUnavailableError
 from service.schemas import to_analysis_body
@@ -73,6 +74,7 @@ class Measurer:
             timeout_s=settings.request_timeout_ms / 1000,
             on_depth=metrics.queue_depth.set,
         )
+        self.explanations = Explanations(pipeline, settings, metrics)
         self._probing: Future[Inference] | None = None
         self.is_ending = False
 
@@ -173,6 +175,7 @@ class Measurer:
     async def close(self) -> None:
         """Let the work at hand end and take no more."""
         await self.workers.close()
+        await self.explanations.close()
         await self._store.close()
 
 

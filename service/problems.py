@@ -48,6 +48,12 @@ class AnalysisNotFoundError(ServiceError):
     code, status = "not-found", 404
 
 
+class ExplanationNotFoundError(ServiceError):
+    """The served model ships no explain graph."""
+
+    code, status = "not-found", 404
+
+
 class StoredNoHeadError(ServiceError):
     """A stored analysis is asked for a number and found no head."""
 

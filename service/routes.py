@@ -38,13 +38,14 @@ Responses = dict[int | str, dict[str, Any]]
 PNG_RESPONSE: Responses = {200: {"content": {"image/png": {}}, "description": "A PNG picture."}}
 
 
-def _to_problem_responses(*statuses: int) -> Responses:
+def to_problem_responses(*statuses: int) -> Responses:
+    """Describe the problem documents of some statuses, for OpenAPI."""
     return {status: {"model": ProblemBody} for status in statuses}
 
 
-POST_PROBLEMS = _to_problem_responses(400, 401, 406, 413, 415, 422, 429, 500, 503, 504)
-GET_PROBLEMS = _to_problem_responses(401, 404, 406, 500, 503)
-NUMBER_PROBLEMS = GET_PROBLEMS | _to_problem_responses(409)
+POST_PROBLEMS = to_problem_responses(400, 401, 406, 413, 415, 422, 429, 500, 503, 504)
+GET_PROBLEMS = to_problem_responses(401, 404, 406, 500, 503)
+NUMBER_PROBLEMS = GET_PROBLEMS | to_problem_responses(409)
 
 
 class Png(Response):
@@ -173,7 +174,7 @@ async def create_head_circumference(
     return body
 
 
-@router.get("/v1/models", responses=_to_problem_responses(401, 503), tags=["service"])
+@router.get("/v1/models", responses=to_problem_responses(401, 503), tags=["service"])
 async def list_models(owner: Owner, request: Request) -> ModelsBody:
     """Tell what is served, where it runs and how well it was measured to do."""
     asked = request.app.state.settings.backend
@@ -186,7 +187,7 @@ async def tell_alive() -> HealthBody:
     return HealthBody(status="alive")
 
 
-@router.get("/readyz", responses=_to_problem_responses(503), tags=["service"])
+@router.get("/readyz", responses=to_problem_responses(503), tags=["service"])
 async def tell_ready(owner: Owner) -> HealthBody:
     """Say that the model is loaded and warm and that the queue takes work."""
     owner.require_ready()

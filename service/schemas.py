@@ -1,11 +1,13 @@
 """Answers as JSON: the bodies of `docs/api.md`, field by field, and how an analysis becomes one."""
 
 import math
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
+from headcirc.explain import EDGE_BAND_SHARE, Concentration
 from headcirc.manifest import Manifest
 from headcirc.pipeline import Analysis, Head, Pipeline
 
@@ -75,6 +77,7 @@ class LinksBody(BaseModel):
     self: str
     mask: str
     overlay: str
+    saliency: str | None = Field(default=None, exclude_if=lambda link: link is None)
     head_circumference: str
 
 
@@ -100,6 +103,32 @@ class HeadCircumferenceBody(MillimetresBody):
     gestational_age: None = None
     quality: QualityBody
     timing_ms: dict[str, float]
+
+
+class ConcentrationBody(BaseModel):
+    """Shares, 0 to 1, of a map's mass in the head and around its edge, and of the areas of both.
+
+    Mass is the sum of the map's values; a map that is the same everywhere has the area's shares.
+    """
+
+    head_share: float
+    edge_share: float
+    head_area_share: float
+    edge_area_share: float
+
+
+class SaliencyBody(BaseModel):
+    """How concentrated a layer's map is; null where the map is empty, as without a head.
+
+    The band around the mask's edge reaches, to both sides, `edge_band_share` times the radius of
+    the disc that is as large as the mask. `precision` is that of the network that is explained.
+    """
+
+    id: str
+    layer: str
+    precision: str
+    edge_band_share: float
+    concentration: ConcentrationBody | None
 
 
 class ModelFactsBody(ModelBody):
@@ -166,6 +195,7 @@ def to_analysis_body(analysis_id: str, analysis: Analysis, pipeline: Pipeline) -
             self=base,
             mask=f"{base}/mask",
             overlay=f"{base}/overlay",
+            saliency=None if pipeline.manifest.explain is None else f"{base}/saliency",
             head_circumference=f"{base}/head-circumference",
         ),
     )
@@ -222,6 +252,7 @@ def to_model_body(pipeline: Pipeline) -> ModelBody:
 def to_model_facts_body(pipeline: Pipeline, *, asked_backend: str) -> ModelFactsBody:
     """Tell all that a caller may want to know of the served model."""
     manifest: Manifest = pipeline.manifest
+    explain = manifest.explain
     because = "the first usable backend" if asked_backend == "auto" else "the backend was asked for"
     return ModelFactsBody(
         **to_model_body(pipeline).model_dump(),
@@ -230,7 +261,24 @@ def to_model_facts_body(pipeline: Pipeline, *, asked_backend: str) -> ModelFacts
         input_width_px=manifest.input.width_px,
         input_height_px=manifest.input.height_px,
         sha256=pipeline.graph.sha256,
+        saliency_layers=[] if explain is None else list(explain.layers),
+        default_saliency_layer=None if explain is None else explain.default_layer,
+        attention_levels=[] if explain is None else list(explain.attention_levels),
         accuracy=manifest.accuracy,
         device=pipeline.backend.device,
         chosen_because=because,
+    )
+
+
+def to_saliency_body(
+    analysis_id: str, layer: str, precision: str, found: Concentration | None
+) -> SaliencyBody:
+    """Write a map's concentration as the contract has it."""
+    concentration = None if found is None else ConcentrationBody(**asdict(found))
+    return SaliencyBody(
+        id=analysis_id,
+        layer=layer,
+        precision=precision,
+        edge_band_share=EDGE_BAND_SHARE,
+        concentration=concentration,
     )

@@ -45,6 +45,7 @@ def test_openapi_describes_the_contract(client):
     assert {
         "/v1/analyses", "/v1/analyses/{analysis_id}", "/v1/analyses/{analysis_id}/mask",
         "/v1/analyses/{analysis_id}/overlay", "/v1/analyses/{analysis_id}/head-circumference",
+        "/v1/analyses/{analysis_id}/saliency", "/v1/analyses/{analysis_id}/attention",
         "/v1/mask", "/v1/head-circumference", "/v1/models", "/livez", "/readyz", "/metrics",
     } == set(paths)  # fmt: skip
     assert {"400", "413", "415", "422", "429"} <= set(paths["/v1/analyses"]["post"]["responses"])
