@@ -114,6 +114,8 @@ lock:  ## Regenerate requirements/serve.txt and test.txt from pyproject.toml (LO
 	test -x .venv-lock/bin/uv || { $(PYTHON) -m venv .venv-lock && .venv-lock/bin/pip install $(UV); }
 	$(COMPILE) pyproject.toml requirements/build.in --extra cpu --extra serve --extra redis \
 	  --extra client --extra otel --output-file requirements/serve.txt
+	$(COMPILE) pyproject.toml requirements/build.in --extra gpu --extra serve --extra redis \
+	  --extra otel --constraints requirements/serve.txt --output-file requirements/gpu.txt
 	$(COMPILE) pyproject.toml requirements/build.in requirements/torch-dependencies.in --extra test \
 	  --constraints requirements/serve.txt --output-file requirements/test.txt
 
