@@ -4,7 +4,7 @@ A file that cannot be measured becomes a row that says why, never a missing row.
 """
 
 import csv
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from headcirc.pipeline import Analysis, Pipeline
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
 NAME_COLUMNS = ("filename", "file", "name", "image")
 SIZE_COLUMNS = ("pixel size(mm)", "pixel_size_mm")
+NO_HEAD, NO_PIXEL_SIZE = "no head was found", "no pixel size is known"
 X_COLUMN, Y_COLUMN = "pixel_size_x_mm", "pixel_size_y_mm"
 
 
@@ -30,7 +31,7 @@ class UsageError(Exception):
 class Row:
     """One line of output; None where something could not be measured."""
 
-    image: str
+    image: str = ""
     head_circumference_mm: float | None = None
     biparietal_diameter_mm: float | None = None
     occipitofrontal_diameter_mm: float | None = None
@@ -107,20 +108,41 @@ def _to_spacing(x_mm: str, y_mm: str, line: int) -> PixelSpacing:
     return spacing
 
 
-def to_row(name: str, analysis: Analysis) -> Row:
+@dataclass(frozen=True)
+class Measured:
+    """A row that wants only its image's name, and the overlay as a PNG, drawn when it is asked."""
+
+    row: Row
+    draw_overlay: Callable[[], bytes]
+
+
+Measure = Callable[[bytes, PixelSpacing | None], Measured]
+"""From a file's bytes and its pixel spacing; raises `InputError` where it cannot be measured."""
+
+
+def to_local_measure(pipeline: Pipeline) -> Measure:
+    """Return what measures in this process."""
+
+    def measure(content: bytes, spacing: PixelSpacing | None) -> Measured:
+        analysis = pipeline.analyze(content, pixel_spacing=spacing)
+        return Measured(to_row(analysis), lambda: to_png(analysis.draw_overlay()))
+
+    return measure
+
+
+def to_row(analysis: Analysis) -> Row:
     """Return an analysis as one line of output."""
     head, region = analysis.head, analysis.region
     warnings = " ".join(analysis.quality.warnings)
     if head is None:
-        return Row(name, warnings=warnings, error="no head was found")
+        return Row(warnings=warnings, error=NO_HEAD)
     row = Row(
-        image=name,
         head_circumference_px=head.head_circumference_px,
         acceptable=analysis.quality.acceptable,
         warnings=warnings,
     )
     if region is None or head.measurement is None:
-        return replace(row, error="no pixel size is known")
+        return replace(row, error=NO_PIXEL_SIZE)
     measured = head.measurement
     return replace(
         row,
@@ -134,7 +156,7 @@ def to_row(name: str, analysis: Analysis) -> Row:
 
 
 def measure_files(
-    pipeline: Pipeline,
+    measure: Measure,
     images: Sequence[Path],
     spacings: dict[str, PixelSpacing] | PixelSpacing | None,
     overlay_dir: Path | None,
@@ -143,12 +165,21 @@ def measure_files(
     for path in tqdm(images, "measuring", unit="image", disable=len(images) == 1):
         spacing = spacings.get(path.name) if isinstance(spacings, dict) else spacings
         try:
-            analysis = pipeline.analyze(path.read_bytes(), pixel_spacing=spacing)
+            measured = measure(path.read_bytes(), spacing)
         except (InputError, OSError) as error:
             reason = str(error) if isinstance(error, InputError) else "the file cannot be read"
             yield Row(str(path), error=reason)
             continue
+        row = measured.row
         if overlay_dir is not None:
-            drawn = to_png(analysis.draw_overlay())
-            (overlay_dir / f"{path.stem}_overlay.png").write_bytes(drawn)
-        yield to_row(str(path), analysis)
+            row = _write_overlay(measured, overlay_dir / f"{path.stem}_overlay.png")
+        yield replace(row, image=str(path))
+
+
+def _write_overlay(measured: Measured, path: Path) -> Row:
+    """Write the picture and return the row, with a reason where there is no picture to be had."""
+    try:
+        path.write_bytes(measured.draw_overlay())
+    except InputError as error:
+        return replace(measured.row, error=f"the overlay is missing: {error}")
+    return measured.row

@@ -10,13 +10,22 @@ import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from headcirc.batch import Row, UsageError, find_images, load_pixel_sizes, measure_files
+from headcirc.batch import (
+    Measure,
+    Row,
+    UsageError,
+    find_images,
+    load_pixel_sizes,
+    measure_files,
+    to_local_measure,
+)
 from headcirc.decode import to_stated_spacing
 from headcirc.errors import HeadCircumferenceError
 from headcirc.geometry import Ellipse, PixelSpacing, to_ellipse_coverage
@@ -36,15 +45,15 @@ def run_analyze(chosen: argparse.Namespace) -> int:
         spacings = load_pixel_sizes(chosen.pixel_sizes)
     if chosen.overlay_dir is not None:
         chosen.overlay_dir.mkdir(parents=True, exist_ok=True)
-    pipeline = load_pipeline(chosen.model, backend=chosen.backend, precision=chosen.precision)
     complete = True
     with ExitStack() as stack:
+        measure = _open_measure(chosen, stack)
         writer = None
         if chosen.csv is not None:
             table = stack.enter_context(chosen.csv.open("w", newline=""))
             writer = csv.DictWriter(table, list(Row.__dataclass_fields__))
             writer.writeheader()
-        for row in measure_files(pipeline, images, spacings, chosen.overlay_dir):
+        for row in measure_files(measure, images, spacings, chosen.overlay_dir):
             complete = complete and not row.error
             if writer is not None:
                 writer.writerow(asdict(row))
@@ -52,15 +61,33 @@ def run_analyze(chosen: argparse.Namespace) -> int:
     return EXIT_ALL_MEASURED if complete else EXIT_SOME_NOT
 
 
+def _open_measure(chosen: argparse.Namespace, stack: ExitStack) -> Measure:
+    """Return what measures: a model loaded here, or a service elsewhere."""
+    if chosen.server is None:
+        if chosen.api_key_file is not None:
+            raise UsageError("--api-key-file is for a service; name it by --server.")
+        return to_local_measure(
+            load_pipeline(chosen.model, backend=chosen.backend, precision=chosen.precision)
+        )
+    if (chosen.model, chosen.backend, chosen.precision) != (SHIPPED_MODEL_DIR, "auto", "auto"):
+        raise UsageError("--model, --backend and --precision are the server's to choose.")
+    if find_spec("httpx") is None:
+        raise UsageError("--server needs httpx; install it with: pip install 'headcirc[client]'")
+    from headcirc.remote import open_remote_measure
+
+    return stack.enter_context(open_remote_measure(chosen.server, chosen.api_key_file))
+
+
 def _to_line(row: Row) -> str:
     if row.head_circumference_mm is None:
         return f"{row.image}: not measured: {row.error}"
     doubt = "" if row.acceptable else "  NOT RELIABLE"
     notes = f"  [{row.warnings}]" if row.warnings else ""
+    fault = f"  ({row.error})" if row.error else ""
     return (
         f"{row.image}: HC {row.head_circumference_mm:.1f} mm  "
         f"BPD {row.biparietal_diameter_mm:.1f} mm  OFD {row.occipitofrontal_diameter_mm:.1f} mm"
-        f"{doubt}{notes}"
+        f"{doubt}{notes}{fault}"
     )
 
 
@@ -163,6 +190,10 @@ def to_parser() -> argparse.ArgumentParser:
     analyze.add_argument("--csv", type=Path, metavar="FILE", help="write a table")
     analyze.add_argument("--overlay-dir", type=Path, metavar="DIR", help="write pictures")
     analyze.add_argument("--json", action="store_true", help="print a JSON object a line")
+    analyze.add_argument("--server", metavar="URL", help="let a running service measure")
+    analyze.add_argument(
+        "--api-key-file", type=Path, metavar="FILE", help="holds the key for that service"
+    )
     analyze.set_defaults(run=run_analyze)
 
     serve = commands.add_parser("serve", help="answer over HTTP (settings: HEADCIRC_* variables)")

@@ -1,0 +1,41 @@
+"""What can come of asking a server, other than an answer.
+
+ClientError
+├── UnreachableError       no answer came, however often it was tried
+├── UnexpectedAnswerError  an answer came that the contract does not have: is this Headcirc?
+└── ProblemError           the service refused, and said why
+"""
+
+
+class ClientError(Exception):
+    """Base of all errors that this package raises on purpose."""
+
+
+class UnreachableError(ClientError):
+    """No answer came in the time and the attempts that the retry policy gives."""
+
+
+class UnexpectedAnswerError(ClientError):
+    """The answer is none of the contract's; perhaps another program listens there."""
+
+
+class ProblemError(ClientError):
+    """The service's problem document (RFC 9457).
+
+    Attributes
+    ----------
+    status : int
+    code : str
+        Stable, kebab-case; see `docs/api.md`.
+    detail : str
+        What was found and what is needed.
+    request_id : str
+        Under which the service logged it.
+    """
+
+    def __init__(self, status: int, *, code: str, detail: str, request_id: str) -> None:
+        super().__init__(f"{status} {code}: {detail}")
+        self.status = status
+        self.code = code
+        self.detail = detail
+        self.request_id = request_id

@@ -1,0 +1,122 @@
+"""The client that blocks."""
+
+import time
+from types import TracebackType
+from typing import Self, TypeVar, Unpack
+
+import httpx
+
+from headcirc.client import calls
+from headcirc.client.answers import Analysis, HeadCircumference, ModelFacts
+from headcirc.client.calls import Call, Stated
+from headcirc.client.retries import Attempts, RetryPolicy
+
+Answer = TypeVar("Answer")
+TIMEOUT_S = 30.0
+DEFAULT_RETRIES = RetryPolicy()
+
+
+class HeadcircClient:
+    """Ask a service and wait for its answers; to be closed, or used in a `with` statement.
+
+    Every method raises `ProblemError` (the service refused), `UnreachableError`
+    (no answer came) or `UnexpectedAnswerError`. Several threads may use one.
+
+    Parameters
+    ----------
+    server_url : str
+        For example `http://127.0.0.1:8000`.
+    api_key : str, optional
+        Where the service wants one.
+    timeout_s : float
+        Of one attempt: the longest silence of the server.
+    retries : RetryPolicy
+        Of a whole call.
+    transport : httpx.BaseTransport, optional
+        Instead of the network, for tests.
+    """
+
+    def __init__(
+        self,
+        server_url: str,
+        *,
+        api_key: str | None = None,
+        timeout_s: float = TIMEOUT_S,
+        retries: RetryPolicy = DEFAULT_RETRIES,
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
+        self._http = httpx.Client(
+            base_url=calls.require_server_url(server_url),
+            headers=calls.to_headers(api_key),
+            transport=transport,
+        )
+        self._timeout_s = timeout_s
+        self._retries = retries
+
+    def __enter__(self) -> Self:
+        """Use it."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        where: TracebackType | None,
+    ) -> None:
+        """Close it."""
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the connections."""
+        self._http.close()
+
+    def analyze(self, content: bytes, **stated: Unpack[Stated]) -> Analysis:
+        """Measure the head in one file; the service keeps the result for a while."""
+        return self._ask(calls.analyze(content, stated))
+
+    def measure_head_circumference(
+        self, content: bytes, **stated: Unpack[Stated]
+    ) -> HeadCircumference:
+        """Measure the head in one file; no head and no pixel size are a `ProblemError`."""
+        return self._ask(calls.measure_head_circumference(content, stated))
+
+    def measure_mask(self, content: bytes, **stated: Unpack[Stated]) -> bytes:
+        """Return the head in one file as a PNG of 0 and 255; no head is a `ProblemError`."""
+        return self._ask(calls.measure_mask(content, stated))
+
+    def read_analysis(self, analysis_id: str) -> Analysis:
+        """Return a kept result."""
+        return self._ask(calls.read_analysis(analysis_id))
+
+    def read_head_circumference(self, analysis_id: str) -> HeadCircumference:
+        """Return a kept result's number."""
+        return self._ask(calls.read_head_circumference(analysis_id))
+
+    def read_mask(self, analysis_id: str) -> bytes:
+        """Return a kept result's mask as a PNG of 0 and 255."""
+        return self._ask(calls.read_picture(analysis_id, "mask"))
+
+    def read_overlay(self, analysis_id: str) -> bytes:
+        """Return the picture with mask edge, ellipse and both axes, a PNG."""
+        return self._ask(calls.read_picture(analysis_id, "overlay"))
+
+    def list_models(self) -> tuple[ModelFacts, ...]:
+        """Tell what is served, where it runs and how well it was measured to do."""
+        return self._ask(calls.list_models())
+
+    def _ask(self, call: Call[Answer]) -> Answer:
+        """Send a request, again if need be and while time is left, and read the answer."""
+        attempts = Attempts(self._retries)
+        while True:
+            timeout_s = min(self._timeout_s, attempts.left_s)
+            try:
+                response = self._http.request(**call.to_arguments(), timeout=timeout_s)
+            except httpx.TransportError as error:
+                wait_s = attempts.to_wait_s()
+                if wait_s is None:
+                    raise calls.to_unreachable(error) from error
+            else:
+                wait_s = calls.to_wait_s(response, attempts)
+                if wait_s is None:
+                    return call.read(response)
+            time.sleep(wait_s)
