@@ -161,6 +161,7 @@ def run_serve(chosen: argparse.Namespace) -> int:
         # Not uvloop: while 320 connections kept asking, it let no new one in, so that a probe of
         # /livez waited until they ended; a single request is as fast without it.
         loop="asyncio",
+        http="service.protocol:BoundedHeadersProtocol",
     )
     signal.signal(signal.SIGTERM, previous)
     return EXIT_ALL_MEASURED

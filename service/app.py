@@ -17,6 +17,7 @@ from service.measurer import Measurer
 from service.metrics import Metrics
 from service.middleware import RequestFrame
 from service.problems import MAXIMUM_FIELD_BYTES, MAXIMUM_FIELDS, install_problem_handlers
+from service.protocol import STATE_NAME
 from service.routes import router
 from service.settings import Settings, load_settings, to_public_settings
 from service.store import open_store
@@ -61,12 +62,12 @@ def create_app(settings: Settings | None = None, pipeline: Pipeline | None = Non
     measurer = Measurer(loaded, settings, metrics, open_store(settings))
 
     @asynccontextmanager
-    async def live(app: FastAPI) -> AsyncIterator[None]:
+    async def live(app: FastAPI) -> AsyncIterator[dict[str, float]]:
         app.state.measurer = measurer
         logger.info("settings: %s", to_public_settings(settings))
         logger.info("backend: %s %s", loaded.backend.name, loaded.backend.precision)
         with announce_end(measurer.tell_end, drain_s=settings.drain_ms / 1000):
-            yield
+            yield {STATE_NAME: settings.header_timeout_ms / 1000}
         app.state.measurer = None
         await measurer.close()
 

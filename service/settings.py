@@ -48,6 +48,8 @@ class Settings(BaseSettings):
         A request that takes longer, once its body is there, is answered with 504.
     upload_timeout_ms : int
         A body that takes longer to arrive is answered with 504.
+    header_timeout_ms : int
+        A connection whose request's headers take longer to arrive is closed.
     drain_ms : int
         After SIGTERM the service is not ready, yet answers, for this long before it ends.
     log_format : str
@@ -79,6 +81,7 @@ class Settings(BaseSettings):
     queue_capacity: PositiveInt = 32
     request_timeout_ms: PositiveInt = 10_000
     upload_timeout_ms: PositiveInt = 30_000
+    header_timeout_ms: PositiveInt = 10_000
     drain_ms: NonNegativeInt = 0
     log_format: Literal["json", "text"] = "json"
     max_batch: NonNegativeInt = 0

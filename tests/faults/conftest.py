@@ -1,0 +1,28 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from benchmarks.machine import describe_machine, to_timestamp
+
+FIGURES_DIR = Path("build/faults")
+"""Where each fault test leaves its figures; `python -m benchmarks.reliability` collects them."""
+
+
+@pytest.fixture
+def record(request):
+    """Return a function that prints a test's figures and writes them down."""
+
+    def write(name: str, **figures: object) -> None:
+        FIGURES_DIR.mkdir(parents=True, exist_ok=True)
+        facts = {
+            "name": name,
+            "test": request.node.nodeid.partition("[")[0],
+            "measured": to_timestamp(),
+            "figures": figures,
+            "machine": describe_machine(),
+        }
+        (FIGURES_DIR / f"{name}.json").write_text(json.dumps(facts, indent=2) + "\n")
+        print(f"{name}: {json.dumps(figures)}")  # noqa: T201 - figures are for people, too
+
+    return write
