@@ -5,7 +5,6 @@ from collections.abc import Callable
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
-from fastapi.responses import RedirectResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from headcirc.errors import NoHeadFoundError, PixelSizeMissingError
@@ -14,6 +13,8 @@ from service.dependencies import TAKES_JSON, TAKES_PNG, Asked, Owner, Watch
 from service.measurer import Measurer
 from service.metrics import Metrics
 from service.problems import (
+    MEDIA_TYPE,
+    TITLES,
     AnalysisNotFoundError,
     StoredNoHeadError,
     StoredPixelSizeMissingError,
@@ -39,8 +40,9 @@ PNG_RESPONSE: Responses = {200: {"content": {"image/png": {}}, "description": "A
 
 
 def to_problem_responses(*statuses: int) -> Responses:
-    """Describe the problem documents of some statuses, for OpenAPI."""
-    return {status: {"model": ProblemBody} for status in statuses}
+    """Document refusals; FastAPI would give them the answer's own media type."""
+    content = {MEDIA_TYPE: {"schema": ProblemBody.model_json_schema()}}
+    return {status: {"description": TITLES[status], "content": content} for status in statuses}
 
 
 POST_PROBLEMS = to_problem_responses(400, 401, 406, 413, 415, 422, 429, 500, 503, 504)
@@ -200,9 +202,3 @@ async def read_metrics(request: Request) -> Response:
     return Response(
         generate_latest(request.app.state.metrics.registry), media_type=CONTENT_TYPE_LATEST
     )
-
-
-@router.get("/", include_in_schema=False)
-async def show_page() -> RedirectResponse:
-    """Lead to the interactive documentation; there is no page of its own yet."""
-    return RedirectResponse("/docs")
