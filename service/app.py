@@ -16,6 +16,7 @@ from service.logs import use_json_lines
 from service.measurer import Measurer
 from service.metrics import Metrics
 from service.middleware import RequestFrame
+from service.pages import router as pages_router
 from service.problems import MAXIMUM_FIELD_BYTES, MAXIMUM_FIELDS, install_problem_handlers
 from service.protocol import STATE_NAME
 from service.routes import router
@@ -76,6 +77,8 @@ def create_app(settings: Settings | None = None, pipeline: Pipeline | None = Non
         version=headcirc.__version__,
         description=DESCRIPTION,
         lifespan=live,
+        docs_url=None,  # `pages` has it, without another host
+        redoc_url=None,
         form_limits={
             "max_files": 1,
             "max_fields": MAXIMUM_FIELDS,
@@ -85,6 +88,7 @@ def create_app(settings: Settings | None = None, pipeline: Pipeline | None = Non
     app.state.settings, app.state.metrics = settings, metrics
     app.include_router(router)
     app.include_router(explain_router)
+    app.include_router(pages_router)
     install_problem_handlers(app)
     _add_middleware(app, settings, measurer, metrics)
     return app

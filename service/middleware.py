@@ -23,9 +23,7 @@ SECURITY_HEADERS = {
     b"cache-control": b"no-store",  # pictures and figures of a patient stay out of caches
     b"content-security-policy": b"default-src 'none'; frame-ancestors 'none'",
 }
-"""Added to every answer that does not set them itself."""
-PAGE_POLICY = b"frame-ancestors 'none'"
-"""For HTML: `/docs` loads its viewer; a page that can say more sets its own policy."""
+"""Added to every answer that does not set them itself, as pages do, which load files."""
 
 
 class RequestFrame:
@@ -97,8 +95,5 @@ def log_request(request: Request, route: str, status: int, duration_s: float) ->
 
 def add_security_headers(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
     """Return an answer's headers with those that every answer needs."""
-    given = {name.lower(): value for name, value in headers}
-    needed = dict(SECURITY_HEADERS)
-    if given.get(b"content-type", b"").startswith(b"text/html"):
-        needed[b"content-security-policy"] = PAGE_POLICY
-    return headers + [(name, value) for name, value in needed.items() if name not in given]
+    given = {name.lower() for name, _ in headers}
+    return headers + [each for each in SECURITY_HEADERS.items() if each[0] not in given]

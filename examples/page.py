@@ -1,0 +1,50 @@
+"""Write the phantoms that the web page offers, and their list, into the service's own files.
+
+    python examples/page.py
+
+They lie there and not here so that an installed service has them, too.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # to run as a script from anywhere
+
+from examples.phantom import to_filename, write_phantoms
+from examples.phantom_parameters import load_parameters, true_head_circumference_mm
+
+PAGE_DIR = Path(__file__).resolve().parents[1] / "service" / "web" / "examples"
+TITLES = {
+    7: "Mid-size head",
+    0: "Small head",
+    4: "Pixels not square",
+    16: "Large head, faint sides",
+}
+"""What each place in `phantoms.json` shows."""
+
+
+def to_list() -> list[dict[str, str | float]]:
+    """Return what the page says of each phantom."""
+    every = load_parameters()
+    return [
+        {
+            "file": to_filename(index),
+            "title": title,
+            "pixel_size_x_mm": every[index].pixel_size_x_mm,
+            "pixel_size_y_mm": every[index].pixel_size_y_mm,
+            "head_circumference_mm": round(true_head_circumference_mm(every[index]), 2),
+        }
+        for index, title in TITLES.items()
+    ]
+
+
+def main() -> None:
+    """Write pictures and list."""
+    for index in TITLES:
+        write_phantoms(PAGE_DIR, index)
+    (PAGE_DIR / "examples.json").write_text(json.dumps(to_list(), indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

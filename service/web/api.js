@@ -1,0 +1,69 @@
+// The service over HTTP: requests in, JSON and pictures out. Paths are relative, so that the page
+// works behind a gateway's prefix, too. The key is kept in memory only.
+
+let key = "";
+
+/** An answer that is an error, in the words of its problem document. */
+export class Problem extends Error {
+  constructor({ code, detail, title = "Not measured", status = 0 }, retryAfterS = 1) {
+    super(detail);
+    Object.assign(this, { code, detail, title, status, retryAfterS });
+  }
+}
+
+export function useKey(given) {
+  key = given;
+}
+
+export async function readModels() {
+  return (await (await request("v1/models")).json()).models;
+}
+
+/** Measure one file; `pixelSize` is {xMm, yMm}, or null where it is unknown. */
+export async function analyse(file, pixelSize) {
+  const form = new FormData();
+  form.append("image", file);
+  if (pixelSize && pixelSize.xMm === pixelSize.yMm) {
+    form.append("pixel_size_mm", pixelSize.xMm);
+  } else if (pixelSize) {
+    form.append("pixel_size_x_mm", pixelSize.xMm);
+    form.append("pixel_size_y_mm", pixelSize.yMm);
+  }
+  return (await request("v1/analyses", { method: "POST", body: form })).json();
+}
+
+export async function readPicture(path) {
+  return (await request(path.replace(/^\//, ""))).blob();
+}
+
+export async function readShipped(path) {
+  const answer = await fetch(path);
+  if (!answer.ok) throw new Problem({ code: "not-found", detail: "A file of this page is missing." });
+  return answer;
+}
+
+async function request(path, options = {}) {
+  const headers = key ? { authorization: `Bearer ${key}` } : {};
+  let answer;
+  try {
+    answer = await fetch(path, { ...options, headers });
+  } catch {
+    throw new Problem({
+      code: "unreachable",
+      title: "No answer",
+      detail: "The connection broke before an answer came. Is the service running, and the file not too large for it?",
+    });
+  }
+  if (!answer.ok) throw await toProblem(answer);
+  return answer;
+}
+
+async function toProblem(answer) {
+  const retryAfterS = Number(answer.headers.get("retry-after")) || 1;
+  try {
+    return new Problem(await answer.json(), retryAfterS);
+  } catch {
+    const detail = `The answer was an error (${answer.status}) that says no more.`;
+    return new Problem({ code: "unknown", detail, status: answer.status }, retryAfterS);
+  }
+}

@@ -1,0 +1,175 @@
+// The selected image on the stage: the picture itself, what was found, and the maps that explain it.
+
+import { Problem, readPicture } from "./api.js";
+import { traceMask } from "./edge.js";
+import { makeAxes, makeEdge, makeEllipse } from "./marks.js";
+import { NOTES, toLayerName, toStatus } from "./words.js";
+
+const byId = (id) => document.getElementById(id);
+
+export class Picture {
+  #viewer;
+  #item = null;
+  #shown = null; // the analysis, or the file before there is one
+  #urls = [];
+  #mapsUrls = new Map();
+  #maps = { saliency: [], attention: [] };
+
+  constructor(viewer) {
+    this.#viewer = viewer;
+    for (const name of ["edge", "ellipse", "axes"]) {
+      byId(`show-${name}`).addEventListener("change", () => this.#showMarks());
+    }
+    byId("views").addEventListener("change", () => this.#changeView());
+    byId("layer").addEventListener("change", () => this.#showMap());
+    byId("blend").addEventListener("input", () => this.#showBlend());
+  }
+
+  /** What this model can explain; what it cannot is not offered. */
+  offer({ saliency_layers = [], default_saliency_layer = null, attention_levels = [] }) {
+    const first = saliency_layers.filter((layer) => layer === default_saliency_layer);
+    const others = saliency_layers.filter((layer) => layer !== default_saliency_layer);
+    this.#maps = { saliency: [...first, ...others], attention: attention_levels };
+    byId("saliency-choice").hidden = !saliency_layers.length;
+    byId("attention-choice").hidden = !attention_levels.length;
+    byId("views").hidden = !saliency_layers.length && !attention_levels.length;
+  }
+
+  /** Show an item as far as it is known; cheap when nothing changed. */
+  show(item) {
+    const known = item && (item.analysis ?? item.file);
+    if (known === this.#shown) return;
+    [this.#shown, this.#item] = [known, item];
+    this.#forget();
+    byId("stage-empty").hidden = Boolean(item);
+    say("picture-fault", "");
+    if (item) this.#open(item).catch((problem) => this.#tell(known, problem));
+    else this.#viewer.open({ width: 1, height: 1, pixelXMm: null, label: "No picture yet" });
+  }
+
+  async #open(item) {
+    const { analysis } = item;
+    const known = this.#shown;
+    const picture = await openFile(item.file);
+    if (known !== this.#shown) return;
+    const size = analysis ? toSize(analysis.image) : picture;
+    this.#viewer.open({
+      width: size?.width ?? 1,
+      height: size?.height ?? 1,
+      pixelXMm: analysis?.image.pixel_size_x_mm ?? null,
+      label: analysis ? `${item.name}: ${toStatus(item)}` : item.name,
+    });
+    const isSame = picture && size.width === picture.width && size.height === picture.height;
+    if (isSame) this.#viewer.setPicture("base", this.#toUrl(item.file));
+    if (!analysis) return;
+    // A format that this browser cannot show: the service's own drawing stands in.
+    if (!isSame) await this.#showFetched("base", analysis.links.overlay);
+    else this.#drawHead(analysis.head);
+    await Promise.all([this.#changeView(), isSame && this.#drawEdge(analysis)]);
+  }
+
+  #drawHead(head) {
+    if (!head) return;
+    this.#viewer.layers.ellipse.replaceChildren(makeEllipse(head.ellipse));
+    this.#viewer.layers.axes.replaceChildren(makeAxes(head.ellipse));
+    this.#showMarks();
+  }
+
+  async #drawEdge(analysis) {
+    if (!analysis.head) return;
+    const path = await traceMask(await readPicture(analysis.links.mask));
+    if (this.#shown === analysis) this.#viewer.layers.edge.replaceChildren(makeEdge(path));
+  }
+
+  #showMarks() {
+    for (const name of ["edge", "ellipse", "axes"]) {
+      this.#viewer.layers[name].classList.toggle("off", !byId(`show-${name}`).checked);
+    }
+  }
+
+  get #view() {
+    return document.querySelector("[name=view]:checked").value;
+  }
+
+  async #changeView() {
+    const maps = this.#maps[this.#view] ?? [];
+    const explains = Boolean(maps.length && this.#item?.analysis?.head);
+    byId("explain-controls").hidden = !explains;
+    say("explain-note", explains ? NOTES[this.#view] : "");
+    byId("layer-label").textContent = this.#view === "attention" ? "Level" : "Layer";
+    byId("layer").replaceChildren(...maps.map((each) => new Option(toLayerName(each), each)));
+    await this.#showMap();
+  }
+
+  async #showMap() {
+    const [known, view] = [this.#shown, this.#view];
+    this.#viewer.setPicture("map", null);
+    say("picture-fault", "");
+    if (byId("explain-controls").hidden) return;
+    const analysis = this.#item.analysis;
+    const asked = encodeURIComponent(byId("layer").value);
+    // Colours alone (blend 1): the page blends them itself, so that the slider asks for nothing.
+    const path = view === "saliency"
+      ? `${analysis.links.self}/saliency?layer=${asked}&blend=1&format=overlay`
+      : `${analysis.links.self}/attention?level=${asked}`;
+    try {
+      if (!this.#mapsUrls.has(path)) this.#mapsUrls.set(path, this.#toUrl(await readPicture(path)));
+      const isWanted = known === this.#shown && view === this.#view
+        && asked === encodeURIComponent(byId("layer").value);
+      if (isWanted) this.#viewer.setPicture("map", this.#mapsUrls.get(path));
+    } catch (problem) {
+      this.#tell(known, problem);
+    }
+    this.#showBlend();
+  }
+
+  #showBlend() {
+    const share = byId("blend").valueAsNumber;
+    byId("blend-value").value = `${share} %`;
+    this.#viewer.layers.map.setAttribute("opacity", share / 100);
+  }
+
+  async #showFetched(layer, path) {
+    const known = this.#shown;
+    const url = this.#toUrl(await readPicture(path));
+    if (known === this.#shown) this.#viewer.setPicture(layer, url);
+  }
+
+  #tell(known, problem) {
+    if (!(problem instanceof Problem)) throw problem;
+    if (known === this.#shown) say("picture-fault", `The drawing is incomplete: ${problem.detail}`);
+  }
+
+  #toUrl(blob) {
+    const url = URL.createObjectURL(blob);
+    this.#urls.push(url);
+    return url;
+  }
+
+  #forget() {
+    for (const url of this.#urls) URL.revokeObjectURL(url);
+    this.#urls = [];
+    this.#mapsUrls.clear();
+  }
+}
+
+function say(id, text) {
+  byId(id).textContent = text;
+  byId(id).hidden = !text;
+}
+
+function toSize({ width_px, height_px }) {
+  return { width: width_px, height: height_px };
+}
+
+/** The size of a file that the browser can show, upright; null of one that it cannot. */
+async function openFile(file) {
+  try {
+    const picture = await createImageBitmap(file);
+    const size = { width: picture.width, height: picture.height };
+    picture.close();
+    return size;
+  } catch {
+    return null;
+  }
+}

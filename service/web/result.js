@@ -1,0 +1,106 @@
+// The selected image's figures, warnings and origin, as text. Nothing here is computed but rounding.
+
+import { toChartName, toMm, toVerdict, toWarning } from "./words.js";
+
+const byId = (id) => document.getElementById(id);
+
+export function showResult(item) {
+  byId("result-empty").hidden = Boolean(item);
+  byId("result-body").hidden = !item;
+  if (!item) return;
+  byId("result-name").textContent = item.name;
+  const isMeasured = item.state === "measured";
+  byId("figures").hidden = !isMeasured;
+  byId("downloads").hidden = !isMeasured;
+  byId("origin").hidden = !isMeasured;
+  showVerdict(item);
+  if (isMeasured) showAnalysis(item);
+}
+
+function showVerdict(item) {
+  const isFailed = item.state === "failed";
+  byId("failure").hidden = !isFailed;
+  if (isFailed) byId("failure").textContent = `${item.problem.title}. ${item.problem.detail}`;
+  const { tone, text } = toTone(item);
+  byId("verdict").dataset.tone = tone;
+  byId("verdict").textContent = text;
+}
+
+function toTone(item) {
+  if (item.state === "failed") return { tone: "bad", text: "Not measured" };
+  if (item.state === "measured") return toVerdict(item.analysis.quality);
+  return { tone: "wait", text: item.state === "busy" ? "The service is busy; waiting" : "Measuring" };
+}
+
+function showAnalysis({ analysis, truthMm }) {
+  const head = analysis.head ?? {};
+  showCircumference(head, truthMm);
+  const rows = [
+    ["Biparietal diameter (BPD)", withUnit(head.biparietal_diameter_mm)],
+    ["Occipitofrontal diameter (OFD)", withUnit(head.occipitofrontal_diameter_mm)],
+    ["Cephalic index (BPD / OFD)", head.cephalic_index?.toFixed(3)],
+    ["Circumference in pixels", head.head_circumference_px && `${head.head_circumference_px.toFixed(1)} px`],
+    ["Pixel size", toPixelSize(analysis.image)],
+    ...Object.entries(analysis.gestational_age ?? {}).map(([chart, age]) => [toChartName(chart), age?.text]),
+  ];
+  fill("rows", rows);
+  fill("origin-rows", toOrigin(analysis));
+  byId("warnings").hidden = !analysis.quality.warnings.length;
+  byId("warnings").replaceChildren(...analysis.quality.warnings.map((code) => {
+    const line = document.createElement("li");
+    line.textContent = toWarning(code);
+    line.dataset.code = code;
+    return line;
+  }));
+}
+
+function showCircumference(head, truthMm) {
+  const value = head.head_circumference_mm ?? null;
+  const interval = head.head_circumference_interval_mm ?? null;
+  byId("hc").value = value ?? "";
+  byId("hc").textContent = value === null ? "–" : value.toFixed(1);
+  byId("hc-unit").hidden = value === null;
+  byId("interval").hidden = interval === null;
+  if (interval) {
+    const level = Math.round(interval.level * 100);
+    byId("interval").textContent =
+      `${level} % interval: ${interval.low.toFixed(1)} to ${toMm(interval.high)}`;
+  }
+  byId("truth").hidden = truthMm === null || value === null;
+  if (truthMm !== null) byId("truth").textContent = `Drawn with ${toMm(truthMm)}`;
+}
+
+function toPixelSize({ pixel_size_x_mm: x, pixel_size_y_mm: y, pixel_size_source: source }) {
+  const sources = { request: "stated", dicom: "from the DICOM file" };
+  if (x === null) return "unknown";
+  return `${x === y ? toShort(x) : `${toShort(x)} × ${toShort(y)}`} mm, ${sources[source] ?? source}`;
+}
+
+function toOrigin({ id, model, image, timing_ms }) {
+  return [
+    ["Model", `${model.name} ${model.version}`],
+    ["Ran on", `${model.backend}, ${model.precision}`],
+    ["Time", `${timing_ms.total.toFixed(0)} ms`],
+    ["Picture", `${image.width_px} × ${image.height_px} px`],
+    ["Name of the result", id],
+  ];
+}
+
+function fill(id, rows) {
+  const known = rows.filter(([, value]) => value !== undefined && value !== null);
+  byId(id).replaceChildren(...known.flatMap(([name, value]) => [make("dt", name), make("dd", value)]));
+}
+
+function make(tag, text) {
+  const element = document.createElement(tag);
+  element.textContent = text;
+  return element;
+}
+
+function withUnit(value) {
+  return value === undefined || value === null ? null : toMm(value);
+}
+
+function toShort(value) {
+  return String(+value.toPrecision(4));
+}

@@ -1,0 +1,53 @@
+// What can be kept: pictures and JSON of one result, CSV of all.
+
+import { readPicture } from "./api.js";
+
+const COLUMNS = [
+  "image", "head_circumference_mm", "head_circumference_low_mm", "head_circumference_high_mm",
+  "biparietal_diameter_mm", "occipitofrontal_diameter_mm", "cephalic_index", "head_circumference_px",
+  "pixel_size_x_mm", "pixel_size_y_mm", "acceptable", "warnings", "error",
+];
+
+export async function saveResult(item, kind) {
+  const stem = item.name.replace(/\.[^.]+$/, "");
+  if (kind === "json") {
+    save(new Blob([`${JSON.stringify(item.analysis, null, 2)}\n`], { type: "application/json" }), `${stem}.json`);
+  } else {
+    save(await readPicture(item.analysis.links[kind]), `${stem}_${kind}.png`);
+  }
+}
+
+export function saveTable(items) {
+  save(new Blob([toTable(items)], { type: "text/csv" }), "headcirc.csv");
+}
+
+export function toTable(items) {
+  const lines = [COLUMNS, ...items.map((item) => COLUMNS.map((name) => toRow(item)[name]))];
+  return lines.map((line) => `${line.map(toCell).join(",")}\r\n`).join("");
+}
+
+function toRow({ name, analysis, problem, state }) {
+  if (!analysis) return { image: name, error: problem?.detail ?? `not measured yet (${state})` };
+  const { head, image, quality } = analysis;
+  const interval = head?.head_circumference_interval_mm;
+  return {
+    image: name, ...head, ...image,
+    head_circumference_low_mm: interval?.low, head_circumference_high_mm: interval?.high,
+    acceptable: quality.acceptable, warnings: quality.warnings.join(" "),
+    error: !head ? "no head was found" : head.head_circumference_mm === null ? "no pixel size is known" : "",
+  };
+}
+
+/** A cell that no spreadsheet takes for a formula: a file's name is anybody's to choose. */
+function toCell(value) {
+  if (value === undefined || value === null) return "";
+  const text = typeof value === "string" && /^[=+\-@\t\r]/.test(value) ? `'${value}` : String(value);
+  return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+}
+
+function save(blob, name) {
+  const url = URL.createObjectURL(blob);
+  const link = Object.assign(document.createElement("a"), { href: url, download: name });
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(url), 60_000);
+}

@@ -1,0 +1,75 @@
+// Codes and figures to words. What has no words here is shown by its code, never left out.
+
+const WARNINGS = {
+  "no-head-found": "No head was found. Use a frame that shows the whole fetal head.",
+  "pixel-size-missing":
+    "The pixel size is unknown, so nothing can be given in millimetres. State it and measure again.",
+  "head-touches-border":
+    "The head reaches the picture's border: part of its outline was not seen.",
+  "poor-ellipse-fit": "The outline that was found is no good ellipse.",
+  "fragmented-mask": "More than one large part looks like a head; the largest was measured.",
+  "implausible-size": "No fetal head has this size. Check the pixel size.",
+  "uncertain-mask": "The network is unsure where the head is.",
+};
+
+const LAYERS = { bottleneck: "Bottleneck (deepest)" };
+const CHARTS = { hadlock_1984: "Gestational age (Hadlock 1984)" };
+
+export const NOTES = {
+  saliency:
+    "Grad-CAM: what the answer depended on at this layer, from none (0) to most (1). It shows where the network looked, not that it was right.",
+  attention:
+    "The attention gate's coefficients at this level: bright is let through, black is held back.",
+};
+
+export function toWarning(code) {
+  return WARNINGS[code] ?? `The service warns: ${toTitle(code)}.`;
+}
+
+export function toLayerName(layer) {
+  return LAYERS[layer] ?? toTitle(layer);
+}
+
+export function toChartName(chart) {
+  return CHARTS[chart] ?? `Gestational age (${toTitle(chart)})`;
+}
+
+export function toMm(value) {
+  return `${value.toFixed(1)} mm`;
+}
+
+/** What the item's state is, in a word or two. */
+export function toStatus(item) {
+  const head = item.analysis?.head;
+  switch (item.state) {
+    case "waiting": return "Waiting";
+    case "measuring": return "Measuring";
+    case "busy": return "Service is busy; waiting";
+    case "failed": return "Not measured";
+    default:
+      if (!head) return "No head found";
+      if (head.head_circumference_mm === null) return "No pixel size";
+      return toMm(head.head_circumference_mm);
+  }
+}
+
+/** One sentence for people who hear the page. */
+export function toAnnouncement(item) {
+  if (item.state === "failed") return `${item.name}: not measured. ${item.problem.detail}`;
+  const { head, quality } = item.analysis;
+  const warnings = quality.warnings.map(toWarning).join(" ");
+  if (!head || head.head_circumference_mm === null) return `${item.name}: ${warnings}`;
+  const doubt = quality.acceptable ? "" : " Do not rely on this number.";
+  return `${item.name}: head circumference ${toMm(head.head_circumference_mm)}.${doubt} ${warnings}`;
+}
+
+export function toVerdict(quality) {
+  if (!quality.acceptable) return { tone: "bad", text: "Do not rely on this result" };
+  if (quality.warnings.length) return { tone: "mind", text: "Measured, with a warning" };
+  return { tone: "good", text: "Measured, no warnings" };
+}
+
+function toTitle(name) {
+  const text = String(name).replaceAll(/[-_]/g, " ");
+  return text.charAt(0).toUpperCase() + text.slice(1);
+}
