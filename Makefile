@@ -11,7 +11,7 @@ TEST_BIN := .venv-test/bin
 .DEFAULT_GOAL := help
 .PHONY: help install run test-env test test-slow test-gpu lint format export engine accept-int8 accuracy bench \
         throughput limits check \
-        lock pre-commit system-deps clean
+        lock pre-commit system-deps audit clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -119,15 +119,24 @@ lock:  ## Regenerate requirements/serve.txt and test.txt from pyproject.toml (LO
 	$(COMPILE) pyproject.toml requirements/build.in requirements/torch-dependencies.in --extra test \
 	  --constraints requirements/serve.txt --output-file requirements/test.txt
 
-# Only the load benchmarks and the shared store's tests need these, so that being unable to install
-# them stops nothing else.
-DEBIAN   := wrk redis-server
-system-deps:  ## Install what is needed from Debian (wrk, the load tool; redis-server, for its tests)
-	@if command -v wrk && command -v redis-server; then echo "Both are installed."; \
+# Only the load benchmarks and some tests need these (shared store, monitoring, container), so that
+# being unable to install them stops nothing else.
+DEBIAN   := wrk redis-server prometheus debootstrap
+system-deps:  ## Install what is needed from Debian (wrk, redis-server, prometheus, debootstrap)
+	@if (for each in $(DEBIAN); do command -v $$each || exit 1; done); then echo "All are installed."; \
 	elif [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then \
 	  echo "Skipped: installing $(DEBIAN) needs root and apt-get; only benchmarks and some tests need them."; \
 	else apt-get update --quiet && apt-get install --quiet --yes --no-install-recommends $(DEBIAN) \
 	  || echo "Skipped: apt-get could not install $(DEBIAN); only benchmarks and some tests need them."; fi
+
+# The SBOM first: it needs no network. --strict, or packages that the advisory service does not answer
+# for would pass as if they had no fault.
+audit: test-env  ## SBOM of the serving install (build/sbom.json), then its known faults (pip-audit)
+	mkdir -p build
+	$(TEST_BIN)/cyclonedx-py requirements requirements/serve.txt --pyproject pyproject.toml \
+	  --output-reproducible --output-file build/sbom.json
+	$(TEST_BIN)/pip-audit --requirement requirements/serve.txt --require-hashes --disable-pip \
+	  --strict
 
 clean:  ## Remove caches and build leftovers (keeps the virtual environments and runs)
 	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache *.egg-info

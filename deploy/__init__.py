@@ -1,0 +1,1 @@
+"""How the service is deployed, and what proves it without a container engine."""
