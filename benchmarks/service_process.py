@@ -53,12 +53,16 @@ class RunningService:
 
 
 @contextmanager
-def start_service(model_dir: Path, **settings: str) -> Iterator[RunningService]:
+def start_service(
+    model_dir: Path, *, port: int | None = None, **settings: str
+) -> Iterator[RunningService]:
     """Run the real service; what `settings` does not name has its default.
 
     Parameters
     ----------
     model_dir : Path
+    port : int, optional
+        By default one that is free.
     **settings : str
         `backend="openvino"` becomes `HEADCIRC_BACKEND`, and so on.
 
@@ -68,7 +72,7 @@ def start_service(model_dir: Path, **settings: str) -> Iterator[RunningService]:
         It stopped, or was not ready in time; the message ends with what it logged.
     """
     chosen = {"artifact_dir": str(model_dir.resolve()), **settings}
-    port = _find_free_port()
+    port = port or _find_free_port()
     command = [sys.executable, "-m", "headcirc.cli", "serve", "--host", ADDRESS]
     command += ["--port", str(port)]
     with tempfile.TemporaryFile() as log:

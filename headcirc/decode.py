@@ -144,7 +144,12 @@ def _to_format_name(content: bytes) -> str:
 
 
 def _require_single_picture(image: Image.Image, frame_index: int | None) -> None:
-    count = 1 if image.format == "JPEG" else getattr(image, "n_frames", 1)
+    try:
+        count = 1 if image.format == "JPEG" else getattr(image, "n_frames", 1)
+    except DAMAGE as error:  # a TIFF's second directory is read only now
+        raise UnreadableImageError(
+            f"The {image.format} file's list of pictures is damaged; send the complete file."
+        ) from error
     if count > 1:
         raise InvalidFrameError(
             f"The {image.format} file holds {count} pictures; send the one to measure as a file of "

@@ -126,6 +126,7 @@ HTTP_CODES = {
 MISSING_IMAGE = "Send the picture as a file in the field 'image' of a multipart form."
 MAXIMUM_FIELDS, MAXIMUM_FIELD_BYTES = 8, 1_000
 """Beside the one picture: a few numbers."""
+NO_ROOM_TO_RECEIVE = "The service has no room to receive so large a file now; try again later."
 OVER_FORM_LIMITS = ("Too many ", "Part exceeded ", "Field exceeded ")
 FORM_TOO_LONG = (
     "The form has more parts than are read here, or a longer one; send one file, in the field "
@@ -201,6 +202,9 @@ def install_problem_handlers(app: FastAPI) -> None:
 
     async def on_http(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)
+        if isinstance(error.__cause__, OSError):  # of the file that a large upload is laid down in
+            logger.error("an upload could not be received: %s", type(error.__cause__).__name__)
+            return to_known_problem(request, NotReadyError(NO_ROOM_TO_RECEIVE))
         if error.status_code == HTTPStatus.BAD_REQUEST:
             # What the framework says of a form that has too many parts, or cannot be parsed.
             if str(error.detail).startswith(OVER_FORM_LIMITS):

@@ -1,0 +1,61 @@
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from benchmarks.processes import read_memory_mb
+from benchmarks.service_process import RunningService, start_service
+from headcirc.client import HeadcircClient, ProblemError
+from headcirc.pipeline import SHIPPED_MODEL_DIR
+
+SOAK_S = float(os.environ.get("SOAK_S", "1200"))  # noqa: TID251 - a test's length, no setting
+SETTLED_S = 60.0
+INTERVAL_S = 5.0
+PAUSE_S = 0.2
+MOST_GROWTH = 0.05
+CONTENT = Path("examples/phantom.png").read_bytes()
+ROOM_BYTES = "10000000"
+"""For results; they fill it within the first minute, which then is no growth."""
+
+
+def live_a_little(client: HeadcircClient, number: int) -> int:
+    """Measure, read back what was measured, be refused; return the requests made."""
+    analysis = client.analyze(CONTENT, pixel_size_mm=0.05 + number % 1000 / 1000)
+    assert analysis.head is not None
+    assert client.read_overlay(analysis.id)
+    assert client.read_mask(analysis.id)
+    for broken in (b"no picture", CONTENT[: 500 + number % 20_000]):
+        with pytest.raises(ProblemError):
+            client.analyze(broken)
+    return 5
+
+
+def sample(service: RunningService) -> tuple[float, int]:
+    """Return the service's memory in MB and how many files it holds open."""
+    return read_memory_mb(service.pid), len(os.listdir(f"/proc/{service.pid}/fd"))
+
+
+@pytest.mark.slow
+def test_memory_and_open_files_stay_flat(record):
+    """Under steady use for as long as SOAK_S says; what comes in the first minute is the level."""
+    samples, requests, number = [], 0, 0
+    with start_service(SHIPPED_MODEL_DIR, store_max_bytes=ROOM_BYTES) as service:
+        began_s = time.monotonic()
+        while (now_s := time.monotonic() - began_s) < SOAK_S:
+            if now_s >= SETTLED_S + INTERVAL_S * len(samples):
+                samples.append(sample(service))
+            with HeadcircClient(service.url) as client:  # connections come and go, too
+                requests += live_a_little(client, number)
+            number += 1
+            time.sleep(PAUSE_S)
+        samples.append(sample(service))
+    memory_mb, open_files = zip(*samples, strict=True)
+    growth = max(memory_mb) / memory_mb[0] - 1
+    figures = {"duration_s": SOAK_S, "requests": requests, "memory_growth": round(growth, 4)}
+    record(
+        "soak", **figures, memory_mb=[round(each, 1) for each in (memory_mb[0], memory_mb[-1])],
+        open_files=[min(open_files), max(open_files)],
+    )  # fmt: skip
+    assert growth < MOST_GROWTH
+    assert max(open_files) <= open_files[0] + 2
