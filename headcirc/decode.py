@@ -11,6 +11,7 @@ import math
 import struct
 import zlib
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
@@ -41,6 +42,11 @@ DEFAULT_MAXIMUM_PIXELS = 40_000_000
 MAXIMUM_JPEG_SCANS = 32
 """A progressive JPEG has about ten; each costs a pass over all pixels, in as few as 20 bytes."""
 JPEG_SCAN_MARKER = b"\xff\xda"
+
+PNG_8_BIT_GREY = b"\x08\x00"
+"""Bit depth and colour type in a PNG's header."""
+PNG_NOT_PLAIN = frozenset({b"eXIf", b"tRNS", b"zTXt", b"iTXt", b"tEXt", b"acTL"})
+"""Chunks that may hold an orientation, transparency or further pictures."""
 
 DAMAGE = (
     OSError,
@@ -89,9 +95,12 @@ def decode_frame(
     image = _open_image(content, maximum_pixels)
     _require_single_picture(image, frame_index)
     try:
-        image.load()
-        upright = ImageOps.exif_transpose(image)
-        pixels = _to_grey(upright)
+        if _is_plain_grey_png(content):
+            pixels = _decode_plain_grey(content)
+        else:
+            image.load()
+            ImageOps.exif_transpose(image, in_place=True)
+            pixels = _to_grey(image)
     except DAMAGE as error:
         raise UnreadableImageError(
             f"The {image.format} file is damaged or cut off; send the complete file."
@@ -159,6 +168,36 @@ def _require_single_picture(image: Image.Image, frame_index: int | None) -> None
         raise InvalidFrameError(f"Frame {frame_index} was asked for; the file holds 1, number 0.")
 
 
+def _is_plain_grey_png(content: bytes) -> bool:
+    """Tell whether a file is a PNG of 8-bit grey, not turned; ValueError if it is damaged.
+
+    Most ultrasound frames come as such, and OpenCV decodes them in three quarters of Pillow's time.
+    Every chunk's checksum is tested first, so that OpenCV, which writes to the standard error
+    stream, does not meet files that were damaged on their way.
+    """
+    if content[12:16] != b"IHDR" or content[24:26] != PNG_8_BIT_GREY:
+        return False
+    start, name = len(SIGNATURES[0][2]), b""
+    while name != b"IEND":
+        end = start + 12 + int.from_bytes(content[start : start + 4], "big")
+        name = content[start + 4 : start + 8]
+        if end > len(content) or name in PNG_NOT_PLAIN:
+            return False
+        if zlib.crc32(content[start + 4 : end - 4]) != int.from_bytes(
+            content[end - 4 : end], "big"
+        ):
+            raise ValueError("A checksum does not fit.")
+        start = end
+    return True
+
+
+def _decode_plain_grey(content: bytes) -> NDArray[np.uint8]:
+    pixels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
+    if pixels is None:
+        raise ValueError("The compressed data do not fill the picture.")
+    return np.asarray(pixels, np.uint8)
+
+
 def _to_grey(image: Image.Image) -> NDArray[np.uint8]:
     """Return (rows, columns) uint8 from any mode that the accepted formats decode to."""
     if image.mode.startswith("I;16"):
@@ -168,7 +207,9 @@ def _to_grey(image: Image.Image) -> NDArray[np.uint8]:
         raise UnsupportedMediaTypeError(
             "The picture has 32-bit samples; 1, 8 and 16 bits a sample are accepted."
         )
-    if image.mode in ("1", "L"):
+    if image.mode == "L":
+        return np.asarray(image)
+    if image.mode == "1":
         return np.asarray(image.convert("L"))
     if image.mode == "LA":
         return np.asarray(image.getchannel("L"))

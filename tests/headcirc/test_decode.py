@@ -197,3 +197,57 @@ def test_contradictory_or_half_stated_sizes_are_refused(sizes):
     """Both kinds at once, or one of x and y alone, is no pixel size."""
     with pytest.raises(InvalidPixelSizeError, match="state"):
         to_stated_spacing(sizes.pop("pixel_size_mm", None), **sizes)
+
+
+def to_png_chunk(name, body):
+    return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+
+
+def to_grey_png(rows, columns, body):
+    """Return a whole 8-bit grey PNG whose compressed data are `body`, checksums right."""
+    header = struct.pack(">IIBBBBB", columns, rows, 8, 0, 0, 0, 0)
+    chunks = ((b"IHDR", header), (b"IDAT", body), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(to_png_chunk(*each) for each in chunks)
+
+
+def test_plain_grey_png_has_the_values_that_pillow_reads():
+    """The quick way changes no pixel."""
+    pixels = np.random.default_rng(3).integers(0, 256, (67, 91), dtype=np.uint8)
+    content = to_file(pixels, "PNG")
+    assert np.array_equal(decode_frame(content).pixels, pixels)
+    assert np.array_equal(np.asarray(Image.open(io.BytesIO(content))), pixels)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(zlib.compress((b"\0" + b"\7" * 60) * 30), id="rows-missing"),
+        pytest.param(zlib.compress((b"\0" + b"\7" * 60) * 50)[:-12], id="stream-cut"),
+        pytest.param(zlib.compress((b"\x09" + b"\7" * 60) * 50), id="unknown-filter"),
+        pytest.param(b"no stream", id="no-stream"),
+    ],
+)
+def test_whole_png_with_broken_data_is_unreadable(body):
+    """Right checksums around wrong data: no row is invented, as Pillow alone would."""
+    with pytest.raises(UnreadableImageError):
+        decode_frame(to_grey_png(50, 60, body))
+
+
+def test_flipped_bit_of_a_png_is_unreadable():
+    """Every byte of the file behind its signature counts, checksums too."""
+    content = to_file(draw_head(), "PNG")
+    for place in np.random.default_rng(4).integers(33, len(content) - 12, 20):
+        damaged = bytearray(content)
+        damaged[place] ^= 4
+        with pytest.raises(UnreadableImageError):
+            decode_frame(bytes(damaged))
+
+
+def test_exif_orientation_of_a_grey_png_is_applied():
+    """A PNG may say in `eXIf` how it is to be turned."""
+    pixels = np.arange(12, dtype=np.uint8).reshape(3, 4)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG", exif=exif)
+    assert np.array_equal(decode_frame(file.getvalue()).pixels, np.rot90(pixels, -1))
