@@ -41,7 +41,11 @@ class ExplainParity:
 
 
 def compute_reference_maps(
-    network: AttentionResUNet, network_input: NDArray[np.float32], *, threshold: float
+    network: AttentionResUNet,
+    network_input: NDArray[np.float32],
+    *,
+    threshold: float,
+    head: NDArray[np.bool_] | None = None,
 ) -> Maps:
     """Explain one picture with autograd.
 
@@ -52,6 +56,8 @@ def compute_reference_maps(
     network_input : (1, 1, h, w) float32
     threshold : float
         A pixel belongs to the predicted head above this probability.
+    head : (1, 1, h, w) bool, optional
+        Other pixels whose mean logit is the score, such as the head that other weights predict.
 
     Returns
     -------
@@ -73,11 +79,11 @@ def compute_reference_maps(
     probabilities = torch.sigmoid(logits)
     maps = {OUTPUT_NAME: probabilities}
     maps |= {name: torch.sigmoid(kept[name]) for name in names[len(LAYERS) :]}
-    head = probabilities > threshold
+    scored = probabilities > threshold if head is None else torch.from_numpy(head)
     features = [kept[name] for name in LAYERS]
     gradients = (
-        torch.autograd.grad(logits[head].mean(), features)
-        if head.any()
+        torch.autograd.grad(logits[scored].mean(), features)
+        if scored.any()
         else [torch.zeros_like(each) for each in features]
     )
     for name, values, gradient in zip(LAYERS, features, gradients, strict=True):
