@@ -33,6 +33,8 @@ class Row:
 
     image: str = ""
     head_circumference_mm: float | None = None
+    head_circumference_low_mm: float | None = None
+    head_circumference_high_mm: float | None = None
     biparietal_diameter_mm: float | None = None
     occipitofrontal_diameter_mm: float | None = None
     cephalic_index: float | None = None
@@ -143,10 +145,12 @@ def to_row(analysis: Analysis) -> Row:
     )
     if region is None or head.measurement is None:
         return replace(row, error=NO_PIXEL_SIZE)
-    measured = head.measurement
+    measured, interval = head.measurement, head.interval
     return replace(
         row,
         head_circumference_mm=measured.head_circumference_mm,
+        head_circumference_low_mm=None if interval is None else interval.low_mm,
+        head_circumference_high_mm=None if interval is None else interval.high_mm,
         biparietal_diameter_mm=measured.biparietal_diameter_mm,
         occipitofrontal_diameter_mm=measured.occipitofrontal_diameter_mm,
         cephalic_index=measured.cephalic_index,

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from headcirc.doubt_facts import DoubtFacts, to_doubt_facts
 from headcirc.errors import ModelArtifactError
 from headcirc.shared_weights import fill_weights
 
@@ -154,6 +155,8 @@ class Manifest:
         As measured: data, n, figures with intervals, command. Empty before it was measured.
     explain : ExplainFacts or None
         None where the model ships no explain graph.
+    doubt : DoubtFacts or None
+        None where none were recorded: there are no intervals then.
     """
 
     name: str
@@ -165,6 +168,7 @@ class Manifest:
     graphs: dict[str, Graph]
     accuracy: dict[str, Any] = field(default_factory=dict)
     explain: ExplainFacts | None = None
+    doubt: DoubtFacts | None = None
 
 
 def load_manifest(artifact_dir: Path) -> Manifest:
@@ -206,6 +210,7 @@ def _to_manifest(facts: dict[str, Any], artifact_dir: Path) -> Manifest:
             graphs=graphs,
             accuracy=facts.get("accuracy", {}),
             explain=_to_explain(facts["explain"], graphs) if "explain" in facts else None,
+            doubt=to_doubt_facts(facts["doubt"]) if "doubt" in facts else None,
         )
     except (KeyError, TypeError) as error:
         raise ModelArtifactError(

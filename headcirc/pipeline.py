@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from headcirc.backends import Backend, load_backend
 from headcirc.cpus import count_available_cpus
 from headcirc.decode import DEFAULT_MAXIMUM_PIXELS, decode_frame
+from headcirc.doubt import Doubt, Interval, measure_doubt, to_interval
 from headcirc.ellipse import fit_head_ellipse
 from headcirc.geometry import (
     CalibratedRegion,
@@ -49,11 +50,16 @@ class Prepared:
 
 @dataclass(frozen=True)
 class Head:
-    """What was found: mask and ellipse in the frame, and millimetres where the scale is known."""
+    """What was found: mask and ellipse in the frame, and millimetres where the scale is known.
+
+    The interval is None where there are no millimetres, or the model states none.
+    """
 
     mask: HeadMask
     ellipse: Ellipse
     measurement: HeadMeasurement | None
+    doubt: Doubt
+    interval: Interval | None
 
     @property
     def head_circumference_px(self) -> float:
@@ -134,13 +140,35 @@ class Pipeline:
                 ellipse = fit_head_ellipse(probabilities, mask, facts.threshold)
             if mask is not None and ellipse is not None:
                 region = find_region(prepared.frame.calibrations, ellipse)
-                measured = None if region is None else measure_head(ellipse, region.spacing)
-                head = Head(mask, ellipse, measured)
-            measurement = None if head is None else head.measurement
-            quality = assess_quality(
-                mask, ellipse, None if measurement is None else measurement.head_circumference_mm
-            )
+                pixels = prepared.frame.pixels
+                doubt = measure_doubt(pixels, probabilities, mask, ellipse, self.manifest.doubt)
+                head = self._to_head(mask, ellipse, region, doubt)
+            quality = self._assess(mask, head)
         return Analysis(prepared.frame, head, region, quality, timing_ms)
+
+    def _to_head(
+        self, mask: HeadMask, ellipse: Ellipse, region: CalibratedRegion | None, doubt: Doubt
+    ) -> Head:
+        if region is None:
+            return Head(mask, ellipse, None, doubt, None)
+        measured = measure_head(ellipse, region.spacing)
+        known = self.manifest.doubt
+        interval = None if known is None else known.interval
+        return Head(
+            mask,
+            ellipse,
+            measured,
+            doubt,
+            to_interval(measured.head_circumference_mm, doubt, interval),
+        )
+
+    def _assess(self, mask: HeadMask | None, head: Head | None) -> Quality:
+        if head is None:
+            return assess_quality(mask, None, None)
+        measured_mm = None if head.measurement is None else head.measurement.head_circumference_mm
+        known = self.manifest.doubt
+        limits = None if known is None else known.limits
+        return assess_quality(mask, head.ellipse, measured_mm, head.doubt, limits)
 
     def analyze(self, content: bytes, *, pixel_spacing: PixelSpacing | None = None) -> Analysis:
         """Measure the head in one file, from bytes to millimetres."""

@@ -1,8 +1,10 @@
 """Doubt in words: stable warning codes, and whether a person should rely on the number.
 
 The limits below let pass at least 99 of 100 of HC18's training exams' images
-(`python -m benchmarks.choices`); they catch gross failures, not every error. This room changes no
-number; a service that promises one still gives it, with `acceptable` false beside it.
+(`python -m benchmarks.choices`); they catch gross failures. Finer ones, on the signs of doubt, are
+facts of the model (`python -m benchmarks.doubt fit`); a model without them has only the gross ones.
+None catches every error. This room changes no number; a service that promises one still gives it,
+with `acceptable` false beside it.
 """
 
 from dataclasses import dataclass
@@ -10,6 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from headcirc.doubt import Doubt
+from headcirc.doubt_facts import DoubtLimits
 from headcirc.geometry import Ellipse, HeadMask, to_filled_ellipse, to_half_extents
 
 NO_HEAD_FOUND = "no-head-found"
@@ -19,10 +23,23 @@ POOR_ELLIPSE_FIT = "poor-ellipse-fit"
 FRAGMENTED_MASK = "fragmented-mask"
 IMPLAUSIBLE_SIZE = "implausible-size"
 UNCERTAIN_MASK = "uncertain-mask"
+LARGE_EXPECTED_ERROR = "large-expected-error"
+UNLIKE_TRAINING_DATA = "unlike-training-data"
+LOW_CONTRAST = "low-contrast"
+SHADOWED_BOUNDARY = "shadowed-boundary"
 
 DISQUALIFYING = frozenset(
-    {NO_HEAD_FOUND, POOR_ELLIPSE_FIT, FRAGMENTED_MASK, IMPLAUSIBLE_SIZE, UNCERTAIN_MASK}
+    {
+        NO_HEAD_FOUND,
+        POOR_ELLIPSE_FIT,
+        FRAGMENTED_MASK,
+        IMPLAUSIBLE_SIZE,
+        UNCERTAIN_MASK,
+        LARGE_EXPECTED_ERROR,
+        UNLIKE_TRAINING_DATA,
+    }
 )
+"""Of the others, low contrast and shadow tell why; whether they harm, the two scores say."""
 
 MINIMUM_FIT_OVERLAP = 0.93
 """Overlap (intersection over union) of mask and ellipse below which neither is trusted."""
@@ -50,6 +67,8 @@ def assess_quality(
     head_mask: HeadMask | None,
     ellipse: Ellipse | None,
     head_circumference_mm: float | None,
+    doubt: Doubt | None = None,
+    limits: DoubtLimits | None = None,
 ) -> Quality:
     """Collect the warnings that hold.
 
@@ -60,6 +79,8 @@ def assess_quality(
         In frame pixels.
     head_circumference_mm : float or None
         None where the pixel size is unknown.
+    doubt, limits : Doubt or None, DoubtLimits or None
+        Without both, only the gross failures are looked for.
     """
     if head_mask is None or ellipse is None:
         return Quality((NO_HEAD_FOUND,))
@@ -75,7 +96,19 @@ def assess_quality(
         IMPLAUSIBLE_SIZE: head_circumference_mm is not None
         and not low_mm <= head_circumference_mm <= high_mm,
     }
+    if doubt is not None and limits is not None:
+        checks |= _judge_doubt(doubt, limits)
     return Quality(tuple(code for code, holds in checks.items() if holds))
+
+
+def _judge_doubt(doubt: Doubt, limits: DoubtLimits) -> dict[str, bool]:
+    expected, oddness, signs = doubt.expected_error_share, doubt.oddness, doubt.signs
+    return {
+        LARGE_EXPECTED_ERROR: expected is not None and expected > limits.expected_error_share,
+        UNLIKE_TRAINING_DATA: oddness is not None and oddness > limits.oddness,
+        LOW_CONTRAST: signs["lack of contrast"] > limits.lack_of_contrast,
+        SHADOWED_BOUNDARY: signs["dark share"] > limits.dark_share,
+    }
 
 
 def touches_border(ellipse: Ellipse, rows: int, columns: int) -> bool:

@@ -98,9 +98,12 @@ def to_row(analysis: Analysis) -> Row:
     )
     if head.head_circumference_mm is None:
         return replace(row, error=NO_PIXEL_SIZE)
+    interval = head.head_circumference_interval_mm
     return replace(
         row,
         head_circumference_mm=head.head_circumference_mm,
+        head_circumference_low_mm=None if interval is None else interval.low,
+        head_circumference_high_mm=None if interval is None else interval.high,
         biparietal_diameter_mm=head.biparietal_diameter_mm,
         occipitofrontal_diameter_mm=head.occipitofrontal_diameter_mm,
         cephalic_index=head.cephalic_index,

@@ -23,13 +23,14 @@ from model_export.fp16 import load_rounded, write_fp16
 from model_export.onnx_graph import INPUT_NAME, OPSET, OUTPUT_NAME, write_onnx
 from model_export.parity import measure_agreement, measure_parity
 from model_export.quantise import EVERY, METHOD, write_int8
+from model_export.record import record_accuracy, record_doubt, write_manifest
 from training.attention_resunet import AttentionResUNet, count_macs, count_parameters
 from training.hc18 import SPLIT_PATH, load_part, to_input_facts
 from training.weights import load_trained, to_file_sha256
 
 GRAPH_NAMES = {"fp32": "model.onnx", "fp16": "model.fp16.onnx", "int8": "model.int8.onnx"}
 """Precision to the file of its graph; int8 joins the others only after it was accepted."""
-VERSION = "1.1.0"
+VERSION = "1.2.0"
 MASK = MaskFacts(
     threshold=0.5, minimum_head_share=0.005, minimum_mean_probability=0.88, ellipticity_power=4
 )
@@ -123,27 +124,6 @@ def build_engine(model_dir: Path) -> None:
         print(f"{path.name}: {path.stat().st_size:,} bytes, {trt.__name__} {trt.__version__}")
 
 
-def record_accuracy(model_dir: Path, results: Sequence[Path]) -> None:
-    """Copy what `benchmarks.accuracy` measured into the manifest, by part.
-
-    Raises
-    ------
-    SystemExit
-        The figures belong to other weights.
-    """
-    manifest = json.loads((model_dir / MANIFEST_NAME).read_text())
-    shipped = {graph["sha256"] for graph in manifest["graphs"].values()}
-    accuracy: dict[str, Any] = {}
-    for path in results:
-        measured = json.loads(path.read_text())
-        if measured["model"]["sha256"] not in shipped:
-            raise SystemExit(f"{path.name} was measured on other weights; measure again.")
-        figures = {key: measured[key] for key in ("command", "date", "data", "summary", "bins")}
-        precision = {"precision": measured["model"]["precision"]}
-        accuracy[measured["data"]["part"]] = precision | figures
-    write_manifest(model_dir, manifest | {"accuracy": accuracy})
-
-
 def quantise(model_dir: Path, out_dir: Path, data_dir: Path) -> None:
     """Write a candidate: a copy of a model's folder whose manifest has an INT8 graph too."""
     manifest = json.loads((model_dir / MANIFEST_NAME).read_text())
@@ -185,11 +165,6 @@ def adopt(model_dir: Path, candidate_dir: Path, acceptance_path: Path) -> None:
     write_manifest(model_dir, manifest)
 
 
-def write_manifest(out_dir: Path, manifest: dict[str, Any]) -> None:
-    """Write the manifest as JSON for people and programs."""
-    (out_dir / MANIFEST_NAME).write_text(json.dumps(manifest, indent=2) + "\n")
-
-
 def to_graph_facts(paths: dict[str, Path]) -> dict[str, dict[str, str]]:
     """Return what the manifest says of graphs: precision to file and SHA-256."""
     return {
@@ -209,6 +184,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     recorder = commands.add_parser("record-accuracy", help="measured figures -> manifest")
     recorder.add_argument("--model", type=Path, required=True, help="the model's folder")
     recorder.add_argument("results", type=Path, nargs="+", help="JSON of benchmarks.accuracy")
+    doubter = commands.add_parser("record-doubt", help="learned facts of doubt -> manifest")
+    doubter.add_argument("--model", type=Path, required=True, help="the model's folder")
+    doubter.add_argument("fit", type=Path, help="JSON of benchmarks.doubt fit")
     quantiser = commands.add_parser("quantise", help="a model -> a candidate with INT8")
     quantiser.add_argument("--model", type=Path, required=True, help="the model's folder")
     quantiser.add_argument("--out", type=Path, required=True, help="the candidate's folder")
@@ -226,6 +204,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         adopt(chosen.model, chosen.candidate, chosen.acceptance)
     elif chosen.command == "engine":
         build_engine(chosen.model)
+    elif chosen.command == "record-doubt":
+        record_doubt(chosen.model, chosen.fit)
     elif chosen.command == "build":
         notes = chosen.training or chosen.checkpoint.with_name("training.json")
         build(chosen.checkpoint, chosen.out, chosen.data, notes)

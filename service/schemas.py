@@ -43,14 +43,22 @@ class EllipseBody(BaseModel):
     angle_deg: float
 
 
+class IntervalBody(BaseModel):
+    """Should hold the annotated circumference in `level` of all clean images."""
+
+    level: float
+    low: float
+    high: float
+
+
 class MillimetresBody(BaseModel):
     """Figures in millimetres; null where no pixel size is known.
 
-    Axes are outer to outer. The interval is null: this version measures none.
+    Axes are outer to outer. The interval is null, too, where the model states none.
     """
 
     head_circumference_mm: float | None
-    head_circumference_interval_mm: None = None
+    head_circumference_interval_mm: IntervalBody | None
     biparietal_diameter_mm: float | None
     occipitofrontal_diameter_mm: float | None
     cephalic_index: float | None
@@ -202,7 +210,7 @@ def to_analysis_body(analysis_id: str, analysis: Analysis, pipeline: Pipeline) -
 
 
 def _to_head_body(head: Head) -> HeadBody:
-    ellipse, measured = head.ellipse, head.measurement
+    ellipse, measured, interval = head.ellipse, head.measurement, head.interval
     angle_deg = math.degrees(ellipse.angle_rad) % 180
     return HeadBody(
         ellipse=EllipseBody(
@@ -214,6 +222,11 @@ def _to_head_body(head: Head) -> HeadBody:
         ),
         head_circumference_px=head.head_circumference_px,
         head_circumference_mm=None if measured is None else measured.head_circumference_mm,
+        head_circumference_interval_mm=(
+            None
+            if interval is None
+            else IntervalBody(level=interval.level, low=interval.low_mm, high=interval.high_mm)
+        ),
         biparietal_diameter_mm=None if measured is None else measured.biparietal_diameter_mm,
         occipitofrontal_diameter_mm=(
             None if measured is None else measured.occipitofrontal_diameter_mm
@@ -230,6 +243,7 @@ def to_head_circumference_body(body: AnalysisBody) -> HeadCircumferenceBody | No
     return HeadCircumferenceBody(
         id=body.id,
         head_circumference_mm=body.head.head_circumference_mm,
+        head_circumference_interval_mm=body.head.head_circumference_interval_mm,
         biparietal_diameter_mm=body.head.biparietal_diameter_mm,
         occipitofrontal_diameter_mm=body.head.occipitofrontal_diameter_mm,
         cephalic_index=body.head.cephalic_index,

@@ -1,6 +1,8 @@
 import numpy as np
 import pytest
 
+from headcirc.doubt import Doubt
+from headcirc.doubt_facts import DoubtLimits
 from headcirc.geometry import Ellipse, HeadMask, to_ellipse_coverage
 from headcirc.quality import assess_quality, to_fit_overlap
 
@@ -38,6 +40,25 @@ def test_each_doubt_has_its_code(head_mask, ellipse, size_mm, code, acceptable):
     """Each doubt is told by its own code, and the disqualifying ones are not acceptable."""
     quality = assess_quality(head_mask, ellipse, size_mm)
     assert code in quality.warnings
+    assert quality.acceptable is acceptable
+
+
+@pytest.mark.parametrize(
+    ("share", "oddness", "signs", "code", "acceptable"),
+    [
+        (0.06, 0.0, {}, "large-expected-error", False),
+        (0.01, 2.5, {}, "unlike-training-data", False),
+        (0.01, 0.0, {"lack of contrast": -0.1}, "low-contrast", True),
+        (0.01, 0.0, {"dark share": 0.4}, "shadowed-boundary", True),
+        (0.01, 0.0, {}, None, True),
+    ],
+)
+def test_doubt_beyond_a_limit_has_its_code(share, oddness, signs, code, acceptable):
+    """The two scores disqualify; contrast and shadow tell why."""
+    limits = DoubtLimits(0.05, 2.0, -0.2, 0.3)
+    doubt = Doubt({"lack of contrast": -0.5, "dark share": 0.0} | signs, share, oddness)
+    quality = assess_quality(HeadMask(MASK, 0.0, 0.98), HEAD, 180.0, doubt, limits)
+    assert quality.warnings == (() if code is None else (code,))
     assert quality.acceptable is acceptable
 
 

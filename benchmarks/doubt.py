@@ -1,0 +1,115 @@
+"""Learn the model's facts of doubt, then report how they hold.
+
+`python -m benchmarks.doubt fit` answers training and calibration images, clean and degraded, and
+writes `doubt.json` for `python -m model_export record-doubt`; `python -m benchmarks.doubt report
+--part test` answers a part with the facts recorded and writes `doubt_{part}.json`. The test part is
+opened by `report` alone. Exit status of a report on test 0: every target met; 1: one missed.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.doubt_cases import CLEAN, Case, collect, to_answered, to_errors_mm
+from benchmarks.doubt_fit import LEVEL, fit_facts, to_conformal_quantile
+from benchmarks.doubt_summary import judge, summarise_intervals, summarise_verdicts
+from benchmarks.machine import to_timestamp
+from benchmarks.paths import DEFAULT_DATA_DIR, DEFAULT_OUT_DIR
+from headcirc.pipeline import SHIPPED_MODEL_DIR, Pipeline, load_pipeline
+from training.hc18 import PARTS, load_part
+
+FIT_NAME = "doubt.json"
+
+
+def fit(chosen: argparse.Namespace) -> int:
+    """Learn on training and calibration exams; write the facts and how they hold there."""
+    pipeline = load_pipeline(chosen.model)
+    plain = replace(pipeline, manifest=replace(pipeline.manifest, doubt=None))
+    train = collect(plain, load_part(chosen.data, "train")[:: chosen.every])
+    calibration = collect(plain, load_part(chosen.data, "calibration"))
+    clean = [case for case in to_answered(calibration) if case.is_clean]
+    errors_mm = np.abs(to_errors_mm(clean))
+    constant_mm = to_conformal_quantile(errors_mm, [case.exam for case in clean], LEVEL)
+    command = "python -m benchmarks.doubt fit"
+    if chosen.every > 1:
+        command += f" --every {chosen.every}"
+    report = _to_head(pipeline, command) | {
+        "data": {"train": _count(train), "calibration": _count(calibration)},
+        "facts": fit_facts(train, calibration),
+        "constant_half_width_mm": constant_mm,
+    }
+    _write(chosen.out / FIT_NAME, report)
+    facts = report["facts"]
+    print(json.dumps({key: facts[key] for key in ("interval", "limits")}, indent=2))
+    print("expected error:", {k: round(v["weight"], 3) for k, v in facts["error"]["terms"].items()})
+    return 0
+
+
+def report(chosen: argparse.Namespace) -> int:
+    """Answer a part with the recorded facts; write coverage, widths, refusals and verdicts."""
+    pipeline = load_pipeline(chosen.model)
+    learned = json.loads((chosen.out / FIT_NAME).read_text())
+    if pipeline.manifest.doubt is None or learned["model_sha256"] != pipeline.graph.sha256:
+        print("The model has no facts of doubt, or others than doubt.json: fit, record-doubt.")
+        return 2
+    cases = collect(pipeline, load_part(chosen.data, chosen.part)[:: chosen.every])
+    intervals = summarise_intervals(cases, learned["constant_half_width_mm"], LEVEL)
+    verdicts = summarise_verdicts(cases)
+    checks = judge(intervals, verdicts)
+    command = f"python -m benchmarks.doubt report --part {chosen.part}"
+    if chosen.every > 1:
+        command += f" --every {chosen.every}"
+    figures = {"intervals": intervals, "verdicts": verdicts, "checks": checks}
+    text = _to_head(pipeline, command) | {"data": _count(cases)} | figures
+    _write(chosen.out / f"doubt_{chosen.part}.json", text)
+    print(json.dumps(figures, indent=2))
+    return 0 if chosen.part != "test" or all(check["met"] for check in checks) else 1
+
+
+def _to_head(pipeline: Pipeline, command: str) -> dict[str, Any]:
+    return {
+        "command": command,
+        "date": to_timestamp(),
+        "model_sha256": pipeline.graph.sha256,
+        "precision": pipeline.backend.precision,
+    }
+
+
+def _count(cases: Sequence[Case]) -> dict[str, int]:
+    clean = [case for case in cases if case.kind == CLEAN]
+    return {
+        "images": len(clean),
+        "exams": len({case.exam for case in clean}),
+        "degraded": len(cases) - len(clean),
+    }
+
+
+def _write(path: Path, content: dict[str, Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command that was chosen; return its exit status."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.doubt", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name in ("fit", "report"):
+        command = commands.add_parser(name)
+        command.add_argument("--data", type=Path, default=Path(DEFAULT_DATA_DIR), help="HC18")
+        command.add_argument("--model", type=Path, default=SHIPPED_MODEL_DIR, help="model folder")
+        command.add_argument("--every", type=int, default=1, help="take every n-th image only")
+        command.add_argument("--out", type=Path, default=DEFAULT_OUT_DIR, help="results' folder")
+        if name == "report":
+            command.add_argument("--part", choices=PARTS, required=True)
+    chosen = parser.parse_args(arguments)
+    return fit(chosen) if chosen.command == "fit" else report(chosen)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,191 @@
+"""From cases to the manifest's facts of doubt: two scores, the intervals' factor, the limits.
+
+The scores are learned on training exams, clean and degraded; the intervals' factor comes from the
+clean images of the calibration exams alone; the limits from both parts. Nothing here opens a file.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import lsq_linear
+from sklearn.linear_model import LogisticRegression
+
+from benchmarks.doubt_cases import Case, to_answered, to_errors_mm
+from headcirc.doubt import ERROR_SIGNS, SIGNS
+from headcirc.doubt_facts import OUTMOST_DEVIATIONS, DoubtFacts, LinearScore, to_doubt_facts
+
+LEVEL = 0.9
+SMALLEST_ERROR_SHARE = 0.003
+"""Added to each error before its logarithm: half a millimetre at 180 mm."""
+RIDGE = 20.0
+SMALLEST_WEIGHT = 0.02
+"""Terms of the expected error that weigh less are left out."""
+INVERSE_PENALTY = 0.1
+LARGE_ERRORS_WEIGHT, SPOILED_WEIGHT = 0.5, 0.5
+"""Of all degraded pictures with large errors, and of the others; clean ones together have 1."""
+CLEAN_REFUSED_SHARE = 0.03
+"""Of clean images on training and calibration exams, by all limits together; 5 % is the target."""
+WARNED_SHARE = 0.01
+"""Of those images, that each of the two warnings of contrast and shadow may touch."""
+SPLITS = 25
+FloatArray = NDArray[np.float64]
+
+
+def fit_facts(train: Sequence[Case], calibration: Sequence[Case]) -> dict[str, Any]:
+    """Return what the manifest's section `doubt` says.
+
+    Parameters
+    ----------
+    train, calibration : sequence of Case
+        Answered without any fact of doubt, so that their verdicts are those of the gross limits.
+    """
+    learned = to_answered(train)
+    scores = {"error": fit_error(learned), "oddness": fit_oddness(learned)}
+    unlimited = {"expected_error_share": np.inf, "oddness": np.inf}
+    signs_only = {"lack_of_contrast": np.inf, "dark_share": np.inf}
+    interval = {"level": LEVEL, "factor": 1.0}
+    facts = scores | {"interval": interval, "limits": unlimited | signs_only}
+    clean = [case for case in to_answered(calibration) if case.is_clean]
+    error = to_doubt_facts(facts).error
+    ratios = np.abs(to_errors_mm(clean)) / [to_expected_mm(case, error) for case in clean]
+    interval["factor"] = to_conformal_quantile(ratios, [case.exam for case in clean], LEVEL)
+    both = [*train, *calibration]
+    limits = choose_limits(both, to_doubt_facts(facts))
+    return facts | {"limits": limits}
+
+
+def to_expected_mm(case: Case, error: LinearScore) -> float:
+    """Return the expected error of an answered case."""
+    assert case.signs is not None and case.measured_mm is not None
+    return float(np.exp(error.weigh(case.signs))) * case.measured_mm
+
+
+def fit_error(cases: Sequence[Case]) -> dict[str, Any]:
+    """Fit the logarithm of the error's share: more doubt never means a smaller error."""
+    center, scale, standard = _standardise(cases, ERROR_SIGNS)
+    shares = np.abs(to_errors_mm(cases)) / [case.true_mm for case in cases]
+    wanted = np.log(shares + SMALLEST_ERROR_SHARE)
+    penalty = np.sqrt(RIDGE) * np.eye(len(ERROR_SIGNS) + 1)[:-1]
+    design = np.vstack((np.column_stack((standard, np.ones(len(standard)))), penalty))
+    targets = np.concatenate((wanted, np.zeros(len(ERROR_SIGNS))))
+    lowest = np.append(np.zeros(len(ERROR_SIGNS)), -np.inf)
+    *weights, intercept = lsq_linear(design, targets, (lowest, np.inf)).x
+    return _to_score_facts(
+        ERROR_SIGNS,
+        center,
+        scale,
+        weights=weights,
+        intercept=intercept,
+        smallest=SMALLEST_WEIGHT,
+    )
+
+
+def fit_oddness(cases: Sequence[Case]) -> dict[str, Any]:
+    """Fit the log-odds of a degraded picture, large errors weighing more, against a clean one."""
+    center, scale, standard = _standardise(cases, SIGNS)
+    groups = np.array([0 if case.is_clean else 1 + case.is_large for case in cases])
+    totals = np.array([1.0, SPOILED_WEIGHT, LARGE_ERRORS_WEIGHT])
+    counts = np.maximum(np.bincount(groups, minlength=3), 1)
+    sample_weight = len(cases) * (totals / totals.sum() / counts)[groups]
+    model = LogisticRegression(C=INVERSE_PENALTY, max_iter=5000)
+    model.fit(standard, groups > 0, sample_weight=sample_weight)
+    return _to_score_facts(
+        SIGNS,
+        center,
+        scale,
+        weights=model.coef_[0],
+        intercept=float(model.intercept_[0]),
+        smallest=0.0,
+    )
+
+
+def _standardise(
+    cases: Sequence[Case], signs: Sequence[str]
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Return centre and scale, of the clean cases, and the cases' (n, signs) standardised signs."""
+    values = np.array([[case.signs[sign] for sign in signs] for case in cases if case.signs])
+    clean = values[[case.is_clean for case in cases]]
+    center, scale = clean.mean(axis=0), clean.std(axis=0)
+    scale = np.maximum(scale, 0.05 * values.std(axis=0) + 1e-6)
+    limited = np.clip((values - center) / scale, -OUTMOST_DEVIATIONS, OUTMOST_DEVIATIONS)
+    return center, scale, limited
+
+
+def _to_score_facts(
+    signs: Sequence[str],
+    center: FloatArray,
+    scale: FloatArray,
+    *,
+    weights: Sequence[float],
+    intercept: float,
+    smallest: float,
+) -> dict[str, Any]:
+    terms = {
+        sign: {"center": float(middle), "scale": float(spread), "weight": float(weight)}
+        for sign, middle, spread, weight in zip(signs, center, scale, weights, strict=True)
+        if abs(weight) > smallest
+    }
+    return {"intercept": float(intercept), "terms": terms}
+
+
+def to_conformal_quantile(scores: FloatArray, exams: Sequence[int], level: float) -> float:
+    """Return the score that a new exam's image stays below with the probability `level`.
+
+    Each exam weighs the same, its images share its weight, and one exam's worth of weight lies at
+    infinity; assumed is that exams, not images, are exchangeable.
+
+    Raises
+    ------
+    ValueError
+        Too few exams for the level.
+
+    References
+    ----------
+    Lee, Barber, Willett 2023, "Distribution-free inference with hierarchical data",
+    arXiv 2306.06342.
+    """
+    _, exam_index, images = np.unique(exams, return_inverse=True, return_counts=True)
+    weights = 1 / images[exam_index] / (len(images) + 1)
+    order = np.argsort(scores)
+    reached = np.flatnonzero(np.cumsum(weights[order]) >= level - 1e-12)
+    if len(reached) == 0:
+        raise ValueError(f"{len(images)} exams cannot promise a level of {level}; use more.")
+    return float(np.asarray(scores)[order][reached[0]])
+
+
+def choose_limits(cases: Sequence[Case], facts: DoubtFacts) -> dict[str, float]:
+    """Choose the pair of limits that catches most large errors on degraded pictures.
+
+    Of the clean images no more than `CLEAN_REFUSED_SHARE` may be refused by all limits together.
+    """
+    answered = to_answered(cases)
+    clean = np.array([case.is_clean for case in answered])
+    large = np.array([case.is_large for case in answered]) & ~clean
+    refused = np.array([not case.acceptable for case in answered])
+    expected, oddness = (
+        _map(answered, lambda signs: float(np.exp(facts.error.weigh(signs)))),
+        _map(answered, facts.oddness.weigh),
+    )
+    best, chosen = -1.0, (float(expected[clean].max()), float(oddness[clean].max()))
+    for share in np.linspace(0, CLEAN_REFUSED_SHARE, SPLITS):
+        first = float(np.quantile(expected[clean], 1 - share, method="higher"))
+        for other in np.linspace(0, CLEAN_REFUSED_SHARE, SPLITS):
+            second = float(np.quantile(oddness[clean], 1 - other, method="higher"))
+            verdict = refused | (expected > first) | (oddness > second)
+            caught = float(verdict[large].mean()) if large.any() else 0.0
+            if verdict[clean].mean() <= CLEAN_REFUSED_SHARE and caught > best:
+                best, chosen = caught, (first, second)
+    sides = {"lack_of_contrast": "lack of contrast", "dark_share": "dark share"}
+    warned = {
+        name: float(
+            np.quantile(_map(answered, lambda signs, key=sign: signs[key])[clean], 1 - WARNED_SHARE)
+        )
+        for name, sign in sides.items()
+    }
+    return {"expected_error_share": chosen[0], "oddness": chosen[1]} | warned
+
+
+def _map(cases: Sequence[Case], read: Callable[[dict[str, float]], float]) -> FloatArray:
+    return np.array([read(case.signs) for case in cases if case.signs is not None])

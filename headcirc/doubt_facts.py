@@ -1,0 +1,112 @@
+"""What signs of doubt mean for one model: weights, limits and the intervals' width.
+
+Part of the model's manifest, written by `model_export record-doubt`. This module does not know
+what the signs are nor how they are read; see `headcirc.doubt`.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+OUTMOST_DEVIATIONS = 4.0
+"""A sign that is stranger than this counts as this strange: the weights were found within."""
+
+
+@dataclass(frozen=True)
+class Term:
+    """One sign's part in a score: how it is standardised, and its weight."""
+
+    center: float
+    scale: float
+    weight: float
+
+
+@dataclass(frozen=True)
+class LinearScore:
+    """A constant and a weighted sum of standardised signs.
+
+    Attributes
+    ----------
+    intercept : float
+    terms : dict
+        Sign to `Term`.
+    """
+
+    intercept: float
+    terms: dict[str, Term]
+
+    def weigh(self, signs: dict[str, float]) -> float:
+        """Return the score of one answer's signs."""
+        total = self.intercept
+        for sign, term in self.terms.items():
+            deviations = (signs[sign] - term.center) / term.scale
+            total += term.weight * min(max(deviations, -OUTMOST_DEVIATIONS), OUTMOST_DEVIATIONS)
+        return total
+
+
+@dataclass(frozen=True)
+class IntervalFacts:
+    """How wide intervals are.
+
+    Attributes
+    ----------
+    level : float
+        Share of cases in which the interval should hold the annotated circumference.
+    factor : float
+        Half the interval's width over the expected error.
+    """
+
+    level: float
+    factor: float
+
+
+@dataclass(frozen=True)
+class DoubtLimits:
+    """Beyond these an answer is warned of; see `headcirc.quality`.
+
+    Attributes
+    ----------
+    expected_error_share, oddness : float
+        Of the scores.
+    lack_of_contrast, dark_share : float
+        Of the signs of these names.
+    """
+
+    expected_error_share: float
+    oddness: float
+    lack_of_contrast: float
+    dark_share: float
+
+
+@dataclass(frozen=True)
+class DoubtFacts:
+    """What the signs of doubt mean for this model.
+
+    Attributes
+    ----------
+    error : LinearScore
+        Logarithm of the expected error over the circumference.
+    oddness : LinearScore
+        Log-odds of a spoiled picture against a clean one.
+    interval : IntervalFacts
+    limits : DoubtLimits
+    """
+
+    error: LinearScore
+    oddness: LinearScore
+    interval: IntervalFacts
+    limits: DoubtLimits
+
+
+def to_doubt_facts(facts: dict[str, Any]) -> DoubtFacts:
+    """Read the manifest's section; raises KeyError or TypeError where a fact is missing."""
+    return DoubtFacts(
+        error=_to_score(facts["error"]),
+        oddness=_to_score(facts["oddness"]),
+        interval=IntervalFacts(**facts["interval"]),
+        limits=DoubtLimits(**facts["limits"]),
+    )
+
+
+def _to_score(facts: dict[str, Any]) -> LinearScore:
+    terms = {sign: Term(**term) for sign, term in facts["terms"].items()}
+    return LinearScore(facts["intercept"], terms)

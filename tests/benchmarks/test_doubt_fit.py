@@ -1,0 +1,177 @@
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from benchmarks.doubt_cases import CLEAN, Case, collect
+from benchmarks.doubt_fit import (
+    CLEAN_REFUSED_SHARE,
+    choose_limits,
+    fit_error,
+    fit_facts,
+    to_conformal_quantile,
+)
+from benchmarks.doubt_summary import judge, summarise_intervals, summarise_verdicts, to_share
+from headcirc.doubt import ERROR_SIGNS, SIGNS, Interval
+from headcirc.doubt_facts import to_doubt_facts
+from headcirc.pipeline import SHIPPED_MODEL_DIR
+from tests.synthetic import to_synthetic_pipeline
+from training.hc18 import load_part
+
+KINDS = (CLEAN, "blur", "crop")
+
+
+def to_cases(count, seed=0, kinds=KINDS):
+    """Return cases whose error grows with one sign, `flatness`, and with no other."""
+    generator = np.random.default_rng(seed)
+    cases = []
+    for index in range(count):
+        for kind in kinds:
+            signs = dict(zip(SIGNS, generator.standard_normal(len(SIGNS)), strict=True))
+            if kind != CLEAN:
+                signs["flatness"] += 2
+            spread_mm = 1.5 * np.exp(0.7 * signs["flatness"])
+            error_mm = float(generator.normal(0, spread_mm))
+            cases.append(
+                Case(
+                    name=f"{index}_HC.png",
+                    exam=index // 2,
+                    kind=kind,
+                    severity=0.0,
+                    true_mm=200.0,
+                    measured_mm=200.0 + error_mm,
+                    interval=None,
+                    signs=signs,
+                    acceptable=True,
+                    warnings=(),
+                )
+            )
+    return cases
+
+
+def test_conformal_quantile_of_single_images_is_the_textbooks():
+    """Of n scores, one an exam, it is the one of rank ceil((n + 1) level)."""
+    scores = np.random.default_rng(0).permutation(np.arange(1.0, 100.0))
+    assert to_conformal_quantile(scores, list(range(99)), 0.9) == 90
+    assert to_conformal_quantile(scores[:9], list(range(9)), 0.9) == scores[:9].max()
+
+
+def test_exams_weigh_the_same_however_many_images_they_have():
+    """Twenty large scores of one exam are one exam's worth."""
+    scores = np.concatenate((np.arange(19.0), np.full(20, 99.0)))
+    exams = [*range(19), *[19] * 20]
+    assert to_conformal_quantile(scores, exams, 0.9) == 18
+    assert to_conformal_quantile(scores, list(range(39)), 0.9) == 99
+
+
+def test_too_few_exams_are_refused():
+    """Eight exams cannot promise 90 %."""
+    with pytest.raises(ValueError, match="8 exams"):
+        to_conformal_quantile(np.arange(8.0), list(range(8)), 0.9)
+
+
+def test_expected_error_follows_the_sign_that_matters_and_never_falls_with_doubt():
+    """The planted sign weighs most; no weight is negative."""
+    terms = fit_error(to_cases(300))["terms"]
+    assert set(terms) <= set(ERROR_SIGNS)
+    assert max(terms, key=lambda sign: terms[sign]["weight"]) == "flatness"
+    assert min(term["weight"] for term in terms.values()) > 0
+
+
+def test_intervals_cover_new_exams_as_promised():
+    """Over many repetitions on new exams nine in ten are covered, and wide where doubt is large."""
+    train, covered, total = to_cases(200, seed=1), 0, 0
+    for seed in range(20):
+        facts = to_doubt_facts(fit_facts(train, to_cases(60, seed=100 + seed)))
+        for case in to_cases(60, seed=1000 + seed, kinds=(CLEAN,)):
+            expected = np.exp(facts.error.weigh(case.signs)) * case.measured_mm
+            covered += abs(case.error_mm) <= facts.interval.factor * expected
+            total += 1
+    assert covered / total == pytest.approx(0.9, abs=0.04)
+
+
+def test_limits_refuse_few_clean_images_and_catch_large_errors():
+    """The budget holds for all limits together, those of gross failures among them."""
+    cases = to_cases(400)
+    facts = to_doubt_facts(fit_facts(cases, to_cases(100, seed=3)))
+    limits = choose_limits(cases, facts)
+    refused = [
+        np.exp(facts.error.weigh(case.signs)) > limits["expected_error_share"]
+        or facts.oddness.weigh(case.signs) > limits["oddness"]
+        for case in cases
+    ]
+    clean = [is_refused for is_refused, case in zip(refused, cases, strict=True) if case.is_clean]
+    spoiled = [
+        hit for hit, case in zip(refused, cases, strict=True) if case.is_large and not case.is_clean
+    ]
+    assert np.mean(clean) <= CLEAN_REFUSED_SHARE
+    assert np.mean(spoiled) > 0.3
+    already = [replace(case, acceptable=not case.is_clean) for case in cases]
+    none_left = choose_limits(already, facts)
+    assert max(facts.oddness.weigh(c.signs) for c in cases if c.is_clean) == none_left["oddness"]
+
+
+def test_shares_have_exact_intervals():
+    """90 of 100: 82.4 to 95.1 % (Clopper-Pearson); nothing of nothing is None."""
+    share = to_share(90, 100)
+    assert (share["low"], share["high"]) == pytest.approx((0.8238, 0.9510), abs=1e-4)
+    assert to_share(0, 0)["share"] is None
+
+
+def test_summaries_count_what_is_covered_caught_and_refused():
+    """Hand-made cases: two of three covered; one of two large errors on the suite refused."""
+    case = to_cases(1)[0]
+    interval = Interval(0.9, 195.0, 205.0)
+    clean = [
+        replace(case, measured_mm=200.0 + error, interval=interval, true_mm=true)
+        for error, true in ((0.0, 200.0), (0.0, 204.0), (0.0, 206.0))
+    ]
+    spoiled = [
+        replace(case, kind="blur", measured_mm=measured, acceptable=acceptable, interval=None)
+        for measured, acceptable in ((206.0, False), (206.0, True), (201.0, False), (None, False))
+    ]
+    intervals = summarise_intervals([*clean, *spoiled], 5.0, 0.9)
+    assert (intervals["coverage"]["count"], intervals["coverage"]["of"]) == (2, 3)
+    assert intervals["mean_width_mm"] == 10
+    assert intervals["constant"]["coverage"]["count"] == 2
+    assert sum(band["of"] for band in intervals["bins"]) == 3
+    suite = summarise_verdicts([*clean, *spoiled])["suite"]
+    assert (suite["large_errors_caught"]["count"], suite["large_errors_caught"]["of"]) == (1, 2)
+    assert (suite["others_refused"]["count"], suite["without_answer"]) == (1, 1)
+    verdicts = summarise_verdicts([*clean, *spoiled])
+    assert [check["met"] for check in judge(intervals, verdicts)] == [True, False, True]
+
+
+def test_facts_of_other_weights_are_refused(tmp_path):
+    """What was learned from another graph is not recorded; what was from this one is read back."""
+    from headcirc.manifest import load_manifest
+    from model_export.record import record_doubt
+
+    manifest = json.loads((SHIPPED_MODEL_DIR / "manifest.json").read_text())
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest))
+    learned = {
+        "command": "c",
+        "date": "d",
+        "data": {},
+        "precision": "fp32",
+        "model_sha256": manifest["graphs"]["fp32"]["sha256"],
+        "facts": fit_facts(to_cases(60), to_cases(40, seed=2)),
+    }
+    path = tmp_path / "doubt.json"
+    path.write_text(json.dumps(learned))
+    record_doubt(tmp_path, path)
+    read = load_manifest(tmp_path).doubt
+    assert read == to_doubt_facts(learned["facts"])
+    path.write_text(json.dumps(learned | {"model_sha256": "0" * 64}))
+    with pytest.raises(SystemExit, match="other weights"):
+        record_doubt(tmp_path, path)
+
+
+def test_each_image_gives_one_clean_case_and_one_of_each_kind(hc18_dir):
+    """Seven cases an image, the same truth in all, and the clean one first."""
+    cases = collect(to_synthetic_pipeline(), load_part(hc18_dir, "train")[:2])
+    assert len(cases) == 14
+    assert cases[0].kind == CLEAN
+    assert len({case.kind for case in cases[:7]}) == 7
+    assert len({case.true_mm for case in cases[:7]}) == 1
