@@ -202,11 +202,11 @@ def install_problem_handlers(app: FastAPI) -> None:
 
     async def on_http(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)
-        if isinstance(error.__cause__, OSError):  # of the file that a large upload is laid down in
-            logger.error("an upload could not be received: %s", type(error.__cause__).__name__)
-            return to_known_problem(request, NotReadyError(NO_ROOM_TO_RECEIVE))
         if error.status_code == HTTPStatus.BAD_REQUEST:
             # What the framework says of a form that has too many parts, or cannot be parsed.
+            if isinstance(error.__cause__, OSError):  # where a large upload is laid down
+                logger.error("an upload cannot be received: %s", type(error.__cause__).__name__)
+                return to_known_problem(request, NotReadyError(NO_ROOM_TO_RECEIVE))
             if str(error.detail).startswith(OVER_FORM_LIMITS):
                 return to_problem(request, 422, code="invalid-parameter", detail=FORM_TOO_LONG)
             return to_problem(request, 422, code="missing-image", detail=MISSING_IMAGE)
