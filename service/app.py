@@ -1,5 +1,6 @@
 """The composition root: settings and model in, application out. Everything is built here, once."""
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -22,6 +23,7 @@ from service.protocol import STATE_NAME
 from service.routes import router
 from service.settings import Settings, load_settings, to_public_settings
 from service.store import open_store
+from service.tracing import Tracing, open_tracing
 
 logger = logging.getLogger("headcirc.service")
 # The form reader's warnings quote what it read, which may be a patient's.
@@ -60,7 +62,10 @@ def create_app(settings: Settings | None = None, pipeline: Pipeline | None = Non
     )
     metrics = Metrics()
     metrics.tell_model(loaded)
-    measurer = Measurer(loaded, settings, metrics, open_store(settings))
+    tracing = open_tracing(settings)
+    measurer = Measurer(
+        loaded, settings, metrics, open_store(settings), tell_stages=tracing.tell_stages
+    )
 
     @asynccontextmanager
     async def live(app: FastAPI) -> AsyncIterator[dict[str, float]]:
@@ -71,6 +76,7 @@ def create_app(settings: Settings | None = None, pipeline: Pipeline | None = Non
             yield {STATE_NAME: settings.header_timeout_ms / 1000}
         app.state.measurer = None
         await measurer.close()
+        await asyncio.to_thread(tracing.close)
 
     app = FastAPI(
         title="Headcirc",
@@ -90,13 +96,16 @@ def create_app(settings: Settings | None = None, pipeline: Pipeline | None = Non
     app.include_router(explain_router)
     app.include_router(pages_router)
     install_problem_handlers(app)
-    _add_middleware(app, settings, measurer, metrics)
+    _add_middleware(app, settings, measurer, metrics, tracing)
     return app
 
 
-def _add_middleware(app: FastAPI, settings: Settings, measurer: Measurer, metrics: Metrics) -> None:
+def _add_middleware(
+    app: FastAPI, settings: Settings, measurer: Measurer, metrics: Metrics, tracing: Tracing
+) -> None:
     """Put around the routes what every request meets; the last one added is the outermost."""
     app.add_middleware(Gate, settings=settings, require_room=measurer.workers.require_room)
+    tracing.install(app)
     app.add_middleware(RequestFrame, metrics=metrics)
     if settings.cors_origins:
         # Outermost: a refusal, too, must be readable for the page that asked.

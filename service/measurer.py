@@ -6,7 +6,7 @@ batcher decides who runs it; decoding and drawing of other requests go on beside
 
 import hashlib
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -23,6 +23,7 @@ from service.schemas import to_analysis_body
 from service.settings import Settings
 from service.store import Store
 from service.stored import StoredAnalysis, to_stored
+from service.tracing import Stage
 from service.workers import Ticket, Workers
 
 CPU_BATCH, GPU_BATCH = 1, 8
@@ -56,9 +57,16 @@ class Measurer:
     """The pipeline behind a bounded queue, and the store beside it."""
 
     def __init__(
-        self, pipeline: Pipeline, settings: Settings, metrics: Metrics, store: Store
+        self,
+        pipeline: Pipeline,
+        settings: Settings,
+        metrics: Metrics,
+        store: Store,
+        *,
+        tell_stages: Callable[[Sequence[Stage]], None] = lambda _: None,
     ) -> None:
         self.pipeline = pipeline
+        self.tell_stages = tell_stages
         self._store = store
         self._metrics = metrics
         best_batch = settings.max_batch or choose_batch(pipeline)
@@ -126,9 +134,10 @@ class Measurer:
             if known is not None:
                 return known, False
         arrived_s = time.perf_counter()
-        analysis = await self.workers.run(
+        analysis, stages = await self.workers.run(
             lambda ticket: self._measure(question, ticket, arrived_s), wait_until_gone
         )
+        self.tell_stages(stages)
         self._metrics.count_analysis(analysis.timing_ms, analysis.quality.warnings)
         stored = to_stored(to_analysis_body(analysis_id, analysis, self.pipeline), analysis)
         with suppress(StoreUnavailableError):  # the answer is worth having all the same
@@ -150,7 +159,9 @@ class Measurer:
             self._metrics.store_reads.labels(outcome).inc()
         return stored
 
-    def _measure(self, question: Question, ticket: Ticket, arrived_s: float) -> Analysis:
+    def _measure(
+        self, question: Question, ticket: Ticket, arrived_s: float
+    ) -> tuple[Analysis, tuple[Stage, ...]]:
         began_s = time.perf_counter()
         with self.batcher.announce():
             prepared = self.pipeline.prepare(
@@ -160,13 +171,23 @@ class Measurer:
             )
         inference = self.batcher.infer(prepared.network_input, ticket)
         assert inference.probability_map is not None
+        finishing_s = time.perf_counter()
         analysis = self.pipeline.finish(prepared, inference.probability_map)
         timing_ms = analysis.timing_ms | {
             "queue": (began_s - arrived_s + inference.queue_s) * 1000,
             "inference": inference.run_s * 1000,
             "total": (time.perf_counter() - arrived_s) * 1000,
         }
-        return replace(analysis, timing_ms=timing_ms)
+        decode_s, preprocess_s = (timing_ms[name] / 1000 for name in ("decode", "preprocess"))
+        stages = (
+            Stage("queue", arrived_s, began_s - arrived_s),  # for a thread
+            Stage("decode", began_s, decode_s),
+            Stage("preprocess", began_s + decode_s, preprocess_s),
+            Stage("queue", inference.arrived_s, inference.queue_s),  # for the network
+            Stage("inference", inference.arrived_s + inference.queue_s, inference.run_s),
+            Stage("postprocess", finishing_s, timing_ms["postprocess"] / 1000),
+        )
+        return replace(analysis, timing_ms=timing_ms), stages
 
     def tell_end(self) -> None:
         """Be not ready from now on; what comes all the same is still answered."""

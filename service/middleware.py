@@ -47,7 +47,7 @@ class RequestFrame:
             nonlocal status, has_started
             if message["type"] == "http.response.start":
                 status, has_started = message["status"], True
-                headers = [*message["headers"], *name.to_headers()]
+                headers = [*message["headers"], *request.state.name.to_headers()]
                 message = {**message, "headers": add_security_headers(headers)}
             await send(message)
 

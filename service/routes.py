@@ -29,6 +29,7 @@ from service.schemas import (
     to_model_facts_body,
 )
 from service.stored import StoredAnalysis
+from service.tracing import Stage
 
 NO_HEAD = "No head was found in the picture; send a frame that shows the whole fetal head."
 NO_PIXEL_SIZE = (
@@ -73,7 +74,9 @@ async def answer_png(owner: Measurer, draw: Callable[[], Picture], metrics: Metr
     """Draw and encode a picture in a thread, and time it."""
     began = time.perf_counter()
     encoded = await owner.workers.run(lambda _: to_png(draw()))
-    metrics.stage_duration.labels("render").observe(time.perf_counter() - began)
+    duration_s = time.perf_counter() - began
+    metrics.stage_duration.labels("render").observe(duration_s)
+    owner.tell_stages([Stage("render", began, duration_s)])
     return Png(encoded)
 
 

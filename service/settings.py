@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import (
     DirectoryPath,
+    HttpUrl,
     NonNegativeFloat,
     NonNegativeInt,
     PositiveInt,
@@ -54,6 +55,8 @@ class Settings(BaseSettings):
         After SIGTERM the service is not ready, yet answers, for this long before it ends.
     log_format : str
         `json`: an object a line; `text`: for people.
+    otlp_endpoint : str, optional
+        A collector (`http://host:4318`) that OpenTelemetry's spans are sent to.
     max_batch : int
         Pictures that run together at most; 0 means 1 on CPUs and 8 on a GPU.
     batch_wait_ms : float
@@ -84,6 +87,7 @@ class Settings(BaseSettings):
     header_timeout_ms: PositiveInt = 10_000
     drain_ms: NonNegativeInt = 0
     log_format: Literal["json", "text"] = "json"
+    otlp_endpoint: HttpUrl | None = None
     max_batch: NonNegativeInt = 0
     batch_wait_ms: NonNegativeFloat = 2.0
     result_ttl_s: NonNegativeInt = 600
@@ -156,6 +160,7 @@ def to_public_settings(settings: Settings) -> dict[str, object]:
     """Return the settings as they may be logged: without paths and keys."""
     shown = settings.model_dump()
     shown["artifact_dir"] = Path(settings.artifact_dir).name
+    shown["otlp_endpoint"] = settings.otlp_endpoint and "set"
     shown["store_url"] = settings.store_url and "set"
     shown["api_key_hashes"] = len(settings.api_key_hashes)
     return shown
