@@ -13,15 +13,15 @@ from scipy.optimize import lsq_linear
 from sklearn.linear_model import LogisticRegression
 
 from benchmarks.doubt_cases import Case, to_answered, to_errors_mm
-from headcirc.doubt import ERROR_SIGNS, SIGNS
-from headcirc.doubt_facts import OUTMOST_DEVIATIONS, DoubtFacts, LinearScore, to_doubt_facts
+from headcirc.doubt import SIGNS
+from headcirc.doubt_facts import OUTMOST_DEVIATIONS, REFERENCE_MM, DoubtFacts, to_doubt_facts
 
 LEVEL = 0.9
-SMALLEST_ERROR_SHARE = 0.003
-"""Added to each error before its logarithm: half a millimetre at 180 mm."""
+FEW_SIGNS = ("lost share", "worst displacement", "flatness", "unsure mask")
+"""Of which the expected error is made: on training exams the others add nothing to these."""
+SMALLEST_ERROR_MM = 0.5
+"""Added to each error before its logarithm."""
 RIDGE = 20.0
-SMALLEST_WEIGHT = 0.02
-"""Terms of the expected error that weigh less are left out."""
 INVERSE_PENALTY = 0.1
 LARGE_ERRORS_WEIGHT, SPOILED_WEIGHT = 0.5, 0.5
 """Of all degraded pictures with large errors, and of the others; clean ones together have 1."""
@@ -42,44 +42,44 @@ def fit_facts(train: Sequence[Case], calibration: Sequence[Case]) -> dict[str, A
         Answered without any fact of doubt, so that their verdicts are those of the gross limits.
     """
     learned = to_answered(train)
-    scores = {"error": fit_error(learned), "oddness": fit_oddness(learned)}
-    unlimited = {"expected_error_share": np.inf, "oddness": np.inf}
+    scores = fit_error(learned) | {"oddness": fit_oddness(learned)}
+    unlimited = {"expected_error_mm": np.inf, "oddness": np.inf}
     signs_only = {"lack_of_contrast": np.inf, "dark_share": np.inf}
     interval = {"level": LEVEL, "factor": 1.0}
     facts = scores | {"interval": interval, "limits": unlimited | signs_only}
     clean = [case for case in to_answered(calibration) if case.is_clean]
-    error = to_doubt_facts(facts).error
-    ratios = np.abs(to_errors_mm(clean)) / [to_expected_mm(case, error) for case in clean]
+    expected_mm = to_expected_mm(clean, to_doubt_facts(facts))
+    ratios = np.abs(to_errors_mm(clean)) / expected_mm
     interval["factor"] = to_conformal_quantile(ratios, [case.exam for case in clean], LEVEL)
     both = [*train, *calibration]
     limits = choose_limits(both, to_doubt_facts(facts))
     return facts | {"limits": limits}
 
 
-def to_expected_mm(case: Case, error: LinearScore) -> float:
-    """Return the expected error of an answered case."""
-    assert case.signs is not None and case.measured_mm is not None
-    return float(np.exp(error.weigh(case.signs))) * case.measured_mm
+def to_expected_mm(cases: Sequence[Case], facts: DoubtFacts) -> FloatArray:
+    """Return the expected errors of answered cases."""
+    return np.array(
+        [
+            facts.to_expected_error_mm(case.signs, case.measured_mm)
+            for case in cases
+            if case.signs is not None
+        ]
+    )
 
 
 def fit_error(cases: Sequence[Case]) -> dict[str, Any]:
-    """Fit the logarithm of the error's share: more doubt never means a smaller error."""
-    center, scale, standard = _standardise(cases, ERROR_SIGNS)
-    shares = np.abs(to_errors_mm(cases)) / [case.true_mm for case in cases]
-    wanted = np.log(shares + SMALLEST_ERROR_SHARE)
-    penalty = np.sqrt(RIDGE) * np.eye(len(ERROR_SIGNS) + 1)[:-1]
-    design = np.vstack((np.column_stack((standard, np.ones(len(standard)))), penalty))
-    targets = np.concatenate((wanted, np.zeros(len(ERROR_SIGNS))))
-    lowest = np.append(np.zeros(len(ERROR_SIGNS)), -np.inf)
-    *weights, intercept = lsq_linear(design, targets, (lowest, np.inf)).x
-    return _to_score_facts(
-        ERROR_SIGNS,
-        center,
-        scale,
-        weights=weights,
-        intercept=intercept,
-        smallest=SMALLEST_WEIGHT,
-    )
+    """Fit the error's logarithm to few signs and to size: doubt never means a smaller error."""
+    center, scale, standard = _standardise(cases, FEW_SIGNS)
+    sizes = np.array([case.measured_mm for case in cases]) / REFERENCE_MM
+    wanted = np.log(np.abs(to_errors_mm(cases)) + SMALLEST_ERROR_MM)
+    signs = len(FEW_SIGNS)
+    penalty = np.sqrt(RIDGE) * np.eye(signs, signs + 2)
+    design = np.column_stack((standard, np.log(sizes), np.ones(len(cases))))
+    targets = np.concatenate((wanted, np.zeros(signs)))
+    bounds = (np.r_[np.zeros(signs + 1), -np.inf], np.r_[np.full(signs, np.inf), 1, np.inf])
+    *weights, exponent, intercept = lsq_linear(np.vstack((design, penalty)), targets, bounds).x
+    score = _to_score_facts(FEW_SIGNS, center, scale, weights=weights, intercept=intercept)
+    return {"error": score, "size_exponent": float(exponent)}
 
 
 def fit_oddness(cases: Sequence[Case]) -> dict[str, Any]:
@@ -92,12 +92,7 @@ def fit_oddness(cases: Sequence[Case]) -> dict[str, Any]:
     model = LogisticRegression(C=INVERSE_PENALTY, max_iter=5000)
     model.fit(standard, groups > 0, sample_weight=sample_weight)
     return _to_score_facts(
-        SIGNS,
-        center,
-        scale,
-        weights=model.coef_[0],
-        intercept=float(model.intercept_[0]),
-        smallest=0.0,
+        SIGNS, center, scale, weights=model.coef_[0], intercept=float(model.intercept_[0])
     )
 
 
@@ -120,12 +115,10 @@ def _to_score_facts(
     *,
     weights: Sequence[float],
     intercept: float,
-    smallest: float,
 ) -> dict[str, Any]:
     terms = {
         sign: {"center": float(middle), "scale": float(spread), "weight": float(weight)}
         for sign, middle, spread, weight in zip(signs, center, scale, weights, strict=True)
-        if abs(weight) > smallest
     }
     return {"intercept": float(intercept), "terms": terms}
 
@@ -164,10 +157,7 @@ def choose_limits(cases: Sequence[Case], facts: DoubtFacts) -> dict[str, float]:
     clean = np.array([case.is_clean for case in answered])
     large = np.array([case.is_large for case in answered]) & ~clean
     refused = np.array([not case.acceptable for case in answered])
-    expected, oddness = (
-        _map(answered, lambda signs: float(np.exp(facts.error.weigh(signs)))),
-        _map(answered, facts.oddness.weigh),
-    )
+    expected, oddness = to_expected_mm(answered, facts), _map(answered, facts.oddness.weigh)
     best, chosen = -1.0, (float(expected[clean].max()), float(oddness[clean].max()))
     for share in np.linspace(0, CLEAN_REFUSED_SHARE, SPLITS):
         first = float(np.quantile(expected[clean], 1 - share, method="higher"))
@@ -184,7 +174,7 @@ def choose_limits(cases: Sequence[Case], facts: DoubtFacts) -> dict[str, float]:
         )
         for name, sign in sides.items()
     }
-    return {"expected_error_share": chosen[0], "oddness": chosen[1]} | warned
+    return {"expected_error_mm": chosen[0], "oddness": chosen[1]} | warned
 
 
 def _map(cases: Sequence[Case], read: Callable[[dict[str, float]], float]) -> FloatArray:

@@ -71,14 +71,15 @@ class Doubt:
     ----------
     signs : dict
         Sign to value, in the order of `SIGNS`.
-    expected_error_share : float or None
-        Of the circumference: how large errors with such signs are. None without the model's facts.
+    expected_error_mm : float or None
+        How large errors with such signs are; in a head of `doubt_facts.REFERENCE_MM` where there
+        are no millimetres. None without the model's facts.
     oddness : float or None
         The larger, the less the picture is like the clean ones that the model was trained on.
     """
 
     signs: dict[str, float]
-    expected_error_share: float | None
+    expected_error_mm: float | None
     oddness: float | None
 
 
@@ -96,7 +97,9 @@ def measure_doubt(
     probabilities: NDArray[np.float32],
     head_mask: HeadMask,
     ellipse: Ellipse,
+    *,
     facts: DoubtFacts | None = None,
+    head_circumference_mm: float | None = None,
 ) -> Doubt:
     """Read the signs and weigh them.
 
@@ -109,6 +112,8 @@ def measure_doubt(
         As fitted, in frame pixels.
     facts : DoubtFacts or None
         From the manifest.
+    head_circumference_mm : float or None
+        None where the pixel size is unknown.
     """
     radius_px = math.sqrt(ellipse.semi_axis_major_px * ellipse.semi_axis_minor_px)
     x_px, y_px, lengths = _to_lines(ellipse, radius_px, pixels.shape)
@@ -128,16 +133,17 @@ def measure_doubt(
     signs = dict(zip(SIGNS, values, strict=True))
     if facts is None:
         return Doubt(signs, None, None)
-    return Doubt(signs, math.exp(facts.error.weigh(signs)), facts.oddness.weigh(signs))
+    expected_error_mm = facts.to_expected_error_mm(signs, head_circumference_mm)
+    return Doubt(signs, expected_error_mm, facts.oddness.weigh(signs))
 
 
 def to_interval(
     head_circumference_mm: float, doubt: Doubt, facts: IntervalFacts | None
 ) -> Interval | None:
     """Return the interval around a circumference, or None where the model states none."""
-    if facts is None or doubt.expected_error_share is None:
+    if facts is None or doubt.expected_error_mm is None:
         return None
-    half_mm = facts.factor * doubt.expected_error_share * head_circumference_mm
+    half_mm = facts.factor * doubt.expected_error_mm
     low_mm = max(head_circumference_mm - half_mm, 0.0)
     return Interval(facts.level, low_mm, head_circumference_mm + half_mm)
 

@@ -4,9 +4,12 @@ Part of the model's manifest, written by `model_export record-doubt`. This modul
 what the signs are nor how they are read; see `headcirc.doubt`.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
+REFERENCE_MM = 180.0
+"""A head of the middle of pregnancy, as most of HC18's are."""
 OUTMOST_DEVIATIONS = 4.0
 """A sign that is stranger than this counts as this strange: the weights were found within."""
 
@@ -65,13 +68,13 @@ class DoubtLimits:
 
     Attributes
     ----------
-    expected_error_share, oddness : float
+    expected_error_mm, oddness : float
         Of the scores.
     lack_of_contrast, dark_share : float
         Of the signs of these names.
     """
 
-    expected_error_share: float
+    expected_error_mm: float
     oddness: float
     lack_of_contrast: float
     dark_share: float
@@ -84,7 +87,9 @@ class DoubtFacts:
     Attributes
     ----------
     error : LinearScore
-        Logarithm of the expected error over the circumference.
+        Logarithm of the expected error, in mm, in a head of `REFERENCE_MM`.
+    size_exponent : float
+        How the expected error grows with the circumference: 0 not at all, 1 in proportion.
     oddness : LinearScore
         Log-odds of a spoiled picture against a clean one.
     interval : IntervalFacts
@@ -92,15 +97,24 @@ class DoubtFacts:
     """
 
     error: LinearScore
+    size_exponent: float
     oddness: LinearScore
     interval: IntervalFacts
     limits: DoubtLimits
+
+    def to_expected_error_mm(
+        self, signs: dict[str, float], head_circumference_mm: float | None
+    ) -> float:
+        """Return how large errors with such signs are; as of `REFERENCE_MM` if size is unknown."""
+        size = (head_circumference_mm or REFERENCE_MM) / REFERENCE_MM
+        return float(math.exp(self.error.weigh(signs)) * size**self.size_exponent)
 
 
 def to_doubt_facts(facts: dict[str, Any]) -> DoubtFacts:
     """Read the manifest's section; raises KeyError or TypeError where a fact is missing."""
     return DoubtFacts(
         error=_to_score(facts["error"]),
+        size_exponent=facts["size_exponent"],
         oddness=_to_score(facts["oddness"]),
         interval=IntervalFacts(**facts["interval"]),
         limits=DoubtLimits(**facts["limits"]),

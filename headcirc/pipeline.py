@@ -140,27 +140,25 @@ class Pipeline:
                 ellipse = fit_head_ellipse(probabilities, mask, facts.threshold)
             if mask is not None and ellipse is not None:
                 region = find_region(prepared.frame.calibrations, ellipse)
-                pixels = prepared.frame.pixels
-                doubt = measure_doubt(pixels, probabilities, mask, ellipse, self.manifest.doubt)
-                head = self._to_head(mask, ellipse, region, doubt)
+                measured = None if region is None else measure_head(ellipse, region.spacing)
+                measured_mm = None if measured is None else measured.head_circumference_mm
+                doubt = measure_doubt(
+                    prepared.frame.pixels,
+                    probabilities,
+                    mask,
+                    ellipse,
+                    facts=self.manifest.doubt,
+                    head_circumference_mm=measured_mm,
+                )
+                head = Head(mask, ellipse, measured, doubt, self._to_interval(measured_mm, doubt))
             quality = self._assess(mask, head)
         return Analysis(prepared.frame, head, region, quality, timing_ms)
 
-    def _to_head(
-        self, mask: HeadMask, ellipse: Ellipse, region: CalibratedRegion | None, doubt: Doubt
-    ) -> Head:
-        if region is None:
-            return Head(mask, ellipse, None, doubt, None)
-        measured = measure_head(ellipse, region.spacing)
+    def _to_interval(self, measured_mm: float | None, doubt: Doubt) -> Interval | None:
         known = self.manifest.doubt
-        interval = None if known is None else known.interval
-        return Head(
-            mask,
-            ellipse,
-            measured,
-            doubt,
-            to_interval(measured.head_circumference_mm, doubt, interval),
-        )
+        if known is None or measured_mm is None:
+            return None
+        return to_interval(measured_mm, doubt, known.interval)
 
     def _assess(self, mask: HeadMask | None, head: Head | None) -> Quality:
         if head is None:

@@ -102,9 +102,9 @@ def assess_quality(
 
 
 def _judge_doubt(doubt: Doubt, limits: DoubtLimits) -> dict[str, bool]:
-    expected, oddness, signs = doubt.expected_error_share, doubt.oddness, doubt.signs
+    expected_mm, oddness, signs = doubt.expected_error_mm, doubt.oddness, doubt.signs
     return {
-        LARGE_EXPECTED_ERROR: expected is not None and expected > limits.expected_error_share,
+        LARGE_EXPECTED_ERROR: expected_mm is not None and expected_mm > limits.expected_error_mm,
         UNLIKE_TRAINING_DATA: oddness is not None and oddness > limits.oddness,
         LOW_CONTRAST: signs["lack of contrast"] > limits.lack_of_contrast,
         SHADOWED_BOUNDARY: signs["dark share"] > limits.dark_share,

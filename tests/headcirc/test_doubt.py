@@ -18,16 +18,17 @@ RING = to_ellipse_coverage(HEAD, ROWS, COLUMNS) - to_ellipse_coverage(
 SKULL = np.rint(20 + 200 * RING).astype(np.uint8)
 FACTS = {
     "error": {
-        "intercept": math.log(0.02),
+        "intercept": math.log(2.0),
         "terms": {"lost share": {"center": 0.0, "scale": 0.1, "weight": 0.3}},
     },
+    "size_exponent": 0.5,
     "oddness": {
         "intercept": -1.0,
         "terms": {"brightness": {"center": 3.0, "scale": 0.5, "weight": 1.0}},
     },
     "interval": {"level": 0.9, "factor": 1.5},
     "limits": {
-        "expected_error_share": 0.05,
+        "expected_error_mm": 5.0,
         "oddness": 1.0,
         "lack_of_contrast": -0.2,
         "dark_share": 0.3,
@@ -124,13 +125,23 @@ def test_scores_are_weighted_sums_and_strange_signs_are_limited():
 
 
 def test_interval_is_factor_times_expected_error_and_never_below_zero():
-    """1.5 times 2 % of 200 mm to both sides; without facts there is none."""
-    doubt = Doubt({}, 0.02, 0.0)
+    """1.5 times 4 mm to both sides; without facts there is none."""
+    doubt = Doubt({}, 4.0, 0.0)
     interval = to_interval(200.0, doubt, IntervalFacts(0.9, 1.5))
     assert (interval.level, interval.low_mm, interval.high_mm) == pytest.approx((0.9, 194, 206))
-    assert to_interval(200.0, Doubt({}, 0.9, 0.0), IntervalFacts(0.9, 1.5)).low_mm == 0
+    assert to_interval(20.0, Doubt({}, 40.0, 0.0), IntervalFacts(0.9, 1.5)).low_mm == 0
     assert to_interval(200.0, doubt, None) is None
     assert to_interval(200.0, Doubt({}, None, None), IntervalFacts(0.9, 1.5)) is None
+
+
+def test_expected_error_grows_with_size_and_doubt():
+    """2 mm at 180 mm, twice that at four times the size; without a size, that of 180 mm."""
+    facts = to_doubt_facts(FACTS)
+    assert facts.to_expected_error_mm({"lost share": 0.0}, 180.0) == pytest.approx(2)
+    assert facts.to_expected_error_mm({"lost share": 0.0}, None) == pytest.approx(2)
+    assert facts.to_expected_error_mm({"lost share": 0.0}, 720.0) == pytest.approx(4)
+    lost = facts.to_expected_error_mm({"lost share": 0.2}, 180.0)
+    assert lost == pytest.approx(2 * math.exp(0.6))
 
 
 def test_pipeline_states_an_interval_only_with_facts_and_millimetres():
@@ -143,13 +154,15 @@ def test_pipeline_states_an_interval_only_with_facts_and_millimetres():
     head = known.analyze(content, pixel_spacing=spacing).head
     middle_mm = (head.interval.low_mm + head.interval.high_mm) / 2
     assert middle_mm == pytest.approx(head.measurement.head_circumference_mm)
-    half_mm = 1.5 * head.doubt.expected_error_share * middle_mm
+    half_mm = 1.5 * head.doubt.expected_error_mm
     assert head.interval.high_mm - middle_mm == pytest.approx(half_mm)
 
 
 def test_a_fact_too_many_or_too_few_is_refused():
     """The manifest's section is read strictly."""
     with pytest.raises(KeyError):
-        to_doubt_facts({key: FACTS[key] for key in ("error", "interval", "limits")})
+        to_doubt_facts(
+            {key: FACTS[key] for key in ("error", "interval", "limits", "size_exponent")}
+        )
     with pytest.raises(TypeError):
         to_doubt_facts(FACTS | {"limits": FACTS["limits"] | {"other": 1.0}})

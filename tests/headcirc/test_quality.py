@@ -44,19 +44,19 @@ def test_each_doubt_has_its_code(head_mask, ellipse, size_mm, code, acceptable):
 
 
 @pytest.mark.parametrize(
-    ("share", "oddness", "signs", "code", "acceptable"),
+    ("expected_mm", "oddness", "signs", "code", "acceptable"),
     [
-        (0.06, 0.0, {}, "large-expected-error", False),
-        (0.01, 2.5, {}, "unlike-training-data", False),
-        (0.01, 0.0, {"lack of contrast": -0.1}, "low-contrast", True),
-        (0.01, 0.0, {"dark share": 0.4}, "shadowed-boundary", True),
-        (0.01, 0.0, {}, None, True),
+        (6.0, 0.0, {}, "large-expected-error", False),
+        (1.0, 2.5, {}, "unlike-training-data", False),
+        (1.0, 0.0, {"lack of contrast": -0.1}, "low-contrast", True),
+        (1.0, 0.0, {"dark share": 0.4}, "shadowed-boundary", True),
+        (1.0, 0.0, {}, None, True),
     ],
 )
-def test_doubt_beyond_a_limit_has_its_code(share, oddness, signs, code, acceptable):
+def test_doubt_beyond_a_limit_has_its_code(expected_mm, oddness, signs, code, acceptable):
     """The two scores disqualify; contrast and shadow tell why."""
-    limits = DoubtLimits(0.05, 2.0, -0.2, 0.3)
-    doubt = Doubt({"lack of contrast": -0.5, "dark share": 0.0} | signs, share, oddness)
+    limits = DoubtLimits(5.0, 2.0, -0.2, 0.3)
+    doubt = Doubt({"lack of contrast": -0.5, "dark share": 0.0} | signs, expected_mm, oddness)
     quality = assess_quality(HeadMask(MASK, 0.0, 0.98), HEAD, 180.0, doubt, limits)
     assert quality.warnings == (() if code is None else (code,))
     assert quality.acceptable is acceptable
