@@ -1,0 +1,202 @@
+import re
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+
+import kubernetes_validate
+import pytest
+import yaml
+
+import headcirc
+from deploy.dockerfile import parse_dockerfile
+from service.metrics import Metrics
+from service.settings import Settings, require_known_variables
+from tests.deploy.shutdown import find_graceful_s
+
+KUBERNETES = Path("deploy/kubernetes")
+RENDERED = ("base", "overlays/gpu", "overlays/redis")
+DOCKERFILE = parse_dockerfile(Path("Dockerfile").read_text())
+SCHEMA_VERSION = "1.37"
+
+
+@cache
+def render(folder: str) -> list[dict]:
+    """Return the objects that `kubectl apply --kustomize` would send."""
+    kubectl = Path(sys.executable).with_name("kubectl")
+    done = subprocess.run(
+        [kubectl, "kustomize", KUBERNETES / folder], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""  # no deprecation either
+    return list(yaml.safe_load_all(done.stdout))
+
+
+def find(folder: str, kind: str, name: str = "headcirc") -> dict:
+    """Return one rendered object."""
+    (found,) = (
+        each for each in render(folder) if (each["kind"], each["metadata"]["name"]) == (kind, name)
+    )
+    return found
+
+
+def find_pod(folder: str, name: str = "headcirc") -> dict:
+    """Return the pod of a rendered deployment."""
+    return find(folder, "Deployment", name)["spec"]["template"]["spec"]
+
+
+def find_container(folder: str) -> dict:
+    """Return the service's container."""
+    (container,) = find_pod(folder)["containers"]
+    return container
+
+
+@pytest.mark.parametrize("folder", RENDERED)
+def test_rendered_objects_are_what_the_published_schemas_have(folder):
+    """Each object, strictly: a field that there is not is an error."""
+    kinds = {each["kind"] for each in render(folder)}
+    assert kinds >= {
+        "Deployment", "Service", "HorizontalPodAutoscaler", "PodDisruptionBudget", "NetworkPolicy",
+    }  # fmt: skip
+    for each in render(folder):
+        kubernetes_validate.validate(each, SCHEMA_VERSION, strict=True)
+
+
+def test_the_validator_refuses_a_field_that_there_is_not():
+    """The check above is one."""
+    wrong = {**find("base", "Service"), "spec": {"prots": []}}
+    with pytest.raises(kubernetes_validate.ValidationError):
+        kubernetes_validate.validate(wrong, SCHEMA_VERSION, strict=True)
+
+
+@pytest.mark.parametrize("folder", RENDERED)
+def test_pods_are_confined(folder):
+    """Not root, read-only, no privilege to gain, no token, and bounded memory."""
+    for each in render(folder):
+        if each["kind"] != "Deployment":
+            continue
+        pod = each["spec"]["template"]["spec"]
+        assert pod["securityContext"]["runAsNonRoot"]
+        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        assert not pod["automountServiceAccountToken"]
+        for container in pod["containers"] + pod.get("initContainers", []):
+            assert container["securityContext"] == {
+                "allowPrivilegeEscalation": False,
+                "readOnlyRootFilesystem": True,
+                "capabilities": {"drop": ["ALL"]},
+            }
+            assert "memory" in container["resources"]["limits"]
+
+
+@pytest.mark.parametrize("folder", RENDERED)
+def test_no_service_name_becomes_a_setting(folder):
+    """For the Service headcirc the cluster would set one that the service refuses."""
+    with pytest.raises(ValueError, match="HEADCIRC_SERVICE_HOST"):
+        require_known_variables({"HEADCIRC_SERVICE_HOST": "10.0.0.1"})
+    assert find_pod(folder)["enableServiceLinks"] is False
+
+
+@pytest.mark.parametrize("folder", RENDERED)
+def test_settings_are_known_and_accepted(folder):
+    """Each variable is a setting of the service, and its value one that it takes."""
+    variables = {each["name"]: each.get("value") for each in find_container(folder)["env"]}
+    require_known_variables(variables)
+    fixed = {k.removeprefix("HEADCIRC_").lower(): v for k, v in variables.items() if v}
+    fixed.pop("artifact_dir", None)  # a folder of the cluster
+    Settings(**fixed)
+
+
+@pytest.mark.parametrize("folder", RENDERED)
+def test_grace_covers_the_whole_way_down(folder):
+    """PreStop, drain, and what the server gives to requests in flight, in this order."""
+    pod, container = find_pod(folder), find_container(folder)
+    pre_stop_s = int(container["lifecycle"]["preStop"]["exec"]["command"][1])
+    (drain,) = (each for each in container["env"] if each["name"] == "HEADCIRC_DRAIN_MS")
+    drain_s = int(drain["value"]) / 1000
+    assert pod["terminationGracePeriodSeconds"] > pre_stop_s + drain_s + find_graceful_s()
+    probe = container["readinessProbe"]
+    assert drain_s > probe["periodSeconds"] * probe["failureThreshold"]
+
+
+@pytest.mark.parametrize("folder", RENDERED)
+def test_probes_ask_what_they_are_for(folder):
+    """Alive or not, by /livez; taking work or not, by /readyz; at the port of the image."""
+    container = find_container(folder)
+    paths = {
+        name: container[f"{name}Probe"]["httpGet"]["path"]
+        for name in ("startup", "liveness", "readiness")
+    }
+    assert paths == {"startup": "/livez", "liveness": "/livez", "readiness": "/readyz"}
+    (port,) = container["ports"]
+    assert str(port["containerPort"]) == DOCKERFILE["cpu"].find_last("EXPOSE")
+
+
+@pytest.mark.parametrize(
+    ("folder", "target"), [("base", "cpu"), ("overlays/gpu", "gpu"), ("overlays/redis", "cpu")]
+)
+def test_image_is_the_version_of_the_project(folder, target):
+    """The target's tag; the user is the image's own."""
+    pod = find_pod(folder)
+    for container in pod["containers"] + pod.get("initContainers", []):
+        assert container["image"] == f"headcirc:{headcirc.__version__}-{target}"
+    security = pod["securityContext"]
+    user = f"{security['runAsUser']}:{security['runAsGroup']}"
+    assert user == DOCKERFILE[target].find_last("USER")
+
+
+@pytest.mark.parametrize("folder", RENDERED)
+def test_selectors_find_the_service_s_pods_and_no_others(folder):
+    """Service, budget, policy and deployment name the same pods; Redis' are not among them."""
+    deployment = find(folder, "Deployment")
+    labels = deployment["spec"]["template"]["metadata"]["labels"].items()
+    selectors = [
+        find(folder, "Service")["spec"]["selector"],
+        find(folder, "PodDisruptionBudget")["spec"]["selector"]["matchLabels"],
+        find(folder, "NetworkPolicy")["spec"]["podSelector"]["matchLabels"],
+        deployment["spec"]["selector"]["matchLabels"],
+    ]
+    for selector in selectors:
+        assert selector
+        assert selector.items() <= labels
+        for each in render(folder):
+            if each["kind"] == "Deployment" and each != deployment:
+                others = each["spec"]["template"]["metadata"]["labels"].items()
+                assert not selector.items() <= others
+
+
+@pytest.mark.parametrize("folder", RENDERED)
+def test_autoscaler_follows_a_metric_that_there_is(folder):
+    """The queue's depth, which the adapter's rules pass on; replicas are not fixed beside it."""
+    (metric,) = find(folder, "HorizontalPodAutoscaler")["spec"]["metrics"]
+    name = metric["pods"]["metric"]["name"]
+    assert name == next(iter(Metrics().queue_depth.collect())).name
+    adapter = yaml.safe_load((KUBERNETES / "adapter-rules.yaml").read_text())
+    assert [each["name"]["as"] for each in adapter["rules"]["custom"]] == [name]
+    assert "replicas" not in find(folder, "Deployment")["spec"]
+
+
+def test_gpu_overlay_keeps_engines_beside_a_copy_of_the_model():
+    """The folder that is served from is the volume's, filled before the start."""
+    container, pod = find_container("overlays/gpu"), find_pod("overlays/gpu")
+    assert container["resources"]["limits"]["nvidia.com/gpu"] == "1"
+    folder = {each["name"]: each["value"] for each in container["env"] if "value" in each}
+    (seed,) = pod["initContainers"]
+    target = Path(seed["command"][-1])
+    served = Path(folder["HEADCIRC_ARTIFACT_DIR"])
+    assert served.parent == target
+    assert (Path("models") / served.name / "manifest.json").is_file()
+    for each in (container, seed):
+        assert str(target) in {mount["mountPath"] for mount in each["volumeMounts"]}
+
+
+def test_redis_is_reached_by_the_service_alone():
+    """Its address is the Service's; out goes what both policies let through."""
+    variables = {e["name"]: e.get("value") for e in find_container("overlays/redis")["env"]}
+    host, port = re.fullmatch(r"redis://(.+):(\d+)/0", variables["HEADCIRC_STORE_URL"]).groups()
+    assert find("overlays/redis", "Service", host)["spec"]["ports"][0]["port"] == int(port)
+    (way_in,) = find("overlays/redis", "NetworkPolicy", host)["spec"]["ingress"]
+    (peer,) = way_in["from"]
+    assert peer["podSelector"]["matchLabels"] == {"app.kubernetes.io/component": "service"}
+    ways_out = find("overlays/redis", "NetworkPolicy")["spec"]["egress"]
+    assert {each["port"] for way in ways_out for each in way["ports"]} == {int(port), 53}
+    assert find("base", "NetworkPolicy")["spec"].get("egress", []) == []
