@@ -33,6 +33,7 @@ from headcirc.measurement import HeadMeasurement, find_region, measure_head
 from headcirc.network_input import to_network_input
 from headcirc.overlay import Picture, draw_overlay, to_mask_picture
 from headcirc.quality import Quality, assess_quality
+from headcirc.second_look import infer_carefully
 
 SHIPPED_MODEL_DIR = Path(__file__).parent.parent / "models" / "attention-resunet-16"
 Timing = dict[str, float]
@@ -125,8 +126,8 @@ class Pipeline:
         return Prepared(frame, network_input, mapping, timing_ms)
 
     def infer(self, network_input: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return probabilities (n, h, w) for network inputs (n, 1, h, w)."""
-        return self.backend.infer(network_input)
+        """Return probabilities (n, h, w) for (n, 1, h, w); where unsure, the network looks again."""
+        return infer_carefully(self.backend.infer, network_input, self.manifest.mask.threshold)
 
     def finish(self, prepared: Prepared, probability_map: NDArray[np.float32]) -> Analysis:
         """Make mask, ellipse, millimetres and warnings from one (h, w) probability map."""
