@@ -126,7 +126,7 @@ class Pipeline:
         return Prepared(frame, network_input, mapping, timing_ms)
 
     def infer(self, network_input: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return probabilities (n, h, w) for (n, 1, h, w); where unsure, the network looks again."""
+        """Return probabilities (n, h, w) for (n, 1, h, w); unsure, the network looks again."""
         return infer_carefully(self.backend.infer, network_input, self.manifest.mask.threshold)
 
     def finish(self, prepared: Prepared, probability_map: NDArray[np.float32]) -> Analysis:
