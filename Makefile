@@ -10,7 +10,7 @@ TEST_BIN := .venv-test/bin
 
 .DEFAULT_GOAL := help
 .PHONY: help install run test-env test test-slow test-gpu lint format export engine accept-int8 accuracy bench \
-        throughput limits explain check \
+        throughput limits explain reliability check \
         lock pre-commit system-deps audit clean
 
 help:  ## Show this list
@@ -102,6 +102,11 @@ limits: test-env  ## Measure what is used of 1, 2 and 4 CPUs, and idle; needs wr
 explain: test-env  ## Measure what the saliency maps are worth; writes the table of docs/explain.md
 	HC18_DIR=$(HC18_DIR) $(TEST_BIN)/python -m benchmarks.explain --model $(MODEL)
 	$(TEST_BIN)/python -m benchmarks.explain_text
+
+reliability: test-env  ## Try to break the service; writes the README's table (SOAK_S=1200)
+	rm -rf build/faults
+	$(TEST_BIN)/python -m pytest tests/faults; \
+	status=$$?; $(TEST_BIN)/python -m benchmarks.reliability && exit $$status
 
 # --- housekeeping -----------------------------------------------------------------------------
 

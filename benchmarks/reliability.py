@@ -1,0 +1,166 @@
+"""What the fault tests measured, collected into one file and one table in the README.
+
+`python -m benchmarks.reliability` reads what `tests/faults` left in `build/faults`. What was not
+run is told as not run.
+"""
+
+import json
+import sys
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.documents import replace_block
+from benchmarks.paths import DEFAULT_OUT_DIR
+
+FIGURES_DIR = Path("build/faults")
+REPORT = DEFAULT_OUT_DIR / "reliability.json"
+README, BLOCK = Path("README.md"), "reliability"
+WHOLE_SOAK_S = 1200
+NOT_RUN = "not run"
+Figures = Sequence[Mapping[str, Any]]
+
+
+def say_openapi(found: Figures) -> str:
+    """Sum up the generated requests."""
+    statuses: Counter[str] = Counter()
+    for each in found:
+        statuses.update(each["statuses"])
+    told = ", ".join(f"{count:,} x {status}" for status, count in sorted(statuses.items()))
+    return f"{statuses.total():,} requests in {len(found)} series, right and wrong ones: {told}"
+
+
+def say_decoder(found: Figures) -> str:
+    """Sum up the mutated files."""
+    (each,) = found
+    outcomes = each["outcomes"]
+    told = ", ".join(f"{count:,} {code}" for code, count in sorted(outcomes.items()))
+    return (
+        f"{each['files']:,} files, {each['bombs']} of them bombs: {told}; the slowest took "
+        f"{each['slowest_cpu_s']:.2f} s of CPU time; the process had at most "
+        f"{each['peak_memory_mb']} MB"
+    )
+
+
+def say_connections(found: Figures) -> str:
+    """Sum up the clients that hold connections."""
+    connections = sum(each["connections"] for each in found)
+    left = sum(each["open_files_after"] - each["open_files_before"] for each in found)
+    return f"{connections} connections: all ended, {max(left, 0)} left open"
+
+
+def say_crowd(found: Figures) -> str:
+    """Sum up the crowd."""
+    (each,) = found
+    return (
+        f"{each['clients']} at once: {each['answered']} answered, after "
+        f"{each['told_to_come_back']:,} answers 429 in all; nothing else was answered"
+    )
+
+
+def say_kill(found: Figures) -> str:
+    """Sum up the killed service."""
+    (each,) = found
+    return (
+        f"{each['answers']} of {each['answers']} answers reached {each['clients']} clients, all "
+        f"the same number; ready again after {each['ready_again_s']:.2f} s"
+    )
+
+
+def say_redis(found: Figures) -> str:
+    """Sum up the killed store."""
+    (each,) = found
+    return f"{each['answers']} measurements asked for, {each['failed']} failed; results kept anew"
+
+
+def say_disk(found: Figures) -> str:
+    """Sum up the full disk."""
+    (each,) = found
+    return (
+        f"{each['large_uploads_refused']} large uploads 503, {each['small_uploads_measured']} "
+        "small ones measured; with room again, the large one, too"
+    )
+
+
+def say_soak(found: Figures) -> str:
+    """Sum up the soak, and say where it was cut short."""
+    (each,) = found
+    duration_s = each["duration_s"]
+    short = f" (**cut short**: the whole is {WHOLE_SOAK_S // 60} minutes)"
+    first_mb, last_mb = each["memory_mb"]
+    low, high = each["open_files"]
+    return (
+        f"{each['requests']:,} requests in {duration_s / 60:.0f} minutes"
+        f"{short if duration_s < WHOLE_SOAK_S else ''}: memory {first_mb:.0f} MB after the first "
+        f"minute, {last_mb:.0f} MB at the end (at most {each['memory_growth']:+.1%}); "
+        f"{low} to {high} open files"
+    )
+
+
+FAULTS: Mapping[str, tuple[str, Callable[[Figures], str]]] = {
+    "openapi_": ("generated requests, by the OpenAPI document", say_openapi),
+    "decoder": ("mutated files of every format", say_decoder),
+    "trickle_": ("a byte now and then, before, in and after a request", say_connections),
+    "half_closed": ("uploads broken off half way", say_connections),
+    "crowd": ("a crowd, eight places in the queue", say_crowd),
+    "kill": ("`kill -9` under load, and a new start", say_kill),
+    "redis_killed": ("Redis killed under load, back empty", say_redis),
+    "disk_full": ("temporary disk full", say_disk),
+    "soak": ("steady use", say_soak),
+}
+"""What a record's name begins with, to what was done and how its figures read."""
+
+
+def collect(folder: Path) -> dict[str, Any]:
+    """Return all records of a folder as one report.
+
+    Raises
+    ------
+    ValueError
+        There are none, or they are not of one machine.
+    """
+    records = [json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))]
+    machines = {(each["machine"]["cpu"], each["machine"]["cpus_available"]) for each in records}
+    if len(machines) != 1:
+        raise ValueError(
+            f"The records are of {len(machines)} machines; run `make reliability` on one."
+        )
+    return {
+        "command": "make reliability",
+        "machine": records[-1]["machine"],
+        "records": [
+            {name: each[name] for name in ("name", "test", "measured", "figures")}
+            for each in records
+        ],
+    }
+
+
+def to_block(report: Mapping[str, Any]) -> str:
+    """Return the README's table, from the report alone."""
+    machine, records = report["machine"], report["records"]
+    days = sorted({each["measured"][:10] for each in records})
+    lines = [
+        f"On {machine['cpu']}, {machine['cpus_available']} CPUs, {' and '.join(days)}; "
+        "`benchmarks/results/reliability.json`.",
+        "",
+        "| what was done | what came of it |",
+        "|---|---|",
+    ]
+    for prefix, (title, say) in FAULTS.items():
+        found = [each["figures"] for each in records if each["name"].startswith(prefix)]
+        lines.append(f"| {title} | {say(found) if found else NOT_RUN} |")
+    return "\n".join(lines)
+
+
+def main() -> int:
+    """Collect, write the report and the README's table."""
+    report = collect(FIGURES_DIR)
+    REPORT.write_text(json.dumps(report, indent=2) + "\n")
+    README.write_text(replace_block(README.read_text(), BLOCK, to_block(report)))
+    print(to_block(report))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

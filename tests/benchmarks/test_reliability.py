@@ -1,0 +1,56 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from benchmarks.documents import read_block
+from benchmarks.reliability import BLOCK, FAULTS, NOT_RUN, REPORT, collect, to_block
+
+MACHINE = {"cpu": "abacus", "cpus_available": 2}
+
+
+def write(folder: Path, name: str, machine: dict = MACHINE, **figures: object) -> None:
+    facts = {"name": name, "test": "t", "measured": "2026-01-02T03:04:05Z", "figures": figures}
+    (folder / f"{name}.json").write_text(json.dumps(facts | {"machine": machine}))
+
+
+def test_what_was_not_run_is_told(tmp_path):
+    """One record gives one row with figures; every other row says that it was not run."""
+    write(tmp_path, "crowd", clients=500, answered=500, told_to_come_back=1234)
+    block = to_block(collect(tmp_path))
+    assert "500 at once: 500 answered, after 1,234 answers 429" in block
+    assert block.count(f"| {NOT_RUN} |") == len(FAULTS) - 1
+    assert "On abacus, 2 CPUs, 2026-01-02" in block
+
+
+def test_records_of_one_kind_are_summed(tmp_path):
+    """Several operations make one row."""
+    write(tmp_path, "openapi_a", requests=3, statuses={"200": 2, "404": 1})
+    write(tmp_path, "openapi_b", requests=1, statuses={"404": 1})
+    assert "4 requests in 2 series, right and wrong ones: 2 x 200, 2 x 404" in to_block(
+        collect(tmp_path)
+    )
+
+
+@pytest.mark.parametrize(("duration_s", "is_short"), [(120.0, True), (1200.0, False)])
+def test_short_soak_is_told(tmp_path, duration_s, is_short):
+    """Two minutes are not sold as twenty."""
+    figures = {"requests": 9, "memory_growth": 0.01, "memory_mb": [200, 201], "open_files": [7, 8]}
+    write(tmp_path, "soak", duration_s=duration_s, **figures)
+    assert ("cut short" in to_block(collect(tmp_path))) == is_short
+
+
+def test_records_of_two_machines_are_no_report(tmp_path):
+    """Figures of different machines do not stand in one table; nor does nothing."""
+    with pytest.raises(ValueError, match="0 machines"):
+        collect(tmp_path)
+    write(tmp_path, "crowd")
+    write(tmp_path, "kill", machine=MACHINE | {"cpu": "other"})
+    with pytest.raises(ValueError, match="2 machines"):
+        collect(tmp_path)
+
+
+def test_readme_has_the_report_s_table():
+    """The table is the one that the committed figures give."""
+    report = json.loads(REPORT.read_text())
+    assert read_block(Path("README.md").read_text(), BLOCK) == to_block(report)
