@@ -58,7 +58,9 @@ def to_head_mask(probabilities: NDArray[np.float32], facts: MaskFacts) -> HeadMa
     candidates = [i for i, area_px in enumerate(areas_px) if area_px >= smallest_area_px]
     if not candidates:
         return None
-    head = max(candidates, key=lambda i: _to_head_score(outlines[i], probabilities, facts))
+    head = candidates[0]
+    if len(candidates) > 1:
+        head = max(candidates, key=lambda i: _to_head_score(outlines[i], probabilities, facts))
     others = [area_px for i, area_px in enumerate(areas_px) if i != head]
     pixels = np.zeros(binary.shape, np.uint8)
     cv2.drawContours(pixels, outlines, head, color=1, thickness=cv2.FILLED)
