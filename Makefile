@@ -11,7 +11,7 @@ TEST_BIN := .venv-test/bin
 .DEFAULT_GOAL := help
 .PHONY: help install run test-env test test-slow test-gpu lint format export engine accept-int8 accuracy bench \
         throughput limits explain reliability check \
-        lock pre-commit system-deps audit clean
+        lock pre-commit system-deps audit clean screenshots
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -108,6 +108,9 @@ reliability: test-env  ## Try to break the service; writes the README's table (S
 	$(TEST_BIN)/python -m pytest tests/faults; \
 	status=$$?; $(TEST_BIN)/python -m benchmarks.reliability && exit $$status
 
+screenshots: test-env  ## Draw the README's pictures of the web page anew; needs chromium
+	PAGE_SCREENSHOT_DIR=docs $(TEST_BIN)/python -m pytest tests/web -k screenshots
+
 # --- housekeeping -----------------------------------------------------------------------------
 
 # Hashes come from the package index, never from files on this disk (uv does not read pip's
@@ -130,8 +133,8 @@ lock:  ## Regenerate requirements/serve.txt and test.txt from pyproject.toml (LO
 
 # Only the load benchmarks and some tests need these (shared store, monitoring, container), so that
 # being unable to install them stops nothing else.
-DEBIAN   := wrk redis-server prometheus debootstrap
-system-deps:  ## Install what is needed from Debian (wrk, redis-server, prometheus, debootstrap)
+DEBIAN   := wrk redis-server prometheus debootstrap chromium
+system-deps:  ## Install what is needed from Debian (wrk, redis-server, prometheus, debootstrap, chromium)
 	@if (for each in $(DEBIAN); do command -v $$each || exit 1; done); then echo "All are installed."; \
 	elif [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then \
 	  echo "Skipped: installing $(DEBIAN) needs root and apt-get; only benchmarks and some tests need them."; \

@@ -5,6 +5,7 @@ import { traceMask } from "./edge.js";
 import { makeAxes, makeEdge, makeEllipse } from "./marks.js";
 import { NOTES, toLayerName, toStatus } from "./words.js";
 
+const INVITATION = "Choose an image, drop one here, or take a phantom.";
 const byId = (id) => document.getElementById(id);
 
 export class Picture {
@@ -41,10 +42,11 @@ export class Picture {
     if (known === this.#shown) return;
     [this.#shown, this.#item] = [known, item];
     this.#forget();
-    byId("stage-empty").hidden = Boolean(item);
+    say("stage-empty", item ? "" : INVITATION);
     say("picture-fault", "");
     if (item) this.#open(item).catch((problem) => this.#tell(known, problem));
     else this.#viewer.open({ width: 1, height: 1, pixelXMm: null, label: "No picture yet" });
+    if (!item?.analysis) this.#changeView();
   }
 
   async #open(item) {
@@ -61,7 +63,7 @@ export class Picture {
     });
     const isSame = picture && size.width === picture.width && size.height === picture.height;
     if (isSame) this.#viewer.setPicture("base", this.#toUrl(item.file));
-    if (!analysis) return;
+    if (!analysis) return say("stage-empty", isSame ? "" : "This browser cannot show this file.");
     // A format that this browser cannot show: the service's own drawing stands in.
     if (!isSame) await this.#showFetched("base", analysis.links.overlay);
     else this.#drawHead(analysis.head);
@@ -93,9 +95,9 @@ export class Picture {
 
   async #changeView() {
     const maps = this.#maps[this.#view] ?? [];
-    const explains = Boolean(maps.length && this.#item?.analysis?.head);
-    byId("explain-controls").hidden = !explains;
-    say("explain-note", explains ? NOTES[this.#view] : "");
+    const hasHead = Boolean(this.#item?.analysis?.head);
+    byId("explain-controls").hidden = !(maps.length && hasHead);
+    byId("explain-note").textContent = hasHead ? NOTES[this.#view] : "";
     byId("layer-label").textContent = this.#view === "attention" ? "Level" : "Layer";
     byId("layer").replaceChildren(...maps.map((each) => new Option(toLayerName(each), each)));
     await this.#showMap();
@@ -110,7 +112,7 @@ export class Picture {
     const asked = encodeURIComponent(byId("layer").value);
     // Colours alone (blend 1): the page blends them itself, so that the slider asks for nothing.
     const path = view === "saliency"
-      ? `${analysis.links.self}/saliency?layer=${asked}&blend=1&format=overlay`
+      ? `${analysis.links.saliency}?layer=${asked}&blend=1&format=overlay`
       : `${analysis.links.self}/attention?level=${asked}`;
     try {
       if (!this.#mapsUrls.has(path)) this.#mapsUrls.set(path, this.#toUrl(await readPicture(path)));

@@ -18,7 +18,7 @@ export class PixelSizeForm {
     const isUnequal = byId("pixel-unequal").checked;
     const fields = isUnequal ? ["pixel-x", "pixel-y"] : ["pixel-x"];
     const texts = fields.map((id) => byId(id).value.trim());
-    this.#tell(fields, "");
+    this.#tell([], "");
     if (texts.every((text) => !text)) return null;
     const values = texts.map((text) => Number(text.replace(",", ".") || Number.NaN));
     const wrong = fields.filter((_, i) => !(values[i] >= LEAST_MM && values[i] <= MOST_MM));
@@ -28,14 +28,6 @@ export class PixelSizeForm {
       return undefined;
     }
     return { xMm: values[0], yMm: values.at(-1) };
-  }
-
-  write(pixelSize) {
-    byId("pixel-x").value = pixelSize?.xMm ?? "";
-    byId("pixel-y").value = pixelSize?.yMm ?? "";
-    byId("pixel-unequal").checked = Boolean(pixelSize) && pixelSize.xMm !== pixelSize.yMm;
-    this.#showFields();
-    this.#tell([], "");
   }
 
   offerApply({ one, all }) {

@@ -28,7 +28,7 @@ function showVerdict(item) {
 
 function toTone(item) {
   if (item.state === "failed") return { tone: "bad", text: "Not measured" };
-  if (item.state === "measured") return toVerdict(item.analysis.quality);
+  if (item.state === "measured") return toVerdict(item.analysis);
   return { tone: "wait", text: item.state === "busy" ? "The service is busy; waiting" : "Measuring" };
 }
 
@@ -88,7 +88,11 @@ function toOrigin({ id, model, image, timing_ms }) {
 
 function fill(id, rows) {
   const known = rows.filter(([, value]) => value !== undefined && value !== null);
-  byId(id).replaceChildren(...known.flatMap(([name, value]) => [make("dt", name), make("dd", value)]));
+  byId(id).replaceChildren(...known.map(([name, value]) => {
+    const row = document.createElement("div");
+    row.append(make("dt", name), make("dd", value));
+    return row;
+  }));
 }
 
 function make(tag, text) {

@@ -63,6 +63,6 @@ export class Rows {
 
 function toTone(item) {
   if (item.state === "failed") return "bad";
-  if (item.state === "measured") return toVerdict(item.analysis.quality).tone;
+  if (item.state === "measured") return toVerdict(item.analysis).tone;
   return "wait";
 }

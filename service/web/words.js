@@ -16,10 +16,11 @@ const WARNINGS = {
   "shadowed-boundary": "A large part of the skull lies in shadow.",
 };
 
-const LAYERS = { bottleneck: "Bottleneck (deepest)" };
 const CHARTS = { hadlock_1984: "Gestational age (Hadlock 1984)" };
 
 export const NOTES = {
+  measurement:
+    "Mask edge: where the network sees the head end. Ellipse: fitted to it; HC is its circumference.",
   saliency:
     "Grad-CAM: what the answer depended on at this layer, from none (0) to most (1). It shows where the network looked, not that it was right.",
   attention:
@@ -31,7 +32,7 @@ export function toWarning(code) {
 }
 
 export function toLayerName(layer) {
-  return LAYERS[layer] ?? toTitle(layer);
+  return toTitle(layer);
 }
 
 export function toChartName(chart) {
@@ -67,8 +68,10 @@ export function toAnnouncement(item) {
   return `${item.name}: head circumference ${toMm(head.head_circumference_mm)}.${doubt} ${warnings}`;
 }
 
-export function toVerdict(quality) {
+export function toVerdict({ head, quality }) {
+  if (!head) return { tone: "bad", text: "No head found" };
   if (!quality.acceptable) return { tone: "bad", text: "Do not rely on this result" };
+  if (head.head_circumference_mm === null) return { tone: "mind", text: "Measured in pixels only" };
   if (quality.warnings.length) return { tone: "mind", text: "Measured, with a warning" };
   return { tone: "good", text: "Measured, no warnings" };
 }

@@ -1,0 +1,93 @@
+import shutil
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+import uvicorn
+from playwright.sync_api import sync_playwright
+
+from headcirc.pipeline import load_pipeline
+from service.app import create_app
+from service.settings import Settings
+from tests.synthetic import to_synthetic_pipeline
+
+PATIENCE_MS = 20_000
+FLAGS = [
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+]  # fmt: skip
+
+
+@contextmanager
+def serve(pipeline, **settings) -> Iterator[str]:
+    """Run the service on a real socket, as a browser needs it; yield its address."""
+    config = uvicorn.Config(create_app(Settings(**settings), pipeline), log_level="error")
+    server = uvicorn.Server(config)
+    listener = socket.create_server(("127.0.0.1", 0))
+    thread = threading.Thread(target=server.run, args=([listener],))
+    thread.start()
+    yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    server.should_exit = True
+    thread.join()
+    listener.close()
+
+
+@pytest.fixture(scope="module")
+def shipped_url():
+    """Address of a service with the shipped model."""
+    with serve(load_pipeline(threads=1)) as url:
+        yield url
+
+
+@pytest.fixture
+def serve_synthetic():
+    """Return a function that serves a pipeline that measures bright ellipses."""
+    running = []
+
+    def start(pipeline=None, **settings):
+        running.append(serve(pipeline or to_synthetic_pipeline(), **settings))
+        return running[-1].__enter__()
+
+    yield start
+    for each in running:
+        each.__exit__(None, None, None)
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Return headless Chromium, Debian's own; each test has a new profile of it."""
+    path = shutil.which("chromium")
+    if path is None:
+        pytest.skip("chromium is not installed (Debian's package chromium; make system-deps)")
+    with sync_playwright() as playwright:
+        launched = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        yield launched
+        launched.close()
+
+
+@pytest.fixture
+def open_page(browser):
+    """Return a function that opens the page; a fault of its scripts or policy fails the test."""
+    contexts, faults = [], []
+
+    def start(url, path="/", **options):
+        context = browser.new_context(**options)
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(PATIENCE_MS)
+        page.on("pageerror", lambda error: faults.append(str(error)))
+        page.on("console", lambda line: faults.append(line.text) if is_fault(line) else None)
+        page.goto(url + path)
+        return page
+
+    yield start
+    for context in contexts:
+        context.close()
+    assert faults == []
+
+
+def is_fault(line) -> bool:
+    """Tell whether a console line is a fault; that an answer was an error is none of the page's."""
+    return line.type == "error" and not line.text.startswith("Failed to load resource")

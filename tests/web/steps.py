@@ -1,0 +1,44 @@
+"""What a person does on the page, for the tests of it."""
+
+import re
+
+import httpx
+from playwright.sync_api import expect
+
+ENDED = re.compile("^(good|mind|bad)$")
+
+
+def give(page, *files: tuple[str, bytes]) -> None:
+    """Choose files, as (name, content)."""
+    page.locator("#files").set_input_files(
+        [{"name": name, "mimeType": "image/png", "buffer": content} for name, content in files]
+    )
+
+
+def wait_for(page, number: int) -> None:
+    """Wait until so many images have an answer."""
+    expect(page.locator("#worklist-count")).to_have_text(f"{number} of {number} done")
+
+
+def take_phantom(page, title: str) -> None:
+    """Press a phantom's button and wait for its result."""
+    number = page.locator("#worklist-rows button").count() + 1
+    page.get_by_role("button", name=title).click()
+    wait_for(page, number)
+
+
+def state_pixel_size(page, text: str) -> None:
+    """Type a pixel size of square pixels."""
+    page.locator("#pixel-x").fill(text)
+
+
+def ask(url: str, content: bytes, **fields: float) -> dict:
+    """Post a picture as another caller of the service does."""
+    answer = httpx.post(f"{url}/v1/analyses", files={"image": content}, data=fields)
+    return answer.json()
+
+
+def read_rows(page) -> dict[str, str]:
+    """Return the figures' names and texts."""
+    names = page.locator("#rows dt").all_inner_texts()
+    return dict(zip(names, page.locator("#rows dd").all_inner_texts(), strict=True))

@@ -1,0 +1,232 @@
+import io
+import os
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from PIL import Image
+from playwright.sync_api import expect
+
+from tests.service.test_saliency import explain_facts  # noqa: F401 - a fixture
+from tests.synthetic import BrightnessBackend, draw_head, to_file, to_synthetic_pipeline
+from tests.web.steps import give, state_pixel_size, take_phantom, wait_for
+
+CONTENT = to_file(draw_head())
+SEVERE = ("serious", "critical")
+SIZES = {"wide": {"width": 1280, "height": 800}, "narrow": {"width": 390, "height": 844}}
+SCREENSHOT_SIZE = {"width": 1280, "height": 760}
+MOST_BYTES = 300_000
+
+
+@pytest.fixture
+def explain_url(explain_facts, serve_synthetic):  # noqa: F811 - the fixture
+    """Address of a service whose model can be asked why."""
+    plain = to_synthetic_pipeline()
+    manifest = replace(plain.manifest, explain=explain_facts)
+    backend = BrightnessBackend(name="onnxruntime")
+    return serve_synthetic(replace(plain, manifest=manifest, backend=backend))
+
+
+def find_severe(page) -> list[str]:
+    found = Axe().run(page).response["violations"]
+    return [
+        f"{fault['id']}: {node['html']}"
+        for fault in found
+        if fault["impact"] in SEVERE
+        for node in fault["nodes"]
+    ]
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_no_severe_fault(open_page, explain_url, scheme, size):
+    """Empty, measured, doubtful, refused, and explained: none serious, none critical."""
+    page = open_page(explain_url, color_scheme=scheme, viewport=SIZES[size])
+    expect(page.locator("#examples")).to_be_visible()
+    assert find_severe(page) == []
+    state_pixel_size(page, "0.1")
+    give(page, ("head.png", CONTENT), ("dark.png", to_file(draw_head() * 0)), ("notes.txt", b"x"))
+    wait_for(page, 3)
+    for name in ("head.png", "dark.png", "notes.txt"):
+        page.get_by_role("button", name=name).click()
+        expect(page.locator("#result-name")).to_have_text(name)
+        assert find_severe(page) == []
+    page.get_by_role("button", name="head.png").click()
+    page.locator("#origin summary").click()
+    page.get_by_label("Grad-CAM").check()
+    expect(page.locator("#draw-map image")).to_be_attached()
+    state_pixel_size(page, "much")
+    page.locator("#pixel-x").press("Enter")
+    expect(page.locator("#pixel-fault")).to_be_visible()
+    assert find_severe(page) == []
+
+
+def press_until_focused(page, key: str, selector: str) -> None:
+    """Press a key until an element has the focus; each stop on the way must be visible."""
+    for _ in range(40):
+        page.keyboard.press(key)
+        stop = page.locator(":focus")
+        if stop.count() == 0:
+            continue
+        shown = stop.evaluate(
+            """stop => {
+              const around = [stop, stop.parentElement, stop.closest(".drop")?.firstElementChild];
+              const fieldset = stop.closest(".segments");
+              return [...around, fieldset].some(each => each
+                && getComputedStyle(each).outlineStyle !== "none"
+                && parseFloat(getComputedStyle(each).outlineWidth) >= 2);
+            }"""
+        )
+        assert shown, f"the focus is not seen on {stop.evaluate('stop => stop.outerHTML')}"
+        if stop.evaluate("(stop, selector) => stop.matches(selector)", selector):
+            return
+    pytest.fail(f"{key} does not lead to {selector}")
+
+
+def test_everything_by_keyboard(open_page, explain_url):
+    """Measure a phantom, hear the number, go through the list, zoom, pan, explain: no pointer."""
+    page = open_page(explain_url)
+    expect(page.locator("#examples")).to_be_visible()
+    press_until_focused(page, "Tab", ".skip")
+    press_until_focused(page, "Tab", "#files")
+    press_until_focused(page, "Tab", "#example-list button")
+    page.keyboard.press("Enter")
+    wait_for(page, 1)
+    page.keyboard.press("Tab")
+    page.keyboard.press("Space")
+    wait_for(page, 2)
+    expect(page.locator("#live")).to_contain_text("phantom_00.png")
+    press_until_focused(page, "Shift+Tab", "#worklist-rows li:last-child button")
+    page.keyboard.press("ArrowUp")
+    expect(page.locator("#result-name")).to_have_text("phantom_07.png")
+    press_until_focused(page, "Tab", "[name=view]")
+    page.keyboard.press("ArrowRight")
+    expect(page.locator("#draw-map image")).to_be_attached()
+    press_until_focused(page, "Tab", "#stage")
+    before = page.locator("#canvas").get_attribute("viewBox")
+    page.keyboard.press("+")
+    expect(page.locator("#zoom-level")).to_have_text("125 %")
+    zoomed = page.locator("#canvas").get_attribute("viewBox")
+    page.keyboard.press("ArrowRight")
+    moved = page.locator("#canvas").get_attribute("viewBox")
+    assert float(moved.split()[0]) > float(zoomed.split()[0])
+    page.keyboard.press("0")
+    assert page.locator("#canvas").get_attribute("viewBox") == before
+    press_until_focused(page, "Tab", "#blend")
+    page.keyboard.press("End")
+    expect(page.locator("#draw-map")).to_have_attribute("opacity", "1")
+    press_until_focused(page, "Tab", "[data-save=json]")
+    with page.expect_download():
+        page.keyboard.press("Enter")
+
+
+def test_result_is_announced(open_page, serve_synthetic):
+    """The live region says file, number and warnings; a refusal says why."""
+    page = open_page(serve_synthetic())
+    state_pixel_size(page, "0.1")
+    give(page, ("head.png", CONTENT))
+    wait_for(page, 1)
+    number = page.locator("#hc").inner_text()
+    expect(page.locator("#live")).to_contain_text(f"head.png: head circumference {number} mm")
+    give(page, ("notes.txt", b"x"))
+    expect(page.locator("#live")).to_contain_text("notes.txt: not measured. The file")
+
+
+def test_zoom_keeps_the_point_under_the_pointer(open_page, serve_synthetic):
+    """The wheel zooms about the pointer; dragging moves the picture with it."""
+    page = open_page(serve_synthetic(), viewport={"width": 1440, "height": 900})
+    give(page, ("head.png", CONTENT))
+    wait_for(page, 1)
+    page.mouse.move(700, 400)
+    to_frame = """() => {
+      const frame = document.getElementById("canvas").getScreenCTM().inverse();
+      const point = new DOMPoint(700, 400).matrixTransform(frame);
+      return [point.x, point.y];
+    }"""
+    before = page.evaluate(to_frame)
+    page.mouse.wheel(0, -100)
+    expect(page.locator("#zoom-level")).to_have_text("125 %")
+    assert page.evaluate(to_frame) == pytest.approx(before, abs=0.01)
+    for _ in range(6):
+        page.get_by_role("button", name="Zoom in").click()
+    start = page.evaluate(to_frame)
+    page.mouse.move(650, 380)
+    page.mouse.down()
+    page.mouse.move(700, 400, steps=4)
+    page.mouse.up()
+    assert page.evaluate(to_frame)[0] < start[0]
+
+
+def test_explanations_are_what_the_model_lists(open_page, explain_url):
+    """Layers and levels as `/v1/models` has them; the slider blends what was fetched once."""
+    page = open_page(explain_url)
+    asked = []
+    page.on("request", lambda request: asked.append(request.url))
+    give(page, ("head.png", CONTENT))
+    wait_for(page, 1)
+    page.get_by_label("Grad-CAM").check()
+    expect(page.locator("#draw-map image")).to_be_attached()
+    values = "all => all.map(each => each.value)"
+    assert page.locator("#layer option").evaluate_all(values) == ["bottleneck", "decoder-64"]
+    page.get_by_label("Blend").fill("30")
+    expect(page.locator("#draw-map")).to_have_attribute("opacity", "0.3")
+    page.get_by_label("Layer").select_option("decoder-64")
+    expect(page.locator("#draw-map image")).to_be_attached()
+    page.get_by_label("Layer").select_option("bottleneck")
+    expect(page.locator("#draw-map image")).to_be_attached()
+    layers = [re.search("saliency.layer=([^&]+)", url)[1] for url in asked if "saliency?" in url]
+    assert layers == ["bottleneck", "decoder-64"]
+    page.get_by_label("Attention").check()
+    assert page.locator("#layer option").evaluate_all(values) == ["64"]
+    expect(page.locator("#draw-map image")).to_be_attached()
+    assert any(url.endswith("/attention?level=64") for url in asked)
+
+
+def test_what_the_model_cannot_explain_is_hidden(open_page, serve_synthetic):
+    """Hidden, not greyed out."""
+    page = open_page(serve_synthetic())
+    give(page, ("head.png", CONTENT))
+    wait_for(page, 1)
+    expect(page.locator("#model")).to_be_visible()
+    expect(page.locator("#views")).to_be_hidden()
+    expect(page.locator("#explain-controls")).to_be_hidden()
+
+
+def test_no_request_leaves_the_host(open_page, explain_url):
+    """The page with everything on it, and the documentation with its viewer."""
+    page = open_page(explain_url)
+    asked = []
+    page.context.on("request", lambda request: asked.append(request.url))
+    page.reload()
+    take_phantom(page, "Small head")
+    page.get_by_label("Grad-CAM").check()
+    expect(page.locator("#draw-map image")).to_be_attached()
+    page.goto(explain_url + "/docs")
+    expect(page.locator(".opblock").first).to_be_visible()
+    page.locator(".opblock-summary-control").first.click()
+    expect(page.locator(".opblock-body").first).to_be_visible()
+    assert len(asked) > 20
+    elsewhere = [url for url in asked if not url.startswith((explain_url, "blob:", "data:"))]
+    assert elsewhere == []
+
+
+@pytest.mark.parametrize(("scheme", "title"), [("light", "Mid-size head"), ("dark", "Small head")])
+def test_screenshots_for_the_readme(open_page, shipped_url, tmp_path, scheme, title):
+    """`make screenshots` keeps them in `docs/`; a test run only makes them."""
+    folder = Path(os.environ.get("PAGE_SCREENSHOT_DIR", tmp_path))  # noqa: TID251 - no service
+    page = open_page(shipped_url, color_scheme=scheme, viewport=SCREENSHOT_SIZE)
+    for each in ("Small head", "Pixels not square", "Mid-size head"):
+        take_phantom(page, each)
+    page.locator("#worklist-rows button").nth(0 if title == "Small head" else 2).click()
+    expect(page.locator("#draw-edge path")).to_be_attached()
+    if scheme == "dark" and page.get_by_label("Grad-CAM").is_visible():
+        page.get_by_label("Grad-CAM").check()
+        expect(page.locator("#draw-map image")).to_be_attached()
+    page.mouse.move(0, 0)
+    page.locator("#intake-title").scroll_into_view_if_needed()
+    shot = Image.open(io.BytesIO(page.screenshot())).convert("RGB").quantize(256)
+    path = folder / f"page_{scheme}.png"
+    shot.save(path, optimize=True)
+    assert path.stat().st_size < MOST_BYTES

@@ -1,0 +1,167 @@
+import hashlib
+import re
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import expect
+
+from headcirc import quality
+from tests.synthetic import draw_head, to_file
+from tests.web.steps import ask, give, state_pixel_size, wait_for
+
+CONTENT = to_file(draw_head())
+DARK = to_file(draw_head() * 0)
+KEY = "a-key"
+
+
+def test_every_warning_has_a_sentence():
+    """A code of the measurement that the page has no words for would be shown as a code."""
+    words = Path("service/web/words.js").read_text()
+    codes = {
+        value
+        for name, value in vars(quality).items()
+        if re.fullmatch("[a-z]+(-[a-z]+)+", str(value)) and name.isupper()
+    }
+    assert {quality.NO_HEAD_FOUND, quality.PIXEL_SIZE_MISSING} <= codes
+    assert [code for code in sorted(codes) if f'"{code}":' not in words] == []
+
+
+def test_unknown_warning_is_shown_not_hidden(open_page, serve_synthetic):
+    """A newer service's code is told as it stands."""
+    page = open_page(serve_synthetic())
+
+    def add(route):
+        body = route.fetch().json()
+        body["quality"]["warnings"] = ["moon-too-bright"]
+        route.fulfill(status=201, json=body)
+
+    page.route("**/v1/analyses", add)
+    give(page, ("head.png", CONTENT))
+    expect(page.locator("#warnings")).to_have_text("The service warns: Moon too bright.")
+
+
+def test_refused_file_is_told_in_the_service_s_words(open_page, serve_synthetic):
+    """The problem's detail stands in the result and is announced; the others are measured."""
+    url = serve_synthetic()
+    page = open_page(url)
+    give(page, ("notes.txt", b"no picture"), ("head.png", CONTENT))
+    wait_for(page, 2)
+    detail = ask(url, b"no picture")["detail"]
+    expect(page.locator("#failure")).to_contain_text(detail)
+    expect(page.locator("#figures")).to_be_hidden()
+    states = page.locator("#worklist-rows .state").all_inner_texts()
+    assert states == ["Not measured", "No pixel size"]
+
+
+def test_missing_pixel_size_gives_no_millimetres_and_can_be_stated_after(
+    open_page, serve_synthetic
+):
+    """Without it there is no number in mm and a sentence why; with it there is one."""
+    page = open_page(serve_synthetic())
+    give(page, ("head.png", CONTENT))
+    wait_for(page, 1)
+    assert page.locator("#hc").get_attribute("value") == ""
+    assert " mm" not in page.locator("#figures").inner_text().replace("in mm", "")
+    expect(page.locator("#warnings")).to_contain_text("pixel size is unknown")
+    expect(page.locator("#scale-bar")).to_be_hidden()
+    state_pixel_size(page, "0.1")
+    page.locator("#pixel-x").press("Enter")
+    expect(page.locator("#hc")).to_have_text(re.compile(r"\d+\.\d"))
+    expect(page.locator("#warnings")).to_be_hidden()
+    expect(page.locator("#scale-bar")).to_be_visible()
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "3", "0.1 mm", "abc"])
+def test_unusable_pixel_size_is_told_before_anything_is_sent(open_page, serve_synthetic, text):
+    """The field is marked, a sentence says what is needed, and no request is made."""
+    page = open_page(serve_synthetic())
+    posts = []
+    page.on("request", lambda request: posts.append(request) if request.method == "POST" else None)
+    state_pixel_size(page, text)
+    give(page, ("head.png", CONTENT))
+    expect(page.locator("#pixel-fault")).to_contain_text("from 0.005 to 2")
+    expect(page.locator("#pixel-x")).to_have_attribute("aria-invalid", "true")
+    expect(page.locator("#pixel-x")).to_be_focused()
+    assert posts == []
+
+
+def test_picture_without_a_head(open_page, serve_synthetic):
+    """No number, no ellipse, and a sentence that says so."""
+    page = open_page(serve_synthetic())
+    state_pixel_size(page, "0.1")
+    give(page, ("dark.png", DARK))
+    wait_for(page, 1)
+    expect(page.locator("#verdict")).to_have_text("No head found")
+    assert page.locator("#hc").get_attribute("value") == ""
+    expect(page.locator("#draw-ellipse ellipse")).not_to_be_attached()
+
+
+def test_busy_service_is_asked_again_when_it_says(open_page, serve_synthetic):
+    """429 is waited out, as `Retry-After` says; the image is measured in the end."""
+    page = open_page(serve_synthetic())
+    refusals = iter([429, 429])
+
+    def refuse(route):
+        if next(refusals, None) is None:
+            route.continue_()
+            return
+        problem = {"code": "overloaded", "detail": "Full.", "title": "Overloaded", "status": 429}
+        route.fulfill(status=429, json=problem, headers={"retry-after": "1"})
+
+    page.route("**/v1/analyses", refuse)
+    give(page, ("head.png", CONTENT))
+    expect(page.locator("#worklist-rows .state")).to_have_text("Service is busy; waiting")
+    wait_for(page, 1)
+    expect(page.locator("#worklist-rows .state")).to_have_text("No pixel size")
+
+
+def test_service_that_is_gone_is_told_in_words(open_page, serve_synthetic):
+    """No answer at all is no silence on the page."""
+    page = open_page(serve_synthetic())
+    page.route("**/v1/analyses", lambda route: route.abort())
+    give(page, ("head.png", CONTENT))
+    expect(page.locator("#failure")).to_contain_text("The connection broke")
+
+
+def test_result_that_is_not_kept_still_has_its_number(open_page, serve_synthetic):
+    """With nothing kept the mask cannot be drawn, which is told; ellipse and number are there."""
+    page = open_page(serve_synthetic(result_ttl_s=0))
+    state_pixel_size(page, "0.1")
+    give(page, ("head.png", CONTENT))
+    wait_for(page, 1)
+    expect(page.locator("#picture-fault")).to_contain_text("post it again")
+    expect(page.locator("#draw-ellipse ellipse")).to_be_attached()
+    expect(page.locator("#hc")).to_have_text(re.compile(r"\d+\.\d"))
+
+
+def test_key_is_asked_for_and_used(open_page, serve_synthetic):
+    """A wrong key is told; with the right one everything that needs it is there."""
+    url = serve_synthetic(api_key_hashes=hashlib.sha256(KEY.encode()).hexdigest())
+    page = open_page(url)
+    expect(page.locator("#key-form")).to_be_visible()
+    give(page, ("head.png", CONTENT))
+    expect(page.locator("#failure")).to_contain_text("No API key was sent")
+    page.get_by_label("API key").fill("wrong")
+    page.get_by_role("button", name="Use key").click()
+    expect(page.locator("#service-fault")).to_contain_text("not known here")
+    page.get_by_label("API key").fill(KEY)
+    page.get_by_label("API key").press("Enter")
+    expect(page.locator("#key-form")).to_be_hidden()
+    expect(page.locator("#worklist-rows .state")).to_have_text("No pixel size")
+    expect(page.locator("#draw-edge path")).to_be_attached()
+    assert KEY not in page.evaluate(
+        "JSON.stringify([localStorage, sessionStorage, document.cookie])"
+    )
+
+
+def test_file_name_is_text_and_no_formula(open_page, serve_synthetic, tmp_path):
+    """Markup in a name is shown as it stands; a table's cell does not begin a formula."""
+    name = '=1+1<img src=x onerror="alert(1)">.png'
+    page = open_page(serve_synthetic())
+    give(page, (name, CONTENT))
+    wait_for(page, 1)
+    expect(page.locator("#result-name")).to_have_text(name)
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Save CSV").click()
+    download.value.save_as(tmp_path / "table.csv")
+    assert (tmp_path / "table.csv").read_text().splitlines()[1].startswith("\"'=1+1<img")

@@ -1,0 +1,210 @@
+import csv
+import io
+import json
+import re
+
+import httpx
+import numpy as np
+import pytest
+from PIL import Image
+from playwright.sync_api import expect
+
+from examples.page import PAGE_DIR, TITLES, to_list
+from examples.phantom import draw_phantom, to_filename
+from examples.phantom_parameters import load_parameters
+from headcirc.geometry import Ellipse
+from tests.synthetic import draw_head, to_file
+from tests.web.steps import (
+    ask,
+    give,
+    read_rows,
+    state_pixel_size,
+    take_phantom,
+    wait_for,
+)
+
+PHANTOMS = {each["title"]: each for each in to_list()}
+HEAD = Ellipse(300.0, 240.0, 180.0, 130.0, 0.5)
+CONTENT = to_file(draw_head(HEAD))
+
+
+def read_phantom(title: str) -> tuple[bytes, dict[str, float]]:
+    phantom = PHANTOMS[title]
+    sizes = {name: phantom[name] for name in ("pixel_size_x_mm", "pixel_size_y_mm")}
+    return (PAGE_DIR / phantom["file"]).read_bytes(), sizes
+
+
+def test_phantoms_that_ship_are_those_that_are_drawn():
+    """`examples/page.py` gives the list and the pictures that the page offers."""
+    assert json.loads((PAGE_DIR / "examples.json").read_text()) == to_list()
+    assert {path.name for path in PAGE_DIR.glob("*.png")} == {to_filename(i) for i in TITLES}
+    index = min(TITLES)
+    shipped = np.asarray(Image.open(PAGE_DIR / to_filename(index)))
+    assert np.array_equal(shipped, draw_phantom(load_parameters()[index]))
+
+
+@pytest.mark.parametrize("title", PHANTOMS)
+def test_number_on_the_page_is_the_service_s(open_page, shipped_url, title):
+    """HC, BPD, OFD and the cephalic index are what another caller gets, rounded for reading."""
+    page = open_page(shipped_url)
+    take_phantom(page, title)
+    content, sizes = read_phantom(title)
+    body = ask(shipped_url, content, **sizes)
+    head = body["head"]
+    shown = page.locator("#hc")
+    assert float(shown.get_attribute("value")) == head["head_circumference_mm"]
+    assert shown.inner_text() == f"{head['head_circumference_mm']:.1f}"
+    rows = read_rows(page)
+    assert rows["Biparietal diameter (BPD)"] == f"{head['biparietal_diameter_mm']:.1f} mm"
+    assert rows["Occipitofrontal diameter (OFD)"] == f"{head['occipitofrontal_diameter_mm']:.1f} mm"
+    assert rows["Cephalic index (BPD / OFD)"] == f"{head['cephalic_index']:.3f}"
+    codes = page.locator("#warnings li").evaluate_all("all => all.map(each => each.dataset.code)")
+    assert codes == body["quality"]["warnings"]
+    interval = page.locator("#interval")
+    if head["head_circumference_interval_mm"] is None:
+        expect(interval).to_be_hidden()
+    else:
+        expect(interval).to_contain_text(f"{head['head_circumference_interval_mm']['low']:.1f} to ")
+
+
+def test_interval_and_age_are_shown_where_the_service_gives_them(open_page, serve_synthetic):
+    """Both in words; a chart without words is shown by its name."""
+    page = open_page(serve_synthetic())
+
+    def add(route):
+        body = route.fetch().json()
+        body["head"]["head_circumference_interval_mm"] = {"level": 0.9, "low": 97.66, "high": 99.04}
+        body["gestational_age"] = {
+            "hadlock_1984": {"days": 110, "weeks": 15.7, "text": "15w5d"},
+            "other_2030": {"days": 111, "weeks": 15.9, "text": "15w6d"},
+        }
+        route.fulfill(status=201, json=body)
+
+    page.route("**/v1/analyses", add)
+    state_pixel_size(page, "0.1")
+    give(page, ("head.png", CONTENT))
+    expect(page.locator("#interval")).to_have_text("90 % interval: 97.7 to 99.0 mm")
+    rows = read_rows(page)
+    assert rows["Gestational age (Hadlock 1984)"] == "15w5d"
+    assert rows["Gestational age (Other 2030)"] == "15w6d"
+
+
+def test_drawing_is_where_the_service_found_the_head(open_page, serve_synthetic):
+    """Ellipse and axes have the answer's coordinates; the edge runs round the mask's pixels."""
+    url = serve_synthetic()
+    page = open_page(url)
+    give(page, ("head.png", CONTENT))
+    wait_for(page, 1)
+    body = ask(url, CONTENT)
+    ellipse = body["head"]["ellipse"]
+    drawn = page.locator("#draw-ellipse ellipse")
+    for name, field in {
+        "cx": "center_x_px", "cy": "center_y_px", "rx": "semi_major_px", "ry": "semi_minor_px",
+    }.items():  # fmt: skip
+        assert float(drawn.get_attribute(name)) == ellipse[field]
+    assert drawn.get_attribute("transform").startswith(f"rotate({ellipse['angle_deg']} ")
+    line = page.locator("#draw-axes line").first
+    ends = np.array([float(line.get_attribute(name)) for name in ("x1", "y1", "x2", "y2")])
+    assert np.hypot(*(ends[2:] - ends[:2])) == pytest.approx(2 * ellipse["semi_major_px"])
+    expect(page.locator("#draw-edge path")).to_be_attached()
+    box = page.locator("#draw-edge path").evaluate(
+        "path => { const b = path.getBBox(); return [b.x, b.y, b.x + b.width, b.y + b.height]; }"
+    )
+    mask = np.asarray(Image.open(io.BytesIO(httpx.get(url + body["links"]["mask"]).content)))
+    rows, columns = np.nonzero(mask)
+    expected = [columns.min() - 0.5, rows.min() - 0.5, columns.max() + 0.5, rows.max() + 0.5]
+    assert box == pytest.approx(expected)
+
+
+def test_twenty_images_in_a_row(open_page, serve_synthetic, tmp_path):
+    """Each gets its own answer, as the service gives it, on the page and in the table."""
+    url = serve_synthetic()
+    page = open_page(url)
+    files = [
+        (f"head {i:02d}.png", to_file(draw_head(Ellipse(400.0, 270.0, 150.0 + 5 * i, 140.0, 0.3))))
+        for i in range(20)
+    ]
+    state_pixel_size(page, "0,125")
+    give(page, *files)
+    wait_for(page, 20)
+    expected = [
+        ask(url, content, pixel_size_mm=0.125)["head"]["head_circumference_mm"]
+        for _, content in files
+    ]
+    assert expected == sorted(expected)
+    shown = page.locator("#worklist-rows .state").all_inner_texts()
+    assert shown == [f"{each:.1f} mm" for each in expected]
+    page.get_by_role("button", name="head 19.png").click()
+    expect(page.locator("#hc")).to_have_text(f"{expected[19]:.1f}")
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Save CSV").click()
+    table = tmp_path / "table.csv"
+    download.value.save_as(table)
+    lines = list(csv.DictReader(table.read_text().splitlines()))
+    assert [line["image"] for line in lines] == [name for name, _ in files]
+    assert [float(line["head_circumference_mm"]) for line in lines] == expected
+    page.get_by_role("button", name="Clear").click()
+    expect(page.locator("#worklist")).to_be_hidden()
+    expect(page.locator("#result-body")).to_be_hidden()
+
+
+def test_what_is_saved_is_what_the_service_answers(open_page, serve_synthetic, tmp_path):
+    """Mask and overlay byte by byte; the JSON field by field."""
+    url = serve_synthetic()
+    page = open_page(url)
+    give(page, ("scan.one.png", CONTENT))
+    wait_for(page, 1)
+    body = ask(url, CONTENT)
+    saved = {}
+    for kind, label in {
+        "mask": "Mask PNG",
+        "overlay": "Overlay PNG",
+        "json": "Result JSON",
+    }.items():
+        with page.expect_download() as download:
+            page.get_by_role("button", name=label).click()
+        download.value.save_as(tmp_path / kind)
+        saved[kind] = download.value.suggested_filename
+    assert saved == {
+        "mask": "scan.one_mask.png", "overlay": "scan.one_overlay.png", "json": "scan.one.json",
+    }  # fmt: skip
+    for kind in ("mask", "overlay"):
+        assert (tmp_path / kind).read_bytes() == httpx.get(url + body["links"][kind]).content
+    assert json.loads((tmp_path / "json").read_text()) == body
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_picture_is_upright_under_the_ellipse(open_page, serve_synthetic, orientation):
+    """Bright in the ellipse, dark where it would be mirrored; in a turned JPEG, too."""
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    corner = draw_head(Ellipse(160.0, 130.0, 70.0, 60.0, 0.5))
+    page = open_page(serve_synthetic())
+    give(page, ("turned.jpg", to_file(corner, "JPEG", exif=exif, quality=95)))
+    wait_for(page, 1)
+    for mark in ("Mask edge", "Ellipse", "Axes"):
+        page.get_by_label(mark).uncheck()
+    inside, mirrored = page.locator("#draw-ellipse ellipse").evaluate(
+        """mark => {
+          const toScreen = mark.ownerSVGElement.getScreenCTM();
+          const at = (x, y) => new DOMPoint(x, y).matrixTransform(toScreen);
+          const [x, y] = [mark.cx.baseVal.value, mark.cy.baseVal.value];
+          const width = mark.ownerSVGElement.viewBox.baseVal.width;
+          return [at(x, y), at(width - x, y)].map(point => [point.x, point.y]);
+        }"""
+    )
+    page.wait_for_timeout(300)  # until the picture is painted
+    screen = np.asarray(Image.open(io.BytesIO(page.screenshot())).convert("L"))
+    assert screen[round(inside[1]), round(inside[0])] > 200
+    assert screen[round(mirrored[1]), round(mirrored[0])] < 50
+
+
+def test_format_that_browsers_cannot_show(open_page, serve_synthetic):
+    """For TIFF the service's own drawing stands in, and the number is there."""
+    page = open_page(serve_synthetic())
+    state_pixel_size(page, "0.2")
+    give(page, ("scan.tif", to_file(draw_head(HEAD), "TIFF")))
+    wait_for(page, 1)
+    assert re.fullmatch(r"\d+\.\d", page.locator("#hc").inner_text())
+    expect(page.locator("#draw-base image")).to_be_attached()
+    expect(page.locator("#draw-ellipse ellipse")).not_to_be_attached()
