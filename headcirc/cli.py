@@ -128,7 +128,7 @@ def draw_check_head(ellipse: Ellipse) -> NDArray[np.uint8]:
         columns,
     )
     speckle = np.random.default_rng(0).rayleigh(0.8, (rows, columns))
-    grey = (30 + 170 * (outer - inner) - 5 * inner) * speckle
+    grey = (60 + 170 * (outer - inner) - 20 * inner) * speckle
     return np.clip(grey, 0, 255).astype(np.uint8)
 
 
