@@ -62,7 +62,7 @@ def measure_parity(
         with torch.no_grad():
             logits = network(torch.from_numpy(prepared.network_input))
         reference = torch.sigmoid(logits)[0, 0].numpy()
-        exported = pipeline.infer(prepared.network_input)[0]
+        exported = pipeline.backend.infer(prepared.network_input)[0]
         probability_difference = max(
             probability_difference, float(np.abs(exported - reference).max())
         )
@@ -117,7 +117,7 @@ def measure_agreement(
     differences_mm = []
     for path, spacing in tqdm(pictures, f"{candidate.name} {candidate.precision}"):
         prepared = reference.prepare(path.read_bytes(), pixel_spacing=spacing)
-        maps = tuple(each.infer(prepared.network_input)[0] for each in (candidate, reference))
+        maps = tuple(each.infer(prepared.network_input)[0] for each in (candidate, reference.backend))
         differences_mm.append(_to_difference_mm(reference, prepared, maps))
     # The next larger one, not a value between two: an infinite difference stays one.
     percentile_mm = float(np.percentile(differences_mm, 95, method="higher"))
