@@ -117,7 +117,8 @@ def measure_agreement(
     differences_mm = []
     for path, spacing in tqdm(pictures, f"{candidate.name} {candidate.precision}"):
         prepared = reference.prepare(path.read_bytes(), pixel_spacing=spacing)
-        maps = tuple(each.infer(prepared.network_input)[0] for each in (candidate, reference.backend))
+        engines = (candidate, reference.backend)
+        maps = tuple(each.infer(prepared.network_input)[0] for each in engines)
         differences_mm.append(_to_difference_mm(reference, prepared, maps))
     # The next larger one, not a value between two: an infinite difference stays one.
     percentile_mm = float(np.percentile(differences_mm, 95, method="higher"))
