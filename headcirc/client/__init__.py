@@ -4,7 +4,7 @@
 package does not decode, measure or draw: it does not even import what does.
 """
 
-from headcirc.client.answers import Analysis, HeadCircumference, ModelFacts
+from headcirc.client.answers import Analysis, HeadCircumference, ModelFacts, SaliencyFigures
 from headcirc.client.asynchronous import AsyncHeadcircClient
 from headcirc.client.errors import (
     ClientError,
@@ -24,6 +24,7 @@ __all__ = [
     "ModelFacts",
     "ProblemError",
     "RetryPolicy",
+    "SaliencyFigures",
     "UnexpectedAnswerError",
     "UnreachableError",
 ]

@@ -111,6 +111,30 @@ class HeadCircumference:
     timing_ms: dict[str, float]
 
 
+@dataclass(frozen=True)
+class Concentration:
+    """Shares, 0 to 1, of a map's mass in the head and around its edge, and of the areas of both."""
+
+    head_share: float
+    edge_share: float
+    head_area_share: float
+    edge_area_share: float
+
+
+@dataclass(frozen=True)
+class SaliencyFigures:
+    """How concentrated a layer's map is; `concentration` is None where the map is empty.
+
+    The band around the edge reaches `edge_band_share` of the head's radius to both sides.
+    """
+
+    id: str
+    layer: str
+    precision: str
+    edge_band_share: float
+    concentration: Concentration | None
+
+
 @dataclass(frozen=True, kw_only=True)
 class ModelFacts(Model):
     """A served model as `/v1/models` tells of it."""

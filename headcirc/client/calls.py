@@ -1,14 +1,21 @@
 """Questions to HTTP and HTTP to answers: what both clients share, without any waiting."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Generic, TypedDict, TypeVar
+from typing import Any, Generic, Literal, TypedDict, TypeVar
 from urllib.parse import quote, urlsplit
 
 import httpx
 
-from headcirc.client.answers import Analysis, HeadCircumference, ModelFacts, Models, to_answer
+from headcirc.client.answers import (
+    Analysis,
+    HeadCircumference,
+    ModelFacts,
+    Models,
+    SaliencyFigures,
+    to_answer,
+)
 from headcirc.client.errors import ProblemError, UnexpectedAnswerError, UnreachableError
 from headcirc.client.retries import RETRIED_STATUSES, Attempts, read_retry_after_s
 
@@ -27,6 +34,10 @@ class Stated(TypedDict, total=False):
     frame: int | None
 
 
+SaliencyForm = Literal["overlay", "map"]
+"""Over the picture, or the bare map: one channel, 0 to 255."""
+
+
 @dataclass(frozen=True)
 class Call(Generic[Answer]):
     """One request, which can be sent again, and how its answer is read."""
@@ -37,10 +48,12 @@ class Call(Generic[Answer]):
     read: Callable[[httpx.Response], Answer]
     content: bytes | None = None
     fields: dict[str, str] | None = None
+    query: dict[str, str] | None = None
 
     def to_arguments(self) -> dict[str, Any]:
         """Return what httpx wants to know."""
-        arguments = {"method": self.method, "url": self.path, "headers": {"accept": self.accept}}
+        arguments: dict[str, Any] = {"method": self.method, "url": self.path, "params": self.query}
+        arguments["headers"] = {"accept": self.accept}
         if self.content is None:
             return arguments
         return arguments | {
@@ -93,6 +106,30 @@ def read_head_circumference(analysis_id: str) -> Call[HeadCircumference]:
 def read_picture(analysis_id: str, name: str) -> Call[bytes]:
     """Return a picture of what was measured: `mask` or `overlay`."""
     return to_png_call(to_path(analysis_id, name))
+
+
+def read_saliency(
+    analysis_id: str, *, layer: str | None, blend: float, form: SaliencyForm
+) -> Call[bytes]:
+    """Return where the network looked, as a picture."""
+    query = _to_saliency_query(form, layer) | {"blend": str(blend)}
+    return replace(to_png_call(to_path(analysis_id, "saliency")), query=query)
+
+
+def read_saliency_figures(analysis_id: str, layer: str | None) -> Call[SaliencyFigures]:
+    """Return where the network looked, in figures."""
+    asked = to_json_call(to_path(analysis_id, "saliency"), SaliencyFigures)
+    return replace(asked, query=_to_saliency_query("json", layer))
+
+
+def _to_saliency_query(form: str, layer: str | None) -> dict[str, str]:
+    return {"format": form} if layer is None else {"format": form, "layer": layer}
+
+
+def read_attention(analysis_id: str, level: int) -> Call[bytes]:
+    """Return an attention gate's coefficients."""
+    asked = to_png_call(to_path(analysis_id, "attention"))
+    return replace(asked, query={"level": str(level)})
 
 
 def list_models() -> Call[tuple[ModelFacts, ...]]:

@@ -7,8 +7,8 @@ from typing import Self, TypeVar, Unpack
 import httpx
 
 from headcirc.client import calls
-from headcirc.client.answers import Analysis, HeadCircumference, ModelFacts
-from headcirc.client.calls import Call, Stated
+from headcirc.client.answers import Analysis, HeadCircumference, ModelFacts, SaliencyFigures
+from headcirc.client.calls import Call, SaliencyForm, Stated
 from headcirc.client.retries import Attempts, RetryPolicy
 
 Answer = TypeVar("Answer")
@@ -99,6 +99,39 @@ class HeadcircClient:
     def read_overlay(self, analysis_id: str) -> bytes:
         """Return the picture with mask edge, ellipse and both axes, a PNG."""
         return self._ask(calls.read_picture(analysis_id, "overlay"))
+
+    def read_saliency(
+        self,
+        analysis_id: str,
+        *,
+        layer: str | None = None,
+        blend: float = 0.5,
+        form: SaliencyForm = "overlay",
+    ) -> bytes:
+        """Return where the network looked (Grad-CAM) as a PNG.
+
+        Parameters
+        ----------
+        analysis_id : str
+        layer : str, optional
+            One of the model's `saliency_layers`; by default its `default_saliency_layer`.
+        blend : float
+            Of the overlay: 0 is the picture alone, 1 the map alone.
+        form : str
+            `overlay`, or `map`: the bare map, one channel, 0 to 255.
+        """
+        asked = calls.read_saliency(analysis_id, layer=layer, blend=blend, form=form)
+        return self._ask(asked)
+
+    def read_saliency_figures(
+        self, analysis_id: str, *, layer: str | None = None
+    ) -> SaliencyFigures:
+        """Return how much of a layer's map lies in the head and at its edge."""
+        return self._ask(calls.read_saliency_figures(analysis_id, layer))
+
+    def read_attention(self, analysis_id: str, level: int) -> bytes:
+        """Return an attention gate's coefficients as a PNG, 255 for all; see `attention_levels`."""
+        return self._ask(calls.read_attention(analysis_id, level))
 
     def list_models(self) -> tuple[ModelFacts, ...]:
         """Tell what is served, where it runs and how well it was measured to do."""

@@ -5,6 +5,7 @@ import json
 import re
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -96,6 +97,45 @@ def test_every_method_against_the_real_service(server):
         assert (model.name, model.precision) == (analysis.model.name, analysis.model.precision)
 
 
+def test_every_map_of_the_real_service(server):
+    """Each layer and level that the model lists is a picture of the image's size, told apart."""
+    with HeadcircClient(server, api_key=KEY) as client:
+        (model,) = client.list_models()
+        analysis = client.analyze(CONTENT, pixel_size_mm=PIXEL_SIZE_MM)
+        ask = partial(client.read_saliency, analysis.id)
+        maps = [ask(layer=layer, form="map") for layer in model.saliency_layers]
+        gates = [client.read_attention(analysis.id, each) for each in model.attention_levels]
+        assert len({*maps, *gates}) == len(maps) + len(gates) > 1
+        shape = analysis.image.height_px, analysis.image.width_px
+        assert {decode_frame(each).pixels.shape for each in maps + gates} == {shape}
+        default = model.default_saliency_layer
+        assert ask(form="map") == ask(layer=default, form="map") == ask(blend=1.0, form="map")
+        assert len({ask(), ask(blend=0.5), ask(blend=0.0), ask(blend=1.0)}) == 3
+        figures = client.read_saliency_figures(analysis.id)
+        assert (figures.id, figures.layer) == (analysis.id, default)
+        assert 0.0 < figures.concentration.head_share <= 1.0
+        other = client.read_saliency_figures(analysis.id, layer=model.saliency_layers[-1])
+        assert other.concentration != figures.concentration
+
+
+@pytest.mark.parametrize(
+    ("ask", "status", "code"),
+    [
+        (lambda client, id_: client.read_saliency(id_, layer="none"), 422, "invalid-parameter"),
+        (lambda client, id_: client.read_saliency(id_, blend=2.0), 422, "invalid-parameter"),
+        (lambda client, id_: client.read_saliency_figures("0"), 404, "not-found"),
+        (lambda client, id_: client.read_attention(id_, 3), 422, "invalid-parameter"),
+    ],
+)
+def test_maps_that_there_are_not_are_refused(server, ask, status, code):
+    """A layer or level that the model lacks, a blend beyond 1, an analysis that is not kept."""
+    with HeadcircClient(server, api_key=KEY) as client:
+        analysis = client.analyze(CONTENT)
+        with pytest.raises(ProblemError) as refused:
+            ask(client, analysis.id)
+    assert (refused.value.status, refused.value.code) == (status, code)
+
+
 def test_async_client_gives_the_same_answers(server):
     """Ten at once on one client, each the answer of the client that blocks."""
 
@@ -105,14 +145,25 @@ def test_async_client_gives_the_same_answers(server):
             each = await asyncio.gather(
                 *(client.analyze(CONTENT, pixel_size_mm=size) for size in sizes)
             )
-            return each, await client.read_mask(each[0].id), await client.list_models()
+            parts = await asyncio.gather(
+                client.read_mask(each[0].id),
+                client.list_models(),
+                client.read_saliency(each[0].id, layer="decoder-64", blend=0.3),
+                client.read_saliency_figures(each[0].id),
+                client.read_attention(each[0].id, 64),
+            )
+            return each, *parts
 
-    analyses, mask, models = asyncio.run(ask())
+    analyses, mask, models, saliency, figures, attention = asyncio.run(ask())
     assert len({analysis.id for analysis in analyses}) == 10
     with HeadcircClient(server, api_key=KEY) as client:
         assert client.analyze(CONTENT, pixel_size_mm=PIXEL_SIZE_MM) == analyses[0]
         assert client.read_mask(analyses[0].id) == mask
         assert client.list_models() == models
+        kept = analyses[0].id
+        assert client.read_saliency(kept, layer="decoder-64", blend=0.3) == saliency
+        assert client.read_saliency_figures(kept) == figures
+        assert client.read_attention(kept, 64) == attention
 
 
 @pytest.mark.parametrize(
@@ -238,6 +289,8 @@ def test_unknown_fields_are_passed_over():
         (answers.Quality, schemas.QualityBody),
         (answers.HeadCircumference, schemas.HeadCircumferenceBody),
         (answers.ModelFacts, schemas.ModelFactsBody),
+        (answers.SaliencyFigures, schemas.SaliencyBody),
+        (answers.Concentration, schemas.ConcentrationBody),
     ],
 )
 def test_answers_mirror_the_service_s(ours, theirs):
