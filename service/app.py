@@ -4,9 +4,11 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
+from starlette.types import Lifespan
 
 import headcirc
 from headcirc.pipeline import Pipeline, load_pipeline
@@ -20,7 +22,7 @@ from service.middleware import RequestFrame
 from service.pages import router as pages_router
 from service.problems import MAXIMUM_FIELD_BYTES, MAXIMUM_FIELDS, install_problem_handlers
 from service.protocol import STATE_NAME
-from service.routes import router
+from service.routes import router as measuring_router
 from service.settings import Settings, load_settings, to_public_settings
 from service.store import open_store
 from service.tracing import Tracing, open_tracing
@@ -32,6 +34,17 @@ DESCRIPTION = """Measure fetal head circumference in a 2-D ultrasound image.
 
 Research use only: this is not a medical device. A physical number that could not be measured is
 `null`, with a warning that says why."""
+ROUTERS = (measuring_router, explain_router, pages_router)
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What an application is made of, built once and in this order."""
+
+    settings: Settings
+    metrics: Metrics
+    tracing: Tracing
+    measurer: Measurer
 
 
 def create_app(settings: Settings | None = None, pipeline: Pipeline | None = None) -> FastAPI:
@@ -49,40 +62,15 @@ def create_app(settings: Settings | None = None, pipeline: Pipeline | None = Non
     HeadCircumferenceError, ValueError
         The model or the settings cannot be used; the message says why.
     """
-    if settings is None:
-        settings = load_settings()
+    settings = settings or load_settings()
     if settings.log_format == "json":
         use_json_lines()
-    loaded = pipeline or load_pipeline(
-        settings.artifact_dir,
-        backend=settings.backend,
-        precision=settings.precision,
-        threads=settings.threads or None,
-        maximum_pixels=settings.max_pixels,
-    )
-    metrics = Metrics()
-    metrics.tell_model(loaded)
-    tracing = open_tracing(settings)
-    measurer = Measurer(
-        loaded, settings, metrics, open_store(settings), tell_stages=tracing.tell_stages
-    )
-
-    @asynccontextmanager
-    async def live(app: FastAPI) -> AsyncIterator[dict[str, float]]:
-        app.state.measurer = measurer
-        logger.info("settings: %s", to_public_settings(settings))
-        logger.info("backend: %s %s", loaded.backend.name, loaded.backend.precision)
-        with announce_end(measurer.tell_end, drain_s=settings.drain_ms / 1000):
-            yield {STATE_NAME: settings.header_timeout_ms / 1000}
-        app.state.measurer = None
-        await measurer.close()
-        await asyncio.to_thread(tracing.close)
-
+    parts = build_parts(settings, pipeline or load_chosen_pipeline(settings))
     app = FastAPI(
         title="Headcirc",
         version=headcirc.__version__,
         description=DESCRIPTION,
-        lifespan=live,
+        lifespan=to_lifespan(parts),
         docs_url=None,  # `pages` has it, without another host
         redoc_url=None,
         form_limits={
@@ -91,22 +79,60 @@ def create_app(settings: Settings | None = None, pipeline: Pipeline | None = Non
             "max_part_size": MAXIMUM_FIELD_BYTES,
         },
     )
-    app.state.settings, app.state.metrics = settings, metrics
-    app.include_router(router)
-    app.include_router(explain_router)
-    app.include_router(pages_router)
+    app.state.settings, app.state.metrics = parts.settings, parts.metrics
+    for each in ROUTERS:
+        app.include_router(each)
     install_problem_handlers(app)
-    _add_middleware(app, settings, measurer, metrics, tracing)
+    add_middleware(app, parts)
     return app
 
 
-def _add_middleware(
-    app: FastAPI, settings: Settings, measurer: Measurer, metrics: Metrics, tracing: Tracing
-) -> None:
+def load_chosen_pipeline(settings: Settings) -> Pipeline:
+    """Load and warm the model that the settings name."""
+    return load_pipeline(
+        settings.artifact_dir,
+        backend=settings.backend,
+        precision=settings.precision,
+        threads=settings.threads or None,
+        maximum_pixels=settings.max_pixels,
+    )
+
+
+def build_parts(settings: Settings, pipeline: Pipeline) -> Parts:
+    """Build what the routes and the middleware share."""
+    metrics = Metrics()
+    metrics.tell_model(pipeline)
+    tracing = open_tracing(settings)
+    store = open_store(settings)
+    measurer = Measurer(pipeline, settings, metrics, store, tell_stages=tracing.tell_stages)
+    return Parts(settings, metrics, tracing, measurer)
+
+
+def to_lifespan(parts: Parts) -> Lifespan[FastAPI]:
+    """Return what surrounds serving: say what runs, catch SIGTERM, close in the end."""
+    settings, measurer = parts.settings, parts.measurer
+
+    @asynccontextmanager
+    async def live(app: FastAPI) -> AsyncIterator[dict[str, float]]:
+        app.state.measurer = measurer
+        backend = measurer.pipeline.backend
+        logger.info("settings: %s", to_public_settings(settings))
+        logger.info("backend: %s %s", backend.name, backend.precision)
+        with announce_end(measurer.tell_end, drain_s=settings.drain_ms / 1000):
+            yield {STATE_NAME: settings.header_timeout_ms / 1000}
+        app.state.measurer = None
+        await measurer.close()
+        await asyncio.to_thread(parts.tracing.close)
+
+    return live
+
+
+def add_middleware(app: FastAPI, parts: Parts) -> None:
     """Put around the routes what every request meets; the last one added is the outermost."""
-    app.add_middleware(Gate, settings=settings, require_room=measurer.workers.require_room)
-    tracing.install(app)
-    app.add_middleware(RequestFrame, metrics=metrics)
+    settings, workers = parts.settings, parts.measurer.workers
+    app.add_middleware(Gate, settings=settings, require_room=workers.require_room)
+    parts.tracing.install(app)
+    app.add_middleware(RequestFrame, metrics=parts.metrics)
     if settings.cors_origins:
         # Outermost: a refusal, too, must be readable for the page that asked.
         app.add_middleware(
