@@ -39,25 +39,35 @@ class AugmentationRanges:
     depth_gain_log : float
         The factor's further change from top to bottom, as an exponent, either way.
     speckle : float
-        Largest standard deviation of the multiplicative noise.
+        Largest standard deviation of the multiplicative noise; half the examples have less than a
+        quarter of it.
     blur_px : float
-        Largest standard deviation of the Gaussian blur, in network pixels.
+        Largest standard deviation of the Gaussian blur, in network pixels; of the examples that
+        are blurred, half have less than a quarter of it.
     shadow_probability : float
         Share of examples with one to three acoustic shadows.
+    swap_probability : float
+        Share of examples with another image's head in the place of their own (`head_swap`).
+    cut_probability, cut_share : float
+        Share of examples whose picture ends before the grid does, and how much of one side it
+        loses at most.
     """
 
     rotation_deg: float = 25.0
     shift_share: float = 0.1
-    scale_low: float = 0.7
-    scale_high: float = 1.35
+    scale_low: float = 0.6
+    scale_high: float = 1.4
     aspect_log: float = 0.12
     gamma_log: float = 0.4
-    gain_low: float = 0.75
-    gain_high: float = 1.25
+    gain_low: float = 0.6
+    gain_high: float = 1.6
     depth_gain_log: float = 0.4
-    speckle: float = 0.15
-    blur_px: float = 1.2
+    speckle: float = 0.4
+    blur_px: float = 2.5
     shadow_probability: float = 0.35
+    swap_probability: float = 0.25
+    cut_probability: float = 0.1
+    cut_share: float = 0.25
 
 
 def to_example(
@@ -149,9 +159,24 @@ def change_grey_values(
         for _ in range(generator.integers(1, 4)):
             changed *= draw_shadow(grey.shape, generator)
     if generator.random() < 0.5:
-        changed = cv2.GaussianBlur(changed, (0, 0), generator.uniform(0.2, ranges.blur_px))
-    changed *= draw_speckle(grey.shape, generator.uniform(0, ranges.speckle), generator)
+        changed = cv2.GaussianBlur(changed, (0, 0), 0.2 + draw_mild(ranges.blur_px, generator))
+    changed *= draw_speckle(grey.shape, draw_mild(ranges.speckle, generator), generator)
+    if generator.random() < ranges.cut_probability:
+        cut_side(changed, ranges.cut_share, generator)
     return np.clip(changed, 0, 1).astype(np.float32)
+
+
+def draw_mild(largest: float, generator: np.random.Generator) -> float:
+    """Draw from 0 to `largest`, half of the time less than a quarter of it."""
+    return largest * generator.uniform() ** 2
+
+
+def cut_side(
+    grey: NDArray[np.float32], largest_share: float, generator: np.random.Generator
+) -> None:
+    """Blacken one side of (rows, columns), in place, as where a picture of other shape ends."""
+    side = np.rot90(grey, int(generator.integers(4)))
+    side[: int(generator.uniform(0, largest_share) * side.shape[0])] = 0
 
 
 def draw_shadow(shape: tuple[int, ...], generator: np.random.Generator) -> NDArray[np.float32]:

@@ -11,11 +11,13 @@ from tqdm import tqdm
 from headcirc.geometry import Ellipse, to_affine_image, to_ellipse_coverage
 from headcirc.network_input import to_network_input
 from training.augment import AugmentationRanges, change_grey_values, to_example
+from training.head_swap import are_alike, is_whole, put_head
 from training.hc18 import HC18Image, load_pixels, to_input_facts, to_true_ellipse
 from training.negatives import draw_negative
 from training.recipe import Recipe
 
 INPUT = to_input_facts()
+DONOR_DRAWS = 20
 
 
 class Heads(Dataset[tuple[Tensor, Tensor]]):
@@ -57,6 +59,8 @@ class Heads(Dataset[tuple[Tensor, Tensor]]):
             grey = change_grey_values(picture, self.ranges, generator)
             coverage = np.zeros_like(grey)
         else:
+            if generator.random() < self.ranges.swap_probability:
+                pixels = self._swap_head(index, generator)
             grey, coverage = to_example(
                 pixels, ellipse, facts=INPUT, ranges=self.ranges, generator=generator
             )
@@ -65,6 +69,17 @@ class Heads(Dataset[tuple[Tensor, Tensor]]):
             torch.from_numpy(network_input.astype(np.float32))[None],
             torch.from_numpy(coverage)[None],
         )
+
+    def _swap_head(self, index: int, generator: np.random.Generator) -> np.ndarray:
+        """Return an image's frame with the head of another that is like it, if one is found."""
+        pixels, ellipse = self.frames[index], self.ellipses[index]
+        size_mm = self.images[index].head_circumference_mm
+        for donor in generator.integers(len(self.images), size=DONOR_DRAWS):
+            other_pixels, other = self.frames[donor], self.ellipses[donor]
+            other_mm = self.images[donor].head_circumference_mm
+            if donor != index and are_alike(size_mm, other_mm) and is_whole(other_pixels, other):
+                return put_head(pixels, ellipse, other_pixels, other, generator)
+        return pixels
 
 
 def _to_plain_example(pixels: np.ndarray, ellipse: Ellipse) -> tuple[Tensor, Tensor]:

@@ -3,6 +3,7 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from training.augment import AugmentationRanges
 from training.hc18 import PARTS
 
 
@@ -20,6 +21,8 @@ class Recipe:
         1: both are rarer than those between, and measured worse.
     negative_share : float
         Share of the examples that are pictures without a head.
+    ranges : AugmentationRanges
+        How far examples are changed; a record that lacks them is of older, narrower ones.
     parts : tuple of str
         Parts of HC18 that are trained on, in the order of `PARTS`.
     teacher_sha256 : str or None
@@ -43,6 +46,7 @@ class Recipe:
     negative_share: float = 0.06
     bfloat16: bool = True
     seed: int = 0
+    ranges: AugmentationRanges = AugmentationRanges()
     parts: tuple[str, ...] = PARTS[:1]
     teacher_sha256: str | None = None
     distillation_weight: float = 0.0
@@ -76,4 +80,4 @@ class Recipe:
 
     def is_recorded_as(self, record: dict[str, Any]) -> bool:
         """Tell whether a run's record is of this recipe; fields that it lacks had the defaults."""
-        return asdict(Recipe()) | record == asdict(self)
+        return asdict(Recipe()) | {"ranges": None} | record == asdict(self)

@@ -7,7 +7,13 @@ import pytest
 from headcirc.geometry import Ellipse, to_affine_image, to_ellipse_coverage
 from headcirc.manifest import InputFacts
 from headcirc.network_input import to_grid_mapping, to_network_input
-from training.augment import AugmentationRanges, draw_affine, to_example
+from training.augment import (
+    AugmentationRanges,
+    cut_side,
+    draw_affine,
+    draw_mild,
+    to_example,
+)
 
 FACTS = InputFacts(width_px=64, height_px=64, pixel_aspect=1.5, mean=0.0, standard_deviation=1.0)
 ROWS, COLUMNS = 160, 240
@@ -18,8 +24,9 @@ SAME_GREY = AugmentationRanges(
     gain_high=1.0,
     depth_gain_log=0.0,
     speckle=0.0,
-    blur_px=0.2,
+    blur_px=0.0,
     shadow_probability=0.0,
+    cut_probability=0.0,
 )
 IDENTITY = replace(
     SAME_GREY, rotation_deg=0.0, shift_share=0.0, scale_low=1.0, scale_high=1.0, aspect_log=0.0
@@ -94,3 +101,23 @@ def test_values_stay_between_zero_and_one(pixels):
             assert values.shape == (64, 64)
             assert values.min() >= 0
             assert values.max() <= 1
+
+
+def test_mild_changes_are_the_rule():
+    """Half of what is drawn is below a quarter of the largest, and none above it."""
+    generator = np.random.default_rng(0)
+    drawn = np.array([draw_mild(2.0, generator) for _ in range(4000)])
+    assert np.median(drawn) == pytest.approx(0.5, abs=0.05)
+    assert drawn.max() <= 2.0
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_cut_picture_has_one_black_side(seed):
+    """Whole rows or columns at one side are black, at most the share; the rest is untouched."""
+    grey = np.ones((64, 64), np.float32)
+    cut_side(grey, 0.25, np.random.default_rng(seed))
+    black_rows, black_columns = (grey == 0).all(axis=1), (grey == 0).all(axis=0)
+    assert not (black_rows.any() and black_columns.any())
+    assert max(black_rows.sum(), black_columns.sum()) <= 16
+    assert (grey == 0).sum() == 64 * (black_rows.sum() + black_columns.sum())
+    assert set(np.unique(grey)) <= {0.0, 1.0}

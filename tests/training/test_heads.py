@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -56,6 +57,28 @@ def test_negatives_have_an_empty_label_and_come_as_often_as_asked(image):
     shares = [float(heads[(0, seed)][1].mean()) for seed in range(200)]
     assert sum(share == 0 for share in shares) == pytest.approx(60, abs=20)
     assert min(share for share in shares if share > 0) > 0.02
+
+
+def test_swapped_heads_keep_their_label(tmp_path, image):
+    """With another, like head about, the picture changes and the coverage does not."""
+    bright = np.full((ROWS, COLUMNS), 200, np.uint8)
+    cv2.imwrite(str(tmp_path / "bright.png"), bright)
+    donor = replace(image, name="2_HC.png", exam=2, path=tmp_path / "bright.png")
+    still = AugmentationRanges(swap_probability=0.0)
+    swapping = replace(still, swap_probability=1.0)
+    plain, swapped = (Heads([image, donor], each)[(0, 5)] for each in (still, swapping))
+    assert not torch.equal(plain[0], swapped[0])
+    assert not torch.equal(plain[1], torch.zeros_like(plain[1]))
+    alone = Heads([image], swapping)[(0, 5)]
+    assert float(swapped[0].mean()) > float(alone[0].mean())
+
+
+def test_an_unlike_head_is_not_swapped(image):
+    """A donor twice the size is never taken: the example is that of the image alone."""
+    unlike = replace(image, name="2_HC.png", exam=2, head_circumference_mm=88.0)
+    ranges = AugmentationRanges(swap_probability=1.0)
+    frame = Heads([image, unlike], ranges)._swap_head(0, np.random.default_rng(0))
+    assert np.array_equal(frame, cv2.imread(str(image.path), cv2.IMREAD_GRAYSCALE))
 
 
 def test_without_ranges_the_label_is_the_annotations_ellipse(image):

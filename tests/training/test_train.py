@@ -133,6 +133,16 @@ def test_run_older_than_a_field_is_resumed(finished, tmp_path, learning_rate):
             progress.restore(tmp_path / "last.pt", recipe)
 
 
+def test_run_older_than_the_ranges_is_not_resumed(finished, tmp_path):
+    """A record that names no ranges had narrower ones than today's, so it is another recipe's."""
+    saved = torch.load(finished / "last.pt", weights_only=True)
+    del saved["recipe"]["ranges"]
+    torch.save(saved, tmp_path / "last.pt")
+    progress: Progress = start(RECIPE, steps_per_epoch=1)
+    with pytest.raises(ValueError, match="another --run"):
+        progress.restore(tmp_path / "last.pt", RECIPE)
+
+
 def test_epoch_is_not_chosen_on_exams_that_are_trained_on(data_dir, finished, tmp_path, capsys):
     """With calibration among the parts no Dice is logged, no epoch is best, a warning says so."""
     run_dir = tmp_path / "run"
