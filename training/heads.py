@@ -11,8 +11,8 @@ from tqdm import tqdm
 from headcirc.geometry import Ellipse, to_affine_image, to_ellipse_coverage
 from headcirc.network_input import to_network_input
 from training.augment import AugmentationRanges, change_grey_values, to_example
-from training.head_swap import are_alike, is_whole, put_head
 from training.hc18 import HC18Image, load_pixels, to_input_facts, to_true_ellipse
+from training.head_swap import are_alike, is_whole, put_head
 from training.negatives import draw_negative
 from training.recipe import Recipe
 

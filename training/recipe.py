@@ -1,6 +1,6 @@
 """Everything that decides a training run's weights but the data."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from training.augment import AugmentationRanges
@@ -46,7 +46,7 @@ class Recipe:
     negative_share: float = 0.06
     bfloat16: bool = True
     seed: int = 0
-    ranges: AugmentationRanges = AugmentationRanges()
+    ranges: AugmentationRanges = field(default_factory=AugmentationRanges)
     parts: tuple[str, ...] = PARTS[:1]
     teacher_sha256: str | None = None
     distillation_weight: float = 0.0

@@ -201,10 +201,8 @@ def _to_parser() -> argparse.ArgumentParser:
     parser.add_argument("--epochs", type=int, default=recipe.epochs)
     parser.add_argument("--learning-rate", type=float, default=recipe.learning_rate)
     parser.add_argument("--seed", type=int, default=recipe.seed)
-    parser.add_argument("--float32", action="store_true",
-                        help="no bfloat16, which CPUs without instructions for it never use")  # fmt: skip
-    parser.add_argument("--compile", action="store_true",
-                        help="compile the network first: a tenth faster, needs a C++ compiler")  # fmt: skip
+    parser.add_argument("--float32", action="store_true", help="no bfloat16, even if quicker here")
+    parser.add_argument("--compile", action="store_true", help="with a C++ compiler: 10 %% faster")
     parser.add_argument("--teacher", type=Path, nargs="+", default=(),
                         help="weights to learn from; of several, their mean")  # fmt: skip
     parser.add_argument("--distillation-weight", type=float, help="of the teacher (default 0.5)")
