@@ -54,6 +54,17 @@ def test_all_convolutions_but_the_last_have_int8_weights(int8_path):
     assert plain == [head]
 
 
+def test_weights_take_seven_bits(int8_path):
+    """No weight is beyond 64, so that two products with 255 fit 16 bits: no CPU overflows."""
+    largest = max(
+        int(np.abs(onnx.numpy_helper.to_array(each).astype(np.int32)).max())
+        for each in onnx.load(int8_path).graph.initializer
+        if each.data_type == onnx.TensorProto.INT8
+    )
+    assert 60 <= largest <= 64
+    assert 2 * largest * 255 < 2**15
+
+
 def test_inputs_and_outputs_stay_float32(int8_path):
     """Callers see the same names and types as with float32."""
     graph = onnx.load(int8_path).graph
