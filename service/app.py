@@ -12,6 +12,7 @@ from starlette.types import Lifespan
 
 import headcirc
 from headcirc.pipeline import Pipeline, load_pipeline
+from service.allocator import keep_freed_memory
 from service.explain_routes import router as explain_router
 from service.gate import Gate
 from service.lifecycle import announce_end
@@ -21,7 +22,7 @@ from service.metrics import Metrics
 from service.middleware import RequestFrame
 from service.pages import router as pages_router
 from service.problems import MAXIMUM_FIELD_BYTES, MAXIMUM_FIELDS, install_problem_handlers
-from service.protocol import STATE_NAME
+from service.protocol import STATE_NAME, ConnectionRules
 from service.routes import router as measuring_router
 from service.settings import Settings, load_settings, to_public_settings
 from service.store import open_store
@@ -65,6 +66,7 @@ def create_app(settings: Settings | None = None, pipeline: Pipeline | None = Non
     settings = settings or load_settings()
     if settings.log_format == "json":
         use_json_lines()
+    keep_freed_memory()
     parts = build_parts(settings, pipeline or load_chosen_pipeline(settings))
     app = FastAPI(
         title="Headcirc",
@@ -113,13 +115,13 @@ def to_lifespan(parts: Parts) -> Lifespan[FastAPI]:
     settings, measurer = parts.settings, parts.measurer
 
     @asynccontextmanager
-    async def live(app: FastAPI) -> AsyncIterator[dict[str, float]]:
+    async def live(app: FastAPI) -> AsyncIterator[dict[str, ConnectionRules]]:
         app.state.measurer = measurer
         backend = measurer.pipeline.backend
         logger.info("settings: %s", to_public_settings(settings))
         logger.info("backend: %s %s", backend.name, backend.precision)
         with announce_end(measurer.tell_end, drain_s=settings.drain_ms / 1000):
-            yield {STATE_NAME: settings.header_timeout_ms / 1000}
+            yield {STATE_NAME: ConnectionRules(settings.header_timeout_ms / 1000)}
         app.state.measurer = None
         await measurer.close()
         await asyncio.to_thread(parts.tracing.close)
@@ -129,8 +131,8 @@ def to_lifespan(parts: Parts) -> Lifespan[FastAPI]:
 
 def add_middleware(app: FastAPI, parts: Parts) -> None:
     """Put around the routes what every request meets; the last one added is the outermost."""
-    settings, workers = parts.settings, parts.measurer.workers
-    app.add_middleware(Gate, settings=settings, require_room=workers.require_room)
+    settings = parts.settings
+    app.add_middleware(Gate, settings=settings, workers=parts.measurer.workers)
     parts.tracing.install(app)
     app.add_middleware(RequestFrame, metrics=parts.metrics)
     if settings.cors_origins:

@@ -36,16 +36,20 @@ class Explanations:
         That measures; its model may ship no explain graph.
     settings : Settings
     metrics : Metrics
+    capacity : int
+        Questions at work or waiting; more are refused.
     """
 
-    def __init__(self, pipeline: Pipeline, settings: Settings, metrics: Metrics) -> None:
+    def __init__(
+        self, pipeline: Pipeline, settings: Settings, metrics: Metrics, *, capacity: int
+    ) -> None:
         self._pipeline = pipeline
         self._metrics = metrics
         threads = settings.threads or count_available_cpus()
         self._explainer = Explainer(pipeline.manifest, pipeline.backend.name, threads=threads)
         self._workers = Workers(
             1,
-            capacity=settings.queue_capacity,
+            capacity=capacity,
             timeout_s=settings.request_timeout_ms / 1000,
             on_depth=lambda _: None,
         )

@@ -15,9 +15,13 @@ from headcirc.errors import HeadCircumferenceError, ImageTooLargeError
 from service.keys import KeyRing
 from service.problems import OverloadedError, to_known_problem
 from service.settings import Settings
+from service.workers import Workers
 
 BODIES_PER_PLACE = 4
 """Bodies may arrive for this many times the queue's places: uploads are slow, places soon free."""
+FRESH_S = 0.1
+"""A body that began less than this ago will mostly be whole before a place is free, so it counts
+as having one. Else a crowd is let in for each free place, and read and parsed to be refused."""
 
 
 class Gate:
@@ -27,20 +31,18 @@ class Gate:
     ----------
     app : ASGIApp
     settings : Settings
-    require_room : callable
-        Raises `OverloadedError` while the queue is full.
+    workers : Workers
+        The queue that requests are let in to.
     """
 
-    def __init__(
-        self, app: ASGIApp, *, settings: Settings, require_room: Callable[[], None]
-    ) -> None:
+    def __init__(self, app: ASGIApp, *, settings: Settings, workers: Workers) -> None:
         self._app = app
-        self._require_room = require_room
+        self._workers = workers
         self._keys = KeyRing(settings.api_key_hashes)
         self._max_upload_bytes = settings.max_upload_bytes
         self._upload_timeout_s = settings.upload_timeout_ms / 1000
-        self._most_bodies = BODIES_PER_PLACE * settings.queue_capacity
-        self._bodies = 0
+        self._most_bodies = BODIES_PER_PLACE * workers.capacity
+        self._arriving: set[Body] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let one request in, or refuse it."""
@@ -56,8 +58,8 @@ class Gate:
         if request.method != "POST":
             await self._app(scope, receive, send)  # no route but POST's reads a body
             return
-        body = Body(receive, self._max_upload_bytes, self._upload_timeout_s, self._count_ended)
-        self._bodies += 1
+        body = Body(receive, self._max_upload_bytes, self._upload_timeout_s, self._arriving.discard)
+        self._arriving.add(body)
         try:
             await self._app(scope, body.receive, send)
         finally:
@@ -76,15 +78,14 @@ class Gate:
         if announced.isdigit() and int(announced) > self._max_upload_bytes:
             raise ImageTooLargeError(say_too_large(int(announced), self._max_upload_bytes))
         if request.method == "POST" and path.startswith("/v1/"):
-            self._require_room()
-            if self._bodies >= self._most_bodies:
+            now_s = time.monotonic()
+            fresh = sum(now_s - each.began_s < FRESH_S for each in self._arriving)
+            self._workers.require_room(coming=fresh)
+            if len(self._arriving) >= self._most_bodies:
                 raise OverloadedError(
-                    f"{self._bodies} requests are being received, which is the most that this "
-                    "service takes; send the request again in a second."
+                    f"{len(self._arriving)} requests are being received, which is the most that "
+                    "this service takes; send the request again in a second."
                 )
-
-    def _count_ended(self) -> None:
-        self._bodies -= 1
 
 
 class Body:
@@ -94,12 +95,12 @@ class Body:
     """
 
     def __init__(
-        self, receive: Receive, max_bytes: int, timeout_s: float, on_end: Callable[[], None]
+        self, receive: Receive, max_bytes: int, timeout_s: float, on_end: Callable[["Body"], None]
     ) -> None:
         self._receive = receive
         self._max_bytes = max_bytes
         self._timeout_s = timeout_s
-        self._deadline_s = time.monotonic() + timeout_s
+        self.began_s = time.monotonic()
         self._on_end = on_end
         self._received_bytes = 0
         self._has_ended = False
@@ -109,7 +110,7 @@ class Body:
         if self._has_ended:
             return await self._receive()
         try:
-            async with asyncio.timeout(self._deadline_s - time.monotonic()):
+            async with asyncio.timeout(self.began_s + self._timeout_s - time.monotonic()):
                 message = await self._receive()
         except TimeoutError as error:
             raise HTTPException(
@@ -128,7 +129,7 @@ class Body:
         """Give its place back, once."""
         if not self._has_ended:
             self._has_ended = True
-            self._on_end()
+            self._on_end(self)
 
 
 def say_too_large(found_bytes: int, max_bytes: int) -> str:

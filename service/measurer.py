@@ -4,6 +4,7 @@ A request is one piece of work in one thread, from bytes to body. Where it meets
 batcher decides who runs it; decoding and drawing of other requests go on beside it.
 """
 
+import asyncio
 import hashlib
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -28,6 +29,10 @@ from service.workers import Ticket, Workers
 
 CPU_BATCH, GPU_BATCH = 1, 8
 """On two CPUs a batch takes as long as its pictures one by one; a GPU is not filled by one."""
+PLACES_PER_PICTURE = 16
+"""The last of them waits twice as long as eight at a time do: what overload costs comes on top."""
+QUICKLY_READ_BYTES = 1_000_000
+"""SHA-256 of so much takes about a millisecond."""
 WORKERS_PER_PICTURE = 2
 """While one request infers, another decodes; more threads would only queue at the network."""
 
@@ -78,11 +83,13 @@ class Measurer:
         )
         self.workers = Workers(
             WORKERS_PER_PICTURE * best_batch,
-            capacity=settings.queue_capacity,
+            capacity=settings.queue_capacity or PLACES_PER_PICTURE * best_batch,
             timeout_s=settings.request_timeout_ms / 1000,
             on_depth=metrics.queue_depth.set,
         )
-        self.explanations = Explanations(pipeline, settings, metrics)
+        self.explanations = Explanations(
+            pipeline, settings, metrics, capacity=self.workers.capacity
+        )
         self._probing: Future[Inference] | None = None
         self.is_ending = False
 
@@ -128,21 +135,30 @@ class Measurer:
         is_new : bool
             False when the answer came from the store.
         """
-        analysis_id = question.to_id(self.pipeline)
+        analysis_id = await self._name(question)
         with suppress(StoreUnavailableError):  # then it is measured again
             known = await self.find(analysis_id)
             if known is not None:
                 return known, False
         arrived_s = time.perf_counter()
-        analysis, stages = await self.workers.run(
-            lambda ticket: self._measure(question, ticket, arrived_s), wait_until_gone
-        )
+
+        def measure(ticket: Ticket) -> tuple[StoredAnalysis, tuple[Stage, ...]]:
+            analysis, stages = self._measure(question, ticket, arrived_s)
+            body = to_analysis_body(analysis_id, analysis, self.pipeline)
+            return to_stored(body, analysis), stages
+
+        stored, stages = await self.workers.run(measure, wait_until_gone)
         self.tell_stages(stages)
-        self._metrics.count_analysis(analysis.timing_ms, analysis.quality.warnings)
-        stored = to_stored(to_analysis_body(analysis_id, analysis, self.pipeline), analysis)
+        self._metrics.count_analysis(stored.body.timing_ms, stored.body.quality.warnings)
         with suppress(StoreUnavailableError):  # the answer is worth having all the same
             await self._store.put(analysis_id, stored)
         return stored, True
+
+    async def _name(self, question: Question) -> str:
+        """Return the answer's name; to read a large file for it would hold the event loop."""
+        if len(question.content) <= QUICKLY_READ_BYTES:
+            return question.to_id(self.pipeline)
+        return await asyncio.to_thread(question.to_id, self.pipeline)
 
     async def find(self, analysis_id: str) -> StoredAnalysis | None:
         """Return a kept result, or None.

@@ -1,5 +1,7 @@
 """Prometheus metrics: what is counted and timed. No label ever holds an id, a name or free text."""
 
+from collections.abc import Iterable, Mapping
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 
 from headcirc.pipeline import Pipeline
@@ -72,7 +74,7 @@ class Metrics:
             manifest.name, manifest.version, backend.name, backend.precision
         ).set(1)
 
-    def count_analysis(self, timing_ms: dict[str, float], warnings: tuple[str, ...]) -> None:
+    def count_analysis(self, timing_ms: Mapping[str, float], warnings: Iterable[str]) -> None:
         """Add one measurement's stages and warnings."""
         for stage, duration_ms in timing_ms.items():
             if stage != "total":

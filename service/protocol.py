@@ -1,31 +1,71 @@
-"""The HTTP of one connection: uvicorn's own, and a time in which a request's headers must arrive.
+"""The HTTP of one connection: uvicorn's own, and three bounds on what a connection may cost.
 
-Without it a client that sends a byte now and then holds its connection, and so a file descriptor,
-for ever. Bodies have their own limit, in `service.gate`. This file answers nothing.
+A request's headers must arrive in time; else a client that sends a byte now and then holds its
+connection, and so a file descriptor, for ever. A connection that was refused for want of room is
+left unread for a while; else those that ask again at once, whatever they were told, keep the event
+loop so busy that probes wait. And an answer that came before its request's body was read reaches
+the client before the connection closes. Bodies have their own limits, in `service.gate`. This file
+answers nothing.
 """
 
 import asyncio
 import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from service.problems import OverloadedError
+
 logger = logging.getLogger("headcirc.service")
-STATE_NAME = "header_timeout_s"
-"""Under which the application's lifespan tells the time."""
-DEFAULT_TIMEOUT_S = 10.0
+STATE_NAME = "connection_rules"
+"""Under which the application's lifespan tells its `ConnectionRules`."""
+LEAST_REST_S, MOST_REST_S = 0.1, 1.0
+"""The most is what `Retry-After` says: who obeys it never meets a rest."""
+REST_APART_S = 0.003
+"""Refusing takes some 0.5 ms, so that those who do not obey get a sixth of one CPU, not all."""
+LINGER_S = 2.0
+
+
+@dataclass
+class Rests:
+    """When connections that were refused are read again: one after the other, never all at once."""
+
+    clock: Callable[[], float] = time.monotonic
+    _last_s: float = field(default=0.0, init=False)
+
+    def take_s(self) -> float:
+        """Return how long one more connection rests."""
+        now_s = self.clock()
+        turn_s = min(self._last_s + REST_APART_S, now_s + MOST_REST_S)
+        self._last_s = max(turn_s, now_s + LEAST_REST_S)
+        return self._last_s - now_s
+
+
+@dataclass(frozen=True)
+class ConnectionRules:
+    """What holds for all connections of one application."""
+
+    header_timeout_s: float = 10.0
+    rests: Rests = field(default_factory=Rests)
 
 
 class BoundedHeadersProtocol(HttpToolsProtocol):
-    """Closes a connection whose next request does not begin in time.
+    """See the module.
 
-    The time runs from the connection's start, or from the first byte that comes after an answer,
-    to the end of the headers. Silence between requests is uvicorn's to bound.
+    The time for headers runs from the connection's start, or from the first byte that comes after
+    an answer, to the end of the headers. Silence between requests is uvicorn's to bound.
     """
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
+        self._rules: ConnectionRules = self.app_state.get(STATE_NAME) or ConnectionRules()
         self._header_timer: asyncio.TimerHandle | None = None
+        self._last_timer: asyncio.TimerHandle | None = None
+        """Ends a rest, or the connection that lingers."""
+        self._lingers = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for the first request."""
@@ -34,6 +74,8 @@ class BoundedHeadersProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Read; what belongs to no request that is being answered begins the next one."""
+        if self._lingers:
+            return
         super().data_received(data)
         if self.cycle is None or self.cycle.response_complete:
             self._await_headers()
@@ -42,16 +84,43 @@ class BoundedHeadersProtocol(HttpToolsProtocol):
         """Let the request begin."""
         self._stop_waiting()
         super().on_headers_complete()
+        if self.cycle is not None:
+            self.cycle.transport = GentleTransport(self)
+
+    def on_response_complete(self) -> None:
+        """Go on to the next request, at once or after a rest."""
+        answered = self.cycle
+        super().on_response_complete()
+        # Of requests that were sent ahead, `answered` is the last one, and may yet be unanswered.
+        if self._lingers or self.transport.is_closing() or not answered.response_complete:
+            return
+        if answered.scope["state"].get("problem_code") == OverloadedError.code:
+            self.flow.pause_reading()
+            self._last_timer = self.loop.call_later(self._rules.rests.take_s(), self._end_rest)
+
+    def close_gently(self) -> None:
+        """Close once the client has said what it had to say, which it sends before it reads."""
+        if self.transport.is_closing() or not self.cycle.more_body:
+            self.transport.close()
+            return
+        self._lingers = True
+        self.transport.write_eof()
+        self._last_timer = self.loop.call_later(LINGER_S, self.transport.close)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Wait no longer."""
         self._stop_waiting()
+        if self._last_timer is not None:
+            self._last_timer.cancel()
         super().connection_lost(exc)
+
+    def _end_rest(self) -> None:
+        if not self.transport.is_closing():
+            self.flow.resume_reading()
 
     def _await_headers(self) -> None:
         if self._header_timer is None and not self.transport.is_closing():
-            timeout_s = self.app_state.get(STATE_NAME, DEFAULT_TIMEOUT_S)
-            self._header_timer = self.loop.call_later(timeout_s, self._give_up)
+            self._header_timer = self.loop.call_later(self._rules.header_timeout_s, self._give_up)
 
     def _stop_waiting(self) -> None:
         if self._header_timer is not None:
@@ -63,3 +132,23 @@ class BoundedHeadersProtocol(HttpToolsProtocol):
         if not self.transport.is_closing():
             logger.info("a connection was closed: its request's headers did not arrive in time")
             self.transport.close()
+
+
+class GentleTransport(asyncio.Transport):
+    """What an answer is written to: its connection, which closes gently."""
+
+    def __init__(self, protocol: BoundedHeadersProtocol) -> None:
+        super().__init__()
+        self._protocol = protocol
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        """Send a part of the answer."""
+        self._protocol.transport.write(data)
+
+    def is_closing(self) -> bool:
+        """Return whether nothing more can be sent."""
+        return self._protocol.transport.is_closing()
+
+    def close(self) -> None:
+        """See `BoundedHeadersProtocol.close_gently`."""
+        self._protocol.close_gently()

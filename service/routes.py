@@ -200,7 +200,7 @@ async def tell_ready(owner: Owner) -> HealthBody:
 
 
 @router.get("/metrics", tags=["service"], response_class=Response)
-async def read_metrics(request: Request) -> Response:
+def read_metrics(request: Request) -> Response:  # in a thread: it takes several milliseconds
     """Return the metrics in Prometheus' text format."""
     return Response(
         generate_latest(request.app.state.metrics.registry), media_type=CONTENT_TYPE_LATEST

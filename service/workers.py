@@ -62,7 +62,7 @@ class Workers:
         self, threads: int, *, capacity: int, timeout_s: float, on_depth: Callable[[int], None]
     ) -> None:
         self._executor = ThreadPoolExecutor(threads, "measure")
-        self._capacity = capacity
+        self.capacity = capacity
         self._timeout_s = timeout_s
         self._on_depth = on_depth
         self._depth = 0
@@ -71,18 +71,23 @@ class Workers:
     @property
     def has_room(self) -> bool:
         """Return whether another request would be taken."""
-        return self._depth < self._capacity
+        return self._depth < self.capacity
 
-    def require_room(self) -> None:
+    def require_room(self, *, coming: int = 0) -> None:
         """Refuse what would wait longer than is good for anybody.
+
+        Parameters
+        ----------
+        coming : int
+            Requests that were let in and will soon want a place, too.
 
         Raises
         ------
         OverloadedError
         """
-        if not self.has_room:
+        if self._depth + coming >= self.capacity:
             raise OverloadedError(
-                f"{self._capacity} requests are at work or waiting, which is the most that this "
+                f"{self.capacity} requests are at work or waiting, which is the most that this "
                 "service takes; send the request again in a second."
             )
 

@@ -3,6 +3,7 @@ import threading
 
 import pytest
 
+import service.gate
 from service.app import create_app
 from service.settings import Settings
 from tests.service.raw import call, never, to_form, to_receive
@@ -73,8 +74,26 @@ def test_full_queue_is_told_from_the_headers(pipeline, network):
     assert refused.headers["retry-after"] == "1"
 
 
-def test_bodies_that_arrive_are_bounded_too(pipeline):
-    """Uploads that never end fill their own places, and give them back when they break off."""
+def test_one_place_lets_one_in(pipeline, monkeypatch):
+    """Of a crowd that meets one free place, one body is read; the others are told at once."""
+    monkeypatch.setattr(service.gate, "FRESH_S", 60.0)  # however slow this machine is
+
+    async def scenario(app):
+        first = asyncio.ensure_future(call(app, never))
+        await asyncio.sleep(0)
+        refused = await call(app, never)
+        first.cancel()
+        await asyncio.gather(first, return_exceptions=True)
+        return refused, await post(app, "0.1")
+
+    refused, later = run(pipeline, scenario, queue_capacity=1)
+    assert (refused.status, refused.json()["code"]) == (429, "overloaded")
+    assert later.status == 201
+
+
+def test_bodies_that_arrive_are_bounded_too(pipeline, monkeypatch):
+    """Slow uploads hold no place of the queue but one of their own, and give it back."""
+    monkeypatch.setattr(service.gate, "FRESH_S", 0.0)
 
     async def scenario(app):
         slow = [asyncio.ensure_future(call(app, never)) for _ in range(4)]
