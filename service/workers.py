@@ -14,6 +14,10 @@ from typing import Any, TypeVar
 from service.problems import ClientLeftError, OverloadedError, RequestTimeoutError
 
 Answer = TypeVar("Answer")
+WAIT_SHARE = 0.5
+"""Of a request's time: who would wait longer for a thread is refused, not kept to be late."""
+NEWEST_SHARE = 0.2
+"""Of the last piece of work in what one is said to take."""
 
 
 @dataclass
@@ -51,7 +55,7 @@ class Workers:
     ----------
     threads : int
     capacity : int
-        Requests at work or waiting; more are refused.
+        Requests at work or waiting; more are refused, and so are those that would be late.
     timeout_s : float
         Of a request.
     on_depth : callable
@@ -62,6 +66,9 @@ class Workers:
         self, threads: int, *, capacity: int, timeout_s: float, on_depth: Callable[[int], None]
     ) -> None:
         self._executor = ThreadPoolExecutor(threads, "measure")
+        self._threads = threads
+        self._work_s = 0.0
+        """What a piece of work has taken of late."""
         self.capacity = capacity
         self._timeout_s = timeout_s
         self._on_depth = on_depth
@@ -71,7 +78,13 @@ class Workers:
     @property
     def has_room(self) -> bool:
         """Return whether another request would be taken."""
-        return self._depth < self.capacity
+        return self._can_take(0)
+
+    def _can_take(self, coming: int) -> bool:
+        wanted = self._depth + coming
+        wait_s = wanted * self._work_s / self._threads
+        is_in_time = wanted < self._threads or wait_s < WAIT_SHARE * self._timeout_s
+        return wanted < self.capacity and is_in_time
 
     def require_room(self, *, coming: int = 0) -> None:
         """Refuse what would wait longer than is good for anybody.
@@ -85,10 +98,10 @@ class Workers:
         ------
         OverloadedError
         """
-        if self._depth + coming >= self.capacity:
+        if not self._can_take(coming):
             raise OverloadedError(
-                f"{self.capacity} requests are at work or waiting, which is the most that this "
-                "service takes; send the request again in a second."
+                f"{self._depth + coming} requests are at work or waiting, which is the most that "
+                "this service answers in time; send the request again in a second."
             )
 
     async def run(
@@ -131,7 +144,7 @@ class Workers:
 
     def _submit(self, work: Callable[[Ticket], Answer], ticket: Ticket) -> Future[Answer]:
         self._count(1)
-        submitted = self._executor.submit(_work, work, ticket)
+        submitted = self._executor.submit(self._work, work, ticket)
         submitted.add_done_callback(lambda _: self._count(-1))
         return submitted
 
@@ -140,11 +153,13 @@ class Workers:
             self._depth += change
             self._on_depth(self._depth)
 
+    def _work(self, work: Callable[[Ticket], Answer], ticket: Ticket) -> Answer:
+        ticket.require_wanted()
+        began_s = time.perf_counter()
+        answer = work(ticket)
+        self._work_s += NEWEST_SHARE * (time.perf_counter() - began_s - self._work_s)
+        return answer
+
     async def close(self) -> None:
         """Let the work at hand end and take no more."""
         await asyncio.to_thread(self._executor.shutdown)
-
-
-def _work(work: Callable[[Ticket], Answer], ticket: Ticket) -> Answer:
-    ticket.require_wanted()
-    return work(ticket)

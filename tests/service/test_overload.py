@@ -1,5 +1,6 @@
 import asyncio
 import threading
+import time
 
 import pytest
 
@@ -150,6 +151,28 @@ def test_deadline_that_passes_while_waiting_costs_no_inference(pipeline, network
     assert [(each.status, each.json()["code"]) for each in late] == [(504, "timeout")] * 2
     assert later.status == 201
     assert network.runs == 2
+
+
+def test_queue_is_no_longer_than_can_be_answered_in_time(pipeline):
+    """Where a piece of work takes a tenth of a request's time, five may wait, not a hundred."""
+
+    async def scenario(app):
+        workers = app.state.measurer.workers
+        assert workers.capacity == 100
+        for _ in range(50):
+            await workers.run(lambda _: time.sleep(0.1))
+        leave = threading.Event()
+        taken = 0
+        while workers.has_room:
+            workers.submit(lambda _: leave.wait(PATIENCE_S))
+            taken += 1
+        refused = await call(app, never)
+        leave.set()
+        return taken, refused
+
+    taken, refused = run(pipeline, scenario, queue_capacity=100, request_timeout_ms=1000)
+    assert 2 <= taken <= 10
+    assert refused.status == 429
 
 
 def test_body_that_does_not_arrive_in_time_is_told(pipeline):
