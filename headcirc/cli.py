@@ -1,4 +1,4 @@
-"""The command line: `headcirc analyze`, `headcirc serve`, `headcirc check`.
+"""The command line: `headcirc analyze`, `batch`, `serve`, `check`.
 
 Exit status 0: all measured; 1: some image was not (the others are still written); 2: bad usage.
 """
@@ -39,10 +39,7 @@ EXIT_ALL_MEASURED, EXIT_SOME_NOT, EXIT_USAGE = 0, 1, 2
 def run_analyze(chosen: argparse.Namespace) -> int:
     """Measure files and folders; print a table or JSON, write CSV and overlays."""
     images = find_images(chosen.images, recursive=chosen.recursive)
-    spacings: dict[str, PixelSpacing] | PixelSpacing | None
-    spacings = to_stated_spacing(chosen.pixel_size_mm)
-    if chosen.pixel_sizes is not None:
-        spacings = load_pixel_sizes(chosen.pixel_sizes)
+    spacings = _read_spacings(chosen)
     if chosen.overlay_dir is not None:
         chosen.overlay_dir.mkdir(parents=True, exist_ok=True)
     complete = True
@@ -59,6 +56,35 @@ def run_analyze(chosen: argparse.Namespace) -> int:
                 writer.writerow(asdict(row))
             tqdm.write(json.dumps(asdict(row)) if chosen.json else _to_line(row))
     return EXIT_ALL_MEASURED if complete else EXIT_SOME_NOT
+
+
+def _read_spacings(chosen: argparse.Namespace) -> dict[str, PixelSpacing] | PixelSpacing | None:
+    if chosen.pixel_sizes is not None:
+        return load_pixel_sizes(chosen.pixel_sizes)
+    return to_stated_spacing(chosen.pixel_size_mm)
+
+
+def run_batch(chosen: argparse.Namespace) -> int:
+    """Measure a folder by workers on Ray, into Parquet; go on where an earlier run stopped."""
+    for package in ("ray", "pyarrow"):
+        if find_spec(package) is None:
+            raise UsageError(f"batch needs {package}; install it with: pip install 'headcirc[ray]'")
+    from headcirc import ray_batch, ray_start
+
+    plan = ray_start.Plan(
+        chosen.model.absolute(),
+        backend=chosen.backend,
+        precision=chosen.precision,
+        workers=chosen.workers,
+        cpus=chosen.cpus_per_worker,
+        gpus=chosen.gpus_per_worker,
+        address=chosen.ray_address,
+    )
+    summary = ray_batch.run_batch(
+        chosen.source, chosen.results, _read_spacings(chosen), plan, recursive=chosen.recursive
+    )
+    print(f"{summary['measured']} of {summary['images']} images are measured.")
+    return EXIT_SOME_NOT if summary["not_measured"] else EXIT_ALL_MEASURED
 
 
 def _open_measure(chosen: argparse.Namespace, stack: ExitStack) -> Measure:
@@ -180,14 +206,17 @@ def to_parser() -> argparse.ArgumentParser:
     loading.add_argument("--backend", default="auto", help=BACKEND_HELP)
     loading.add_argument("--precision", default="auto", help="auto, fp16 (GPU), int8 (CPU) or fp32")
 
-    analyze = commands.add_parser("analyze", parents=[loading], help="measure files and folders")
-    analyze.add_argument("images", type=Path, nargs="+", metavar="IMAGE_OR_DIR")
-    analyze.add_argument("--recursive", action="store_true", help="look into folders of folders")
-    scale = analyze.add_mutually_exclusive_group()
+    images = argparse.ArgumentParser(add_help=False)
+    images.add_argument("--recursive", action="store_true", help="look into folders of folders")
+    scale = images.add_mutually_exclusive_group()
     scale.add_argument("--pixel-size-mm", type=float, help="of all images (square pixels)")
     scale.add_argument(
         "--pixel-sizes", type=Path, metavar="FILE.csv", help="file name to pixel size; HC18's fits"
     )
+
+    both = [loading, images]
+    analyze = commands.add_parser("analyze", parents=both, help="measure files and folders")
+    analyze.add_argument("images", type=Path, nargs="+", metavar="IMAGE_OR_DIR")
     analyze.add_argument("--csv", type=Path, metavar="FILE", help="write a table")
     analyze.add_argument("--overlay-dir", type=Path, metavar="DIR", help="write pictures")
     analyze.add_argument("--json", action="store_true", help="print a JSON object a line")
@@ -196,6 +225,15 @@ def to_parser() -> argparse.ArgumentParser:
         "--api-key-file", type=Path, metavar="FILE", help="holds the key for that service"
     )
     analyze.set_defaults(run=run_analyze)
+
+    batch = commands.add_parser("batch", parents=both, help="measure a folder on Ray, resumably")
+    batch.add_argument("source", type=Path, metavar="SRC", help="folder of images")
+    batch.add_argument("results", type=Path, metavar="DST", help="folder for Parquet and summary")
+    batch.add_argument("--workers", type=int, help="processes (as many as there is room for)")
+    batch.add_argument("--cpus-per-worker", type=float, default=1.0, metavar="N", help="(1)")
+    batch.add_argument("--gpus-per-worker", type=float, default=0.0, metavar="N", help="(0)")
+    batch.add_argument("--ray-address", metavar="ADDRESS", help="of a cluster; else started here")
+    batch.set_defaults(run=run_batch)
 
     serve = commands.add_parser("serve", help="answer over HTTP (settings: HEADCIRC_* variables)")
     serve.add_argument("--host", default="127.0.0.1", help="address to listen on (127.0.0.1)")

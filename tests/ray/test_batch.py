@@ -1,0 +1,171 @@
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from headcirc.batch import load_pixel_sizes, measure_files, to_local_measure
+from headcirc.cli import main
+from headcirc.pipeline import load_pipeline
+from tests.ray.conftest import PHANTOM, PIXEL_SIZE_MM
+from tests.ray.rows import read_rows
+
+MANY = 200
+PATIENCE_S = 240.0
+WORKING = b"ray::MeasuringWorker.measure"
+"""What Ray calls a worker's process while it measures."""
+
+
+def to_summary(folder):
+    return json.loads((folder / "summary.json").read_text())
+
+
+def test_rows_are_those_of_analyze(local_ray, images, tmp_path):
+    """Every image has one row, field by field what `analyze` says; a bad file gives status 1."""
+    sizes = tmp_path / "sizes.csv"
+    named = "".join(f"{each.name},0.1{each.stem}\n" for each in images.glob("?.png"))
+    sizes.write_text("filename,pixel_size_mm\n" + named)
+    out = tmp_path / "out"
+    assert main(["batch", str(images), str(out), "--pixel-sizes", str(sizes)]) == 1
+    rows = {row["image"]: row for row in read_rows(out)}
+    paths = sorted(images.iterdir())
+    measure = to_local_measure(load_pipeline(threads=1))
+    expected = measure_files(measure, paths, load_pixel_sizes(sizes), None)
+    assert len(rows) == len(read_rows(out)) == len(paths)
+    for row in expected:
+        found = rows[Path(row.image).name]
+        assert {name: found[name] for name in vars(row) if name != "image"} == {
+            name: value for name, value in vars(row).items() if name != "image"
+        }
+    summary = to_summary(out)
+    assert (summary["images"], summary["measured"], summary["not_measured"]) == (6, 5, 1)
+
+
+def test_second_run_goes_on(local_ray, images, tmp_path, capsys):
+    """A second run measures only what is new; a third measures nothing and says the same."""
+    (images / "broken.png").unlink()
+    command = ["batch", str(images), str(tmp_path / "out"), "--pixel-size-mm", PIXEL_SIZE_MM]
+    assert main(command) == 0
+    shutil.copy(PHANTOM, images / "new.png")
+    assert main(command) == 0
+    assert to_summary(tmp_path / "out")["last_run"]["images"] == 1
+    assert main(command) == 0
+    assert to_summary(tmp_path / "out")["last_run"]["images"] == 0
+    rows = read_rows(tmp_path / "out")
+    assert sorted(row["image"] for row in rows) == [
+        *(f"{each}.png" for each in range(5)),
+        "new.png",
+    ]
+    assert "6 of 6 images are measured" in capsys.readouterr().out
+
+
+def test_unusable_model_is_told_in_a_sentence(local_ray, images, tmp_path, capsys):
+    """What the workers cannot load ends with status 2, and nothing was written as measured."""
+    command = ["batch", str(images), str(tmp_path / "out"), "--backend", "abacus"]
+    assert main(command) == 2
+    assert "unknown" in capsys.readouterr().err
+    assert read_rows(tmp_path / "out") == []
+
+
+def test_image_that_fails_its_workers_gets_a_row(local_ray, images):
+    """An image at which workers fail is tried alone, thrice, and costs no other its row."""
+    from headcirc.pipeline import SHIPPED_MODEL_DIR
+    from headcirc.ray_batch import list_tasks
+    from headcirc.ray_pool import Pool
+    from headcirc.ray_start import Plan
+
+    tasks = list_tasks(images, 0.1, recursive=False)  # no spacing, at which measuring raises
+    assert len(tasks) == 6
+    pool = Pool(Plan(SHIPPED_MODEL_DIR, workers=1))
+    try:
+        pool.start()
+        rows = {row.image: row.error for rows in pool.measure(tasks) for row in rows}
+    finally:
+        pool.close()
+    assert rows.keys() == {task.name for task in tasks}
+    assert all("3 workers failed at it: AttributeError" in rows[f"{each}.png"] for each in range(5))
+
+
+def find_working() -> list[int]:
+    """Return the processes of workers that measure right now."""
+    found = []
+    for each in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            if each.read_bytes().startswith(WORKING):
+                found.append(int(each.parent.name))
+        except OSError:
+            pass  # it has ended
+    return found
+
+
+@pytest.fixture
+def many(tmp_path):
+    """Return a folder of so many images that there is time to disturb."""
+    folder = tmp_path / "many"
+    folder.mkdir()
+    for number in range(MANY):
+        os.link(PHANTOM.absolute(), folder / f"{number:03}.png")
+    return folder
+
+
+def start(command, many, out, log):
+    options = ["--pixel-size-mm", PIXEL_SIZE_MM, "--workers", "2"]
+    return subprocess.Popen([*command, "batch", str(many), str(out), *options], stderr=log)
+
+
+def wait_for(look, process):
+    until_s = time.monotonic() + PATIENCE_S
+    while time.monotonic() < until_s and process.poll() is None:
+        found = look()
+        if found:
+            return found
+        time.sleep(0.02)
+    raise AssertionError("it never came to that")
+
+
+@pytest.mark.slow
+def test_killed_worker_loses_nothing(command, many, tmp_path):
+    """Kill -9 of a worker at work: every image has one row, all the same, and the run ends well."""
+    with (tmp_path / "log").open("w") as log:
+        process = start(command, many, tmp_path / "out", log)
+        os.kill(wait_for(find_working, process)[0], signal.SIGKILL)
+        status = process.wait(PATIENCE_S)
+    assert status == 0, (tmp_path / "log").read_text()
+    rows = read_rows(tmp_path / "out")
+    assert sorted(row["image"] for row in rows) == sorted(each.name for each in many.iterdir())
+    assert len({row["head_circumference_mm"] for row in rows}) == 1
+    assert to_summary(tmp_path / "out")["last_run"]["workers_lost"] == 1
+
+
+@pytest.mark.slow
+def test_killed_run_goes_on_where_it_stopped(command, many, tmp_path):
+    """Kill -9 of the whole run: the next one measures only what has no row, and no image twice."""
+    out = tmp_path / "out"
+    with (tmp_path / "log").open("w") as log:
+        process = start(command, many, out, log)
+        wait_for(lambda: list(out.glob("part-*.parquet")), process)
+        process.kill()
+        process.wait()
+        kept = len(read_rows(out))
+        assert 0 < kept < MANY
+        status = start(command, many, out, log).wait(PATIENCE_S)
+    assert status == 0, (tmp_path / "log").read_text()
+    assert sorted(row["image"] for row in read_rows(out)) == sorted(
+        each.name for each in many.iterdir()
+    )
+    assert to_summary(out)["last_run"]["images"] == MANY - kept
+
+
+def test_without_ray_the_extra_is_named(images, tmp_path):
+    """Where Ray is missing the command says what to install, and ends with status 2."""
+    hide = "import sys; sys.modules['ray'] = None; import headcirc.cli as c; "
+    program = hide + "import importlib.util as u; " + "sys.exit(c.main(sys.argv[1:]))"
+    command = [sys.executable, "-c", program, "batch", str(images), str(tmp_path / "out")]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ended.returncode == 2
+    assert "pip install 'headcirc[ray]'" in ended.stderr

@@ -1,0 +1,101 @@
+import json
+
+import pytest
+
+from headcirc.batch import Row, UsageError
+from headcirc.geometry import PixelSpacing
+
+pytest.importorskip(
+    "pyarrow", reason="the package 'pyarrow' is missing: pip install 'headcirc[ray]'"
+)
+
+from headcirc.parts import open_parts, read_origin
+from tests.ray.rows import read_rows
+
+MODEL = {"name": "m", "sha256": "0" * 64}
+
+
+@pytest.fixture
+def origin(tmp_path):
+    path = tmp_path / "a.png"
+    path.write_bytes(b"1234")
+    return read_origin(path, PixelSpacing(0.2, 0.1))
+
+
+def test_written_rows_are_known_to_the_next_run(tmp_path, origin):
+    """What one run wrote, with its gaps, the next one finds, and it writes beside it."""
+    measured = Row("a.png", head_circumference_mm=100.5, acceptable=True, warnings="x y")
+    with open_parts(tmp_path / "out") as parts:
+        parts.write({"a.png": (measured, origin)})
+    with open_parts(tmp_path / "out") as parts:
+        assert parts.origins == {"a.png": origin}
+        parts.write({"b.png": (Row("b.png", error="no head was found"), origin)})
+    first, second = read_rows(tmp_path / "out")
+    assert first["head_circumference_mm"] == 100.5
+    assert first["stated_pixel_size_y_mm"] == 0.2
+    assert second["head_circumference_mm"] is None
+    assert second["error"] == "no head was found"
+
+
+def test_torn_part_is_dropped(tmp_path):
+    """A part that a run left half written is no part, and goes away."""
+    torn = tmp_path / "part-000007.unfinished"
+    torn.write_bytes(b"PAR1")
+    with open_parts(tmp_path) as parts:
+        assert not parts.origins
+    assert not torn.exists()
+
+
+def test_damaged_part_is_named(tmp_path):
+    """A part that cannot be read stops the run and is named: it may hold rows."""
+    (tmp_path / "part-000000.parquet").write_bytes(b"PAR1")
+    with pytest.raises(UsageError, match=r"part-000000\.parquet"), open_parts(tmp_path):
+        pass
+
+
+def test_two_runs_do_not_share_a_folder(tmp_path):
+    """While one run has the folder, another is refused."""
+    with (
+        open_parts(tmp_path),
+        pytest.raises(UsageError, match="Another run"),
+        open_parts(tmp_path),
+    ):
+        pass
+
+
+def test_other_model_is_refused(tmp_path):
+    """Rows of two models never meet in one folder."""
+    with open_parts(tmp_path) as parts:
+        parts.require_job(MODEL)
+        parts.require_job(MODEL)
+        with pytest.raises(UsageError, match="empty folder"):
+            parts.require_job(MODEL | {"name": "n"})
+
+
+def test_changed_image_is_refused(tmp_path, origin):
+    """An image, or its pixel size, that changed after it was measured stops the run by name."""
+    with open_parts(tmp_path / "out") as parts:
+        parts.write({"a.png": (Row("a.png"), origin)})
+        parts.require_unchanged({"a.png": origin, "new.png": origin})
+        other = read_origin(tmp_path / "a.png", PixelSpacing(0.1, 0.1))
+        with pytest.raises(UsageError, match=r"1 images.*a\.png"):
+            parts.require_unchanged({"a.png": other})
+
+
+def test_summary_counts_every_row(tmp_path, origin):
+    """The summary is of all parts: measured or not, why not, and the spread of millimetres."""
+    rows = [
+        Row("a", head_circumference_mm=100.0, acceptable=True),
+        Row("b", head_circumference_mm=300.0, warnings="odd"),
+        Row("c", error="no head was found"),
+    ]
+    with open_parts(tmp_path / "out") as parts:
+        parts.require_job(MODEL)
+        for row in rows:
+            parts.write({row.image: (row, origin)})
+        summary = parts.write_summary({"images": 3})
+    assert summary == json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert (summary["images"], summary["measured"], summary["acceptable"]) == (3, 2, 1)
+    assert summary["errors"] == {"no head was found": 1}
+    assert summary["warnings"] == {"odd": 1}
+    assert summary["head_circumference_mm"] == {"least": 100.0, "p50": 200.0, "most": 300.0}
