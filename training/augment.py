@@ -28,6 +28,8 @@ class AugmentationRanges:
     ----------
     rotation_deg, shift_share : float
         Either way; the shift as a share of the network's grid.
+    upside_down_probability : float
+        Share of examples with the probe at the bottom; left and right change places in half.
     scale_low, scale_high : float
         Zoom about the grid's centre.
     aspect_log : float
@@ -55,6 +57,7 @@ class AugmentationRanges:
 
     rotation_deg: float = 25.0
     shift_share: float = 0.1
+    upside_down_probability: float = 0.5
     scale_low: float = 0.6
     scale_high: float = 1.4
     aspect_log: float = 0.12
@@ -68,6 +71,26 @@ class AugmentationRanges:
     swap_probability: float = 0.25
     cut_probability: float = 0.1
     cut_share: float = 0.25
+
+
+NARROW = AugmentationRanges(
+    rotation_deg=15.0,
+    shift_share=0.08,
+    upside_down_probability=0.0,
+    scale_low=0.75,
+    scale_high=1.3,
+    aspect_log=0.1,
+    gamma_log=0.35,
+    gain_low=0.75,
+    gain_high=1.3,
+    depth_gain_log=0.3,
+    speckle=0.2,
+    blur_px=1.2,
+    shadow_probability=0.3,
+    swap_probability=0.2,
+    cut_probability=0.05,
+)
+"""For a run's last epochs: a small network that has seen much should end near what it will see."""
 
 
 def to_example(
@@ -134,7 +157,8 @@ def draw_affine(
     angle_rad = math.radians(generator.uniform(-ranges.rotation_deg, ranges.rotation_deg))
     zoom = math.exp(generator.uniform(math.log(ranges.scale_low), math.log(ranges.scale_high)))
     stretch = math.exp(generator.uniform(-ranges.aspect_log, ranges.aspect_log))
-    flips = generator.choice([-1.0, 1.0], size=2)
+    is_flipped = generator.random(2) < (0.5, ranges.upside_down_probability)
+    flips = np.where(is_flipped, -1.0, 1.0)
     cosine, sine = math.cos(angle_rad), math.sin(angle_rad)
     turned = np.array([[cosine, -sine], [sine, cosine]]) * zoom * [stretch * flips[0], flips[1]]
     linear = squashed @ turned @ np.linalg.inv(squashed)
@@ -157,7 +181,7 @@ def change_grey_values(
     changed *= np.exp(depth * np.float32(generator.uniform(-1, 1) * ranges.depth_gain_log))
     if generator.random() < ranges.shadow_probability:
         for _ in range(generator.integers(1, 4)):
-            changed *= draw_shadow(grey.shape, generator)
+            changed *= draw_shadow(grey.shape, ranges.upside_down_probability, generator)
     if generator.random() < 0.5:
         changed = cv2.GaussianBlur(changed, (0, 0), 0.2 + draw_mild(ranges.blur_px, generator))
     changed *= draw_speckle(grey.shape, draw_mild(ranges.speckle, generator), generator)
@@ -179,7 +203,9 @@ def cut_side(
     side[: int(generator.uniform(0, largest_share) * side.shape[0])] = 0
 
 
-def draw_shadow(shape: tuple[int, ...], generator: np.random.Generator) -> NDArray[np.float32]:
+def draw_shadow(
+    shape: tuple[int, ...], upside_down_probability: float, generator: np.random.Generator
+) -> NDArray[np.float32]:
     """Draw one acoustic shadow: a wedge below a probe, dark from some depth on, with soft sides.
 
     Returns
@@ -188,7 +214,7 @@ def draw_shadow(shape: tuple[int, ...], generator: np.random.Generator) -> NDArr
         Factor on the grey values.
     """
     rows, columns = shape
-    upside_down = generator.random() < 0.5  # flipped examples have their probe at the bottom
+    upside_down = generator.random() < upside_down_probability  # then the probe is at the bottom
     apex_x = generator.uniform(0.2, 0.8) * columns
     apex_y = -generator.uniform(0.05, 1.0) * rows
     center_rad = generator.uniform(-0.6, 0.6)

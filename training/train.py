@@ -24,6 +24,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
+from training.augment import NARROW, AugmentationRanges
 from training.distill import Teacher, load_teacher, to_distilled_loss, to_teacher_sha256
 from training.hc18 import PARTS, load_part
 from training.heads import Heads, draw_addresses
@@ -202,6 +203,7 @@ def _to_parser() -> argparse.ArgumentParser:
     parser.add_argument("--learning-rate", type=float, default=recipe.learning_rate)
     parser.add_argument("--seed", type=int, default=recipe.seed)
     parser.add_argument("--float32", action="store_true", help="no bfloat16, even if quicker here")
+    parser.add_argument("--narrow", action="store_true", help="examples change less: to end with")
     parser.add_argument("--compile", action="store_true", help="with a C++ compiler: 10 %% faster")
     parser.add_argument("--teacher", type=Path, nargs="+", default=(),
                         help="weights to learn from; of several, their mean")  # fmt: skip
@@ -224,6 +226,7 @@ def _to_recipe(chosen: argparse.Namespace) -> Recipe:
         learning_rate=chosen.learning_rate,
         bfloat16=not chosen.float32 and torch.cpu.get_capabilities().get("avx512_bf16", False),
         seed=chosen.seed,
+        ranges=NARROW if chosen.narrow else AugmentationRanges(),
         parts=tuple(part for part in PARTS if part in chosen.parts),
         teacher_sha256=to_teacher_sha256(chosen.teacher) or None,
         distillation_weight=weight,

@@ -121,3 +121,12 @@ def test_a_cut_picture_has_one_black_side(seed):
     assert max(black_rows.sum(), black_columns.sum()) <= 16
     assert (grey == 0).sum() == 64 * (black_rows.sum() + black_columns.sum())
     assert set(np.unique(grey)) <= {0.0, 1.0}
+
+
+@pytest.mark.parametrize(("probability", "shares"), [(0.0, {1.0}), (1.0, {-1.0})])
+def test_pictures_turn_upside_down_as_often_as_asked(probability, shares):
+    """Without rotation the sign of the rows' scale tells; left and right change places anyway."""
+    ranges = replace(IDENTITY, upside_down_probability=probability)
+    affines = [draw_affine(FACTS, ranges, np.random.default_rng(seed)) for seed in range(20)]
+    assert {float(np.sign(affine[1, 1])) for affine in affines} == shares
+    assert {float(np.sign(affine[0, 0])) for affine in affines} == {-1.0, 1.0}
