@@ -10,7 +10,7 @@ TEST_BIN := .venv-test/bin
 
 .DEFAULT_GOAL := help
 .PHONY: help install run test-env test test-slow test-gpu lint format export engine accept-int8 accuracy bench \
-        throughput limits explain reliability check \
+        throughput limits overload explain reliability check \
         lock pre-commit system-deps audit clean screenshots
 
 help:  ## Show this list
@@ -98,6 +98,9 @@ throughput: test-env  ## Measure throughput under rising load; needs wrk (make s
 
 limits: test-env  ## Measure what is used of 1, 2 and 4 CPUs, and idle; needs wrk
 	HC18_DIR=$(HC18_DIR) $(TEST_BIN)/python -m benchmarks.limits
+
+overload: test-env  ## Ask ten times what can be served, for a minute; writes the README's lines; needs wrk
+	HC18_DIR=$(HC18_DIR) $(TEST_BIN)/python -m benchmarks.overload
 
 explain: test-env  ## Measure what the saliency maps are worth; writes the table of docs/explain.md
 	HC18_DIR=$(HC18_DIR) $(TEST_BIN)/python -m benchmarks.explain --model $(MODEL)

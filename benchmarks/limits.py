@@ -19,18 +19,18 @@ from tqdm import tqdm
 
 from benchmarks.load_tool import (
     LoadToolError,
+    add_load_options,
     drive,
+    to_service_settings,
     wait_until_idle,
     write_forms,
 )
 from benchmarks.machine import describe_machine, to_timestamp
-from benchmarks.paths import DEFAULT_DATA_DIR, DEFAULT_OUT_DIR
 from benchmarks.processes import read_cpu_s, read_thread_cpu_s
 from benchmarks.questions import Picture, load_pictures
 from benchmarks.service_process import ServiceFailedError, start_service
 from benchmarks.verdicts import Target, Verdict, to_exit_status
 from headcirc.cpus import find_group_folders
-from headcirc.pipeline import SHIPPED_MODEL_DIR
 
 SCHEMA_VERSION = 1
 COMMAND = "python -m benchmarks.limits"
@@ -128,7 +128,7 @@ def measure_limited(
 ) -> dict[str, Any]:
     """Return what a limited service used, under load and idle; or why that was not measured."""
     row: dict[str, Any] = {"limit": limit, "cpus": cpus, "absent": None}
-    settings = {"backend": chosen.backend, "precision": chosen.precision, "result_ttl_s": "0"}
+    settings = to_service_settings(chosen)
     try:
         with ExitStack() as stack:
             confine = stack.enter_context(LIMITS[limit](cpus))
@@ -182,11 +182,7 @@ def to_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog=COMMAND, description=__doc__)
     parser.add_argument("--duration-s", type=int, default=10, help="of the load")
     parser.add_argument("--idle-s", type=float, default=10.0, help="of the rest after it")
-    parser.add_argument("--model", type=Path, default=SHIPPED_MODEL_DIR, help="model folder")
-    parser.add_argument("--backend", default="auto", help="of the service")
-    parser.add_argument("--precision", default="auto", help="of the service")
-    parser.add_argument("--data", type=Path, default=Path(DEFAULT_DATA_DIR), help="HC18's folder")
-    parser.add_argument("--out", type=Path, default=DEFAULT_OUT_DIR, help="folder for the result")
+    add_load_options(parser)
     return parser
 
 

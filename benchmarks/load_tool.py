@@ -4,6 +4,7 @@ wrk is Debian's package of that name (`make system-deps`): one epoll loop in C, 
 little of the CPUs that it shares with the service; a script lets it post several images.
 """
 
+import argparse
 import json
 import resource
 import subprocess
@@ -14,10 +15,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from shutil import which
+from typing import Any
 
+from benchmarks.paths import DEFAULT_DATA_DIR, DEFAULT_OUT_DIR
 from benchmarks.processes import read_cpu_s
 from benchmarks.questions import CONTENT_TYPE, ROUTE, Picture, to_multipart
 from benchmarks.service_process import RunningService
+from headcirc.pipeline import SHIPPED_MODEL_DIR
 
 TOOL = "wrk"
 SCRIPT = Path(__file__).with_name("throughput.lua")
@@ -74,6 +78,20 @@ class Load:
         return self.service_cpu_s / self.duration_s
 
 
+def add_load_options(parser: argparse.ArgumentParser) -> None:
+    """Describe what every load asks: of which service, with which pictures, and where to."""
+    parser.add_argument("--model", type=Path, default=SHIPPED_MODEL_DIR, help="model folder")
+    parser.add_argument("--backend", default="auto", help="of the service")
+    parser.add_argument("--precision", default="auto", help="of the service")
+    parser.add_argument("--data", type=Path, default=Path(DEFAULT_DATA_DIR), help="HC18's folder")
+    parser.add_argument("--out", type=Path, default=DEFAULT_OUT_DIR, help="folder for the results")
+
+
+def to_service_settings(chosen: argparse.Namespace) -> dict[str, str]:
+    """Return those options as settings of a service that keeps no result, or it would repeat it."""
+    return {"backend": chosen.backend, "precision": chosen.precision, "result_ttl_s": "0"}
+
+
 def require_load_tool() -> str:
     """Return the load tool's path, or raise LoadToolError."""
     path = which(TOOL)
@@ -100,21 +118,34 @@ def drive(service: RunningService, forms: Path, concurrency: int, duration_s: in
     LoadToolError
         wrk ended badly; the message has what it said.
     """
+    service_before_s, tool_before_s = read_cpu_s(service.pid), _read_children_cpu_s()
+    said = run_tool(SCRIPT, service, forms, concurrency=concurrency, duration_s=duration_s)
+    service_cpu_s = read_cpu_s(service.pid) - service_before_s
+    tool_cpu_s = _read_children_cpu_s() - tool_before_s
+    return Load(concurrency=concurrency, service_cpu_s=service_cpu_s, tool_cpu_s=tool_cpu_s, **said)
+
+
+def run_tool(
+    script: Path, service: RunningService, forms: Path, *, concurrency: int, duration_s: int
+) -> dict[str, Any]:
+    """Run wrk with a script beside this file and return the summary that the script writes.
+
+    Raises
+    ------
+    LoadToolError
+        wrk ended badly; the message has what it said.
+    """
     count = len(list(forms.iterdir()))
     command = [require_load_tool(), "--threads", "1", "--connections", str(concurrency)]
     command += ["--duration", f"{duration_s}s", "--timeout", f"{TIMEOUT_S}s"]
-    command += ["--script", str(SCRIPT), service.url, "--"]
-    command += [str(forms), str(count), ROUTE, CONTENT_TYPE]
-    service_before_s, tool_before_s = read_cpu_s(service.pid), _read_children_cpu_s()
+    command += ["--script", str(script), service.url, "--"]
+    command += [str(forms), str(count), ROUTE, CONTENT_TYPE, str(concurrency)]
     ended = subprocess.run(
         command, capture_output=True, text=True, check=False, timeout=duration_s + GRACE_S
     )
-    service_cpu_s = read_cpu_s(service.pid) - service_before_s
-    tool_cpu_s = _read_children_cpu_s() - tool_before_s
     if ended.returncode:
         raise LoadToolError(f"{TOOL} ended with {ended.returncode}: {ended.stdout}{ended.stderr}")
-    said = parse_summary(ended.stdout)
-    return Load(concurrency=concurrency, service_cpu_s=service_cpu_s, tool_cpu_s=tool_cpu_s, **said)
+    return parse_summary(ended.stdout)
 
 
 def wait_until_idle(pid: int) -> None:
@@ -127,7 +158,7 @@ def wait_until_idle(pid: int) -> None:
             return
 
 
-def parse_summary(output: str) -> dict[str, float | int]:
+def parse_summary(output: str) -> dict[str, Any]:
     """Return the line of JSON among wrk's own words.
 
     Raises
@@ -137,7 +168,7 @@ def parse_summary(output: str) -> dict[str, float | int]:
     """
     for line in output.splitlines():
         if line.startswith("{"):
-            summary: dict[str, float | int] = json.loads(line)
+            summary: dict[str, Any] = json.loads(line)
             return summary
     raise LoadToolError(f"{TOOL} gave no summary; it said: {output}")
 

@@ -21,19 +21,19 @@ from benchmarks.latency_plots import scale_logarithmically
 from benchmarks.load_tool import (
     Load,
     LoadToolError,
+    add_load_options,
     drive,
     require_load_tool,
+    to_service_settings,
     wait_until_idle,
     write_forms,
 )
 from benchmarks.machine import describe_machine, to_timestamp
-from benchmarks.paths import DEFAULT_DATA_DIR, DEFAULT_OUT_DIR
 from benchmarks.processes import read_memory_mb
 from benchmarks.questions import load_pictures
 from benchmarks.served import fetch_model
 from benchmarks.service_process import ServiceFailedError, start_service
 from benchmarks.verdicts import EXIT_NOT_MEASURABLE, Target, Verdict, to_exit_status
-from headcirc.pipeline import SHIPPED_MODEL_DIR
 
 SCHEMA_VERSION = 1
 COMMAND = "python -m benchmarks.throughput"
@@ -83,8 +83,7 @@ def measure(chosen: argparse.Namespace) -> dict[str, Any]:
     """Return the report; every concurrency warms up for a while first."""
     words, pictures = load_pictures(chosen.data)
     machine = describe_machine()
-    settings = {"backend": chosen.backend, "precision": chosen.precision, "result_ttl_s": "0"}
-    settings["queue_capacity"] = str(QUEUE_CAPACITY)
+    settings = to_service_settings(chosen) | {"queue_capacity": str(QUEUE_CAPACITY)}
     rows = []
     with start_service(chosen.model, **settings) as service, write_forms(pictures) as forms:
         with httpx.Client(base_url=service.url) as client:
@@ -161,11 +160,7 @@ def to_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog=COMMAND, description=__doc__)
     parser.add_argument("--duration-s", type=int, default=20, help="of each concurrency")
     parser.add_argument("--concurrency", type=int, nargs="+", default=CONCURRENCIES)
-    parser.add_argument("--model", type=Path, default=SHIPPED_MODEL_DIR, help="model folder")
-    parser.add_argument("--backend", default="auto", help="of the service")
-    parser.add_argument("--precision", default="auto", help="of the service")
-    parser.add_argument("--data", type=Path, default=Path(DEFAULT_DATA_DIR), help="HC18's folder")
-    parser.add_argument("--out", type=Path, default=DEFAULT_OUT_DIR, help="folder for the results")
+    add_load_options(parser)
     return parser
 
 

@@ -1,0 +1,207 @@
+"""Ten times what the service can serve: `python -m benchmarks.overload`.
+
+The real service with its default engine and wrk on the same CPUs: first eight connections, which
+keep it busy, then ten times as many that ask again at once whatever they are told, while a process
+of its own probes health. Exit status 0: what is accepted is answered nearly as soon, everything
+else is told to come back, probes are answered in milliseconds and memory returns; 1: it is not
+so; 3: not measurable.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+
+from benchmarks.documents import replace_block
+from benchmarks.load_tool import (
+    GRACE_S,
+    LoadToolError,
+    add_load_options,
+    require_load_tool,
+    run_tool,
+    to_service_settings,
+    wait_until_idle,
+    write_forms,
+)
+from benchmarks.machine import describe_machine, to_timestamp
+from benchmarks.processes import read_memory_mb
+from benchmarks.questions import load_pictures
+from benchmarks.served import fetch_model
+from benchmarks.service_process import RunningService, ServiceFailedError, start_service
+from benchmarks.verdicts import EXIT_NOT_MEASURABLE, Target, Verdict, to_exit_status
+
+SCHEMA_VERSION = 1
+COMMAND = "python -m benchmarks.overload"
+SCRIPT = Path(__file__).with_name("overload.lua")
+README, BLOCK = Path("README.md"), "overload"
+REPORT = "overload.json"
+CONNECTIONS, TIMES = 8, 10
+WARM_S, CAPACITY_S = 3, 20
+FEWEST_ANSWERS = 50
+"""Fewer prove nothing about one in twenty."""
+TOLD, ACCEPTED = "429", "200"
+FAILED = Target("cpu", "answers but 200 and 429, and lost connections", 0, "of them")
+SLOWER = Target("cpu", "p95 of accepted requests over that at capacity", 4.0, "times")
+LIVE = Target("cpu", "/livez, p95", 25.0, "ms")
+READY = Target("cpu", "/readyz, p95", 25.0, "ms")
+MEMORY = Target("cpu", "memory at rest, after over before", 1.05, "times")
+
+
+def sum_up(said: Mapping[str, Any], connections: int) -> dict[str, Any]:
+    """Return one load as JSON has it: `accepted` are answers of 200."""
+    accepted_ms = said["accepted_ms"]
+    return {
+        "connections": connections,
+        "duration_s": said["duration_s"],
+        "statuses": said["statuses"],
+        "lost": said["lost"],
+        "accepted": len(accepted_ms),
+        "accepted_per_s": len(accepted_ms) / said["duration_s"],
+        "accepted_ms": to_percentiles(accepted_ms),
+    }
+
+
+def to_percentiles(took_ms: Sequence[float]) -> dict[str, float] | None:
+    """Return p50, p95, p99 and the most; None of too few."""
+    if len(took_ms) < FEWEST_ANSWERS:
+        return None
+    p50, p95, p99 = np.percentile(took_ms, [50, 95, 99])
+    return {"p50": float(p50), "p95": float(p95), "p99": float(p99), "most": float(max(took_ms))}
+
+
+def overload(
+    service: RunningService, forms: Path, *, connections: int, duration_s: int
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return what the load and what the probes beside it were told.
+
+    Raises
+    ------
+    LoadToolError
+        The load tool or the prober ended badly.
+    """
+    command = [sys.executable, "-m", "benchmarks.probes", service.url, str(duration_s)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as prober:
+        try:
+            said = run_tool(SCRIPT, service, forms, concurrency=connections, duration_s=duration_s)
+            probed, _ = prober.communicate(timeout=GRACE_S)
+        finally:
+            prober.kill()
+    if prober.returncode:
+        raise LoadToolError("a probe of health was not answered at all")
+    probes = {
+        path: {"statuses": each["statuses"], "took_ms": to_percentiles(each["took_ms"])}
+        for path, each in json.loads(probed).items()
+    }
+    return sum_up(said, connections), probes
+
+
+def judge(report: Mapping[str, Any]) -> list[Verdict]:
+    """Hold a report against the targets."""
+    capacity, load, probes = report["capacity"], report["overload"], report["probes"]
+    others = sum(count for each, count in load["statuses"].items() if each not in (TOLD, ACCEPTED))
+    total = sum(load["statuses"].values())
+    at_capacity, accepted = capacity["accepted_ms"], load["accepted_ms"]
+    slower = accepted["p95"] / at_capacity["p95"] if accepted and at_capacity else None
+    before_mb, after_mb = report["memory_mb"]["before"], report["memory_mb"]["after"]
+    verdicts = [
+        Verdict(FAILED, f"{total:,} answers", others + load["lost"]),
+        Verdict(SLOWER, f"{load['accepted']:,} accepted", slower),
+        Verdict(MEMORY, f"{before_mb:.0f} to {after_mb:.0f} MB", after_mb / before_mb),
+    ]
+    for target, path in ((LIVE, "/livez"), (READY, "/readyz")):
+        took_ms = probes[path]["took_ms"]
+        subject = f"most {took_ms['most']:.0f} ms" if took_ms else "too few probes"
+        verdicts.append(Verdict(target, subject, took_ms and took_ms["p95"]))
+    return verdicts
+
+
+def measure(chosen: argparse.Namespace) -> dict[str, Any]:
+    """Return the report."""
+    words, pictures = load_pictures(chosen.data)
+    settings = to_service_settings(chosen)
+    with start_service(chosen.model, **settings) as service, write_forms(pictures) as forms:
+        with httpx.Client(base_url=service.url) as client:
+            served = fetch_model(client)
+        for duration_s in (WARM_S, chosen.capacity_s):
+            said = run_tool(SCRIPT, service, forms, concurrency=CONNECTIONS, duration_s=duration_s)
+            wait_until_idle(service.pid)
+        before_mb = read_memory_mb(service.pid)
+        load, probes = overload(
+            service,
+            forms,
+            connections=CONNECTIONS * chosen.times,
+            duration_s=chosen.duration_s,
+        )
+        wait_until_idle(service.pid)
+        after_mb = read_memory_mb(service.pid)
+        most_mb = read_memory_mb(service.pid, "VmHWM")
+    report = {
+        "schema_version": SCHEMA_VERSION,
+        "command": COMMAND,
+        "date": to_timestamp(),
+        "machine": describe_machine(),
+        "load_tool": "wrk, one thread, closed loop without a pause, on the same CPUs",
+        "model": served,
+        "pictures": words,
+        "capacity": sum_up(said, CONNECTIONS),
+        "overload": load,
+        "probes": probes,
+        "memory_mb": {"before": before_mb, "most": most_mb, "after": after_mb},
+    }
+    return report | {"verdicts": [each.to_facts() for each in judge(report)]}
+
+
+def to_block(report: Mapping[str, Any]) -> str:
+    """Return the README's lines, from the report alone."""
+    machine, capacity, load = report["machine"], report["capacity"], report["overload"]
+    told = ", ".join(f"{count:,} x {status}" for status, count in sorted(load["statuses"].items()))
+    return "\n".join(
+        [
+            f"`{COMMAND}` on {machine['cpu']}, {machine['cpus_available']} CPUs, "
+            f"{report['date'][:10]}: {capacity['connections']} connections are answered "
+            f"{capacity['accepted_per_s']:.1f} times a second; {load['connections']}, which ask "
+            f"again at once for {load['duration_s']:.0f} s, {load['accepted_per_s']:.1f} times "
+            f"({told}; {load['lost']} lost).",
+            "",
+            *(f"- {verdict.to_line()}" for verdict in judge(report)),
+        ]
+    )
+
+
+def to_parser() -> argparse.ArgumentParser:
+    """Describe the command line."""
+    parser = argparse.ArgumentParser(prog=COMMAND, description=__doc__)
+    parser.add_argument("--duration-s", type=int, default=60, help="of the overload")
+    parser.add_argument("--capacity-s", type=int, default=CAPACITY_S, help="of what can be served")
+    parser.add_argument("--times", type=int, default=TIMES, help="connections, of those")
+    parser.add_argument("--no-readme", action="store_true", help="leave README.md as it is")
+    add_load_options(parser)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure, write, print; return the exit status."""
+    chosen = to_parser().parse_args(arguments)
+    try:
+        require_load_tool()
+        report = measure(chosen)
+    except (LoadToolError, ServiceFailedError) as error:
+        print(Verdict(SLOWER, str(error), None).to_line(), file=sys.stderr)
+        return EXIT_NOT_MEASURABLE
+    chosen.out.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(report, indent=2, allow_nan=False)
+    (chosen.out / REPORT).write_text(text + "\n")
+    if not chosen.no_readme:
+        README.write_text(replace_block(README.read_text(), BLOCK, to_block(report)))
+    print(to_block(report))
+    return to_exit_status(judge(report))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,48 @@
+"""Probes of health, each on a connection of its own, from a process that does nothing else.
+
+`python -m benchmarks.probes URL SECONDS` asks `/livez` and `/readyz` in turn, as an orchestrator
+does, and prints one line of JSON.
+"""
+
+import json
+import sys
+import time
+from http.client import HTTPConnection
+from typing import Any
+from urllib.parse import urlsplit
+
+PATHS = ("/livez", "/readyz")
+PAUSE_S = 0.05
+TIMEOUT_S = 30.0
+
+
+def ask(address: str, path: str) -> tuple[int, float]:
+    """Return the status of one probe and how long it took, connecting included."""
+    began_s = time.perf_counter()
+    connection = HTTPConnection(address, timeout=TIMEOUT_S)
+    try:
+        connection.request("GET", path)
+        response = connection.getresponse()
+        response.read()
+        return response.status, (time.perf_counter() - began_s) * 1000
+    finally:
+        connection.close()
+
+
+def probe(url: str, duration_s: float) -> dict[str, dict[str, Any]]:
+    """Ask for a while; a probe that gets no answer ends it with an error."""
+    address = urlsplit(url).netloc
+    found: dict[str, dict[str, Any]] = {path: {"statuses": {}, "took_ms": []} for path in PATHS}
+    until_s = time.monotonic() + duration_s
+    while time.monotonic() < until_s:
+        for path in PATHS:
+            status, took_ms = ask(address, path)
+            statuses = found[path]["statuses"]
+            statuses[str(status)] = statuses.get(str(status), 0) + 1
+            found[path]["took_ms"].append(round(took_ms, 3))
+        time.sleep(PAUSE_S)
+    return found
+
+
+if __name__ == "__main__":
+    print(json.dumps(probe(sys.argv[1], float(sys.argv[2]))))

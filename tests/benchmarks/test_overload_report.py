@@ -1,0 +1,135 @@
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import count
+from pathlib import Path
+from shutil import which
+
+import pytest
+
+from benchmarks import overload
+from benchmarks.documents import read_block
+from benchmarks.load_tool import run_tool, write_forms
+from benchmarks.probes import probe
+from benchmarks.questions import Picture
+from benchmarks.service_process import RunningService
+
+ACCEPTED_MS = [100.0] * 90 + [200.0] * 10
+TOOK_MS = {"p50": 2.0, "p95": 9.0, "p99": 12.0, "most": 40.0}
+SLOW_S = 0.05
+
+
+def to_report(**changed):
+    capacity = overload.sum_up(
+        {"duration_s": 10.0, "statuses": {"200": 100}, "lost": 0, "accepted_ms": ACCEPTED_MS}, 8
+    )
+    load = overload.sum_up(
+        {
+            "duration_s": 10.0,
+            "statuses": {"200": 100, "429": 900} | changed.get("statuses", {}),
+            "lost": changed.get("lost", 0),
+            "accepted_ms": [changed.get("slower", 3.0) * each for each in ACCEPTED_MS],
+        },
+        80,
+    )
+    took_ms = TOOK_MS | {"p95": changed.get("probe_ms", 9.0)}
+    return {
+        "date": "2026-01-01T00:00:00Z",
+        "machine": {"cpu": "a CPU", "cpus_available": 2},
+        "capacity": capacity,
+        "overload": load,
+        "probes": {path: {"took_ms": took_ms} for path in ("/livez", "/readyz")},
+        "memory_mb": {"before": 200.0, "after": changed.get("after_mb", 202.0), "most": 250.0},
+    }
+
+
+@pytest.mark.parametrize(
+    ("changed", "missed"),
+    [
+        ({}, set()),
+        ({"statuses": {"500": 1}}, {overload.FAILED}),
+        ({"statuses": {"504": 1}}, {overload.FAILED}),
+        ({"lost": 1}, {overload.FAILED}),
+        ({"slower": 4.1}, {overload.SLOWER}),
+        ({"after_mb": 240.0}, {overload.MEMORY}),
+        ({"probe_ms": 219.0}, {overload.LIVE, overload.READY}),
+    ],
+)
+def test_each_requirement_can_be_missed(changed, missed):
+    """A 5xx, a lost connection, slow answers, slow probes, memory that stays up."""
+    verdicts = overload.judge(to_report(**changed))
+    assert {each.target for each in verdicts if each.status == "missed"} == missed
+    assert len(verdicts) == 5
+    assert all(each.status != "not measured" for each in verdicts)
+
+
+def test_few_answers_prove_nothing():
+    """Without enough accepted requests there is no p95 of them."""
+    report = to_report()
+    report["overload"]["accepted_ms"] = overload.to_percentiles([1.0] * 49)
+    statuses = {each.target: each.status for each in overload.judge(report)}
+    assert statuses[overload.SLOWER] == "not measured"
+
+
+def test_readme_s_lines_have_both_rates_and_every_verdict():
+    """What was asked, what was told, and what the targets say."""
+    block = overload.to_block(to_report())
+    assert "8 connections are answered 10.0 times a second; 80, which" in block
+    assert "100 x 200, 900 x 429; 0 lost" in block
+    assert block.count("\n- ") == 5
+    assert read_block(Path("README.md").read_text(), overload.BLOCK)
+
+
+@pytest.fixture
+def server():
+    """Return a server that takes every third request, slowly, and refuses the others at once."""
+    numbers = count()
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self):
+            self.rfile.read(int(self.headers["content-length"]))
+            accepts = next(numbers) % 3 == 0
+            if accepts:
+                time.sleep(SLOW_S)
+            self.answer(200 if accepts else 429)
+
+        def do_GET(self):
+            self.answer(503 if self.path == "/readyz" else 200)
+
+        def answer(self, status):
+            self.send_response(status)
+            self.send_header("x-request-id", self.headers.get("x-request-id", "none"))
+            self.send_header("content-length", "0")
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
+        thread = threading.Thread(target=running.serve_forever)
+        thread.start()
+        yield RunningService(running.server_port, pid=0, ready_s=0.0)
+        running.shutdown()
+        thread.join()
+
+
+@pytest.mark.skipif(which("wrk") is None, reason="wrk is not installed (make system-deps)")
+def test_load_tool_times_the_accepted_ones_alone(server):
+    """Refusals are fast and many; the time of each answer of 200 is its own."""
+    with write_forms([Picture(b"one", 0.1), Picture(b"two", 0.2)]) as forms:
+        said = run_tool(overload.SCRIPT, server, forms, concurrency=6, duration_s=1)
+    statuses, accepted_ms = said["statuses"], said["accepted_ms"]
+    assert set(statuses) == {"200", "429"}
+    assert statuses["429"] > statuses["200"] == len(accepted_ms) > 0
+    assert min(accepted_ms) >= SLOW_S * 1000
+    assert said["lost"] == 0
+
+
+def test_probes_tell_statuses_and_times(server):
+    """Each path has its own; not ready is an answer, too."""
+    found = probe(server.url, 0.3)
+    assert set(found["/livez"]["statuses"]) == {"200"}
+    assert set(found["/readyz"]["statuses"]) == {"503"}
+    assert found["/livez"]["statuses"]["200"] == len(found["/livez"]["took_ms"])
