@@ -84,7 +84,7 @@ def _to_moment_ellipse(mask: NDArray[np.bool_]) -> tuple[FloatArray, FloatArray]
     The shape is the symmetric (2, 2) matrix that takes the unit circle to the ellipse: unlike axes
     and angle it has no trouble with circles.
     """
-    moments = cv2.moments(mask.view(np.uint8), binaryImage=True)
+    moments = cv2.moments(mask.view(np.uint8))  # zeros and ones: no `binaryImage`, which is slow
     area_px = moments["m00"]
     if area_px < MINIMUM_AREA_PX:
         return None

@@ -256,12 +256,17 @@ def to_filled_ellipse(
     first_column = min(max(math.ceil(ellipse.center_x_px - half_x), 0), columns)
     end_row = min(max(math.floor(ellipse.center_y_px + half_y) + 1, first_row), rows)
     end_column = min(max(math.floor(ellipse.center_x_px + half_x) + 1, first_column), columns)
-    x = np.arange(first_column, end_column) - ellipse.center_x_px
     y = (np.arange(first_row, end_row) - ellipse.center_y_px)[:, None]
-    # The squared distance from the centre, in units of the ellipse: a xx + 2 b xy + c yy.
+    # The squared distance from the centre, in units of the ellipse, is a xx + 2 b xy + c yy; it is
+    # 1 where a row enters the ellipse and leaves it.
     inverse = np.linalg.inv(ellipse.to_shape_matrix())
     (a, b), (_, c) = inverse.T @ inverse
-    inside = (a * x + (2 * b) * y) * x + c * y * y <= 1
+    middle = ellipse.center_x_px - b / a * y
+    reach = np.sqrt(np.maximum((b * y) ** 2 - a * (c * y * y - 1), 0)) / a
+    entry = np.ceil(middle - reach).astype(np.int32)
+    last = np.floor(middle + reach).astype(np.int32)
+    x = np.arange(first_column, end_column, dtype=np.int32)
+    inside = (x >= entry) & (x <= last)
     return (slice(first_row, end_row), slice(first_column, end_column)), inside
 
 

@@ -51,7 +51,7 @@ def to_head_mask(probabilities: NDArray[np.float32], facts: MaskFacts) -> HeadMa
         None if no component is large enough to be a head, or if the network is too unsure of it:
         noise and photographs pass the threshold here and there, but never with conviction.
     """
-    binary = (probabilities > facts.threshold).astype(np.uint8)
+    binary = (probabilities > facts.threshold).view(np.uint8)
     outlines, _ = cv2.findContours(binary, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     smallest_area_px = facts.minimum_head_share * binary.size
     areas_px = [cv2.contourArea(outline) for outline in outlines]
@@ -62,13 +62,22 @@ def to_head_mask(probabilities: NDArray[np.float32], facts: MaskFacts) -> HeadMa
     if len(candidates) > 1:
         head = max(candidates, key=lambda i: _to_head_score(outlines[i], probabilities, facts))
     others = [area_px for i, area_px in enumerate(areas_px) if i != head]
-    pixels = np.zeros(binary.shape, np.uint8)
-    cv2.drawContours(pixels, outlines, head, color=1, thickness=cv2.FILLED)
-    mean_probability = float(cv2.mean(probabilities, pixels)[0])
+    box, inside = _to_filled(outlines[head])
+    mean_probability = float(cv2.mean(probabilities[box], inside)[0])
     if mean_probability < facts.minimum_mean_probability:
         return None
+    pixels = np.zeros(binary.shape, np.bool_)
+    pixels[box] = inside
     rejected_share = max(others, default=0.0) / areas_px[head]
-    return HeadMask(pixels.astype(bool), rejected_share, mean_probability)
+    return HeadMask(pixels, rejected_share, mean_probability)
+
+
+def _to_filled(outline: NDArray[np.int32]) -> tuple[tuple[slice, slice], NDArray[np.uint8]]:
+    """Return rows and columns of an outline's bounding box, and 1 in it where the outline fills."""
+    x, y, width, height = cv2.boundingRect(outline)
+    inside = np.zeros((height, width), np.uint8)
+    cv2.drawContours(inside, [outline], 0, 1, cv2.FILLED, offset=(-x, -y))
+    return (slice(y, y + height), slice(x, x + width)), inside
 
 
 def _to_head_score(
@@ -80,10 +89,8 @@ def _to_head_score(
     ellipse, smaller for everything else.
     """
     moments = cv2.moments(outline)
-    x, y, width, height = cv2.boundingRect(outline)
-    inside = np.zeros((height, width), np.uint8)
-    cv2.drawContours(inside, [outline], 0, 1, cv2.FILLED, offset=(-x, -y))
-    weight = float(probabilities[y : y + height, x : x + width][inside > 0].sum())
+    box, inside = _to_filled(outline)
+    weight = float(probabilities[box][inside > 0].sum())
     determinant = moments["mu20"] * moments["mu02"] - moments["mu11"] ** 2
     if determinant <= 0:
         return 0.0
