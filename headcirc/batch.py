@@ -7,6 +7,7 @@ import csv
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol
 
 from tqdm import tqdm
 
@@ -21,6 +22,13 @@ NAME_COLUMNS = ("filename", "file", "name", "image")
 SIZE_COLUMNS = ("pixel size(mm)", "pixel_size_mm")
 NO_HEAD, NO_PIXEL_SIZE = "no head was found", "no pixel size is known"
 X_COLUMN, Y_COLUMN = "pixel_size_x_mm", "pixel_size_y_mm"
+MEASURED = (
+    "head_circumference_mm",
+    "biparietal_diameter_mm",
+    "occipitofrontal_diameter_mm",
+    "cephalic_index",
+)
+"""Called the same in a row, in a measurement and in a service's answer."""
 
 
 class UsageError(Exception):
@@ -135,27 +143,69 @@ def to_local_measure(pipeline: Pipeline) -> Measure:
 def to_row(analysis: Analysis) -> Row:
     """Return an analysis as one line of output."""
     head, region = analysis.head, analysis.region
-    warnings = " ".join(analysis.quality.warnings)
     if head is None:
+        return fill_row(analysis.quality)
+    interval = head.interval
+    return fill_row(
+        analysis.quality,
+        head.head_circumference_px,
+        measured=head.measurement,
+        bounds_mm=None if interval is None else (interval.low_mm, interval.high_mm),
+        pixel_size_mm=None if region is None else (region.spacing.column_mm, region.spacing.row_mm),
+    )
+
+
+class Judged(Protocol):
+    """What is thought of an answer, here or by a service."""
+
+    @property
+    def acceptable(self) -> bool:
+        """Return whether a person may rely on the number."""
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Return the warnings' codes."""
+
+
+def fill_row(
+    quality: Judged,
+    head_circumference_px: float | None = None,
+    *,
+    measured: object | None = None,
+    bounds_mm: tuple[float, float] | None = None,
+    pixel_size_mm: tuple[float | None, float | None] | None = None,
+) -> Row:
+    """Return what is known of one picture as a line of output.
+
+    Parameters
+    ----------
+    quality : Judged
+    head_circumference_px : float, optional
+        None without a head.
+    measured : object, optional
+        Has the attributes `MEASURED`; None without a pixel size.
+    bounds_mm, pixel_size_mm : tuple, optional
+        Low and high; width and height.
+    """
+    warnings = " ".join(quality.warnings)
+    if head_circumference_px is None:
         return Row(warnings=warnings, error=NO_HEAD)
     row = Row(
-        head_circumference_px=head.head_circumference_px,
-        acceptable=analysis.quality.acceptable,
+        head_circumference_px=head_circumference_px,
+        acceptable=quality.acceptable,
         warnings=warnings,
     )
-    if region is None or head.measurement is None:
+    if measured is None or pixel_size_mm is None:
         return replace(row, error=NO_PIXEL_SIZE)
-    measured, interval = head.measurement, head.interval
+    low_mm, high_mm = bounds_mm or (None, None)
+    x_mm, y_mm = pixel_size_mm
     return replace(
         row,
-        head_circumference_mm=measured.head_circumference_mm,
-        head_circumference_low_mm=None if interval is None else interval.low_mm,
-        head_circumference_high_mm=None if interval is None else interval.high_mm,
-        biparietal_diameter_mm=measured.biparietal_diameter_mm,
-        occipitofrontal_diameter_mm=measured.occipitofrontal_diameter_mm,
-        cephalic_index=measured.cephalic_index,
-        pixel_size_x_mm=region.spacing.column_mm,
-        pixel_size_y_mm=region.spacing.row_mm,
+        **{name: getattr(measured, name) for name in MEASURED},
+        head_circumference_low_mm=low_mm,
+        head_circumference_high_mm=high_mm,
+        pixel_size_x_mm=x_mm,
+        pixel_size_y_mm=y_mm,
     )
 
 

@@ -6,10 +6,9 @@ reason in a row, in the words that this machine would have used.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
-from headcirc.batch import NO_HEAD, NO_PIXEL_SIZE, Measure, Measured, Row, UsageError
+from headcirc.batch import Measure, Measured, Row, UsageError, fill_row
 from headcirc.client import Analysis, ClientError, HeadcircClient, ProblemError
 from headcirc.client.calls import Stated
 from headcirc.errors import InputError
@@ -86,27 +85,15 @@ def _to_reason(error: ClientError) -> str:
 
 
 def to_row(analysis: Analysis) -> Row:
-    """Return a service's answer as one line of output; compare `headcirc.batch.to_row`."""
+    """Return a service's answer as one line of output."""
     head, image = analysis.head, analysis.image
-    warnings = " ".join(analysis.quality.warnings)
     if head is None:
-        return Row(warnings=warnings, error=NO_HEAD)
-    row = Row(
-        head_circumference_px=head.head_circumference_px,
-        acceptable=analysis.quality.acceptable,
-        warnings=warnings,
-    )
-    if head.head_circumference_mm is None:
-        return replace(row, error=NO_PIXEL_SIZE)
+        return fill_row(analysis.quality)
     interval = head.head_circumference_interval_mm
-    return replace(
-        row,
-        head_circumference_mm=head.head_circumference_mm,
-        head_circumference_low_mm=None if interval is None else interval.low,
-        head_circumference_high_mm=None if interval is None else interval.high,
-        biparietal_diameter_mm=head.biparietal_diameter_mm,
-        occipitofrontal_diameter_mm=head.occipitofrontal_diameter_mm,
-        cephalic_index=head.cephalic_index,
-        pixel_size_x_mm=image.pixel_size_x_mm,
-        pixel_size_y_mm=image.pixel_size_y_mm,
+    return fill_row(
+        analysis.quality,
+        head.head_circumference_px,
+        measured=None if head.head_circumference_mm is None else head,
+        bounds_mm=None if interval is None else (interval.low, interval.high),
+        pixel_size_mm=(image.pixel_size_x_mm, image.pixel_size_y_mm),
     )

@@ -25,16 +25,22 @@ class ParityError(Exception):
 
 
 @dataclass(frozen=True)
-class Parity:
-    """Largest differences from torch over some pictures."""
+class Differences:
+    """What was found over some pictures."""
 
     images: int
-    probability_difference: float
-    head_circumference_difference_mm: float
 
     def to_facts(self) -> dict[str, float]:
         """Return the figures under their own names."""
         return asdict(self)
+
+
+@dataclass(frozen=True)
+class Parity(Differences):
+    """Largest differences from torch."""
+
+    probability_difference: float
+    head_circumference_difference_mm: float
 
 
 def measure_parity(
@@ -83,16 +89,11 @@ def measure_parity(
 
 
 @dataclass(frozen=True)
-class Agreement:
-    """Differences in circumference between two engines over some pictures."""
+class Agreement(Differences):
+    """Differences in circumference between two engines."""
 
-    images: int
     difference_95th_percentile_mm: float
     largest_difference_mm: float
-
-    def to_facts(self) -> dict[str, float]:
-        """Return the figures under their own names."""
-        return asdict(self)
 
 
 def measure_agreement(
