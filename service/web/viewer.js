@@ -16,6 +16,7 @@ export class Viewer {
   #pixelXMm = null;
   #zoom = 1;
   #center = { x: 0, y: 0 };
+  #pointers = new Map();
 
   constructor() {
     this.layers = Object.fromEntries(
@@ -97,6 +98,36 @@ export class Viewer {
     return point.matrixTransform(this.#canvas.getScreenCTM().inverse());
   }
 
+  /** One pointer moves an enlarged picture; two zoom about their middle and move it, too. */
+  #listenToPointers() {
+    const stage = this.#stage;
+    stage.addEventListener("pointerdown", (event) => {
+      this.#pointers.set(event.pointerId, { clientX: event.clientX, clientY: event.clientY });
+      if (this.#zoom > 1 || this.#pointers.size > 1) {
+        for (const id of this.#pointers.keys()) stage.setPointerCapture(id);
+      }
+    });
+    stage.addEventListener("pointermove", (event) => {
+      if (!this.#pointers.has(event.pointerId)) return;
+      const before = toPinch([...this.#pointers.values()]);
+      this.#pointers.set(event.pointerId, { clientX: event.clientX, clientY: event.clientY });
+      if (stage.hasPointerCapture(event.pointerId)) this.#follow(before, toPinch([...this.#pointers.values()]));
+    });
+    for (const end of ["pointerup", "pointercancel", "lostpointercapture"]) {
+      stage.addEventListener(end, (event) => this.#pointers.delete(event.pointerId));
+    }
+    // One finger may scroll the page; two are ours, or the browser would take them for scrolling.
+    stage.addEventListener("touchmove", (event) => {
+      if (event.touches.length > 1 || this.#zoom > 1) event.preventDefault();
+    }, { passive: false });
+  }
+
+  #follow(before, after) {
+    if (before.spread > 0) this.zoomBy(after.spread / before.spread, this.#toFrame(before));
+    const [dx, dy] = [after.clientX - before.clientX, after.clientY - before.clientY];
+    this.#panBy(-dx / this.#scale, -dy / this.#scale);
+  }
+
   #listen() {
     const keys = {
       ArrowLeft: () => this.#panBy(-PAN_SHARE * this.#size.width / this.#zoom, 0),
@@ -118,17 +149,20 @@ export class Viewer {
       event.preventDefault();
       this.zoomBy(event.deltaY < 0 ? STEP : 1 / STEP, this.#toFrame(event));
     }, { passive: false });
-    this.#stage.addEventListener("pointerdown", (event) => {
-      if (this.#zoom > 1) this.#stage.setPointerCapture(event.pointerId);
-    });
-    this.#stage.addEventListener("pointermove", (event) => {
-      if (!this.#stage.hasPointerCapture(event.pointerId)) return;
-      this.#panBy(-event.movementX / this.#scale, -event.movementY / this.#scale);
-    });
+    this.#listenToPointers();
     document.getElementById("zoom-in").addEventListener("click", () => this.zoomBy(STEP));
     document.getElementById("zoom-out").addEventListener("click", () => this.zoomBy(1 / STEP));
     document.getElementById("zoom-fit").addEventListener("click", () => this.fit());
   }
+}
+
+/** The middle of one or two pointers, and how far they are apart: 0 for one. */
+function toPinch([first, second = first]) {
+  return {
+    clientX: (first.clientX + second.clientX) / 2,
+    clientY: (first.clientY + second.clientY) / 2,
+    spread: Math.hypot(first.clientX - second.clientX, first.clientY - second.clientY),
+  };
 }
 
 function keepWithin(center, size, seen) {

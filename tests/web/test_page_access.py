@@ -134,31 +134,6 @@ def test_result_is_announced(open_page, serve_synthetic):
     expect(page.locator("#live")).to_contain_text("notes.txt: not measured. The file")
 
 
-def test_zoom_keeps_the_point_under_the_pointer(open_page, serve_synthetic):
-    """The wheel zooms about the pointer; dragging moves the picture with it."""
-    page = open_page(serve_synthetic(), viewport={"width": 1440, "height": 900})
-    give(page, ("head.png", CONTENT))
-    wait_for(page, 1)
-    page.mouse.move(700, 400)
-    to_frame = """() => {
-      const frame = document.getElementById("canvas").getScreenCTM().inverse();
-      const point = new DOMPoint(700, 400).matrixTransform(frame);
-      return [point.x, point.y];
-    }"""
-    before = page.evaluate(to_frame)
-    page.mouse.wheel(0, -100)
-    expect(page.locator("#zoom-level")).to_have_text("125 %")
-    assert page.evaluate(to_frame) == pytest.approx(before, abs=0.01)
-    for _ in range(6):
-        page.get_by_role("button", name="Zoom in").click()
-    start = page.evaluate(to_frame)
-    page.mouse.move(650, 380)
-    page.mouse.down()
-    page.mouse.move(700, 400, steps=4)
-    page.mouse.up()
-    assert page.evaluate(to_frame)[0] < start[0]
-
-
 def test_explanations_are_what_the_model_lists(open_page, explain_url):
     """Layers and levels as `/v1/models` has them; the slider blends what was fetched once."""
     page = open_page(explain_url)

@@ -1,0 +1,100 @@
+import pytest
+from playwright.sync_api import expect
+
+from tests.synthetic import draw_head, to_file
+from tests.web.steps import give, wait_for
+
+CONTENT = to_file(draw_head())
+PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
+
+
+class Fingers:
+    """Touches of a screen, as Chromium's own protocol gives them."""
+
+    def __init__(self, page) -> None:
+        self._session = page.context.new_cdp_session(page)
+
+    def touch(self, kind: str, *points: tuple[float, float]) -> None:
+        """Tell where each finger is now; `kind` is `touchStart`, `touchMove` or `touchEnd`."""
+        touches = [{"x": x, "y": y, "id": number} for number, (x, y) in enumerate(points)]
+        self._session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": touches})
+
+
+def read_frame_point(page, x: float, y: float) -> list[float]:
+    return page.evaluate(
+        """([x, y]) => {
+          const frame = document.getElementById("canvas").getScreenCTM().inverse();
+          const point = new DOMPoint(x, y).matrixTransform(frame);
+          return [point.x, point.y];
+        }""",
+        [x, y],
+    )
+
+
+def test_zoom_keeps_the_point_under_the_pointer(open_page, serve_synthetic):
+    """The wheel zooms about the pointer; dragging moves the picture with it."""
+    page = open_page(serve_synthetic(), viewport={"width": 1440, "height": 900})
+    give(page, ("head.png", CONTENT))
+    wait_for(page, 1)
+    page.mouse.move(700, 400)
+    before = read_frame_point(page, 700, 400)
+    page.mouse.wheel(0, -100)
+    expect(page.locator("#zoom-level")).to_have_text("125 %")
+    assert read_frame_point(page, 700, 400) == pytest.approx(before, abs=0.01)
+    for _ in range(6):
+        page.get_by_role("button", name="Zoom in").click()
+    start = read_frame_point(page, 700, 400)
+    page.mouse.move(650, 380)
+    page.mouse.down()
+    page.mouse.move(700, 400, steps=4)
+    page.mouse.up()
+    assert read_frame_point(page, 700, 400)[0] < start[0]
+
+
+def test_two_fingers_zoom_and_one_moves(open_page, serve_synthetic):
+    """What lies between the fingers stays there; apart is larger, together is smaller again."""
+    page = open_page(serve_synthetic(), **PHONE)
+    give(page, ("head.png", CONTENT))
+    wait_for(page, 1)
+    page.locator("#stage").scroll_into_view_if_needed()
+    box = page.locator("#stage").bounding_box()
+    x, y = box["x"] + box["width"] / 2 - 20, box["y"] + box["height"] / 2
+    scrolled = page.evaluate("window.scrollY")
+    before = read_frame_point(page, x, y)
+    fingers = Fingers(page)
+    fingers.touch("touchStart", (x - 20, y), (x + 20, y))
+    for apart in range(25, 65, 5):
+        fingers.touch("touchMove", (x - apart, y), (x + apart, y))
+    expect(page.locator("#zoom-level")).to_have_text("300 %")
+    assert read_frame_point(page, x, y) == pytest.approx(before, abs=2.0)
+    fingers.touch("touchEnd")
+    fingers.touch("touchStart", (x, y))
+    for moved in range(5, 45, 5):
+        fingers.touch("touchMove", (x + moved, y))
+    fingers.touch("touchEnd")
+    assert read_frame_point(page, x + 40, y) == pytest.approx(before, abs=2.0)
+    expect(page.locator("#zoom-level")).to_have_text("300 %")
+    fingers.touch("touchStart", (x - 80, y), (x + 80, y))
+    for apart in range(75, 15, -5):
+        fingers.touch("touchMove", (x - apart, y), (x + apart, y))
+    fingers.touch("touchEnd")
+    expect(page.locator("#zoom-level")).to_have_text("100 %")
+    assert page.evaluate("window.scrollY") == scrolled
+
+
+def test_one_finger_scrolls_the_page_over_a_picture_that_fits(open_page, serve_synthetic):
+    """The picture does not catch a reader on the way down."""
+    page = open_page(serve_synthetic(), **PHONE)
+    give(page, ("head.png", CONTENT))
+    wait_for(page, 1)
+    page.locator("#stage").scroll_into_view_if_needed()
+    box = page.locator("#stage").bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] - 30
+    scrolled = page.evaluate("window.scrollY")
+    fingers = Fingers(page)
+    fingers.touch("touchStart", (x, y))
+    for moved in range(10, 210, 10):
+        fingers.touch("touchMove", (x, y - moved))
+    fingers.touch("touchEnd")
+    page.wait_for_function("before => window.scrollY > before", arg=scrolled)
+    expect(page.locator("#zoom-level")).to_have_text("100 %")
