@@ -1,7 +1,8 @@
-"""The HTTP of one connection: uvicorn's own, and three bounds on what a connection may cost.
+"""The HTTP of one connection: uvicorn's own, and bounds on what a connection may cost.
 
 A request's headers must arrive in time; else a client that sends a byte now and then holds its
-connection, and so a file descriptor, for ever. A connection that was refused for want of room is
+connection, and so a file descriptor, for ever. They must be short, for they are kept until they
+end. A connection that was refused for want of room is
 left unread for a while; else those that ask again at once, whatever they were told, keep the event
 loop so busy that probes wait. And an answer that came before its request's body was read reaches
 the client before the connection closes. Bodies have their own limits, in `service.gate`. This file
@@ -27,6 +28,7 @@ LEAST_REST_S, MOST_REST_S = 0.1, 1.0
 REST_APART_S = 0.003
 """Refusing takes some 0.5 ms, so that those who do not obey get a sixth of one CPU, not all."""
 LINGER_S = 2.0
+MOST_HEADER_BYTES = 65_536
 
 
 @dataclass
@@ -66,6 +68,8 @@ class BoundedHeadersProtocol(HttpToolsProtocol):
         self._last_timer: asyncio.TimerHandle | None = None
         """Ends a rest, or the connection that lingers."""
         self._lingers = False
+        self._header_bytes: int | None = None
+        """What came since a request began, but its first part; None once its headers have ended."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for the first request."""
@@ -76,12 +80,24 @@ class BoundedHeadersProtocol(HttpToolsProtocol):
         """Read; what belongs to no request that is being answered begins the next one."""
         if self._lingers:
             return
+        begun = self.scope
         super().data_received(data)
+        if self._header_bytes is not None and self.scope is begun:
+            self._header_bytes += len(data)
+            if self._header_bytes > MOST_HEADER_BYTES and not self.transport.is_closing():
+                logger.info("a connection was closed: its request's headers are too long")
+                self.send_400_response("The headers are too long.")
         if self.cycle is None or self.cycle.response_complete:
             self._await_headers()
 
+    def on_message_begin(self) -> None:
+        """Count what comes from now on."""
+        self._header_bytes = 0
+        super().on_message_begin()
+
     def on_headers_complete(self) -> None:
         """Let the request begin."""
+        self._header_bytes = None
         self._stop_waiting()
         super().on_headers_complete()
         if self.cycle is not None:

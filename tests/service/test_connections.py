@@ -103,6 +103,22 @@ def test_who_never_ends_is_closed_all_the_same(full, stack):
     assert 0.9 * LINGER_S < time.monotonic() - began_s < PATIENCE_S
 
 
+@pytest.mark.parametrize("start", [b"GET /livez HTTP/1.1\r\nX: ", b"GET /"])
+def test_headers_without_an_end_are_not_kept(full, stack, start):
+    """A name, a value or a path of megabytes is refused after some 64 KB, long before its time."""
+    connection = connect(full, stack)
+    connection.sendall(start)
+    began_s, sent_bytes = time.monotonic(), 0
+    connection.settimeout(0.5)
+    while time.monotonic() - began_s < PATIENCE_S:
+        try:
+            sent_bytes += connection.send(b"a" * 65_536)
+        except OSError:
+            break
+    assert sent_bytes < 30_000_000  # the rest is in the sockets' buffers
+    full.wait_for("headers are too long")
+
+
 def test_rests_end_one_after_the_other():
     """The first rests for the least time, each next one a little longer, none beyond the most."""
     rests = Rests(clock=lambda: 100.0)
