@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException
@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import IO
 
 ADDRESS = "127.0.0.1"
+PLAIN = ("headcirc.cli", "serve")
 START_TIMEOUT_S = 120.0
 STOP_TIMEOUT_S = 30.0
 POLL_INTERVAL_S = 0.02
@@ -54,7 +55,12 @@ class RunningService:
 
 @contextmanager
 def start_service(
-    model_dir: Path, *, port: int | None = None, **settings: str
+    model_dir: Path,
+    *,
+    port: int | None = None,
+    program: Sequence[str] = PLAIN,
+    patience_s: float = START_TIMEOUT_S,
+    **settings: str,
 ) -> Iterator[RunningService]:
     """Run the real service; what `settings` does not name has its default.
 
@@ -63,6 +69,10 @@ def start_service(
     model_dir : Path
     port : int, optional
         By default one that is free.
+    program : sequence of str
+        Module and arguments that serve, but for host and port.
+    patience_s : float
+        Within which it must be ready.
     **settings : str
         `backend="openvino"` becomes `HEADCIRC_BACKEND`, and so on.
 
@@ -73,15 +83,14 @@ def start_service(
     """
     chosen = {"artifact_dir": str(model_dir.resolve()), **settings}
     port = port or _find_free_port()
-    command = [sys.executable, "-m", "headcirc.cli", "serve", "--host", ADDRESS]
-    command += ["--port", str(port)]
+    command = [sys.executable, "-m", *program, "--host", ADDRESS, "--port", str(port)]
     with tempfile.TemporaryFile() as log:
         began_s = time.perf_counter()
         process = subprocess.Popen(
             command, env=_to_environment(chosen), stdout=log, stderr=subprocess.STDOUT
         )
         try:
-            _wait_until_ready(port, process, log)
+            _wait_until_ready(port, process, log, patience_s)
             yield RunningService(port, process.pid, time.perf_counter() - began_s)
         finally:
             _stop(process)
@@ -100,8 +109,10 @@ def _find_free_port() -> int:
         return port
 
 
-def _wait_until_ready(port: int, process: subprocess.Popen[bytes], log: IO[bytes]) -> None:
-    deadline = time.monotonic() + START_TIMEOUT_S
+def _wait_until_ready(
+    port: int, process: subprocess.Popen[bytes], log: IO[bytes], patience_s: float
+) -> None:
+    deadline = time.monotonic() + patience_s
     while time.monotonic() < deadline and process.poll() is None:
         if _is_ready(port):
             return
@@ -109,7 +120,7 @@ def _wait_until_ready(port: int, process: subprocess.Popen[bytes], log: IO[bytes
     log.seek(0)
     tail = log.read().decode(errors="replace")[-LOG_TAIL_CHARACTERS:]
     ended = process.returncode is not None
-    reason = f"ended with {process.returncode}" if ended else f"not ready in {START_TIMEOUT_S:g} s"
+    reason = f"ended with {process.returncode}" if ended else f"not ready in {patience_s:g} s"
     raise ServiceFailedError(f"The service did not start ({reason}). It said:\n{tail}")
 
 

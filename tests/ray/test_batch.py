@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -15,8 +16,8 @@ from headcirc.pipeline import load_pipeline
 from tests.ray.conftest import PHANTOM, PIXEL_SIZE_MM
 from tests.ray.rows import read_rows
 
-MANY = 200
-PATIENCE_S = 240.0
+MANY = 96
+PATIENCE_S = 600.0
 WORKING = b"ray::MeasuringWorker.measure"
 """What Ray calls a worker's process while it measures."""
 
@@ -113,9 +114,16 @@ def many(tmp_path):
     return folder
 
 
+@contextmanager
 def start(command, many, out, log):
+    """Run the command; what goes wrong meanwhile ends it."""
     options = ["--pixel-size-mm", PIXEL_SIZE_MM, "--workers", "2"]
-    return subprocess.Popen([*command, "batch", str(many), str(out), *options], stderr=log)
+    process = subprocess.Popen([*command, "batch", str(many), str(out), *options], stderr=log)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
 
 
 def wait_for(look, process):
@@ -131,8 +139,10 @@ def wait_for(look, process):
 @pytest.mark.slow
 def test_killed_worker_loses_nothing(command, many, tmp_path):
     """Kill -9 of a worker at work: every image has one row, all the same, and the run ends well."""
-    with (tmp_path / "log").open("w") as log:
-        process = start(command, many, tmp_path / "out", log)
+    with (
+        (tmp_path / "log").open("w") as log,
+        start(command, many, tmp_path / "out", log) as process,
+    ):
         os.kill(wait_for(find_working, process)[0], signal.SIGKILL)
         status = process.wait(PATIENCE_S)
     assert status == 0, (tmp_path / "log").read_text()
@@ -147,13 +157,12 @@ def test_killed_run_goes_on_where_it_stopped(command, many, tmp_path):
     """Kill -9 of the whole run: the next one measures only what has no row, and no image twice."""
     out = tmp_path / "out"
     with (tmp_path / "log").open("w") as log:
-        process = start(command, many, out, log)
-        wait_for(lambda: list(out.glob("part-*.parquet")), process)
-        process.kill()
-        process.wait()
+        with start(command, many, out, log) as process:
+            wait_for(lambda: list(out.glob("part-*.parquet")), process)
         kept = len(read_rows(out))
         assert 0 < kept < MANY
-        status = start(command, many, out, log).wait(PATIENCE_S)
+        with start(command, many, out, log) as process:
+            status = process.wait(PATIENCE_S)
     assert status == 0, (tmp_path / "log").read_text()
     assert sorted(row["image"] for row in read_rows(out)) == sorted(
         each.name for each in many.iterdir()

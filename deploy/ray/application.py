@@ -1,0 +1,119 @@
+"""The service as a Ray Serve deployment: `build` makes it, for `serve run` and `serve deploy`.
+
+Each replica runs the plain service's application in a process of its own, with the plain service's
+settings (`HEADCIRC_*`), queue and refusals; Serve only routes to it and counts. This file answers
+nothing.
+"""
+
+import logging
+import math
+
+from fastapi import FastAPI
+from pydantic import BaseModel, ConfigDict, NonNegativeFloat, PositiveFloat, PositiveInt
+from ray import serve
+from ray.serve import Application
+
+from service.app import create_app
+from service.gate import BODIES_PER_PLACE
+from service.measurer import GPU_BATCH, PLACES_PER_PICTURE
+from service.settings import Settings, load_settings
+
+NAME = "headcirc"
+MOST_PLACES = PLACES_PER_PICTURE * GPU_BATCH
+"""Of a queue whose capacity is left to the device."""
+READS = 64
+"""Room for requests that bring no body: reads of results, probes, scrapes."""
+DRAIN_S = 20.0
+"""As long as the plain service waits for what is in flight."""
+
+
+class Sizes(BaseModel):
+    """How many replicas, and how much each has; the `args` of a Serve config.
+
+    Attributes
+    ----------
+    min_replicas, max_replicas : int
+    target_requests : float
+        Requests under way per replica that the autoscaler aims at.
+    cpus, gpus : float
+        Of one replica; fractions share a CPU or GPU. Whole CPUs bound the network's threads.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    min_replicas: PositiveInt = 1
+    max_replicas: PositiveInt = 1
+    target_requests: PositiveFloat = 2.0
+    cpus: PositiveFloat = 1.0
+    gpus: NonNegativeFloat = 0.0
+
+
+class Replica:
+    """One process that serves.
+
+    Parameters
+    ----------
+    cpus : float
+        Ray only counts them; that the network runs on no more is seen to here.
+    """
+
+    def __init__(self, cpus: float) -> None:
+        logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s %(message)s")
+        settings = load_settings()
+        threads = settings.threads or max(1, math.floor(cpus))
+        self._service = create_app(settings.model_copy(update={"threads": threads}))
+
+    def __serve_build_asgi_app__(self) -> FastAPI:
+        """Give Serve the application; called once, after `__init__`."""
+        return self._service
+
+    async def check_health(self) -> None:
+        """Raise while the network fails, as `/readyz` does; Serve then replaces the replica."""
+        measurer = self._service.state.measurer
+        if measurer is not None and measurer.batcher.failure is not None:
+            measurer.require_ready()
+
+
+def build(sizes: Sizes) -> Application:
+    """Return the application; nothing is loaded yet.
+
+    Raises
+    ------
+    ValueError
+        The settings cannot be used, or several replicas would each keep results for themselves.
+    """
+    settings = load_settings()
+    require_shared_results(sizes, settings)
+    places = BODIES_PER_PLACE * (settings.queue_capacity or MOST_PLACES) + READS
+    deployment = serve.deployment(
+        serve.ingress()(Replica),
+        name=NAME,
+        ray_actor_options={"num_cpus": sizes.cpus, "num_gpus": sizes.gpus},
+        # More than the service lets in, so that its own queue and gate refuse, in its own words.
+        max_ongoing_requests=places,
+        max_queued_requests=places,
+        backpressure_config={"status_code": 429, "retry_after_s": 1.0},
+        autoscaling_config={
+            "min_replicas": sizes.min_replicas,
+            "max_replicas": sizes.max_replicas,
+            "target_ongoing_requests": sizes.target_requests,
+        },
+        graceful_shutdown_timeout_s=DRAIN_S,
+        logging_config={"enable_access_log": False},  # it has paths; the service's has routes
+    )
+    return deployment.bind(sizes.cpus)
+
+
+def require_shared_results(sizes: Sizes, settings: Settings) -> None:
+    """Refuse several replicas that would each know only its own results.
+
+    Raises
+    ------
+    ValueError
+    """
+    if sizes.max_replicas > 1 and settings.store_url is None and settings.result_ttl_s > 0:
+        raise ValueError(
+            f"{sizes.max_replicas} replicas would each keep results for themselves, so that a link "
+            "could meet one that never saw it. Name a Redis in HEADCIRC_STORE_URL, or keep nothing "
+            "by HEADCIRC_RESULT_TTL_S=0."
+        )

@@ -1,0 +1,95 @@
+"""Around Serve's HTTP proxy: what leaves it looks as if the plain service had sent it.
+
+Ray finds `to_middlewares` by RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH. This file measures nothing.
+"""
+
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service.logs import name_request
+from service.middleware import add_security_headers
+from service.problems import (
+    MEDIA_TYPE,
+    NotReadyError,
+    OverloadedError,
+    ServiceError,
+    to_known_problem,
+)
+
+CALLBACK = "deploy.ray.proxy:to_middlewares"
+OWN_PATHS = "/-/"
+"""Serve's own routes; the service has none there."""
+ID_HEADER = b"x-request-id"
+TOO_MANY, PASSING = 429, (408, 500, 503)
+"""What Serve answers by itself: its queue is full; time is up, a replica died or there is none."""
+NO_ROOM = "Too many requests wait for a replica; send the request again in a second."
+NO_REPLICA = "No replica answered this request, perhaps because it ended; send it again."
+
+
+class ServiceAnswers:
+    """ASGI middleware; pure, so that answers are never buffered."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, and its answer back."""
+        if scope["type"] != "http" or scope["path"].startswith(OWN_PATHS):
+            await self._app(scope, receive, send)
+            return
+        asked_id = Request(scope).headers.get("x-request-id")
+        is_replaced = False
+
+        async def send_as_service(message: Message) -> None:
+            nonlocal is_replaced
+            if message["type"] == "http.response.start":
+                problem = find_own_problem(message)
+                if problem is not None:
+                    is_replaced = True
+                    await send_problem(problem, asked_id, scope, send)
+                    return
+                message = {**message, "headers": drop_second_id(message["headers"])}
+            if not is_replaced:
+                await send(message)
+
+        await self._app(scope, receive, send_as_service)
+
+
+def find_own_problem(start: Message) -> ServiceError | None:
+    """Return what the service would call a refusal of Serve's, or None for an answer of ours."""
+    headers = dict(start["headers"])
+    if headers.get(b"content-type", b"").startswith(MEDIA_TYPE.encode()):
+        return None
+    if start["status"] == TOO_MANY:
+        return OverloadedError(NO_ROOM)
+    return NotReadyError(NO_REPLICA) if start["status"] in PASSING else None
+
+
+async def send_problem(
+    problem: ServiceError, asked_id: str | None, scope: Scope, send: Send
+) -> None:
+    """Send a problem document with the headers that every answer of the service has."""
+    request = Request(scope)
+    name = name_request(asked_id, None)
+    request.state.request_id = name.request_id
+    answer = to_known_problem(request, problem)
+
+    async def send_framed(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = add_security_headers([*message["headers"], *name.to_headers()])
+            message = {**message, "headers": headers}
+        await send(message)
+
+    await answer(scope, Request(scope).receive, send_framed)
+
+
+def drop_second_id(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """Return headers with one request id, the first: Serve adds its own after the service's."""
+    ids = [each for each in headers if each[0].lower() == ID_HEADER]
+    return [each for each in headers if each[0].lower() != ID_HEADER] + ids[:1]
+
+
+def to_middlewares() -> list[Middleware]:
+    """Return what Serve puts around its proxy."""
+    return [Middleware(ServiceAnswers)]

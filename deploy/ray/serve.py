@@ -1,0 +1,115 @@
+"""`python -m deploy.ray.serve`: start Ray and the service on this machine, until told to stop.
+
+For a cluster there is `serve deploy deploy/ray/serve.yaml`. This file does not answer or measure.
+"""
+
+import argparse
+import ipaddress
+import os
+import signal
+import sys
+import threading
+from collections.abc import Sequence
+
+from deploy.ray.proxy import CALLBACK
+from headcirc.batch import UsageError
+from headcirc.cpus import count_available_cpus
+from headcirc.ray_start import open_ray
+from service.settings import load_settings
+
+CALLBACK_NAME = "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH"
+EXIT_STOPPED, EXIT_USAGE = 0, 2
+OPEN_TO_ALL = (
+    "THIS SERVICE IS OPEN TO EVERYBODY who can reach it: it listens beyond this machine and "
+    "HEADCIRC_API_KEY_HASHES is not set. Set it, or put a gateway in front."
+)
+
+
+def run(chosen: argparse.Namespace) -> None:
+    """Serve until SIGTERM or Ctrl-C, then let what is in flight end.
+
+    Raises
+    ------
+    UsageError, ValueError
+        Ray, the settings or the sizes cannot be used.
+    """
+    load_settings()  # what is wrong with them is told before Ray is started
+    os.environ.setdefault(CALLBACK_NAME, CALLBACK)  # noqa: TID251 - Ray's, not ours
+    with open_ray(None):
+        from ray import serve
+        from ray.exceptions import RayError
+
+        from deploy.ray.application import NAME, Sizes, build
+
+        application = build(
+            Sizes(
+                min_replicas=chosen.min_replicas,
+                max_replicas=chosen.max_replicas,
+                target_requests=chosen.target_requests,
+                cpus=chosen.cpus,
+                gpus=chosen.gpus,
+            )
+        )
+        try:
+            serve.start(
+                proxy_location="HeadOnly",
+                http_options={"host": chosen.host, "port": chosen.port},
+                logging_config={"enable_access_log": False},
+            )
+            serve.run(application, name=NAME, route_prefix="/")
+            print(
+                f"Headcirc on Ray answers at http://{chosen.host}:{chosen.port}; Ctrl-C stops it."
+            )
+            wait_for_signal()
+        except (RayError, RuntimeError, TimeoutError) as error:
+            raise UsageError(f"Ray Serve did not start the service: {error}") from error
+        finally:
+            serve.shutdown()
+
+
+def wait_for_signal() -> None:
+    """Return once SIGTERM or SIGINT has come."""
+    told = threading.Event()
+    for each in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(each, lambda *_: told.set())
+    while not told.wait(1.0):
+        pass
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether only this machine can reach an address."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:  # a name
+        return host == "localhost"
+
+
+def to_parser() -> argparse.ArgumentParser:
+    """Describe the command line."""
+    parser = argparse.ArgumentParser(prog="python -m deploy.ray.serve", description=__doc__)
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (127.0.0.1)")
+    parser.add_argument("--port", type=int, default=8000, help="port to listen on (8000)")
+    parser.add_argument("--min-replicas", type=int, default=1, help="(1)")
+    parser.add_argument("--max-replicas", type=int, default=1, help="(1); more need a Redis")
+    parser.add_argument("--target-requests", type=float, default=2.0, help="per replica (2)")
+    cpus = count_available_cpus()
+    parser.add_argument("--cpus", type=float, default=cpus, help=f"of one replica ({cpus})")
+    parser.add_argument("--gpus", type=float, default=0.0, help="of one replica (0)")
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Serve; return the exit status."""
+    chosen = to_parser().parse_args(arguments)
+    if not is_loopback(chosen.host) and not os.environ.get("HEADCIRC_API_KEY_HASHES"):  # noqa: TID251
+        print(OPEN_TO_ALL, file=sys.stderr)
+    try:
+        run(chosen)
+    except (UsageError, ValueError) as error:
+        print(f"deploy.ray.serve: {error}", file=sys.stderr)
+        return EXIT_USAGE
+    return EXIT_STOPPED
+
+
+if __name__ == "__main__":
+    sys.exit(main())

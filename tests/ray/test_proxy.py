@@ -1,0 +1,60 @@
+import asyncio
+
+import pytest
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+
+pytest.importorskip("ray", reason="the package 'ray' is missing (the extra 'ray')")
+
+import httpx
+
+from deploy.ray.proxy import ServiceAnswers
+
+
+def ask(answer: Response, path: str = "/v1/models", **headers: str) -> httpx.Response:
+    """Return what leaves the proxy when Serve, behind it, answers so."""
+
+    async def send() -> httpx.Response:
+        transport = httpx.ASGITransport(ServiceAnswers(answer))
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+            return await client.get(path, headers=headers)
+
+    return asyncio.run(send())
+
+
+@pytest.mark.parametrize(
+    ("status", "seen", "code"),
+    [
+        (429, 429, "overloaded"),
+        (408, 503, "not-ready"),
+        (500, 503, "not-ready"),
+        (503, 503, "not-ready"),
+    ],
+)
+def test_refusals_of_serve_become_problem_documents(status, seen, code):
+    """What Serve says in plain text leaves as the service's document, with a time to come back."""
+    answer = ask(PlainTextResponse("Internal Server Error", status), **{"X-Request-ID": "mine"})
+    assert answer.status_code == seen
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.headers["retry-after"] == "1"
+    assert answer.headers["cache-control"] == "no-store"
+    assert (answer.json()["code"], answer.json()["request_id"]) == (code, "mine")
+    assert answer.headers.get_list("x-request-id") == ["mine"]
+
+
+def test_problems_of_the_service_pass_unchanged():
+    """A 500 that is a problem document already is the service's own word."""
+    own = JSONResponse({"code": "internal-error"}, 500, media_type="application/problem+json")
+    answer = ask(own)
+    assert (answer.status_code, answer.json()) == (500, {"code": "internal-error"})
+
+
+def test_second_request_id_is_dropped():
+    """Of two ids, the service's and then Serve's, the first leaves."""
+    both = PlainTextResponse("x")
+    both.raw_headers += [(b"x-request-id", b"first"), (b"x-request-id", b"second")]
+    assert ask(both).headers.get_list("x-request-id") == ["first"]
+
+
+def test_own_routes_of_serve_are_left_alone():
+    """`/-/healthz` is Serve's, and its 503 stays as Serve says it."""
+    assert ask(PlainTextResponse("no", 503), "/-/healthz").text == "no"
