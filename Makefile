@@ -31,6 +31,9 @@ install: .venv/.installed  ## Create .venv with what serving on the CPU needs (n
 run: install  ## Serve on port 8000 (PORT=...)
 	.venv/bin/headcirc serve --port $(PORT)
 
+run-ray: test-env  ## Serve on port 8000 (PORT=...) by Ray, which the serving install leaves out
+	$(TEST_BIN)/python -m deploy.ray.serve --port $(PORT)
+
 check: install  ## Load the model, warm up, measure a phantom, print what runs where
 	.venv/bin/headcirc check
 
@@ -101,6 +104,12 @@ limits: test-env  ## Measure what is used of 1, 2 and 4 CPUs, and idle; needs wr
 
 overload: test-env  ## Ask ten times what can be served, for a minute; writes the README's lines; needs wrk
 	HC18_DIR=$(HC18_DIR) $(TEST_BIN)/python -m benchmarks.overload
+
+ray-throughput: test-env  ## Measure the service on Ray Serve beside the plain one; needs wrk
+	HC18_DIR=$(HC18_DIR) $(TEST_BIN)/python -m benchmarks.ray_throughput
+
+sizing: test-env  ## Write the table of docs/scaling.md from the measured latency and throughput
+	$(TEST_BIN)/python -m deploy.sizing
 
 explain: test-env  ## Measure what the saliency maps are worth; writes the table of docs/explain.md
 	HC18_DIR=$(HC18_DIR) $(TEST_BIN)/python -m benchmarks.explain --model $(MODEL)
