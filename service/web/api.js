@@ -5,9 +5,9 @@ let key = "";
 
 /** An answer that is an error, in the words of its problem document. */
 export class Problem extends Error {
-  constructor({ code, detail, title = "Not measured", status = 0 }, retryAfterS = 1) {
+  constructor({ code, detail, status = 0 }, retryAfterS = 1) {
     super(detail);
-    Object.assign(this, { code, detail, title, status, retryAfterS });
+    Object.assign(this, { code, detail, status, retryAfterS });
   }
 }
 
@@ -50,7 +50,6 @@ async function request(path, options = {}) {
   } catch {
     throw new Problem({
       code: "unreachable",
-      title: "No answer",
       detail: "The connection broke before an answer came. Is the service running, and the file not too large for it?",
     });
   }

@@ -54,6 +54,13 @@ function askForKey(problem) {
   byId("key-form").hidden = false;
 }
 
+/** Bring the picture into sight where it is not, as on a phone, for whoever has just chosen one. */
+function reveal() {
+  const { top, height } = byId("stage").getBoundingClientRect();
+  const middle = top + height / 2;
+  if (middle < 0 || middle > innerHeight) byId("viewer").scrollIntoView();
+}
+
 function isLockedOut(item) {
   return item.problem?.code === "unauthorized";
 }
@@ -101,8 +108,15 @@ worklist.addEventListener("finished", ({ detail: item }) => {
 
 byId("files").addEventListener("change", ({ target }) => {
   addFiles([...target.files]);
+  reveal();
   target.value = ""; // so that the same file can be chosen again
 });
+for (const list of ["worklist-rows", "example-list"]) {
+  // By a key, `detail` is 0: then the page stays where the focus is.
+  byId(list).addEventListener("click", ({ detail, target }) => {
+    if (detail > 0 && target.closest("button")) reveal();
+  });
+}
 byId("key-form").addEventListener("submit", (event) => {
   event.preventDefault();
   useKey(byId("key").value.trim());

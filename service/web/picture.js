@@ -96,6 +96,7 @@ export class Picture {
   async #changeView() {
     const maps = this.#maps[this.#view] ?? [];
     const hasHead = Boolean(this.#item?.analysis?.head);
+    byId("marks").hidden = !hasHead;
     byId("explain-controls").hidden = !(maps.length && hasHead);
     byId("explain-note").textContent = hasHead ? NOTES[this.#view] : "";
     byId("layer-label").textContent = this.#view === "attention" ? "Level" : "Layer";

@@ -20,7 +20,7 @@ export function showResult(item) {
 function showVerdict(item) {
   const isFailed = item.state === "failed";
   byId("failure").hidden = !isFailed;
-  if (isFailed) byId("failure").textContent = `${item.problem.title}. ${item.problem.detail}`;
+  if (isFailed) byId("failure").textContent = item.problem.detail;
   const { tone, text } = toTone(item);
   byId("verdict").dataset.tone = tone;
   byId("verdict").textContent = text;
@@ -67,7 +67,7 @@ function showCircumference(head, truthMm) {
       `${level} % interval: ${interval.low.toFixed(1)} to ${toMm(interval.high)}`;
   }
   byId("truth").hidden = truthMm === null || value === null;
-  if (truthMm !== null) byId("truth").textContent = `Drawn with ${toMm(truthMm)}`;
+  if (truthMm !== null) byId("truth").textContent = `The phantom was drawn with ${toMm(truthMm)}`;
 }
 
 function toPixelSize({ pixel_size_x_mm: x, pixel_size_y_mm: y, pixel_size_source: source }) {
@@ -82,7 +82,7 @@ function toOrigin({ id, model, image, timing_ms }) {
     ["Ran on", `${model.backend}, ${model.precision}`],
     ["Time", `${timing_ms.total.toFixed(0)} ms`],
     ["Picture", `${image.width_px} × ${image.height_px} px`],
-    ["Name of the result", id],
+    ["Result id", id],
   ];
 }
 
@@ -91,6 +91,7 @@ function fill(id, rows) {
   byId(id).replaceChildren(...known.map(([name, value]) => {
     const row = document.createElement("div");
     row.append(make("dt", name), make("dd", value));
+    if (name === "Result id") row.lastChild.className = "id";
     return row;
   }));
 }

@@ -20,7 +20,7 @@ const CHARTS = { hadlock_1984: "Gestational age (Hadlock 1984)" };
 
 export const NOTES = {
   measurement:
-    "Mask edge: where the network sees the head end. Ellipse: fitted to it; HC is its circumference.",
+    "Mask edge: the border of what the network takes for the head. Ellipse: fitted to it; HC is its circumference.",
   saliency:
     "Grad-CAM: what the answer depended on at this layer, from none (0) to most (1). It shows where the network looked, not that it was right.",
   attention:

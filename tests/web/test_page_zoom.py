@@ -98,3 +98,27 @@ def test_one_finger_scrolls_the_page_over_a_picture_that_fits(open_page, serve_s
     fingers.touch("touchEnd")
     page.wait_for_function("before => window.scrollY > before", arg=scrolled)
     expect(page.locator("#zoom-level")).to_have_text("100 %")
+
+
+def test_picture_comes_into_sight_on_a_phone(open_page, serve_synthetic):
+    """Chosen by a finger, it is scrolled to; by the keyboard the page stays at the focus."""
+    page = open_page(serve_synthetic(), **PHONE)
+    is_seen = """() => {
+      const { top, bottom } = document.getElementById("stage").getBoundingClientRect();
+      return top >= 0 && bottom <= innerHeight;
+    }"""
+    expect(page.locator("#examples")).to_be_visible()
+    page.wait_for_function(f"!({is_seen})()")
+    give(page, ("one.png", CONTENT), ("two.png", CONTENT))
+    wait_for(page, 2)
+    page.wait_for_function(is_seen)
+    page.evaluate("scrollTo(0, 0)")
+    page.get_by_role("button", name="two.png").tap()
+    page.wait_for_function(is_seen)
+    page.evaluate("scrollTo(0, 0)")
+    row = page.get_by_role("button", name="one.png")
+    row.focus()
+    before = page.evaluate("scrollY")
+    row.press("Enter")
+    expect(page.locator("#result-name")).to_have_text("one.png")
+    assert page.evaluate("scrollY") == before
