@@ -34,6 +34,7 @@ from headcirc.pipeline import SHIPPED_MODEL_DIR, load_pipeline
 
 BACKEND_HELP = "auto, tensorrt, openvino, onnxruntime or onnxruntime-cuda"
 EXIT_ALL_MEASURED, EXIT_SOME_NOT, EXIT_USAGE = 0, 1, 2
+MOST_PORT = 65535
 
 
 def run_analyze(chosen: argparse.Namespace) -> int:
@@ -166,6 +167,8 @@ def run_serve(chosen: argparse.Namespace) -> int:
 
     import uvicorn
 
+    if not 0 < chosen.port <= MOST_PORT:
+        raise UsageError(f"{chosen.port} is no port; ports are 1 to {MOST_PORT}.")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     host = f"[{chosen.host}]" if ":" in chosen.host else chosen.host
     tqdm.write(f"Starting Headcirc at http://{host}:{chosen.port} (try /docs); Ctrl-C stops it.")

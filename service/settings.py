@@ -134,7 +134,8 @@ def load_settings() -> Settings:
     try:
         return Settings()
     except ValidationError as error:
-        faults = (f"{PREFIX}{str(e['loc'][0]).upper()}: {e['msg']}" for e in error.errors())
+        told = ((str(e["loc"][0]).upper(), e["msg"]) for e in error.errors())
+        faults = (f"{PREFIX}{name}: {why.removeprefix('Value error, ')}" for name, why in told)
         raise ValueError(". ".join(faults) + ".") from error
 
 

@@ -75,6 +75,13 @@ def test_bad_usage_is_told_in_a_sentence(arguments, message, capsys):
     assert message in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("port", ["0", "-1", "65536"])
+def test_port_that_is_none_is_refused_before_the_model_is_loaded(capsys, port):
+    """Told in a sentence, with status 2."""
+    assert main(["serve", f"--port={port}"]) == 2
+    assert "ports are 1 to 65535" in capsys.readouterr().err
+
+
 def test_unknown_option_ends_with_status_2():
     """Argparse's own refusal has the documented status too."""
     with pytest.raises(SystemExit) as ended:
