@@ -3,6 +3,8 @@
 Ray finds `to_middlewares` by RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH. This file measures nothing.
 """
 
+import logging
+
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -17,6 +19,7 @@ from service.problems import (
     to_known_problem,
 )
 
+logger = logging.getLogger("ray.serve")
 CALLBACK = "deploy.ray.proxy:to_middlewares"
 OWN_PATHS = "/-/"
 """Serve's own routes; the service has none there."""
@@ -39,11 +42,12 @@ class ServiceAnswers:
             await self._app(scope, receive, send)
             return
         asked_id = Request(scope).headers.get("x-request-id")
-        is_replaced = False
+        has_started = is_replaced = False
 
         async def send_as_service(message: Message) -> None:
-            nonlocal is_replaced
+            nonlocal has_started, is_replaced
             if message["type"] == "http.response.start":
+                has_started = True
                 problem = find_own_problem(message)
                 if problem is not None:
                     is_replaced = True
@@ -53,7 +57,14 @@ class ServiceAnswers:
             if not is_replaced:
                 await send(message)
 
-        await self._app(scope, receive, send_as_service)
+        try:
+            await self._app(scope, receive, send_as_service)
+        except Exception:  # whatever Serve failed of, its server would say 500 in plain text
+            if has_started:
+                raise
+            logger.exception("the proxy failed before it answered")
+        if not has_started:
+            await send_problem(NotReadyError(NO_REPLICA), asked_id, scope, send)
 
 
 def find_own_problem(start: Message) -> ServiceError | None:

@@ -1,7 +1,8 @@
 import asyncio
 
 import pytest
-from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse
+from starlette.types import ASGIApp
 
 pytest.importorskip("ray", reason="the package 'ray' is missing (the extra 'ray')")
 
@@ -10,7 +11,7 @@ import httpx
 from deploy.ray.proxy import ServiceAnswers
 
 
-def ask(answer: Response, path: str = "/v1/models", **headers: str) -> httpx.Response:
+def ask(answer: ASGIApp, path: str = "/v1/models", **headers: str) -> httpx.Response:
     """Return what leaves the proxy when Serve, behind it, answers so."""
 
     async def send() -> httpx.Response:
@@ -39,6 +40,22 @@ def test_refusals_of_serve_become_problem_documents(status, seen, code):
     assert answer.headers["cache-control"] == "no-store"
     assert (answer.json()["code"], answer.json()["request_id"]) == (code, "mine")
     assert answer.headers.get_list("x-request-id") == ["mine"]
+
+
+async def say_nothing(scope, receive, send):
+    """Return without an answer."""
+
+
+async def fail(scope, receive, send):
+    """Fail before there is an answer."""
+    raise RuntimeError("a replica died")
+
+
+@pytest.mark.parametrize("serve", [say_nothing, fail])
+def test_missing_answer_becomes_a_problem_document(serve):
+    """Where Serve fails or says nothing, its server would say 500; the caller may ask again."""
+    answer = ask(serve)
+    assert (answer.status_code, answer.json()["code"]) == (503, "not-ready")
 
 
 def test_problems_of_the_service_pass_unchanged():
