@@ -179,19 +179,26 @@ async def create_head_circumference(
     return body
 
 
-@router.get("/v1/models", responses=to_problem_responses(401, 503), tags=["service"])
+@router.get(
+    "/v1/models",
+    dependencies=TAKES_JSON,
+    responses=to_problem_responses(401, 406, 503),
+    tags=["service"],
+)
 async def list_models(owner: Owner, request: Request) -> ModelsBody:
     """Tell what is served, where it runs and how well it was measured to do."""
     asked = request.app.state.settings.backend
     return ModelsBody(models=[to_model_facts_body(owner.pipeline, asked_backend=asked)])
 
 
+@router.head("/livez", include_in_schema=False)  # as some probes ask
 @router.get("/livez", tags=["service"])
 async def tell_alive() -> HealthBody:
     """Say that the process is alive."""
     return HealthBody(status="alive")
 
 
+@router.head("/readyz", include_in_schema=False)
 @router.get("/readyz", responses=to_problem_responses(503), tags=["service"])
 async def tell_ready(owner: Owner) -> HealthBody:
     """Say that the model is loaded and warm and that the queue takes work."""

@@ -67,7 +67,7 @@ function showCircumference(head, truthMm) {
       `${level} % interval: ${interval.low.toFixed(1)} to ${toMm(interval.high)}`;
   }
   byId("truth").hidden = truthMm === null || value === null;
-  if (truthMm !== null) byId("truth").textContent = `The phantom was drawn with ${toMm(truthMm)}`;
+  if (truthMm !== null) byId("truth").textContent = `Phantom drawn with ${toMm(truthMm)}`;
 }
 
 function toPixelSize({ pixel_size_x_mm: x, pixel_size_y_mm: y, pixel_size_source: source }) {

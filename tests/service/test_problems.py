@@ -136,6 +136,7 @@ def test_accept_header_that_rules_the_answer_out_is_told(client):
     files = {"image": ("a.png", CONTENT)}
     answer = client.post("/v1/mask", files=files, headers={"accept": "application/json"})
     assert (answer.status_code, answer.json()["code"]) == (406, "not-acceptable")
+    check(client.get("/v1/models", headers={"accept": "image/png"}), 406, "not-acceptable")
 
 
 def test_full_queue_says_when_to_come_back(make_client, pipeline):

@@ -9,6 +9,13 @@ from service.settings import (
 from tests.service.test_analyses import post
 
 
+@pytest.mark.parametrize("path", ["/livez", "/readyz"])
+def test_probes_may_ask_for_the_headers_alone(client, path):
+    """HEAD is answered as GET is; the documents tell of GET only."""
+    assert client.head(path).status_code == 200
+    assert set(client.get("/openapi.json").json()["paths"][path]) == {"get"}
+
+
 def test_health_routes_answer(client):
     """Alive and ready, without paths or settings."""
     assert client.get("/livez").json() == {"status": "alive"}
