@@ -57,3 +57,23 @@ def read_thread_cpu_s(pid: int) -> dict[int, float]:
         int(task.name): parse_cpu_s((task / "stat").read_text(), ticks_per_s=ticks_per_s)
         for task in Path(f"/proc/{pid}/task").iterdir()
     }
+
+
+def parse_parent(stat: str) -> int:
+    """Return the number of a process' parent from its `/proc/PID/stat`."""
+    return int(stat.rpartition(")")[2].split()[1])
+
+
+def find_tree(pid: int) -> list[int]:
+    """Return a process and all below it that run now."""
+    children: dict[int, list[int]] = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            parent = parse_parent(path.read_text())
+        except OSError:
+            continue  # it has ended
+        children.setdefault(parent, []).append(int(path.parent.name))
+    found = [pid]
+    for each in found:  # grows while it is walked
+        found += children.get(each, [])
+    return found

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from benchmarks import limits, throughput
+from benchmarks import limits, ray_throughput, throughput
 from benchmarks.load_tool import Load, LoadToolError, parse_summary
 
 SUMMARY = {
@@ -99,3 +99,23 @@ def test_busy_threads_are_those_that_did_the_work():
     before_s = {1: 5.0, 2: 0.0, 3: 1.0}
     after_s = {1: 5.0, 2: 4.0, 3: 5.0, 4: 0.1}
     assert limits.count_busy(before_s, after_s) == 2
+
+
+def test_ray_is_told_as_a_share_of_the_plain_service():
+    """A service of half the answers is 50 % of the first; other concurrencies have no line."""
+    services = [
+        {
+            "service": name,
+            "loads": [
+                throughput.to_row(
+                    to_load(answers=answers, concurrency=concurrency), cpus=2, peak_memory_mb=300.0
+                )
+                | {"processes": 1, "memory_mb": 300.0}
+                for concurrency in (1, 8)
+            ],
+        }
+        for name, answers in (("plain", 96), ("Ray", 48))
+    ]
+    first, second = ray_throughput.to_markdown({"services": services}).splitlines()
+    assert first.startswith("- plain: 48.0 requests/s (100%) at concurrency 8")
+    assert second.startswith("- Ray: 24.0 requests/s (50%) at concurrency 8")

@@ -1,8 +1,10 @@
 import os
+import subprocess
 
 import pytest
 
 from benchmarks.processes import (
+    find_tree,
     parse_cpu_s,
     parse_memory_mb,
     read_cpu_s,
@@ -45,3 +47,11 @@ def test_this_process_can_be_read():
     threads_s = read_thread_cpu_s(pid)
     assert pid in threads_s
     assert 0 < max(threads_s.values()) <= read_cpu_s(pid)
+
+
+def test_tree_holds_a_process_and_its_children():
+    """A child stands in its parent's tree, and the parent not in the child's."""
+    with subprocess.Popen(["sleep", "60"]) as child:
+        assert {os.getpid(), child.pid} <= set(find_tree(os.getpid()))
+        assert find_tree(child.pid) == [child.pid]
+        child.kill()
