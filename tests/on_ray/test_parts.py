@@ -5,12 +5,10 @@ import pytest
 from headcirc.batch import Row, UsageError
 from headcirc.geometry import PixelSpacing
 
-pytest.importorskip(
-    "pyarrow", reason="the package 'pyarrow' is missing: pip install 'headcirc[ray]'"
-)
+pytest.importorskip("pyarrow", reason="the package 'pyarrow' is missing (the extra 'ray')")
 
 from headcirc.parts import open_parts, read_origin
-from tests.ray.rows import read_rows
+from tests.on_ray.rows import read_rows
 
 MODEL = {"name": "m", "sha256": "0" * 64}
 

@@ -13,7 +13,7 @@ from benchmarks.service_process import start_service
 from headcirc.client import HeadcircClient
 from headcirc.pipeline import SHIPPED_MODEL_DIR
 from tests.faults.test_kill import CLIENTS, PATIENT, ROUNDS, run_clients
-from tests.ray.conftest import PHANTOM
+from tests.on_ray.conftest import PHANTOM
 from tests.service.redis_server import RedisServer
 from tests.synthetic import to_file
 

@@ -13,8 +13,8 @@ import pytest
 from headcirc.batch import load_pixel_sizes, measure_files, to_local_measure
 from headcirc.cli import main
 from headcirc.pipeline import load_pipeline
-from tests.ray.conftest import PHANTOM, PIXEL_SIZE_MM
-from tests.ray.rows import read_rows
+from tests.on_ray.conftest import PHANTOM, PIXEL_SIZE_MM
+from tests.on_ray.rows import read_rows
 
 MANY = 96
 PATIENCE_S = 600.0

@@ -1,12 +1,9 @@
 import asyncio
 
+import httpx
 import pytest
 from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.types import ASGIApp
-
-pytest.importorskip("ray", reason="the package 'ray' is missing (the extra 'ray')")
-
-import httpx
 
 from deploy.ray.proxy import ServiceAnswers
 
