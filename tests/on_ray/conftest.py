@@ -1,4 +1,4 @@
-"""Ray for tests: one on this machine, small, on the loopback, for all tests of a session."""
+"""Ray for tests: one on this machine, small, on the loopback."""
 
 import os
 import shutil
@@ -7,10 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from headcirc.ray_start import open_ray
+from headcirc.ray_start import ALONE, QUIET, open_ray
 
 PHANTOM = Path("examples/phantom.png")
 PIXEL_SIZE_MM = "0.1277"
+PATIENT = {
+    "RAY_AUTH_TOKEN": "a" * 64,  # or Ray writes one for the user
+    "RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S": "60",  # other programs may keep the CPUs busy
+    "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "60",
+}
+for name, value in (PATIENT | QUIET | ALONE).items():  # before a test module imports Ray
+    os.environ.setdefault(name, value)  # noqa: TID251 - Ray's, not ours
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -19,10 +26,9 @@ def need_ray():
     pytest.importorskip("ray", reason="the package 'ray' is missing (the extra 'ray')")
 
 
-@pytest.fixture(scope="session")
-def local_ray(need_ray, tmp_path_factory):
-    """Run a Ray of two CPUs as long as the session lasts; its token is not the user's."""
-    os.environ.setdefault("RAY_AUTH_TOKEN", "a" * 64)  # noqa: TID251 - Ray's, not ours
+@pytest.fixture(scope="module")
+def local_ray(need_ray):
+    """Run a Ray while a module's tests last."""
     with open_ray(None):
         yield
 

@@ -26,6 +26,18 @@ def to_summary(folder):
     return json.loads((folder / "summary.json").read_text())
 
 
+def test_ray_that_is_started_here_is_alone(local_ray):
+    """It is on the loopback, small, without a dashboard, and reports to nobody."""
+    import ray
+    from ray._common.usage.usage_lib import usage_stats_enabled
+
+    (node,) = ray.nodes()
+    assert node["NodeManagerAddress"] == "127.0.0.1"
+    assert node["Resources"]["object_store_memory"] <= 200_000_000
+    assert not ray.worker.global_worker.node.webui_url
+    assert not usage_stats_enabled()
+
+
 def test_rows_are_those_of_analyze(local_ray, images, tmp_path):
     """Every image has one row, field by field what `analyze` says; a bad file gives status 1."""
     sizes = tmp_path / "sizes.csv"
