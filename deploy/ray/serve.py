@@ -41,6 +41,7 @@ def run(chosen: argparse.Namespace) -> None:
 
         from deploy.ray.application import NAME, Sizes, build
 
+        told = watch_signals()
         application = build(
             Sizes(
                 min_replicas=chosen.min_replicas,
@@ -60,20 +61,20 @@ def run(chosen: argparse.Namespace) -> None:
             print(
                 f"Headcirc on Ray answers at http://{chosen.host}:{chosen.port}; Ctrl-C stops it."
             )
-            wait_for_signal()
+            while not told.wait(1.0):
+                pass
         except (RayError, RuntimeError, TimeoutError) as error:
             raise UsageError(f"Ray Serve did not start the service: {error}") from error
         finally:
             serve.shutdown()
 
 
-def wait_for_signal() -> None:
-    """Return once SIGTERM or SIGINT has come."""
+def watch_signals() -> threading.Event:
+    """Return what is set once SIGTERM or SIGINT has come; Ray's own way out would be an abort."""
     told = threading.Event()
     for each in (signal.SIGTERM, signal.SIGINT):
         signal.signal(each, lambda *_: told.set())
-    while not told.wait(1.0):
-        pass
+    return told
 
 
 def is_loopback(host: str) -> bool:

@@ -141,7 +141,7 @@ def find_replicas() -> list[int]:
 
 @pytest.mark.slow
 def test_killed_replica_loses_no_answer(tmp_path):
-    """Kill -9 of one of two under load: every client gets its answers, and links meet both."""
+    """Kill -9 of one of two: clients get all answers, links meet both, and SIGTERM ends it well."""
     redis = RedisServer(tmp_path)
     redis.start()
     try:
@@ -158,6 +158,10 @@ def test_killed_replica_loses_no_answer(tmp_path):
             with HeadcircClient(service.url, retries=PATIENT) as client:
                 kept = client.analyze(PHANTOM.read_bytes(), pixel_size_mm=1.0)
                 assert all(client.read_analysis(kept.id) == kept for _ in range(20))
+            os.kill(service.pid, signal.SIGTERM)
+            ended = os.waitid(os.P_PID, service.pid, os.WEXITED | os.WNOWAIT)
+            assert (ended.si_code, ended.si_status) == (os.CLD_EXITED, 0)
+            assert not find_replicas()
     finally:
         redis.kill()
     assert len(found_px) == ROUNDS * CLIENTS
