@@ -11,12 +11,12 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
 from importlib.util import find_spec
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from headcirc.arguments import to_parser
 from headcirc.batch import (
     Measure,
     Row,
@@ -32,7 +32,6 @@ from headcirc.geometry import Ellipse, PixelSpacing, to_ellipse_coverage
 from headcirc.overlay import to_png
 from headcirc.pipeline import SHIPPED_MODEL_DIR, load_pipeline
 
-BACKEND_HELP = "auto, tensorrt, openvino, onnxruntime or onnxruntime-cuda"
 EXIT_ALL_MEASURED, EXIT_SOME_NOT, EXIT_USAGE = 0, 1, 2
 MOST_PORT = 65535
 
@@ -196,67 +195,17 @@ def run_serve(chosen: argparse.Namespace) -> int:
     return EXIT_ALL_MEASURED
 
 
-def to_parser() -> argparse.ArgumentParser:
-    """Describe the command line."""
-    parser = argparse.ArgumentParser(
-        prog="headcirc",
-        description="Measure fetal head circumference in ultrasound images. Research use only.",
-        epilog="Exit status: 0 all measured, 1 some image was not, 2 bad usage.",
-    )
-    commands = parser.add_subparsers(dest="command", required=True)
-    loading = argparse.ArgumentParser(add_help=False)
-    loading.add_argument("--model", type=Path, default=SHIPPED_MODEL_DIR, help="model folder")
-    loading.add_argument("--backend", default="auto", help=BACKEND_HELP)
-    loading.add_argument("--precision", default="auto", help="auto, fp16 (GPU), int8 (CPU) or fp32")
-
-    images = argparse.ArgumentParser(add_help=False)
-    images.add_argument("--recursive", action="store_true", help="look into folders of folders")
-    scale = images.add_mutually_exclusive_group()
-    scale.add_argument("--pixel-size-mm", type=float, help="of all images (square pixels)")
-    scale.add_argument(
-        "--pixel-sizes", type=Path, metavar="FILE.csv", help="file name to pixel size; HC18's fits"
-    )
-
-    both = [loading, images]
-    analyze = commands.add_parser("analyze", parents=both, help="measure files and folders")
-    analyze.add_argument("images", type=Path, nargs="+", metavar="IMAGE_OR_DIR")
-    analyze.add_argument("--csv", type=Path, metavar="FILE", help="write a table")
-    analyze.add_argument("--overlay-dir", type=Path, metavar="DIR", help="write pictures")
-    analyze.add_argument("--json", action="store_true", help="print a JSON object a line")
-    analyze.add_argument("--server", metavar="URL", help="let a running service measure")
-    analyze.add_argument(
-        "--api-key-file", type=Path, metavar="FILE", help="holds the key for that service"
-    )
-    analyze.set_defaults(run=run_analyze)
-
-    batch = commands.add_parser("batch", parents=both, help="measure a folder on Ray, resumably")
-    batch.add_argument("source", type=Path, metavar="SRC", help="folder of images")
-    batch.add_argument("results", type=Path, metavar="DST", help="folder for Parquet and summary")
-    batch.add_argument("--workers", type=int, help="processes (as many as there is room for)")
-    batch.add_argument("--cpus-per-worker", type=float, default=1.0, metavar="N", help="(1)")
-    batch.add_argument("--gpus-per-worker", type=float, default=0.0, metavar="N", help="(0)")
-    batch.add_argument("--ray-address", metavar="ADDRESS", help="of a cluster; else started here")
-    batch.set_defaults(run=run_batch)
-
-    serve = commands.add_parser("serve", help="answer over HTTP (settings: HEADCIRC_* variables)")
-    serve.add_argument("--host", default="127.0.0.1", help="address to listen on (127.0.0.1)")
-    serve.add_argument("--port", type=int, default=8000, help="port to listen on (8000)")
-    serve.set_defaults(run=run_serve)
-
-    check = commands.add_parser("check", parents=[loading], help="prove that it works here")
-    check.set_defaults(run=run_check)
-    return parser
+RUNS = {"analyze": run_analyze, "batch": run_batch, "serve": run_serve, "check": run_check}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit status."""
     chosen = to_parser().parse_args(arguments)
     try:
-        status: int = chosen.run(chosen)
+        return RUNS[chosen.command](chosen)
     except (UsageError, HeadCircumferenceError, ValueError) as error:
         print(f"headcirc: {error}", file=sys.stderr)
         return EXIT_USAGE
-    return status
 
 
 if __name__ == "__main__":
