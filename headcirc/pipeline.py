@@ -31,7 +31,7 @@ from headcirc.manifest import Graph, Manifest, load_manifest
 from headcirc.mask import to_frame_grid, to_head_mask
 from headcirc.measurement import HeadMeasurement, find_region, measure_head
 from headcirc.network_input import to_network_input
-from headcirc.overlay import Picture, draw_overlay, to_mask_picture
+from headcirc.overlay import Picture, draw_overlay
 from headcirc.quality import Quality, assess_quality
 from headcirc.second_look import infer_carefully
 
@@ -85,11 +85,6 @@ class Analysis:
         mask = None if self.head is None else self.head.mask.pixels
         ellipse = None if self.head is None else self.head.ellipse
         return draw_overlay(self.frame.pixels, mask, ellipse)
-
-    def draw_mask(self) -> Picture:
-        """Return (rows, columns) uint8: 255 inside the head, 0 elsewhere."""
-        mask = None if self.head is None else self.head.mask.pixels
-        return to_mask_picture(mask, *self.frame.pixels.shape)
 
 
 @dataclass(frozen=True)
