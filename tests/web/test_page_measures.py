@@ -26,6 +26,7 @@ from tests.web.steps import (
 PHANTOMS = {each["title"]: each for each in to_list()}
 HEAD = Ellipse(300.0, 240.0, 180.0, 130.0, 0.5)
 CONTENT = to_file(draw_head(HEAD))
+MOST_ROUNDED_PX = 50
 
 
 def read_phantom(title: str) -> tuple[bytes, dict[str, float]]:
@@ -35,12 +36,16 @@ def read_phantom(title: str) -> tuple[bytes, dict[str, float]]:
 
 
 def test_phantoms_that_ship_are_those_that_are_drawn():
-    """`examples/page.py` gives the list and the pictures that the page offers."""
+    """`examples/page.py` gives the list and, but for a processor's rounding, the pictures."""
     assert json.loads((PAGE_DIR / "examples.json").read_text()) == to_list()
     assert {path.name for path in PAGE_DIR.glob("*.png")} == {to_filename(i) for i in TITLES}
-    index = min(TITLES)
-    shipped = np.asarray(Image.open(PAGE_DIR / to_filename(index)))
-    assert np.array_equal(shipped, draw_phantom(load_parameters()[index]))
+    every = load_parameters()
+    for index in TITLES:
+        shipped = np.asarray(Image.open(PAGE_DIR / to_filename(index))).astype(int)
+        differences = np.abs(shipped - draw_phantom(every[index]))
+        # Between processors the last bit of a sine differs: in some ten pixels, by one level.
+        assert differences.max() <= 1
+        assert np.count_nonzero(differences) <= MOST_ROUNDED_PX
 
 
 @pytest.mark.parametrize("title", PHANTOMS)
