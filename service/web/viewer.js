@@ -102,6 +102,7 @@ export class Viewer {
   #listenToPointers() {
     const stage = this.#stage;
     stage.addEventListener("pointerdown", (event) => {
+      if (event.button !== 0) return; // a menu may swallow the other buttons' release
       this.#pointers.set(event.pointerId, { clientX: event.clientX, clientY: event.clientY });
       if (this.#zoom > 1 || this.#pointers.size > 1) {
         for (const id of this.#pointers.keys()) stage.setPointerCapture(id);
@@ -113,9 +114,13 @@ export class Viewer {
       this.#pointers.set(event.pointerId, { clientX: event.clientX, clientY: event.clientY });
       if (stage.hasPointerCapture(event.pointerId)) this.#follow(before, toPinch([...this.#pointers.values()]));
     });
-    for (const end of ["pointerup", "pointercancel", "lostpointercapture"]) {
+    for (const end of ["pointerup", "pointercancel"]) {
       stage.addEventListener(end, (event) => this.#pointers.delete(event.pointerId));
     }
+    stage.addEventListener("lostpointercapture", (event) => {
+      // What the picture within loses, the stage has just taken.
+      if (event.target === stage) this.#pointers.delete(event.pointerId);
+    });
     // One finger may scroll the page; two are ours, or the browser would take them for scrolling.
     stage.addEventListener("touchmove", (event) => {
       if (event.touches.length > 1 || this.#zoom > 1) event.preventDefault();

@@ -82,6 +82,41 @@ def test_two_fingers_zoom_and_one_moves(open_page, serve_synthetic):
     assert page.evaluate("window.scrollY") == scrolled
 
 
+def test_second_finger_may_land_after_the_first_has_moved(open_page, serve_synthetic):
+    """Fingers never land at once: the first trembles, then the second comes, and they zoom."""
+    page = open_page(serve_synthetic(), **PHONE)
+    give(page, ("head.png", CONTENT))
+    wait_for(page, 1)
+    page.locator("#stage").scroll_into_view_if_needed()
+    box = page.locator("#stage").bounding_box()
+    x, y = box["x"] + box["width"] / 2 - 20, box["y"] + box["height"] / 2
+    fingers = Fingers(page)
+    fingers.touch("touchStart", (x - 22, y))
+    fingers.touch("touchMove", (x - 20, y))
+    fingers.touch("touchStart", (x - 20, y), (x + 20, y))
+    before = read_frame_point(page, x, y)
+    for apart in range(25, 65, 5):
+        fingers.touch("touchMove", (x - apart, y), (x + apart, y))
+    expect(page.locator("#zoom-level")).to_have_text("300 %")
+    assert read_frame_point(page, x, y) == pytest.approx(before, abs=2.0)
+    fingers.touch("touchEnd")
+
+
+def test_only_the_mouse_s_main_button_moves_the_picture(open_page, serve_synthetic):
+    """The right button opens a menu, which swallows its release; the picture stays."""
+    page = open_page(serve_synthetic(), viewport={"width": 1440, "height": 900})
+    give(page, ("head.png", CONTENT))
+    wait_for(page, 1)
+    for _ in range(4):
+        page.get_by_role("button", name="Zoom in").click()
+    before = read_frame_point(page, 700, 400)
+    page.mouse.move(650, 380)
+    page.mouse.down(button="right")
+    page.mouse.move(700, 400, steps=4)
+    page.mouse.up(button="right")
+    assert read_frame_point(page, 700, 400) == before
+
+
 def test_one_finger_scrolls_the_page_over_a_picture_that_fits(open_page, serve_synthetic):
     """The picture does not catch a reader on the way down."""
     page = open_page(serve_synthetic(), **PHONE)
