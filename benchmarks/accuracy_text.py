@@ -4,9 +4,10 @@ Reads the JSON that `benchmarks.accuracy` and `benchmarks.phantoms` wrote, and p
 between the markers of both documents, so that no figure there is typed by hand.
 """
 
+import csv
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,13 +35,17 @@ BIN_FIGURES = ("mean_absolute_error_mm", "median_absolute_error_mm", "bias_mm")
 Report = Mapping[str, Any]
 
 
-def to_block(reports: Mapping[str, Report], phantoms: Report) -> str:
+def to_block(
+    reports: Mapping[str, Report], rows: Sequence[Mapping[str, str]], phantoms: Report
+) -> str:
     """Return the Markdown of all figures.
 
     Parameters
     ----------
     reports : mapping
         Part of HC18 to what `benchmarks.accuracy` wrote of it.
+    rows : sequence of mapping
+        Its table of the test part's images.
     phantoms : mapping
         What `benchmarks.phantoms` wrote.
     """
@@ -51,6 +56,7 @@ def to_block(reports: Mapping[str, Report], phantoms: Report) -> str:
             f"{reports['test']['machine']['cpu']}; measured {reports['test']['date'][:10]}.",
             to_summary_table(reports),
             to_verdict(reports["test"]),
+            to_acceptable_line(rows),
             "By size, on the test exams (a bin of six images proves little):",
             to_bin_table(reports["test"]["bins"]),
             to_phantom_line(phantoms["summary"]),
@@ -96,6 +102,20 @@ def to_verdict(report: Report) -> str:
     )
 
 
+def to_acceptable_line(rows: Sequence[Mapping[str, str]]) -> str:
+    """Return the errors of the answers to rely on, and beside them those of the others."""
+    figures = []
+    for acceptable in ("True", "False"):
+        errors_mm = [float(row["error_mm"]) for row in rows if row["acceptable"] == acceptable]
+        mean_mm = sum(map(abs, errors_mm)) / len(errors_mm)
+        worst_mm = max(map(abs, errors_mm))
+        figures.append((len(errors_mm), mean_mm, sum(errors_mm) / len(errors_mm), worst_mm))
+    return (
+        "The {} test answers marked as acceptable: mean absolute error {:.2f} mm, signed error "
+        "{:+.2f} mm, worst {:.1f} mm. The {} others: {:.2f} mm, {:+.2f} mm, worst {:.1f} mm."
+    ).format(*figures[0], *figures[1])
+
+
 def to_bin_table(bins: list[Mapping[str, Any]]) -> str:
     """Return a line for each band of true circumference."""
     lines = [
@@ -129,7 +149,9 @@ def read_block() -> str:
     reports = {
         part: json.loads((DEFAULT_OUT_DIR / f"accuracy_{part}.json").read_text()) for part in PARTS
     }
-    return to_block(reports, json.loads((DEFAULT_OUT_DIR / "phantoms.json").read_text()))
+    with (DEFAULT_OUT_DIR / "accuracy_test.csv").open(newline="") as table:
+        rows = list(csv.DictReader(table))
+    return to_block(reports, rows, json.loads((DEFAULT_OUT_DIR / "phantoms.json").read_text()))
 
 
 def main() -> int:

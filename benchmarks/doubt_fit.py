@@ -25,7 +25,7 @@ RIDGE = 20.0
 INVERSE_PENALTY = 0.1
 LARGE_ERRORS_WEIGHT, SPOILED_WEIGHT = 0.5, 0.5
 """Of all degraded pictures with large errors, and of the others; clean ones together have 1."""
-CLEAN_REFUSED_SHARE = 0.03
+CLEAN_REFUSED_SHARE = 0.04
 """Of clean images on training and calibration exams, by all limits together; 5 % is the target."""
 WARNED_SHARE = 0.01
 """Of those images, that each of the two warnings of contrast and shadow may touch."""
@@ -83,17 +83,25 @@ def fit_error(cases: Sequence[Case]) -> dict[str, Any]:
 
 
 def fit_oddness(cases: Sequence[Case]) -> dict[str, Any]:
-    """Fit the log-odds of a degraded picture, large errors weighing more, against a clean one."""
+    """Fit the log-odds of a degraded picture, large errors weighing more, against a clean one.
+
+    Too bright is not the opposite of too dark: each sign has a weight to either side.
+    """
     center, scale, standard = _standardise(cases, SIGNS)
+    sides = np.column_stack((np.maximum(standard, 0), np.minimum(standard, 0)))
     groups = np.array([0 if case.is_clean else 1 + case.is_large for case in cases])
     totals = np.array([1.0, SPOILED_WEIGHT, LARGE_ERRORS_WEIGHT])
     counts = np.maximum(np.bincount(groups, minlength=3), 1)
     sample_weight = len(cases) * (totals / totals.sum() / counts)[groups]
     model = LogisticRegression(C=INVERSE_PENALTY, max_iter=5000)
-    model.fit(standard, groups > 0, sample_weight=sample_weight)
-    return _to_score_facts(
-        SIGNS, center, scale, weights=model.coef_[0], intercept=float(model.intercept_[0])
+    model.fit(sides, groups > 0, sample_weight=sample_weight)
+    above, below = np.split(model.coef_[0], 2)
+    facts = _to_score_facts(
+        SIGNS, center, scale, weights=above, intercept=float(model.intercept_[0])
     )
+    for term, weight in zip(facts["terms"].values(), below, strict=True):
+        term["weight_below"] = float(weight)
+    return facts
 
 
 def _standardise(

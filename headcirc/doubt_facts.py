@@ -16,11 +16,29 @@ OUTMOST_DEVIATIONS = 4.0
 
 @dataclass(frozen=True)
 class Term:
-    """One sign's part in a score: how it is standardised, and its weight."""
+    """One sign's part in a score: how it is standardised, and its weight.
+
+    Attributes
+    ----------
+    center, scale : float
+    weight : float
+        Of each deviation above the centre.
+    weight_below : float or None
+        Of each deviation below it, where that is another matter; None: the same.
+    """
 
     center: float
     scale: float
     weight: float
+    weight_below: float | None = None
+
+    def weigh(self, value: float) -> float:
+        """Return what a sign of this value adds to the score."""
+        deviations = (value - self.center) / self.scale
+        limited = min(max(deviations, -OUTMOST_DEVIATIONS), OUTMOST_DEVIATIONS)
+        if self.weight_below is None or limited > 0:
+            return limited * self.weight
+        return limited * self.weight_below
 
 
 @dataclass(frozen=True)
@@ -39,11 +57,7 @@ class LinearScore:
 
     def weigh(self, signs: dict[str, float]) -> float:
         """Return the score of one answer's signs."""
-        total = self.intercept
-        for sign, term in self.terms.items():
-            deviations = (signs[sign] - term.center) / term.scale
-            total += term.weight * min(max(deviations, -OUTMOST_DEVIATIONS), OUTMOST_DEVIATIONS)
-        return total
+        return self.intercept + sum(term.weigh(signs[sign]) for sign, term in self.terms.items())
 
 
 @dataclass(frozen=True)

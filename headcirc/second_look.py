@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 Array = NDArray[np.float32]
 SURE_PROBABILITY = 0.95
 """Mean probability of the pixels that count as head, below which the network looks again; about
-one in 70 of HC18's training and calibration images is below."""
+one in a hundred of HC18's training and calibration images is below."""
 ROWS, COLUMNS = -2, -1
 MIRRORS = ((COLUMNS,), (ROWS,), (ROWS, COLUMNS))
 

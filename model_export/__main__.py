@@ -30,7 +30,7 @@ from training.weights import load_trained, to_file_sha256
 
 GRAPH_NAMES = {"fp32": "model.onnx", "fp16": "model.fp16.onnx", "int8": "model.int8.onnx"}
 """Precision to the file of its graph; int8 joins the others only after it was accepted."""
-VERSION = "1.1.1"
+VERSION = "1.2.0"
 MASK = MaskFacts(
     threshold=0.5, minimum_head_share=0.005, minimum_mean_probability=0.88, ellipticity_power=4
 )

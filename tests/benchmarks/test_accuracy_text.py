@@ -1,6 +1,6 @@
 import pytest
 
-from benchmarks.accuracy_text import BLOCK, DOCUMENTS, read_block
+from benchmarks.accuracy_text import BLOCK, DOCUMENTS, read_block, to_acceptable_line
 from benchmarks.documents import read_block as read_between
 from benchmarks.documents import replace_block
 
@@ -9,6 +9,18 @@ from benchmarks.documents import replace_block
 def test_documents_say_what_was_measured(path):
     """The accuracy block of README and model card is the one that the committed results give."""
     assert read_between(path.read_text(), BLOCK) == read_block()
+
+
+def test_answers_to_rely_on_are_told_apart():
+    """Three acceptable answers and one other, their figures by hand."""
+    rows = [
+        {"acceptable": str(acceptable), "error_mm": error_mm}
+        for acceptable, error_mm in ((True, "1.0"), (True, "-2.0"), (True, "4.0"), (False, "9.5"))
+    ]
+    assert to_acceptable_line(rows) == (
+        "The 3 test answers marked as acceptable: mean absolute error 2.33 mm, signed error "
+        "+1.00 mm, worst 4.0 mm. The 1 others: 9.50 mm, +9.50 mm, worst 9.5 mm."
+    )
 
 
 def test_a_block_is_replaced_and_nothing_else():

@@ -10,6 +10,7 @@ from benchmarks.doubt_fit import (
     choose_limits,
     fit_error,
     fit_facts,
+    fit_oddness,
     to_conformal_quantile,
 )
 from benchmarks.doubt_summary import judge, summarise_intervals, summarise_verdicts, to_share
@@ -77,6 +78,17 @@ def test_expected_error_follows_the_sign_that_matters_and_never_falls_with_doubt
     assert set(terms) <= set(ERROR_SIGNS)
     assert max(terms, key=lambda sign: terms[sign]["weight"]) == "flatness"
     assert min(term["weight"] for term in terms.values()) >= 0
+
+
+def test_too_bright_is_as_odd_as_too_dark():
+    """A sign that degraded pictures have far to either side raises the oddness on both."""
+    cases = to_cases(300)
+    for index, case in enumerate(cases):
+        if not case.is_clean:
+            case.signs["brightness"] = 3.0 if index % 2 else -3.0
+    term = fit_oddness(cases)["terms"]["brightness"]
+    assert term["weight"] > 0.5
+    assert term["weight_below"] < -0.5
 
 
 def test_intervals_cover_new_exams_as_promised():

@@ -124,6 +124,14 @@ def test_scores_are_weighted_sums_and_strange_signs_are_limited():
     assert score.weigh({"a": -1000.0}) == pytest.approx(-1.0)
 
 
+def test_a_sign_may_weigh_differently_on_either_side():
+    """Above the centre by its weight, below by the other; both raise the score here."""
+    score = LinearScore(1.0, {"a": Term(10.0, 2.0, 0.5, weight_below=-0.25)})
+    assert score.weigh({"a": 14.0}) == pytest.approx(2.0)
+    assert score.weigh({"a": 6.0}) == pytest.approx(1.5)
+    assert score.weigh({"a": 10.0}) == pytest.approx(1.0)
+
+
 def test_interval_is_factor_times_expected_error_and_never_below_zero():
     """1.5 times 4 mm to both sides; without facts there is none."""
     doubt = Doubt({}, 4.0, 0.0)
