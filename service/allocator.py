@@ -2,8 +2,8 @@
 
 By itself glibc gives the larger arrays of a picture back to the kernel as soon as they are freed,
 and gets them anew, page by page, for the next one. Whether it does depends on the largest array
-that was freed before, and so on the runtime: beside ONNX Runtime a request of 800x540 took 900 page
-faults, beside OpenVINO, which frees more as it starts, about one. Other C libraries are left alone.
+that was freed before, and so on the runtime: OpenVINO frees more than ONNX Runtime as it starts.
+`tests/service/test_allocator.py` counts the page faults. Other C libraries are left alone.
 """
 
 import ctypes

@@ -22,7 +22,7 @@ from service.metrics import Metrics
 from service.middleware import RequestFrame
 from service.pages import router as pages_router
 from service.problems import MAXIMUM_FIELD_BYTES, MAXIMUM_FIELDS, install_problem_handlers
-from service.protocol import STATE_NAME, ConnectionRules
+from service.protocol import STATE_NAME, ConnectionRules, to_connection_rules
 from service.routes import router as measuring_router
 from service.settings import Settings, load_settings, to_public_settings
 from service.store import open_store
@@ -121,7 +121,7 @@ def to_lifespan(parts: Parts) -> Lifespan[FastAPI]:
         logger.info("settings: %s", to_public_settings(settings))
         logger.info("backend: %s %s", backend.name, backend.precision)
         with announce_end(measurer.tell_end, drain_s=settings.drain_ms / 1000):
-            yield {STATE_NAME: ConnectionRules(settings.header_timeout_ms / 1000)}
+            yield {STATE_NAME: to_connection_rules(settings)}
         app.state.measurer = None
         await measurer.close()
         await asyncio.to_thread(parts.tracing.close)

@@ -143,6 +143,7 @@ TITLES = {
     415: "Unsupported media type",
     422: "The request cannot be measured",
     429: "Overloaded",
+    431: "The headers are too large",
     499: "The client left",
     500: "Internal error",
     503: "Not available now",
@@ -155,19 +156,25 @@ def to_status(error: HeadCircumferenceError) -> int:
     return error.status if isinstance(error, ServiceError) else STATUSES[type(error)]
 
 
-def to_problem(
-    request: Request, status: int, *, code: str, detail: str, headers: dict[str, str] | None = None
-) -> JSONResponse:
-    """Build a problem document; its code is left with the request, to be counted."""
-    request.state.problem_code = code
-    body = {
+def to_problem_body(status: int, *, code: str, detail: str, request_id: str) -> dict[str, object]:
+    """Return a problem document, as JSON has it."""
+    return {
         "type": f"urn:headcirc:problem:{code}",
         "title": TITLES.get(status, "Error"),
         "status": status,
         "detail": detail,
         "code": code,
-        "request_id": getattr(request.state, "request_id", uuid.uuid4().hex),
+        "request_id": request_id,
     }
+
+
+def to_problem(
+    request: Request, status: int, *, code: str, detail: str, headers: dict[str, str] | None = None
+) -> JSONResponse:
+    """Build a problem document; its code is left with the request, to be counted."""
+    request.state.problem_code = code
+    request_id = getattr(request.state, "request_id", uuid.uuid4().hex)
+    body = to_problem_body(status, code=code, detail=detail, request_id=request_id)
     return JSONResponse(body, status, headers, media_type=MEDIA_TYPE)
 
 

@@ -2,23 +2,27 @@
 
 A request's headers must arrive in time; else a client that sends a byte now and then holds its
 connection, and so a file descriptor, for ever. They must be short, for they are kept until they
-end. A connection that was refused for want of room is
-left unread for a while; else those that ask again at once, whatever they were told, keep the event
-loop so busy that probes wait. And an answer that came before its request's body was read reaches
-the client before the connection closes. Bodies have their own limits, in `service.gate`. This file
-answers nothing.
+end. A connection that was refused for want of room is left unread for a while; else those that ask
+again at once, whatever they were told, keep the event loop so busy that probes wait. And an answer
+that came before its request's body was read can reach a client that sends before it reads: what
+still comes is read and forgotten, for a while. Bodies that are waited for have their own limits, in
+`service.gate`. This file answers nothing but headers that are too large.
 """
 
 import asyncio
+import json
 import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-from service.problems import OverloadedError
+from service.logs import name_request
+from service.middleware import add_security_headers
+from service.problems import MEDIA_TYPE, OverloadedError, to_problem_body
+from service.settings import Settings
 
 logger = logging.getLogger("headcirc.service")
 STATE_NAME = "connection_rules"
@@ -26,14 +30,17 @@ STATE_NAME = "connection_rules"
 LEAST_REST_S, MOST_REST_S = 0.1, 1.0
 """The most is what `Retry-After` says: who obeys it never meets a rest."""
 REST_APART_S = 0.003
-"""Refusing takes some 0.5 ms, so that those who do not obey get a sixth of one CPU, not all."""
+"""Far longer than refusing takes. It parts `MOST_REST_S / REST_APART_S` connections, some 330; of
+more, each is read again after the most, and the event loop's work grows with their number."""
 LINGER_S = 2.0
+"""A connection that closes after an early answer is read for this long, then reset."""
 MOST_HEADER_BYTES = 65_536
+HEADERS_TOO_LARGE = 431
 
 
 @dataclass
 class Rests:
-    """When connections that were refused are read again: one after the other, never all at once."""
+    """When connections that were refused are read again: one after the other, within the most."""
 
     clock: Callable[[], float] = time.monotonic
     _last_s: float = field(default=0.0, init=False)
@@ -51,30 +58,38 @@ class ConnectionRules:
     """What holds for all connections of one application."""
 
     header_timeout_s: float = 10.0
+    upload_timeout_s: float = 30.0
     rests: Rests = field(default_factory=Rests)
+
+
+def to_connection_rules(settings: Settings) -> ConnectionRules:
+    """Return what the settings say of connections."""
+    return ConnectionRules(settings.header_timeout_ms / 1000, settings.upload_timeout_ms / 1000)
 
 
 class BoundedHeadersProtocol(HttpToolsProtocol):
     """See the module.
 
     The time for headers runs from the connection's start, or from the first byte that comes after
-    an answer, to the end of the headers. Silence between requests is uvicorn's to bound.
+    an answer and its request's body, to the end of the headers. What is left of a body after its
+    answer may take as long as a body may. Silence between requests is uvicorn's to bound.
     """
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._rules: ConnectionRules = self.app_state.get(STATE_NAME) or ConnectionRules()
-        self._header_timer: asyncio.TimerHandle | None = None
+        self._arrival_timer: asyncio.TimerHandle | None = None
         self._last_timer: asyncio.TimerHandle | None = None
         """Ends a rest, or the connection that lingers."""
         self._lingers = False
         self._header_bytes: int | None = None
         """What came since a request began, but its first part; None once its headers have ended."""
+        self._body_arrives = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for the first request."""
         super().connection_made(transport)
-        self._await_headers()
+        self._await_arrival()
 
     def data_received(self, data: bytes) -> None:
         """Read; what belongs to no request that is being answered begins the next one."""
@@ -85,10 +100,10 @@ class BoundedHeadersProtocol(HttpToolsProtocol):
         if self._header_bytes is not None and self.scope is begun:
             self._header_bytes += len(data)
             if self._header_bytes > MOST_HEADER_BYTES and not self.transport.is_closing():
-                logger.info("a connection was closed: its request's headers are too long")
-                self.send_400_response("The headers are too long.")
-        if self.cycle is None or self.cycle.response_complete:
-            self._await_headers()
+                self._refuse_headers()
+                return
+        if self._has_answered():
+            self._await_arrival()
 
     def on_message_begin(self) -> None:
         """Count what comes from now on."""
@@ -98,10 +113,17 @@ class BoundedHeadersProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Let the request begin."""
         self._header_bytes = None
+        self._body_arrives = True
         self._stop_waiting()
         super().on_headers_complete()
         if self.cycle is not None:
             self.cycle.transport = GentleTransport(self)
+
+    def on_message_complete(self) -> None:
+        """Let the body end, also one that nobody reads."""
+        self._body_arrives = False
+        self._stop_waiting()
+        super().on_message_complete()
 
     def on_response_complete(self) -> None:
         """Go on to the next request, at once or after a rest."""
@@ -115,13 +137,11 @@ class BoundedHeadersProtocol(HttpToolsProtocol):
             self._last_timer = self.loop.call_later(self._rules.rests.take_s(), self._end_rest)
 
     def close_gently(self) -> None:
-        """Close once the client has said what it had to say, which it sends before it reads."""
+        """Close once the client has had time to say what it says before it reads."""
         if self.transport.is_closing() or not self.cycle.more_body:
             self.transport.close()
-            return
-        self._lingers = True
-        self.transport.write_eof()
-        self._last_timer = self.loop.call_later(LINGER_S, self.transport.close)
+        else:
+            self._linger()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Wait no longer."""
@@ -134,20 +154,62 @@ class BoundedHeadersProtocol(HttpToolsProtocol):
         if not self.transport.is_closing():
             self.flow.resume_reading()
 
-    def _await_headers(self) -> None:
-        if self._header_timer is None and not self.transport.is_closing():
-            self._header_timer = self.loop.call_later(self._rules.header_timeout_s, self._give_up)
+    def _has_answered(self) -> bool:
+        return self.cycle is None or self.cycle.response_complete
+
+    def _linger(self) -> None:
+        self._lingers = True
+        self._stop_waiting()
+        if self.transport.can_write_eof():  # not over TLS
+            self.transport.write_eof()
+        self._last_timer = self.loop.call_later(LINGER_S, self.transport.close)
+
+    def _refuse_headers(self) -> None:
+        logger.info("a connection was closed: its request's headers are too large")
+        if not self._has_answered():  # an earlier request's answer is on its way
+            self.transport.close()
+            return
+        self.transport.write(to_headers_refusal())
+        self._linger()
+
+    def _await_arrival(self) -> None:
+        if self._arrival_timer is None and not self.transport.is_closing():
+            rules = self._rules
+            wait_s = rules.upload_timeout_s if self._body_arrives else rules.header_timeout_s
+            self._arrival_timer = self.loop.call_later(wait_s, self._give_up)
 
     def _stop_waiting(self) -> None:
-        if self._header_timer is not None:
-            self._header_timer.cancel()
-            self._header_timer = None
+        if self._arrival_timer is not None:
+            self._arrival_timer.cancel()
+            self._arrival_timer = None
 
     def _give_up(self) -> None:
-        self._header_timer = None
+        self._arrival_timer = None
         if not self.transport.is_closing():
-            logger.info("a connection was closed: its request's headers did not arrive in time")
+            what = "a refused request's body" if self._body_arrives else "a request's headers"
+            logger.info("a connection was closed: %s did not arrive in time", what)
             self.transport.close()
+
+
+def to_headers_refusal() -> bytes:
+    """Return the answer to headers that are too large; it goes out without the application."""
+    name = name_request(None, None)
+    body = json.dumps(
+        to_problem_body(
+            HEADERS_TOO_LARGE,
+            code="headers-too-large",
+            detail=f"The headers, or the path, have more than {MOST_HEADER_BYTES:,} bytes.",
+            request_id=name.request_id,
+        )
+    ).encode()
+    headers = [
+        (b"content-type", MEDIA_TYPE.encode()),
+        (b"content-length", str(len(body)).encode()),
+        (b"connection", b"close"),
+        *name.to_headers(),
+    ]
+    lines = [key + b": " + value + b"\r\n" for key, value in add_security_headers(headers)]
+    return b"".join([STATUS_LINE[HEADERS_TOO_LARGE], *lines, b"\r\n", body])
 
 
 class GentleTransport(asyncio.Transport):

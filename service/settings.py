@@ -45,7 +45,7 @@ class Settings(BaseSettings):
         Larger bodies and larger pictures are refused with 413.
     queue_capacity : int
         Requests at work or waiting at one time; more are refused with 429. 0 means 16 for each
-        picture of the best batch: 16 on CPUs, 128 on a GPU.
+        picture of the best batch (`max_batch`): by default 16 on CPUs and 128 on a GPU.
     request_timeout_ms : int
         A request that takes longer, once its body is there, is answered with 504.
     upload_timeout_ms : int

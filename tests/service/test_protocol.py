@@ -1,0 +1,108 @@
+import asyncio
+from itertools import pairwise
+
+import pytest
+import uvicorn
+
+from service.protocol import (
+    LEAST_REST_S,
+    MOST_HEADER_BYTES,
+    MOST_REST_S,
+    REST_APART_S,
+    BoundedHeadersProtocol,
+    Rests,
+)
+from tests.service.test_wire import to_status
+
+UPLOAD = b"POST /v1/analyses HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\n"
+PROBE = b"GET /livez HTTP/1.1\r\nHost: h\r\n\r\n"
+PATIENCE_S = 60.0
+
+
+class TlsTransport(asyncio.Transport):
+    """What asyncio's TLS connections can do: no half-close."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written, self.is_closed = b"", False
+
+    def write(self, data: bytes) -> None:
+        self.written += data
+
+    def can_write_eof(self) -> bool:
+        return False
+
+    def is_closing(self) -> bool:
+        return self.is_closed
+
+    def close(self) -> None:
+        self.is_closed = True
+
+
+def begin_over_tls(app) -> tuple[BoundedHeadersProtocol, TlsTransport]:
+    config = uvicorn.Config(app, http=BoundedHeadersProtocol)
+    protocol = BoundedHeadersProtocol(config, uvicorn.server.ServerState(), {})
+    transport = TlsTransport()
+    protocol.connection_made(transport)
+    return protocol, transport
+
+
+def test_early_answer_lingers_over_tls_too(monkeypatch):
+    """It is read for a while and then closed, though its sending half cannot be closed alone."""
+    monkeypatch.setattr("service.protocol.LINGER_S", 0.1)
+
+    async def refuse(scope, receive, send):
+        headers = [(b"content-length", b"0"), (b"connection", b"close")]
+        await send({"type": "http.response.start", "status": 429, "headers": headers})
+        await send({"type": "http.response.body"})
+
+    async def ask() -> TlsTransport:
+        protocol, transport = begin_over_tls(refuse)
+        protocol.data_received(UPLOAD)
+        while not protocol.cycle.response_complete:
+            await asyncio.sleep(0)
+        protocol.data_received(b"x")
+        assert not transport.is_closed
+        async with asyncio.timeout(PATIENCE_S):
+            while not transport.is_closed:
+                await asyncio.sleep(0.01)
+        protocol.connection_lost(None)
+        return transport
+
+    assert to_status(asyncio.run(ask()).written) == 429
+
+
+def test_large_headers_are_not_refused_before_an_earlier_answer():
+    """Sent ahead, they close the connection: their refusal would be taken for that answer."""
+
+    async def hold(scope, receive, send):
+        await asyncio.Event().wait()
+
+    async def ask() -> tuple[bool, bytes]:
+        protocol, transport = begin_over_tls(hold)
+        protocol.data_received(PROBE + b"GET /")
+        protocol.data_received(b"a" * (MOST_HEADER_BYTES + 1))
+        return transport.is_closed, transport.written
+
+    assert asyncio.run(ask()) == (True, b"")
+
+
+def test_rests_end_one_after_the_other():
+    """The first rests for the least time, each next one a little longer, none beyond the most."""
+    rests = Rests(clock=lambda: 100.0)
+    taken_s = [rests.take_s() for _ in range(1000)]
+    assert taken_s[0] == pytest.approx(LEAST_REST_S)
+    apart = round((MOST_REST_S - LEAST_REST_S) / REST_APART_S)
+    for earlier_s, later_s in pairwise(taken_s[:apart]):
+        assert later_s - earlier_s == pytest.approx(REST_APART_S)
+    assert taken_s[apart + 1 :] == pytest.approx([MOST_REST_S] * (1000 - apart - 1))
+
+
+def test_rests_begin_anew_when_the_crowd_is_gone():
+    """A single refusal later rests for the least time."""
+    now = [0.0]
+    rests = Rests(clock=lambda: now[0])
+    for _ in range(100):
+        rests.take_s()
+    now[0] = 10.0
+    assert rests.take_s() == pytest.approx(LEAST_REST_S)
