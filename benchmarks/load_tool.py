@@ -133,16 +133,20 @@ def run_tool(
     Raises
     ------
     LoadToolError
-        wrk ended badly; the message has what it said.
+        wrk ended badly, and the message has what it said, or not at all.
     """
     count = len(list(forms.iterdir()))
     command = [require_load_tool(), "--threads", "1", "--connections", str(concurrency)]
     command += ["--duration", f"{duration_s}s", "--timeout", f"{TIMEOUT_S}s"]
     command += ["--script", str(script), service.url, "--"]
     command += [str(forms), str(count), ROUTE, CONTENT_TYPE, str(concurrency)]
-    ended = subprocess.run(
-        command, capture_output=True, text=True, check=False, timeout=duration_s + GRACE_S
-    )
+    limit_s = duration_s + GRACE_S
+    try:
+        ended = subprocess.run(
+            command, capture_output=True, text=True, check=False, timeout=limit_s
+        )
+    except subprocess.TimeoutExpired as error:
+        raise LoadToolError(f"{TOOL} had not ended after {limit_s:g} s") from error
     if ended.returncode:
         raise LoadToolError(f"{TOOL} ended with {ended.returncode}: {ended.stdout}{ended.stderr}")
     return parse_summary(ended.stdout)

@@ -3,8 +3,8 @@
 The real service with its default engine and wrk on the same CPUs: first eight connections, which
 keep it busy, then ten times as many that ask again at once whatever they are told, while a process
 of its own probes health. Exit status 0: what is accepted is answered nearly as soon, everything
-else is told to come back, probes are answered in milliseconds and memory returns; 1: it is not
-so; 3: not measurable.
+else is told to come back, all probes are answered, in milliseconds, and memory returns; 1: it is
+not so; 3: not measurable.
 """
 
 import argparse
@@ -48,8 +48,11 @@ FEWEST_ANSWERS = 50
 TOLD, ACCEPTED = "429", "200"
 FAILED = Target("cpu", "answers but 200 and 429, and lost connections", 0, "of them")
 SLOWER = Target("cpu", "p95 of accepted requests over that at capacity", 4.0, "times")
+PROBED = Target("cpu", "probes unanswered, or answered as they should not be", 0, "of them")
 LIVE = Target("cpu", "/livez, p95", 25.0, "ms")
 READY = Target("cpu", "/readyz, p95", 25.0, "ms")
+PROPER = {"/livez": ("200",), "/readyz": ("200", "503")}
+"""What a probe may be told: the process lives; whether it takes work is for it to say."""
 MEMORY = Target("cpu", "memory at rest, after over before", 1.05, "times")
 
 
@@ -83,17 +86,19 @@ def overload(
     Raises
     ------
     LoadToolError
-        The load tool or the prober ended badly.
+        The load tool or the prober ended badly or not at all.
     """
     command = [sys.executable, "-m", "benchmarks.probes", service.url, str(duration_s)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as prober:
         try:
             said = run_tool(SCRIPT, service, forms, concurrency=connections, duration_s=duration_s)
             probed, _ = prober.communicate(timeout=GRACE_S)
+        except subprocess.TimeoutExpired as error:
+            raise LoadToolError(f"the prober had not ended {GRACE_S:g} s later") from error
         finally:
             prober.kill()
     if prober.returncode:
-        raise LoadToolError("a probe of health was not answered at all")
+        raise LoadToolError(f"the prober ended with {prober.returncode}")
     probes = {
         path: {"statuses": each["statuses"], "took_ms": to_percentiles(each["took_ms"])}
         for path, each in json.loads(probed).items()
@@ -118,7 +123,19 @@ def judge(report: Mapping[str, Any]) -> list[Verdict]:
         took_ms = probes[path]["took_ms"]
         subject = f"most {took_ms['most']:.0f} ms" if took_ms else "too few probes"
         verdicts.append(Verdict(target, subject, took_ms and took_ms["p95"]))
-    return verdicts
+    return [*verdicts, judge_statuses(probes)]
+
+
+def judge_statuses(probes: Mapping[str, Any]) -> Verdict:
+    """Hold what the probes were told against what they may be told."""
+    told = [
+        (path, status, count)
+        for path in PROPER
+        for status, count in probes[path]["statuses"].items()
+    ]
+    wrong = sum(count for path, status, count in told if status not in PROPER[path])
+    subject = ", ".join(f"{count:,} x {path} {status}" for path, status, count in told)
+    return Verdict(PROBED, subject or "no probe", wrong if told else None)
 
 
 def measure(chosen: argparse.Namespace) -> dict[str, Any]:

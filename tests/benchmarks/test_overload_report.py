@@ -1,3 +1,4 @@
+import socket
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -9,10 +10,11 @@ import pytest
 
 from benchmarks import overload
 from benchmarks.documents import read_block
-from benchmarks.load_tool import run_tool, write_forms
-from benchmarks.probes import probe
+from benchmarks.load_tool import LoadToolError, run_tool, write_forms
+from benchmarks.probes import UNANSWERED, probe
 from benchmarks.questions import Picture
 from benchmarks.service_process import RunningService
+from benchmarks.verdicts import EXIT_MISSED, EXIT_NOT_MEASURABLE, to_exit_status
 
 ACCEPTED_MS = [100.0] * 90 + [200.0] * 10
 TOOK_MS = {"p50": 2.0, "p95": 9.0, "p99": 12.0, "most": 40.0}
@@ -38,7 +40,10 @@ def to_report(**changed):
         "machine": {"cpu": "a CPU", "cpus_available": 2},
         "capacity": capacity,
         "overload": load,
-        "probes": {path: {"took_ms": took_ms} for path in ("/livez", "/readyz")},
+        "probes": {
+            path: {"statuses": {"200": 100} | changed.get(path, {}), "took_ms": took_ms}
+            for path in ("/livez", "/readyz")
+        },
         "memory_mb": {"before": 200.0, "after": changed.get("after_mb", 202.0), "most": 250.0},
     }
 
@@ -53,13 +58,18 @@ def to_report(**changed):
         ({"slower": 4.1}, {overload.SLOWER}),
         ({"after_mb": 240.0}, {overload.MEMORY}),
         ({"probe_ms": 219.0}, {overload.LIVE, overload.READY}),
+        ({"/livez": {"503": 1}}, {overload.PROBED}),
+        ({"/livez": {"unanswered": 1}}, {overload.PROBED}),
+        ({"/readyz": {"unanswered": 1}}, {overload.PROBED}),
+        ({"/readyz": {"500": 1}}, {overload.PROBED}),
+        ({"/readyz": {"503": 40}}, set()),
     ],
 )
 def test_each_requirement_can_be_missed(changed, missed):
-    """A 5xx, a lost connection, slow answers, slow probes, memory that stays up."""
+    """A 5xx, a lost connection, slow answers, probes slow, wrong or unanswered, memory kept."""
     verdicts = overload.judge(to_report(**changed))
     assert {each.target for each in verdicts if each.status == "missed"} == missed
-    assert len(verdicts) == 5
+    assert len(verdicts) == 6
     assert all(each.status != "not measured" for each in verdicts)
 
 
@@ -71,12 +81,22 @@ def test_few_answers_prove_nothing():
     assert statuses[overload.SLOWER] == "not measured"
 
 
+@pytest.mark.parametrize("statuses", [{}, {"unanswered": 100}])
+def test_probes_that_nobody_answers_are_a_failure(statuses):
+    """No time at all leaves the times unmeasured; that nobody answered is measured, and missed."""
+    report = to_report()
+    for each in report["probes"].values():
+        each |= {"statuses": statuses, "took_ms": overload.to_percentiles([])}
+    expected = EXIT_MISSED if statuses else EXIT_NOT_MEASURABLE
+    assert to_exit_status(overload.judge(report)) == expected
+
+
 def test_readme_s_lines_have_both_rates_and_every_verdict():
     """What was asked, what was told, and what the targets say."""
     block = overload.to_block(to_report())
     assert "8 connections are answered 10.0 times a second; 80, which" in block
     assert "100 x 200, 900 x 429; 0 lost" in block
-    assert block.count("\n- ") == 5
+    assert block.count("\n- ") == 6
     assert read_block(Path("README.md").read_text(), overload.BLOCK)
 
 
@@ -133,3 +153,35 @@ def test_probes_tell_statuses_and_times(server):
     assert set(found["/livez"]["statuses"]) == {"200"}
     assert set(found["/readyz"]["statuses"]) == {"503"}
     assert found["/livez"]["statuses"]["200"] == len(found["/livez"]["took_ms"])
+
+
+def test_probe_without_an_answer_is_told_and_ends_nothing():
+    """A port where nobody listens: each probe is counted, none has a time."""
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        found = probe(f"http://127.0.0.1:{nobody.getsockname()[1]}", 0.2)
+    for each in found.values():
+        assert set(each["statuses"]) == {UNANSWERED}
+        assert each["took_ms"] == []
+
+
+def test_load_that_does_not_end_is_not_measured(server, monkeypatch, tmp_path):
+    """It is an error of the tool's, told in words, not a trace."""
+    tool = tmp_path / "tool"
+    tool.write_text("#!/bin/sh\nexec sleep 60\n")
+    tool.chmod(0o700)
+    monkeypatch.setattr("benchmarks.load_tool.require_load_tool", lambda: str(tool))
+    monkeypatch.setattr("benchmarks.load_tool.GRACE_S", -0.5)
+    with (
+        write_forms([Picture(b"one", 0.1)]) as forms,
+        pytest.raises(LoadToolError, match=r"not ended after 0\.5 s"),
+    ):
+        run_tool(overload.SCRIPT, server, forms, concurrency=1, duration_s=1)
+
+
+def test_prober_that_does_not_end_is_not_measured(server, monkeypatch, tmp_path):
+    """It is stopped, and the error is the tool's."""
+    monkeypatch.setattr(overload, "run_tool", lambda *_, **__: {})
+    monkeypatch.setattr(overload, "GRACE_S", 0.1)
+    with pytest.raises(LoadToolError, match="prober had not ended"):
+        overload.overload(server, tmp_path, connections=1, duration_s=60)
