@@ -21,6 +21,7 @@ SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"}
 NAME_COLUMNS = ("filename", "file", "name", "image")
 SIZE_COLUMNS = ("pixel size(mm)", "pixel_size_mm")
 NO_HEAD, NO_PIXEL_SIZE = "no head was found", "no pixel size is known"
+UNREADABLE, GIVEN_UP = "the file cannot be read", "workers failed at it"
 X_COLUMN, Y_COLUMN = "pixel_size_x_mm", "pixel_size_y_mm"
 MEASURED = (
     "head_circumference_mm",
@@ -221,7 +222,7 @@ def measure_files(
         try:
             measured = measure(path.read_bytes(), spacing)
         except (InputError, OSError) as error:
-            reason = str(error) if isinstance(error, InputError) else "the file cannot be read"
+            reason = str(error) if isinstance(error, InputError) else UNREADABLE
             yield Row(str(path), error=reason)
             continue
         row = measured.row

@@ -1,31 +1,33 @@
 """Rows of a long job in a folder: Parquet parts, what the job is, and in the end a summary.
 
-A part appears whole or not at all, and what stands in a part is never measured again. This module
-measures nothing.
+A part appears whole or not at all. What stands in a part is not measured again, but for what failed
+for a reason that may pass. This module measures nothing.
 """
 
 import fcntl
 import json
 import os
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from headcirc.batch import Row, UsageError
+from headcirc.batch import GIVEN_UP, UNREADABLE, Row, UsageError
 from headcirc.geometry import PixelSpacing
+from headcirc.summary import COLUMNS, sum_up
 
 SCHEMA_VERSION = 1
 LOCK, JOB, SUMMARY = ".lock", "job.json", "summary.json"
 UNFINISHED = ".unfinished"
+PART = re.compile(r"part-(\d+)\.parquet")
+PASSING = (UNREADABLE, GIVEN_UP)
+"""Reasons that say more of the disk or the machine than of the image."""
 SHOWN_NAMES = 3
-SHOWN_ERRORS = 20
 KINDS: dict[Any, Any] = {str: pa.string(), bool: pa.bool_(), int: pa.int64()}
 Facts = dict[str, Any]
 
@@ -41,8 +43,17 @@ class Origin:
 
 
 def read_origin(path: Path, spacing: PixelSpacing | None) -> Origin:
-    """Look at a file, without opening it."""
-    status = path.stat()
+    """Look at a file, without opening it.
+
+    Raises
+    ------
+    UsageError
+        It has gone, or is a link to nowhere.
+    """
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise UsageError(f"{str(path)!r} cannot be read ({error.strerror}).") from error
     return Origin(
         status.st_size,
         status.st_mtime_ns,
@@ -63,7 +74,7 @@ class Parts:
     Attributes
     ----------
     origins : dict of str to Origin
-        Every image that has a row.
+        Every image that has a row which stays.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -72,34 +83,56 @@ class Parts:
         for torn in folder.glob(f"*{UNFINISHED}"):  # a run ended while it wrote
             torn.unlink()
         names = [each.name for each in fields(Origin)]
-        self.origins: dict[str, Origin] = {
-            row.pop("image"): Origin(**row) for row in self._read(["image", *names])
-        }
+        self.origins: dict[str, Origin] = {}
+        self._passing: dict[str, Path] = {}
+        for path in self._list().values():
+            for row in _read_part(path, ["image", "error", *names]).to_pylist():
+                name, error = row.pop("image"), row.pop("error")
+                if any(each in error for each in PASSING):
+                    self._passing[name] = path
+                else:
+                    self.origins[name] = Origin(**row)
 
-    def _read(self, columns: Sequence[str]) -> Iterator[Facts]:
-        for path in sorted(self._folder.glob("part-*.parquet")):
-            try:
-                table = pq.read_table(path, columns=list(columns), partitioning=None)
-            except (OSError, pa.ArrowInvalid) as error:
+    def _list(self) -> dict[int, Path]:
+        """Return the parts by their numbers, in order.
+
+        Raises
+        ------
+        UsageError
+            Something else is called nearly so; who reads all parts would read it, too.
+        """
+        found = {}
+        for path in self._folder.glob("part-*.parquet"):
+            match = PART.fullmatch(path.name)
+            if match is None:
                 raise UsageError(
-                    f"{path.name} in the results' folder cannot be read ({error}); name an empty "
-                    "folder, or delete that file to measure its images again."
-                ) from error
-            yield from table.to_pylist()
+                    f"{path.name} in the results' folder is no part that was written here; move it "
+                    "away."
+                )
+            found[int(match[1])] = path
+        return dict(sorted(found.items()))
+
+    def forget_passing(self, names: Collection[str]) -> None:
+        """Drop images' rows of reasons that may pass, so that they can be measured again."""
+        again = self._passing.keys() & {*names}
+        for path in {self._passing.pop(name) for name in again}:
+            rows = [row for row in _read_part(path).to_pylist() if row["image"] not in again]
+            if rows:
+                self._write_part(rows, path)
+            else:
+                path.unlink()
+
+    def _write_part(self, rows: Sequence[Facts], path: Path) -> None:
+        with _settle(path) as unfinished:
+            pq.write_table(pa.Table.from_pylist(rows, self._schema), unfinished)
 
     def write(self, rows: Mapping[str, tuple[Row, Origin]]) -> None:
         """Write rows, by their images' names, as one more part."""
         if not rows:
             return
         assert not rows.keys() & self.origins.keys(), "no image has two rows"
-        table = pa.Table.from_pylist(
-            [asdict(row) | asdict(origin) for row, origin in rows.values()], self._schema
-        )
-        numbers = [int(each.stem.split("-")[1]) for each in self._folder.glob("part-*.parquet")]
-        path = self._folder / f"part-{max(numbers, default=-1) + 1:06}.parquet"
-        unfinished = path.with_suffix(UNFINISHED)
-        pq.write_table(table, unfinished)
-        _settle(unfinished, path)
+        path = self._folder / f"part-{max(self._list(), default=-1) + 1:06}.parquet"
+        self._write_part([asdict(row) | asdict(origin) for row, origin in rows.values()], path)
         self.origins |= {name: origin for name, (_, origin) in rows.items()}
 
     def require_job(self, facts: Facts) -> None:
@@ -140,28 +173,10 @@ class Parts:
     def write_summary(self, run: Facts) -> Facts:
         """Sum up all parts, this run's and earlier ones', and return what was written."""
         job: Facts = json.loads((self._folder / JOB).read_text())
-        names = ("error", "warnings", "acceptable", "head_circumference_mm")
-        rows = list(self._read(names))
-        measured_mm = [each["head_circumference_mm"] for each in rows if not each["error"]]
-        quantiles = zip(("least", "p50", "most"), (0, 50, 100), strict=True)
-        summary: Facts = job | {
-            "images": len(rows),
-            "measured": len(measured_mm),
-            "not_measured": len(rows) - len(measured_mm),
-            "acceptable": sum(each["acceptable"] and not each["error"] for each in rows),
-            "errors": dict(
-                Counter(each["error"] for each in rows if each["error"]).most_common(SHOWN_ERRORS)
-            ),
-            "warnings": dict(
-                Counter(code for each in rows for code in each["warnings"].split()).most_common()
-            ),
-            "head_circumference_mm": {
-                name: float(np.percentile(measured_mm, share)) for name, share in quantiles
-            }
-            if measured_mm
-            else None,
-            "last_run": run,
-        }
+        rows = [
+            row for path in self._list().values() for row in _read_part(path, COLUMNS).to_pylist()
+        ]
+        summary: Facts = job | sum_up(rows) | {"last_run": run}
         _write_json(self._folder / SUMMARY, summary)
         return summary
 
@@ -197,13 +212,32 @@ def _to_words(model: Facts) -> str:
 
 
 def _write_json(path: Path, facts: Facts) -> None:
+    with _settle(path) as unfinished:
+        unfinished.write_text(json.dumps(facts, indent=2, allow_nan=False) + "\n")
+
+
+def _read_part(path: Path, columns: Sequence[str] | None = None) -> Any:
+    try:
+        return pq.read_table(path, columns=columns and list(columns), partitioning=None)
+    except (OSError, pa.ArrowInvalid) as error:
+        raise UsageError(
+            f"{path.name} in the results' folder cannot be read ({error}); name an empty folder, "
+            "or delete that file to measure its images again."
+        ) from error
+
+
+@contextmanager
+def _settle(path: Path) -> Iterator[Path]:
+    """Give a file to be written, which appears under its name once all of it is on the disk."""
     unfinished = path.with_suffix(UNFINISHED)
-    unfinished.write_text(json.dumps(facts, indent=2, allow_nan=False) + "\n")
-    _settle(unfinished, path)
-
-
-def _settle(unfinished: Path, path: Path) -> None:
-    """Let a file appear under its name once all of it is on the disk."""
-    with unfinished.open("rb") as written:
-        os.fsync(written.fileno())
-    unfinished.replace(path)
+    try:
+        yield unfinished
+        with unfinished.open("rb") as written:
+            os.fsync(written.fileno())
+        unfinished.replace(path)
+    except OSError as error:
+        unfinished.unlink(missing_ok=True)
+        raise UsageError(
+            f"{path.name} cannot be written to the results' folder ({error.strerror or error}). "
+            "What stands there is kept; make room and start again to go on."
+        ) from error

@@ -84,6 +84,7 @@ def run_batch(
         pool = Pool(plan)
         try:
             parts.require_job(pool.start())
+            parts.forget_passing([task.name for task in left])
             with Buffer(parts, origins) as buffer, _open_bar(len(tasks), len(left)) as bar:
                 for rows in pool.measure(left):
                     buffer.add(rows)

@@ -13,7 +13,7 @@ from typing import Any
 import ray
 from ray.exceptions import RayActorError, RayError, RayTaskError
 
-from headcirc.batch import Row, UsageError, measure_files, to_local_measure
+from headcirc.batch import GIVEN_UP, Row, UsageError, measure_files, to_local_measure
 from headcirc.pipeline import load_pipeline
 from headcirc.ray_start import Plan, Task, count_room
 
@@ -78,12 +78,18 @@ class Pool:
     ----------
     lost : int
         Workers that died and were replaced.
+
+    Raises
+    ------
+    UsageError
+        Ray has no room for a worker, and would wait for it without an end.
     """
 
     def __init__(self, plan: Plan) -> None:
         self.lost = 0
         self._plan = plan
-        self._size = plan.workers or count_room(plan)
+        room = count_room(plan.cpus, plan.gpus)
+        self._size = plan.workers or room
         self._facts: Facts = {}
         self._busy: dict[Any, tuple[Any, Chunk | None]] = {}
         self._idle: list[Any] = []
@@ -173,7 +179,7 @@ class Pool:
 
 
 def _to_given_up(chunk: Chunk, error: Exception) -> Row:
-    reason = f"{chunk.attempts} workers failed at it: {_to_reason(error)}"
+    reason = f"{chunk.attempts} {GIVEN_UP}: {_to_reason(error)}"
     return Row(chunk.tasks[0].name, error=reason)
 
 

@@ -4,6 +4,7 @@ Ray is imported when it is wanted, because it reads the environment then. This m
 nothing.
 """
 
+import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +17,8 @@ from headcirc.geometry import PixelSpacing
 
 OBJECT_STORE_BYTES = 150_000_000
 """Of a Ray that is started here: what passes through it is small."""
+ROUNDING = 1e-9
+"""Of a share: 0.3 CPUs have room for three times 0.1."""
 QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",  # tells nobody that it runs
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # as Ray will behave anyhow, without its warning
@@ -42,6 +45,11 @@ class Plan:
         Of one worker; fractions share a CPU or GPU.
     address : str, optional
         Of a running Ray; by default one is started on this machine, and stopped again.
+
+    Raises
+    ------
+    UsageError
+        No worker, or a share of a CPU or GPU that is none.
     """
 
     model_dir: Path
@@ -51,6 +59,15 @@ class Plan:
     cpus: float = 1.0
     gpus: float = 0.0
     address: str | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what Ray would wait for without an end, or fail of."""
+        if self.workers is not None and self.workers < 1:
+            raise UsageError(f"{self.workers} workers measure nothing; one is the least.")
+        if not 0 < self.cpus < math.inf:
+            raise UsageError(f"A worker cannot run on {self.cpus:g} CPUs; name more than 0.")
+        if not 0 <= self.gpus < math.inf:
+            raise UsageError(f"A worker cannot have {self.gpus:g} GPUs; name 0 or more.")
 
 
 @dataclass(frozen=True)
@@ -98,8 +115,8 @@ def open_ray(address: str | None) -> Iterator[None]:
         ray.shutdown()
 
 
-def count_room(plan: Plan) -> int:
-    """Return how many workers Ray has room for.
+def count_room(cpus: float, gpus: float) -> int:
+    """Return how many processes that each want so much Ray has room for, were nothing else there.
 
     Raises
     ------
@@ -108,13 +125,17 @@ def count_room(plan: Plan) -> int:
     """
     import ray
 
-    there = ray.cluster_resources()
-    cpus, gpus = there.get("CPU", 0.0), there.get("GPU", 0.0)
-    shares = [has / wants for has, wants in ((cpus, plan.cpus), (gpus, plan.gpus)) if wants]
-    room = int(min(shares, default=cpus))
+    wanted = {"CPU": cpus, "GPU": gpus}
+    machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    room = sum(
+        int(min(has.get(name, 0.0) / wants + ROUNDING for name, wants in wanted.items() if wants))
+        for has in machines
+    )
     if room < 1:
+        there = ray.cluster_resources()
         raise UsageError(
-            f"A worker wants {plan.cpus:g} CPUs and {plan.gpus:g} GPUs, and Ray has {cpus:g} and "
-            f"{gpus:g}."
+            f"Each process wants {cpus:g} CPUs and {gpus:g} GPUs of one machine; Ray has "
+            f"{there.get('CPU', 0.0):g} and {there.get('GPU', 0.0):g} in all, on "
+            f"{len(machines)} machine{'s' * (len(machines) != 1)}."
         )
     return room

@@ -1,8 +1,11 @@
+import errno
 import json
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from headcirc.batch import Row, UsageError
+from headcirc.batch import GIVEN_UP, NO_HEAD, UNREADABLE, Row, UsageError
 from headcirc.geometry import PixelSpacing
 
 pytest.importorskip("pyarrow", reason="the package 'pyarrow' is missing (the extra 'ray')")
@@ -49,6 +52,44 @@ def test_damaged_part_is_named(tmp_path):
     (tmp_path / "part-000000.parquet").write_bytes(b"PAR1")
     with pytest.raises(UsageError, match=r"part-000000\.parquet"), open_parts(tmp_path):
         pass
+
+
+def test_stray_file_is_named(tmp_path):
+    """What is called nearly as a part stops the run: who reads all parts would read it as well."""
+    (tmp_path / "part-x.parquet").touch()
+    with pytest.raises(UsageError, match=r"part-x\.parquet"), open_parts(tmp_path):
+        pass
+
+
+@pytest.mark.parametrize("error", [UNREADABLE, f"3 {GIVEN_UP}: RayActorError"])
+def test_failure_that_may_pass_is_no_row_that_stays(tmp_path, origin, error):
+    """Such an image is left to be done, and its row goes once it is; all others stay."""
+    failed, missed = Row("a.png", error=error), Row("b.png", error=NO_HEAD)
+    with open_parts(tmp_path / "out") as parts:
+        parts.write({"a.png": (failed, origin), "b.png": (missed, origin)})
+        parts.write({"c.png": (replace(failed, image="c.png"), origin)})
+        parts.write({"d.png": (replace(failed, image="d.png"), origin)})
+    with open_parts(tmp_path / "out") as parts:
+        assert parts.origins.keys() == {"b.png"}
+        parts.forget_passing(["a.png", "c.png", "never.png"])
+        assert [row["image"] for row in read_rows(tmp_path / "out")] == ["b.png", "d.png"]
+        parts.write({"a.png": (Row("a.png", head_circumference_mm=1.0), origin)})
+    with open_parts(tmp_path / "out") as parts:
+        assert parts.origins.keys() == {"a.png", "b.png"}
+
+
+def test_full_disk_is_told_in_a_sentence(tmp_path, origin, monkeypatch):
+    """Where a part cannot be written the run says so, and leaves no piece of it behind."""
+
+    def fill(_: object, path: Path) -> None:
+        path.write_bytes(b"PAR1")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("pyarrow.parquet.write_table", fill)
+    with open_parts(tmp_path / "out") as parts:
+        with pytest.raises(UsageError, match=r"part-000000\.parquet .*No space left"):
+            parts.write({"a.png": (Row("a.png"), origin)})
+        assert not [*(tmp_path / "out").glob("part-*")]
 
 
 def test_two_runs_do_not_share_a_folder(tmp_path):

@@ -1,0 +1,33 @@
+"""Many rows to one summary: how many, why not, the spread of circumferences. Knows no files."""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+COLUMNS = ("error", "warnings", "acceptable", "head_circumference_mm")
+"""Of a row, that are looked at."""
+QUANTILES = {"least": 0, "p50": 50, "most": 100}
+SHOWN_ERRORS = 20
+
+
+def sum_up(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Return what `summary.json` says of rows."""
+    measured_mm = [each["head_circumference_mm"] for each in rows if not each["error"]]
+    errors = Counter(each["error"] for each in rows if each["error"])
+    return {
+        "images": len(rows),
+        "measured": len(measured_mm),
+        "not_measured": len(rows) - len(measured_mm),
+        "acceptable": sum(each["acceptable"] and not each["error"] for each in rows),
+        "errors": dict(errors.most_common(SHOWN_ERRORS)),
+        "warnings": dict(
+            Counter(code for each in rows for code in each["warnings"].split()).most_common()
+        ),
+        "head_circumference_mm": {
+            name: float(np.percentile(measured_mm, share)) for name, share in QUANTILES.items()
+        }
+        if measured_mm
+        else None,
+    }
