@@ -3,9 +3,11 @@
 import argparse
 from pathlib import Path
 
+from headcirc.batch import UsageError
 from headcirc.pipeline import SHIPPED_MODEL_DIR
 
 BACKEND_HELP = "auto, tensorrt, openvino, onnxruntime or onnxruntime-cuda"
+MOST_PORT = 65535
 
 
 def to_parser() -> argparse.ArgumentParser:
@@ -27,6 +29,17 @@ def to_parser() -> argparse.ArgumentParser:
     serve.add_argument("--port", type=int, default=8000, help="port to listen on (8000)")
     commands.add_parser("check", parents=[loading], help="prove that it works here")
     return parser
+
+
+def require_port(port: int) -> None:
+    """Refuse what is no port.
+
+    Raises
+    ------
+    UsageError
+    """
+    if not 0 < port <= MOST_PORT:
+        raise UsageError(f"{port} is no port; ports are 1 to {MOST_PORT}.")
 
 
 def _describe_loading() -> argparse.ArgumentParser:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from headcirc.arguments import to_parser
+from headcirc.arguments import require_port, to_parser
 from headcirc.batch import (
     Measure,
     Row,
@@ -33,7 +33,6 @@ from headcirc.overlay import to_png
 from headcirc.pipeline import SHIPPED_MODEL_DIR, load_pipeline
 
 EXIT_ALL_MEASURED, EXIT_SOME_NOT, EXIT_USAGE = 0, 1, 2
-MOST_PORT = 65535
 
 
 def run_analyze(chosen: argparse.Namespace) -> int:
@@ -166,8 +165,7 @@ def run_serve(chosen: argparse.Namespace) -> int:
 
     import uvicorn
 
-    if not 0 < chosen.port <= MOST_PORT:
-        raise UsageError(f"{chosen.port} is no port; ports are 1 to {MOST_PORT}.")
+    require_port(chosen.port)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     host = f"[{chosen.host}]" if ":" in chosen.host else chosen.host
     tqdm.write(f"Starting Headcirc at http://{host}:{chosen.port} (try /docs); Ctrl-C stops it.")

@@ -19,8 +19,6 @@ from service.measurer import GPU_BATCH, PLACES_PER_PICTURE
 from service.settings import Settings, load_settings
 
 NAME = "headcirc"
-MOST_PLACES = PLACES_PER_PICTURE * GPU_BATCH
-"""Of a queue whose capacity is left to the device."""
 READS = 64
 """Room for requests that bring no body: reads of results, probes, scrapes."""
 DRAIN_S = 20.0
@@ -84,7 +82,9 @@ def build(sizes: Sizes) -> Application:
     """
     settings = load_settings()
     require_shared_results(sizes, settings)
-    places = BODIES_PER_PLACE * (settings.queue_capacity or MOST_PLACES) + READS
+    # Which device a replica will find is not known here: of both, the one with the larger queue.
+    queue = settings.queue_capacity or PLACES_PER_PICTURE * (settings.max_batch or GPU_BATCH)
+    places = BODIES_PER_PLACE * queue + READS
     deployment = serve.deployment(
         serve.ingress()(Replica),
         name=NAME,

@@ -10,15 +10,25 @@ import signal
 import sys
 import threading
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from pydantic import ValidationError
 
 from deploy.ray.proxy import CALLBACK
+from headcirc.arguments import require_port
 from headcirc.batch import UsageError
 from headcirc.cpus import count_available_cpus
-from headcirc.ray_start import open_ray
+from headcirc.ray_start import count_room, open_ray
 from service.settings import load_settings
+
+if TYPE_CHECKING:
+    from ray.serve import Application
+
+    from deploy.ray.application import Sizes
 
 CALLBACK_NAME = "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH"
 EXIT_STOPPED, EXIT_USAGE = 0, 2
+LOOK_EVERY_S = 0.2
 OPEN_TO_ALL = (
     "THIS SERVICE IS OPEN TO EVERYBODY who can reach it: it listens beyond this machine and "
     "HEADCIRC_API_KEY_HASHES is not set. Set it, or put a gateway in front."
@@ -31,42 +41,96 @@ def run(chosen: argparse.Namespace) -> None:
     Raises
     ------
     UsageError, ValueError
-        Ray, the settings or the sizes cannot be used.
+        Ray, the settings or the sizes cannot be used, or there is no room for them.
     """
-    load_settings()  # what is wrong with them is told before Ray is started
+    require_port(chosen.port)
+    settings = load_settings()  # what is wrong with them is told before Ray is started
+    if not is_loopback(chosen.host) and not settings.api_key_hashes:
+        print(OPEN_TO_ALL, file=sys.stderr)
     os.environ.setdefault(CALLBACK_NAME, CALLBACK)  # noqa: TID251 - Ray's, not ours
     with open_ray(None):
         from ray import serve
         from ray.exceptions import RayError
 
-        from deploy.ray.application import NAME, Sizes, build
+        from deploy.ray.application import build
 
+        sizes = to_sizes(chosen)
+        require_room(sizes)
+        application = build(sizes)
         told = watch_signals()
-        application = build(
-            Sizes(
-                min_replicas=chosen.min_replicas,
-                max_replicas=chosen.max_replicas,
-                target_requests=chosen.target_requests,
-                cpus=chosen.cpus,
-                gpus=chosen.gpus,
-            )
-        )
         try:
-            serve.start(
-                proxy_location="HeadOnly",
-                http_options={"host": chosen.host, "port": chosen.port},
-                logging_config={"enable_access_log": False},
-            )
-            serve.run(application, name=NAME, route_prefix="/")
-            print(
-                f"Headcirc on Ray answers at http://{chosen.host}:{chosen.port}; Ctrl-C stops it."
-            )
+            start(application, chosen, told)
             while not told.wait(1.0):
                 pass
         except (RayError, RuntimeError, TimeoutError) as error:
             raise UsageError(f"Ray Serve did not start the service: {error}") from error
         finally:
             serve.shutdown()
+
+
+def to_sizes(chosen: argparse.Namespace) -> "Sizes":
+    """Return the sizes that were asked for.
+
+    Raises
+    ------
+    UsageError
+        Names the first that cannot be used.
+    """
+    from deploy.ray.application import Sizes
+
+    try:
+        return Sizes(**{name: getattr(chosen, name) for name in Sizes.model_fields})
+    except ValidationError as error:
+        fault = error.errors()[0]
+        option = "--" + str(fault["loc"][0]).replace("_", "-")
+        raise UsageError(f"{option} {fault['input']}: {fault['msg']}.") from error
+
+
+def require_room(sizes: "Sizes") -> None:
+    """Refuse replicas that Ray has no room for; it would wait for it without an end.
+
+    Raises
+    ------
+    UsageError
+    """
+    room = count_room(sizes.cpus, sizes.gpus)
+    if room < sizes.min_replicas:
+        raise UsageError(
+            f"At least {sizes.min_replicas} replicas of {sizes.cpus:g} CPUs and {sizes.gpus:g} "
+            f"GPUs were asked for, and Ray has room for {room}."
+        )
+
+
+def start(application: "Application", chosen: argparse.Namespace, told: threading.Event) -> None:
+    """Start the service and return when it answers, or as soon as we are told to stop.
+
+    `serve.run` would wait without an end, and not hear a signal.
+
+    Raises
+    ------
+    RuntimeError, TimeoutError
+        It does not come up.
+    """
+    from ray import serve
+
+    from deploy.ray.application import NAME
+
+    serve.start(
+        proxy_location="HeadOnly",
+        http_options={"host": chosen.host, "port": chosen.port},
+        logging_config={"enable_access_log": False},
+    )
+    target = serve.RunTarget(application, name=NAME, route_prefix="/")
+    serve.run_many([target], wait_for_applications_running=False)
+    while not told.wait(LOOK_EVERY_S):
+        found = serve.status().applications.get(NAME)
+        if found is not None and found.status == "DEPLOY_FAILED":
+            raise RuntimeError(found.message)
+        if found is not None and found.status == "RUNNING":
+            print(
+                f"Headcirc on Ray answers at http://{chosen.host}:{chosen.port}; Ctrl-C stops it."
+            )
+            return
 
 
 def watch_signals() -> threading.Event:
@@ -102,8 +166,6 @@ def to_parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Serve; return the exit status."""
     chosen = to_parser().parse_args(arguments)
-    if not is_loopback(chosen.host) and not os.environ.get("HEADCIRC_API_KEY_HASHES"):  # noqa: TID251
-        print(OPEN_TO_ALL, file=sys.stderr)
     try:
         run(chosen)
     except (UsageError, ValueError) as error:

@@ -50,6 +50,13 @@ def test_deployment_lets_the_service_refuse():
     assert options.ray_actor_options["num_gpus"] == 0.25
 
 
+def test_larger_batch_lets_more_requests_in(monkeypatch):
+    """A queue that is left to the batch's size grows with it, and what Serve takes as well."""
+    monkeypatch.setenv("HEADCIRC_MAX_BATCH", "32")
+    options = build(Sizes())._bound_deployment
+    assert options.max_ongoing_requests > BODIES_PER_PLACE * PLACES_PER_PICTURE * 32
+
+
 def test_unusable_setting_ends_with_status_2(monkeypatch, capsys):
     """A setting that is none is told in a sentence, before Ray is started."""
     monkeypatch.setenv("HEADCIRC_QUEUE", "1")
