@@ -4,7 +4,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,11 +12,10 @@ import pytest
 from headcirc.batch import load_pixel_sizes, measure_files, to_local_measure
 from headcirc.cli import main
 from headcirc.pipeline import load_pipeline
-from tests.on_ray.conftest import PHANTOM, PIXEL_SIZE_MM
+from tests.on_ray.conftest import PHANTOM, PIXEL_SIZE_MM, WAIT_S, find_named, wait_for
 from tests.on_ray.rows import read_rows
 
 MANY = 96
-PATIENCE_S = 600.0
 WORKING = b"ray::MeasuringWorker.measure"
 """What Ray calls a worker's process while it measures."""
 
@@ -59,6 +57,7 @@ def test_rows_are_those_of_analyze(local_ray, images, tmp_path):
     assert (summary["images"], summary["measured"], summary["not_measured"]) == (6, 5, 1)
 
 
+@pytest.mark.slow
 def test_second_run_goes_on(local_ray, images, tmp_path, capsys):
     """A second run measures only what is new; a third measures nothing and says the same."""
     (images / "broken.png").unlink()
@@ -77,6 +76,7 @@ def test_second_run_goes_on(local_ray, images, tmp_path, capsys):
     assert "6 of 6 images are measured" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_unusable_model_is_told_in_a_sentence(local_ray, images, tmp_path, capsys):
     """What the workers cannot load ends with status 2, and nothing was written as measured."""
     command = ["batch", str(images), str(tmp_path / "out"), "--backend", "abacus"]
@@ -85,6 +85,7 @@ def test_unusable_model_is_told_in_a_sentence(local_ray, images, tmp_path, capsy
     assert read_rows(tmp_path / "out") == []
 
 
+@pytest.mark.slow
 def test_image_that_fails_its_workers_gets_a_row(local_ray, images):
     """An image at which workers fail is tried alone, thrice, and costs no other its row."""
     from headcirc.pipeline import SHIPPED_MODEL_DIR
@@ -104,16 +105,50 @@ def test_image_that_fails_its_workers_gets_a_row(local_ray, images):
     assert all("3 workers failed at it: AttributeError" in rows[f"{each}.png"] for each in range(5))
 
 
-def find_working() -> list[int]:
-    """Return the processes of workers that measure right now."""
-    found = []
-    for each in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            if each.read_bytes().startswith(WORKING):
-                found.append(int(each.parent.name))
-        except OSError:
-            pass  # it has ended
-    return found
+def test_run_for_which_there_is_no_room_is_refused(local_ray, images, tmp_path, capsys):
+    """Workers that Ray could never start end the run with status 2, also when they are counted."""
+    command = ["batch", str(images), str(tmp_path / "out"), "--workers", "1"]
+    assert main([*command, "--gpus-per-worker", "1000"]) == 2
+    assert "wants 1 CPUs and 1000 GPUs" in capsys.readouterr().err
+    assert main([*command, "--cpus-per-worker", "1000"]) == 2
+    assert "wants 1000 CPUs" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "told"),
+    [
+        ("--workers", "0", "one is the least"),
+        ("--workers", "-2", "one is the least"),
+        ("--cpus-per-worker", "0", "more than 0"),
+        ("--cpus-per-worker", "-1", "more than 0"),
+        ("--cpus-per-worker", "nan", "more than 0"),
+        ("--gpus-per-worker", "-0.5", "0 or more"),
+    ],
+)
+def test_sizes_that_are_none_are_refused(tmp_path, capsys, option, value, told):
+    """No worker, or no CPU for it, is told in a sentence before Ray is started."""
+    assert main(["batch", "examples", str(tmp_path / "out"), f"{option}={value}"]) == 2
+    assert told in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_unreadable_file_is_measured_again_by_the_next_run(local_ray, images, tmp_path):
+    """A file that could not be read has a row that says so, until a later run can read it."""
+    (images / "0.png").unlink()
+    (images / "0.png").mkdir()  # nobody can read it, not even root
+    command = ["batch", str(images), str(tmp_path / "out"), "--pixel-size-mm", PIXEL_SIZE_MM]
+    assert main(command) == 1
+    assert {row["image"]: row["error"] for row in read_rows(tmp_path / "out")}["0.png"] == (
+        "the file cannot be read"
+    )
+    (images / "0.png").rmdir()
+    shutil.copy(PHANTOM, images / "0.png")
+    assert main(command) == 1
+    rows = {row["image"]: row for row in read_rows(tmp_path / "out")}
+    assert len(rows) == len(read_rows(tmp_path / "out")) == 6
+    assert rows["0.png"]["head_circumference_mm"] == rows["1.png"]["head_circumference_mm"]
+    assert to_summary(tmp_path / "out")["last_run"]["images"] == 1
+    assert list(to_summary(tmp_path / "out")["errors"].values()) == [1]  # broken.png stays so
 
 
 @pytest.fixture
@@ -138,25 +173,15 @@ def start(command, many, out, log):
         process.wait()
 
 
-def wait_for(look, process):
-    until_s = time.monotonic() + PATIENCE_S
-    while time.monotonic() < until_s and process.poll() is None:
-        found = look()
-        if found:
-            return found
-        time.sleep(0.02)
-    raise AssertionError("it never came to that")
-
-
-@pytest.mark.slow
 def test_killed_worker_loses_nothing(command, many, tmp_path):
     """Kill -9 of a worker at work: every image has one row, all the same, and the run ends well."""
     with (
         (tmp_path / "log").open("w") as log,
         start(command, many, tmp_path / "out", log) as process,
     ):
-        os.kill(wait_for(find_working, process)[0], signal.SIGKILL)
-        status = process.wait(PATIENCE_S)
+        working = wait_for("a worker", lambda: find_named(process.pid, WORKING), process)
+        os.kill(working[0], signal.SIGKILL)
+        status = process.wait(WAIT_S)
     assert status == 0, (tmp_path / "log").read_text()
     rows = read_rows(tmp_path / "out")
     assert sorted(row["image"] for row in rows) == sorted(each.name for each in many.iterdir())
@@ -170,11 +195,11 @@ def test_killed_run_goes_on_where_it_stopped(command, many, tmp_path):
     out = tmp_path / "out"
     with (tmp_path / "log").open("w") as log:
         with start(command, many, out, log) as process:
-            wait_for(lambda: list(out.glob("part-*.parquet")), process)
+            wait_for("a part", lambda: list(out.glob("part-*.parquet")), process)
         kept = len(read_rows(out))
         assert 0 < kept < MANY
         with start(command, many, out, log) as process:
-            status = process.wait(PATIENCE_S)
+            status = process.wait(WAIT_S)
     assert status == 0, (tmp_path / "log").read_text()
     assert sorted(row["image"] for row in read_rows(out)) == sorted(
         each.name for each in many.iterdir()
@@ -187,6 +212,6 @@ def test_without_ray_the_extra_is_named(images, tmp_path):
     hide = "import sys; sys.modules['ray'] = None; import headcirc.cli as c; "
     program = hide + "import importlib.util as u; " + "sys.exit(c.main(sys.argv[1:]))"
     command = [sys.executable, "-c", program, "batch", str(images), str(tmp_path / "out")]
-    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    ended = subprocess.run(command, check=False, capture_output=True, text=True, timeout=WAIT_S)
     assert ended.returncode == 2
     assert "pip install 'headcirc[ray]'" in ended.stderr

@@ -13,12 +13,11 @@ from benchmarks.service_process import start_service
 from headcirc.client import HeadcircClient
 from headcirc.pipeline import SHIPPED_MODEL_DIR
 from tests.faults.test_kill import CLIENTS, PATIENT, ROUNDS, run_clients
-from tests.on_ray.conftest import PHANTOM
+from tests.on_ray.conftest import PHANTOM, WAIT_S, find_named, is_named
 from tests.service.redis_server import RedisServer
 from tests.synthetic import to_file
 
 PROGRAM = ("deploy.ray.serve", "--cpus", "1")
-START_PATIENCE_S = 600.0
 QUEUE_CAPACITY = 3
 REPLICA = b"ray::ServeReplica:headcirc"
 CHANGING = ("created", "timing_ms", "request_id")
@@ -65,7 +64,7 @@ def ray_service():
     """Run the service on Ray: one replica, with little room."""
     settings = {"threads": "1", "queue_capacity": str(QUEUE_CAPACITY)}
     with start_service(
-        SHIPPED_MODEL_DIR, program=PROGRAM, patience_s=START_PATIENCE_S, **settings
+        SHIPPED_MODEL_DIR, program=PROGRAM, patience_s=WAIT_S, **settings
     ) as service:
         yield service.url
 
@@ -91,6 +90,7 @@ def test_answers_are_those_of_the_plain_service(plain, ray_service):
         assert len(found.headers.get_list("x-request-id")) == 1
 
 
+@pytest.mark.slow
 def test_kept_results_are_those_of_the_plain_service(plain, ray_service):
     """What a result's links lead to is the same, pixel by pixel."""
     first = ask(plain, *QUESTIONS[0]).json()
@@ -110,6 +110,7 @@ def test_request_id_is_returned_once(ray_service):
         assert returned == answer.json()["request_id"]
 
 
+@pytest.mark.slow
 def test_overload_is_refused_as_the_plain_service_does(ray_service):
     """More at once than there is room for: every answer is a measurement or a 429 to come back."""
     question = ("POST", "/v1/head-circumference", PHANTOM_FORM | {"data": SIZE | {"frame": "0"}})
@@ -122,21 +123,10 @@ def test_overload_is_refused_as_the_plain_service_does(ray_service):
         assert each.json()["code"] == "overloaded"
 
 
+@pytest.mark.slow
 def test_metrics_are_of_one_replica(ray_service):
     """A scrape through the proxy answers with the registry of whichever replica got it."""
     assert "headcirc_requests_in_flight" in ask(ray_service, "GET", "/metrics", {}).text
-
-
-def find_replicas() -> list[int]:
-    """Return the replicas' processes, which Ray names."""
-    found = []
-    for each in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            if each.read_bytes().startswith(REPLICA):
-                found.append(int(each.parent.name))
-        except OSError:
-            pass  # it has ended
-    return found
 
 
 @pytest.mark.slow
@@ -148,20 +138,22 @@ def test_killed_replica_loses_no_answer(tmp_path):
         with start_service(
             SHIPPED_MODEL_DIR,
             program=(*PROGRAM, "--min-replicas", "2", "--max-replicas", "2"),
-            patience_s=START_PATIENCE_S,
+            patience_s=WAIT_S,
             store_url=redis.url,
         ) as service:
-            before = find_replicas()
+            before = find_named(service.pid, REPLICA)
             assert len(before) == 2
             found_px = run_clients(service.url, lambda: os.kill(before[0], signal.SIGKILL))
             assert not Path(f"/proc/{before[0]}").exists()
             with HeadcircClient(service.url, retries=PATIENT) as client:
                 kept = client.analyze(PHANTOM.read_bytes(), pixel_size_mm=1.0)
                 assert all(client.read_analysis(kept.id) == kept for _ in range(20))
+            last = find_named(service.pid, REPLICA)
+            assert last and before[0] not in last
             os.kill(service.pid, signal.SIGTERM)
             ended = os.waitid(os.P_PID, service.pid, os.WEXITED | os.WNOWAIT)
             assert (ended.si_code, ended.si_status) == (os.CLD_EXITED, 0)
-            assert not find_replicas()
+            assert not any(is_named(each, REPLICA) for each in last)
     finally:
         redis.kill()
     assert len(found_px) == ROUNDS * CLIENTS
