@@ -10,7 +10,7 @@ TEST_BIN := .venv-test/bin
 
 .DEFAULT_GOAL := help
 .PHONY: help install run test-env test test-slow test-gpu lint format export engine accept-int8 accuracy bench \
-        throughput limits overload explain reliability check \
+        throughput limits overload explain reliability check run-ray ray-throughput sizing \
         lock pre-commit system-deps audit clean screenshots
 
 help:  ## Show this list
