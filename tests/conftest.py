@@ -2,12 +2,34 @@ import hashlib
 import json
 import os
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
 
 from headcirc.manifest import Graph
 from headcirc.pipeline import SHIPPED_MODEL_DIR
+
+EXIT_STATUS = pytest.StashKey[int]()
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """Keep the status for `pytest_unconfigure`."""
+    session.config.stash[EXIT_STATUS] = int(exitstatus)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """End the process with the tests' status, without tearing native runtimes down.
+
+    torch, OpenVINO, ONNX Runtime, TensorRT and Arrow share the process only here, and once in
+    several runs the interpreter's end crashed after the last test had passed. How the service
+    itself ends is tested in processes of its own.
+    """
+    if EXIT_STATUS in config.stash:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(config.stash[EXIT_STATUS])
 
 
 @pytest.fixture(scope="session")

@@ -5,15 +5,18 @@ last the peak of its memory.
 """
 
 import faulthandler
-import resource
+import os
 import sys
 import time
 import warnings
 
+from benchmarks.processes import read_memory_mb
 from headcirc.decode import decode_frame
 from headcirc.errors import InputError
 from tests.faults.mutations import mutate, to_bombs, to_seeds
 
+PEAK = "VmHWM"
+"""Begins anew with the program, unlike `ru_maxrss`, which has the peak of whoever started it."""
 PATIENCE_S = 60
 """On the wall clock, for one file; then the process says where it hangs, and ends."""
 
@@ -31,7 +34,7 @@ def find_outcome(content: bytes) -> str:
 def main(first: int, last: int) -> None:
     warnings.simplefilter("ignore")
     seeds, bombs = to_seeds(), to_bombs()
-    before_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
+    before_mb = read_memory_mb(os.getpid(), PEAK)
     for number in range(first, last):
         content = bombs[number] if number < len(bombs) else mutate(seeds, number)
         faulthandler.dump_traceback_later(PATIENCE_S, exit=True)
@@ -39,7 +42,7 @@ def main(first: int, last: int) -> None:
         outcome = find_outcome(content)
         print(number, outcome, round(time.process_time() - began_s, 4), flush=True)  # noqa: T201
     faulthandler.cancel_dump_traceback_later()
-    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
+    peak_mb = read_memory_mb(os.getpid(), PEAK)
     print("memory", round(before_mb), round(peak_mb))  # noqa: T201
 
 
