@@ -11,8 +11,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from benchmarks.documents import replace_block
 from benchmarks.paths import DEFAULT_OUT_DIR
+from training.evaluate import ERROR_STATISTICS
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = (ROOT / "README.md", ROOT / "models" / "attention-resunet-16" / "README.md")
@@ -106,10 +109,12 @@ def to_acceptable_line(rows: Sequence[Mapping[str, str]]) -> str:
     """Return the errors of the answers to rely on, and beside them those of the others."""
     figures = []
     for acceptable in ("True", "False"):
-        errors_mm = [float(row["error_mm"]) for row in rows if row["acceptable"] == acceptable]
-        mean_mm = sum(map(abs, errors_mm)) / len(errors_mm)
-        worst_mm = max(map(abs, errors_mm))
-        figures.append((len(errors_mm), mean_mm, sum(errors_mm) / len(errors_mm), worst_mm))
+        answered = [row for row in rows if row["acceptable"] == acceptable and row["error_mm"]]
+        errors_mm = np.array([float(row["error_mm"]) for row in answered])
+        mean_mm, bias_mm = (
+            ERROR_STATISTICS[name](errors_mm) for name in ("mean_absolute_error_mm", "bias_mm")
+        )
+        figures.append((len(answered), mean_mm, bias_mm, np.abs(errors_mm).max()))
     return (
         "The {} test answers marked as acceptable: mean absolute error {:.2f} mm, signed error "
         "{:+.2f} mm, worst {:.1f} mm. The {} others: {:.2f} mm, {:+.2f} mm, worst {:.1f} mm."

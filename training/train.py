@@ -204,7 +204,9 @@ def _to_parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, default=recipe.seed)
     parser.add_argument("--float32", action="store_true", help="no bfloat16, even if quicker here")
     parser.add_argument("--narrow", action="store_true", help="examples change less: to end with")
-    parser.add_argument("--compile", action="store_true", help="with a C++ compiler: 10 %% faster")
+    parser.add_argument(
+        "--compile", action="store_true", help="needs a C++ compiler; somewhat faster"
+    )
     parser.add_argument("--teacher", type=Path, nargs="+", default=(),
                         help="weights to learn from; of several, their mean")  # fmt: skip
     parser.add_argument("--distillation-weight", type=float, help="of the teacher (default 0.5)")

@@ -51,14 +51,20 @@ def test_zoom_keeps_the_point_under_the_pointer(open_page, serve_synthetic):
     assert read_frame_point(page, 700, 400)[0] < start[0]
 
 
-def test_two_fingers_zoom_and_one_moves(open_page, serve_synthetic):
-    """What lies between the fingers stays there; apart is larger, together is smaller again."""
+def open_on_phone(open_page, serve_synthetic):
+    """Return a page with one measured head, and a point in the middle of its picture."""
     page = open_page(serve_synthetic(), **PHONE)
     give(page, ("head.png", CONTENT))
     wait_for(page, 1)
     page.locator("#stage").scroll_into_view_if_needed()
     box = page.locator("#stage").bounding_box()
     x, y = box["x"] + box["width"] / 2 - 20, box["y"] + box["height"] / 2
+    return page, x, y
+
+
+def test_two_fingers_zoom_and_one_moves(open_page, serve_synthetic):
+    """What lies between the fingers stays there; apart is larger, together is smaller again."""
+    page, x, y = open_on_phone(open_page, serve_synthetic)
     scrolled = page.evaluate("window.scrollY")
     before = read_frame_point(page, x, y)
     fingers = Fingers(page)
@@ -84,12 +90,7 @@ def test_two_fingers_zoom_and_one_moves(open_page, serve_synthetic):
 
 def test_second_finger_may_land_after_the_first_has_moved(open_page, serve_synthetic):
     """Fingers never land at once: the first trembles, then the second comes, and they zoom."""
-    page = open_page(serve_synthetic(), **PHONE)
-    give(page, ("head.png", CONTENT))
-    wait_for(page, 1)
-    page.locator("#stage").scroll_into_view_if_needed()
-    box = page.locator("#stage").bounding_box()
-    x, y = box["x"] + box["width"] / 2 - 20, box["y"] + box["height"] / 2
+    page, x, y = open_on_phone(open_page, serve_synthetic)
     fingers = Fingers(page)
     fingers.touch("touchStart", (x - 22, y))
     fingers.touch("touchMove", (x - 20, y))
