@@ -201,6 +201,8 @@ def _to_parser() -> argparse.ArgumentParser:
     parser.add_argument("--no-attention", action="store_true", help="ungated skips")
     parser.add_argument("--epochs", type=int, default=recipe.epochs)
     parser.add_argument("--learning-rate", type=float, default=recipe.learning_rate)
+    parser.add_argument("--ema-decay", type=float, default=recipe.ema_decay,
+                        help="of the averaged weights, a step: lower where epochs are few")  # fmt: skip
     parser.add_argument("--seed", type=int, default=recipe.seed)
     parser.add_argument("--float32", action="store_true", help="no bfloat16, even if quicker here")
     parser.add_argument("--narrow", action="store_true", help="examples change less: to end with")
@@ -226,6 +228,7 @@ def _to_recipe(chosen: argparse.Namespace) -> Recipe:
         attention=not chosen.no_attention,
         epochs=chosen.epochs,
         learning_rate=chosen.learning_rate,
+        ema_decay=chosen.ema_decay,
         bfloat16=not chosen.float32 and torch.cpu.get_capabilities().get("avx512_bf16", False),
         seed=chosen.seed,
         ranges=NARROW if chosen.narrow else AugmentationRanges(),

@@ -1,6 +1,7 @@
 """The network in OpenVINO, on the CPU."""
 
 from dataclasses import dataclass, field
+from functools import cache
 from threading import local
 
 import numpy as np
@@ -45,13 +46,24 @@ class OpenVinoBackend:
         return request
 
 
+@cache
+def _get_core() -> openvino.Core:
+    """Return the one core of this process, which lives as long as it.
+
+    Each core of OpenVINO 2026.4 gives the thread a signal stack and puts the former one back at
+    its end. When two overlap, the second puts back what the first has freed, and the next signal
+    that Python handles there, SIGTERM for one, ends the process with SIGSEGV.
+    """
+    return openvino.Core()
+
+
 def load(graph: Graph, *, threads: int) -> OpenVinoBackend:
     """Load the model with `threads` threads.
 
     Threads are not pinned, or several processes would meet on the same CPUs. What the graph has in
     float32 is held there; OpenVINO would otherwise shorten it where the CPU can.
     """
-    core = openvino.Core()
+    core = _get_core()
     settings = {
         "INFERENCE_NUM_THREADS": threads,
         "NUM_STREAMS": 1,

@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -60,6 +62,29 @@ def test_auto_takes_openvino_where_both_are():
     """`auto` is an order, not a race."""
     manifest = load_manifest(SHIPPED_MODEL_DIR)
     assert load_backend("auto", manifest, threads=1).name == "openvino"
+
+
+OUTLIVED_BY_A_SIGNAL = """
+import os, signal
+from headcirc.backends import load_backend
+from headcirc.manifest import load_manifest
+from headcirc.pipeline import SHIPPED_MODEL_DIR
+
+first, second = [
+    load_backend("openvino", load_manifest(SHIPPED_MODEL_DIR), threads=1) for _ in range(2)
+]
+del first
+del second
+signal.signal(signal.SIGTERM, lambda *_: print("handled", flush=True))
+os.kill(os.getpid(), signal.SIGTERM)
+"""
+
+
+def test_signal_is_handled_after_two_backends_are_gone():
+    """Two cores of OpenVINO would leave a freed signal stack behind, and SIGTERM would crash."""
+    command = [sys.executable, "-c", OUTLIVED_BY_A_SIGNAL]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (ended.returncode, ended.stdout) == (0, "handled\n")
 
 
 def test_unknown_backend_is_refused_with_the_known_ones():

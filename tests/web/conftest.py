@@ -23,7 +23,8 @@ FLAGS = [
 @contextmanager
 def serve(pipeline, **settings) -> Iterator[str]:
     """Run the service on a real socket, as a browser needs it; yield its address."""
-    config = uvicorn.Config(create_app(Settings(**settings), pipeline), log_level="error")
+    app = create_app(Settings(**settings), pipeline)
+    config = uvicorn.Config(app, loop="asyncio", log_level="error")  # as `headcirc serve`
     server = uvicorn.Server(config)
     listener = socket.create_server(("127.0.0.1", 0))
     thread = threading.Thread(target=server.run, args=([listener],))
