@@ -202,7 +202,7 @@ def _to_parser() -> argparse.ArgumentParser:
     parser.add_argument("--epochs", type=int, default=recipe.epochs)
     parser.add_argument("--learning-rate", type=float, default=recipe.learning_rate)
     parser.add_argument("--ema-decay", type=float, default=recipe.ema_decay,
-                        help="of the averaged weights, a step: lower where epochs are few")  # fmt: skip
+                        help="of the averaged weights; lower for few epochs")  # fmt: skip
     parser.add_argument("--seed", type=int, default=recipe.seed)
     parser.add_argument("--float32", action="store_true", help="no bfloat16, even if quicker here")
     parser.add_argument("--narrow", action="store_true", help="examples change less: to end with")
