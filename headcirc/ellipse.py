@@ -50,7 +50,8 @@ def fit_head_ellipse(
     Returns
     -------
     Ellipse or None
-        In frame pixels. None if the fit does not settle on a head-like ellipse.
+        In frame pixels. None if the fit does not settle on a head-like ellipse, or if its centre
+        lies outside the frame: of such a head less than half was seen.
 
     References
     ----------
@@ -64,7 +65,7 @@ def fit_head_ellipse(
     previous = np.zeros(5)
     allowed_px = LARGEST_STEP_SHARE * float(np.linalg.eigvalsh(shape)[0])
     for _ in range(MAXIMUM_STEPS):
-        if not _is_head_like(shape):
+        if not (_is_head_like(shape) and _is_inside(center, probabilities.shape)):
             return None
         step = _to_step(probabilities, center, shape, threshold)
         if step @ previous < 0:  # the top lies between here and there
@@ -97,6 +98,11 @@ def _to_moment_ellipse(mask: NDArray[np.bool_]) -> tuple[FloatArray, FloatArray]
 def _is_head_like(shape: FloatArray) -> bool:
     smaller, larger = np.linalg.eigvalsh(shape)
     return bool(0 < larger <= MAXIMUM_AXIS_RATIO * smaller)
+
+
+def _is_inside(center: FloatArray, frame_shape: tuple[int, ...]) -> bool:
+    last = np.array(frame_shape[::-1]) - 1
+    return bool(np.all((center >= -0.5) & (center <= last + 0.5)))
 
 
 def _to_step(

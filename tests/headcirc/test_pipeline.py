@@ -39,6 +39,15 @@ def test_black_picture_has_no_head():
     assert not analysis.quality.acceptable
 
 
+@pytest.mark.parametrize("center_y_px", [-40.0, 580.0])
+def test_head_whose_centre_is_not_in_the_picture_is_not_measured(center_y_px):
+    """Less than half was seen: there is no head, rather than one whose pixel size is denied."""
+    content = to_file(draw_head(Ellipse(400.0, center_y_px, 220.0, 170.0, 0.1)))
+    analysis = to_synthetic_pipeline().analyze(content, pixel_spacing=PixelSpacing(0.1, 0.1))
+    assert analysis.head is None
+    assert analysis.quality.warnings == ("no-head-found",)
+
+
 def test_same_bytes_give_the_same_answer():
     """Nothing in the corridor depends on chance or on earlier pictures."""
     pipeline, content = to_synthetic_pipeline(), to_file(draw_head())
