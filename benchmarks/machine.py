@@ -55,6 +55,19 @@ def read_instructions(path: Path = CPU_INFO) -> list[str]:
     return []
 
 
+def to_cpu_name(model: str, instructions: Sequence[str]) -> str:
+    """Return a processor's name with the instructions that decide how fast 8-bit products are.
+
+    The kernel may tell a family alone (`AMD EPYC`), whose processors differ in just that. Where
+    none of `INSTRUCTIONS` is known, as on other architectures, the name stands alone.
+    """
+    if not instructions:
+        return model
+    if "avx512_vnni" not in instructions and "avx_vnni" in instructions:
+        return f"{model} with AVX-VNNI"
+    return f"{model} {'with' if 'avx512_vnni' in instructions else 'without'} AVX-512 VNNI"
+
+
 def read_gpu() -> str | None:
     """Return name and driver of the GPUs as NVIDIA's tool tells them, or None without any."""
     tool = which("nvidia-smi")
@@ -88,7 +101,8 @@ def read_operating_system() -> str:
 def describe_machine(packages: Sequence[str] = PACKAGES) -> dict[str, object]:
     """Return the facts that a published figure needs beside it; only packages that are installed.
 
-    `cpus_available` are those that this process may use, `cpus_of_host` all that there are.
+    `cpu` is what machine lines print; `cpus_available` are those that this process may use,
+    `cpus_of_host` all that there are.
     """
     versions = {}
     for package in packages:
@@ -96,9 +110,10 @@ def describe_machine(packages: Sequence[str] = PACKAGES) -> dict[str, object]:
             versions[package] = version(package)
         except PackageNotFoundError:
             continue
+    instructions = read_instructions()
     return {
-        "cpu": read_cpu_model(),
-        "cpu_instructions": read_instructions(),
+        "cpu": to_cpu_name(read_cpu_model(), instructions),
+        "cpu_instructions": instructions,
         "cpus_available": count_available_cpus(),
         "cpus_of_host": os.cpu_count(),
         "gpu": read_gpu(),
