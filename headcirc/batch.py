@@ -11,11 +11,11 @@ from typing import Protocol
 
 from tqdm import tqdm
 
-from headcirc.decode import to_stated_spacing
 from headcirc.errors import InputError
 from headcirc.geometry import PixelSpacing
 from headcirc.overlay import to_png
 from headcirc.pipeline import Analysis, Pipeline
+from headcirc.pixel_size import to_stated_spacing
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
 NAME_COLUMNS = ("filename", "file", "name", "image")

@@ -7,7 +7,6 @@ about millimetres. This room does not know networks, and it never guesses a pixe
 """
 
 import io
-import math
 import struct
 import zlib
 
@@ -19,7 +18,6 @@ from PIL import Image, ImageOps
 from headcirc.errors import (
     ImageTooLargeError,
     InvalidFrameError,
-    InvalidPixelSizeError,
     UnreadableImageError,
     UnsupportedMediaTypeError,
 )
@@ -34,8 +32,6 @@ SIGNATURES = (
     ("WEBP", 8, b"WEBP"),
 )
 DICOM_PREAMBLE_BYTES = 128
-MINIMUM_PIXEL_SIZE_MM = 0.005
-MAXIMUM_PIXEL_SIZE_MM = 2.0
 DEFAULT_MAXIMUM_PIXELS = 40_000_000
 """A frame of this many pixels takes 40 MB; HC18's have 432,000."""
 
@@ -77,7 +73,7 @@ def decode_frame(
     content : bytes
         A whole PNG, JPEG, BMP, TIFF or WebP file.
     pixel_spacing : PixelSpacing, optional
-        As the caller states it, of the upright picture; see `to_stated_spacing`.
+        As the caller states it, of the upright picture; see `pixel_size`.
     frame_index : int, optional
         These formats hold one picture, so only 0 is accepted.
     maximum_pixels : int
@@ -217,48 +213,3 @@ def _to_grey(image: Image.Image) -> NDArray[np.uint8]:
     return np.asarray(
         image.convert("RGBA" if image.mode == "P" else "RGB").convert("RGB").convert("L")
     )
-
-
-def to_stated_spacing(
-    pixel_size_mm: float | None = None,
-    *,
-    pixel_size_x_mm: float | None = None,
-    pixel_size_y_mm: float | None = None,
-) -> PixelSpacing | None:
-    """Return the pixel spacing that a caller states, or None if nothing is stated.
-
-    Parameters
-    ----------
-    pixel_size_mm : float, optional
-        Of square pixels; instead of the other two.
-    pixel_size_x_mm, pixel_size_y_mm : float, optional
-        Width and height of a pixel; both or none.
-
-    Raises
-    ------
-    InvalidPixelSizeError
-        Stated twice, stated by half, not finite, or outside 0.005 to 2 mm.
-    """
-    if pixel_size_mm is not None:
-        if pixel_size_x_mm is not None or pixel_size_y_mm is not None:
-            raise InvalidPixelSizeError(
-                "Both pixel_size_mm and pixel_size_x_mm or pixel_size_y_mm were given; state "
-                "either pixel_size_mm (square pixels) or both of the others."
-            )
-        pixel_size_x_mm = pixel_size_y_mm = pixel_size_mm
-    if pixel_size_x_mm is None and pixel_size_y_mm is None:
-        return None
-    if pixel_size_x_mm is None or pixel_size_y_mm is None:
-        raise InvalidPixelSizeError(
-            "Only one of pixel_size_x_mm and pixel_size_y_mm was given; state both, or "
-            "pixel_size_mm for square pixels."
-        )
-    for value_mm in (pixel_size_x_mm, pixel_size_y_mm):
-        if not (
-            math.isfinite(value_mm) and MINIMUM_PIXEL_SIZE_MM <= value_mm <= MAXIMUM_PIXEL_SIZE_MM
-        ):
-            raise InvalidPixelSizeError(
-                f"The pixel size {value_mm} mm was given; it must be a number from "
-                f"{MINIMUM_PIXEL_SIZE_MM} to {MAXIMUM_PIXEL_SIZE_MM:g} mm."
-            )
-    return PixelSpacing(row_mm=pixel_size_y_mm, column_mm=pixel_size_x_mm)

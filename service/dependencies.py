@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import Depends, File, Form, Request, UploadFile
 from starlette.exceptions import HTTPException
 
-from headcirc.decode import to_stated_spacing
+from headcirc.pixel_size import to_stated_spacing
 from service.measurer import Measurer, Question
 from service.problems import NotReadyError
 

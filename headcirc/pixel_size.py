@@ -1,0 +1,57 @@
+"""What a caller states about the size of a pixel, made a pixel spacing or refused.
+
+This module does not guess: nothing stated is no spacing.
+"""
+
+import math
+
+from headcirc.errors import InvalidPixelSizeError
+from headcirc.geometry import PixelSpacing
+
+MINIMUM_PIXEL_SIZE_MM = 0.005
+MAXIMUM_PIXEL_SIZE_MM = 2.0
+
+
+def to_stated_spacing(
+    pixel_size_mm: float | None = None,
+    *,
+    pixel_size_x_mm: float | None = None,
+    pixel_size_y_mm: float | None = None,
+) -> PixelSpacing | None:
+    """Return the pixel spacing that a caller states, or None if nothing is stated.
+
+    Parameters
+    ----------
+    pixel_size_mm : float, optional
+        Of square pixels; instead of the other two.
+    pixel_size_x_mm, pixel_size_y_mm : float, optional
+        Width and height of a pixel; both or none.
+
+    Raises
+    ------
+    InvalidPixelSizeError
+        Stated twice, stated by half, not finite, or outside 0.005 to 2 mm.
+    """
+    if pixel_size_mm is not None:
+        if pixel_size_x_mm is not None or pixel_size_y_mm is not None:
+            raise InvalidPixelSizeError(
+                "Both pixel_size_mm and pixel_size_x_mm or pixel_size_y_mm were given; state "
+                "either pixel_size_mm (square pixels) or both of the others."
+            )
+        pixel_size_x_mm = pixel_size_y_mm = pixel_size_mm
+    if pixel_size_x_mm is None and pixel_size_y_mm is None:
+        return None
+    if pixel_size_x_mm is None or pixel_size_y_mm is None:
+        raise InvalidPixelSizeError(
+            "Only one of pixel_size_x_mm and pixel_size_y_mm was given; state both, or "
+            "pixel_size_mm for square pixels."
+        )
+    for value_mm in (pixel_size_x_mm, pixel_size_y_mm):
+        if not (
+            math.isfinite(value_mm) and MINIMUM_PIXEL_SIZE_MM <= value_mm <= MAXIMUM_PIXEL_SIZE_MM
+        ):
+            raise InvalidPixelSizeError(
+                f"The pixel size {value_mm} mm was given; it must be a number from "
+                f"{MINIMUM_PIXEL_SIZE_MM} to {MAXIMUM_PIXEL_SIZE_MM:g} mm."
+            )
+    return PixelSpacing(row_mm=pixel_size_y_mm, column_mm=pixel_size_x_mm)
