@@ -1,4 +1,4 @@
-# Headcirc. CI and pre-commit call only `make lint` and `make test`.
+# Headcirc. CI (.ci/run) calls `make system-deps`, `make lint` and `make test`; pre-commit `make lint`.
 
 PYTHON   ?= python3.11
 PORT     ?= 8000
@@ -81,7 +81,7 @@ export: test-env  ## Checkpoint -> ONNX, reduced precisions and manifest (MODEL=
 	$(TEST_BIN)/python -m model_export build --checkpoint $(MODEL)/checkpoint.safetensors --out $(MODEL) \
 	  --data $(HC18_DIR)
 
-engine: test-env  ## FP16 ONNX -> TensorRT engine for this machine (MODEL=...)
+engine: test-env  ## FP16 ONNX -> engine, by the TensorRT of .venv-test: for RTX (MODEL=...)
 	$(TEST_BIN)/python -m model_export engine --model $(MODEL)
 
 accept-int8: test-env  ## Quantise, hold against float32 over HTTP, let it ship if accepted
