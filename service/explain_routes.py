@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field
 
 from headcirc.explain import measure_concentration
 from headcirc.overlay import Picture, draw_saliency, to_map_picture
+from service.answers import to_saliency_body
 from service.dependencies import TAKES_PNG, Owner, Watch, require_acceptable
 from service.explanations import find_saliency_map
 from service.routes import (
@@ -19,7 +20,7 @@ from service.routes import (
     require_stored,
     to_problem_responses,
 )
-from service.schemas import SaliencyBody, to_saliency_body
+from service.schemas import SaliencyBody
 
 EXPLAIN_PROBLEMS = GET_PROBLEMS | to_problem_responses(422, 429, 504)
 

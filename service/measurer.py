@@ -16,11 +16,11 @@ import numpy as np
 
 from headcirc.geometry import PixelSpacing
 from headcirc.pipeline import Analysis, Pipeline
+from service.answers import to_analysis_body
 from service.batcher import Batcher, Inference
 from service.explanations import Explanations
 from service.metrics import Metrics
 from service.problems import NotReadyError, StoreUnavailableError
-from service.schemas import to_analysis_body
 from service.settings import Settings
 from service.store import Store
 from service.stored import StoredAnalysis, to_stored

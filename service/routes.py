@@ -9,6 +9,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from headcirc.errors import NoHeadFoundError, PixelSizeMissingError
 from headcirc.overlay import Picture, to_png
+from service.answers import to_head_circumference_body, to_model_facts_body
 from service.dependencies import TAKES_JSON, TAKES_PNG, Asked, Owner, Watch
 from service.measurer import Measurer
 from service.metrics import Metrics
@@ -25,8 +26,6 @@ from service.schemas import (
     HealthBody,
     ModelsBody,
     ProblemBody,
-    to_head_circumference_body,
-    to_model_facts_body,
 )
 from service.stored import StoredAnalysis
 from service.tracing import Stage

@@ -4,7 +4,7 @@ import pytest
 
 from headcirc.doubt_facts import to_doubt_facts
 from headcirc.geometry import PixelSpacing
-from service.schemas import to_analysis_body, to_head_circumference_body
+from service.answers import to_analysis_body, to_head_circumference_body
 from tests.synthetic import draw_head, to_file, to_synthetic_pipeline
 
 FACTS = {

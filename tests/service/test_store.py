@@ -6,8 +6,8 @@ import pytest
 from PIL import Image
 
 from headcirc.geometry import PixelSpacing
+from service.answers import to_analysis_body
 from service.redis_store import AWAY_S, KEY_PREFIX, RedisStore
-from service.schemas import to_analysis_body
 from service.settings import Settings, load_settings, to_public_settings
 from service.store import MemoryStore, open_store
 from service.stored import read_stored, to_stored
