@@ -90,6 +90,8 @@ class Measurer:
         self.explanations = Explanations(
             pipeline, settings, metrics, capacity=self.workers.capacity
         )
+        self._asked: dict[str, asyncio.Future[StoredAnalysis | None]] = {}
+        """By name, what is being measured; None comes of what was not."""
         self._probing: Future[Inference] | None = None
         self.is_ending = False
 
@@ -121,7 +123,7 @@ class Measurer:
     async def answer(
         self, question: Question, wait_until_gone: Callable[[], Awaitable[None]]
     ) -> tuple[StoredAnalysis, bool]:
-        """Measure a picture, or find that it was measured before.
+        """Measure a picture, or find that it was, or is being, measured.
 
         Parameters
         ----------
@@ -133,13 +135,33 @@ class Measurer:
         -------
         stored : StoredAnalysis
         is_new : bool
-            False when the answer came from the store.
+            False when the answer is that of the same question, asked before or at the same time.
         """
         analysis_id = await self._name(question)
         with suppress(StoreUnavailableError):  # then it is measured again
             known = await self.find(analysis_id)
             if known is not None:
                 return known, False
+        if (same := self._asked.get(analysis_id)) is not None:
+            # Its client may leave, and so may this one, each without the other's losing anything.
+            known = await asyncio.shield(same)
+            if known is not None:
+                return known, False
+        asked = self._asked[analysis_id] = asyncio.get_running_loop().create_future()
+        try:
+            stored = await self._measure_in_thread(question, analysis_id, wait_until_gone)
+            asked.set_result(stored)
+            with suppress(StoreUnavailableError):  # the answer is worth having all the same
+                await self._store.put(analysis_id, stored)
+        finally:
+            if not asked.done():
+                asked.set_result(None)
+            self._asked.pop(analysis_id, None)
+        return stored, True
+
+    async def _measure_in_thread(
+        self, question: Question, analysis_id: str, wait_until_gone: Callable[[], Awaitable[None]]
+    ) -> StoredAnalysis:
         arrived_s = time.perf_counter()
 
         def measure(ticket: Ticket) -> tuple[StoredAnalysis, tuple[Stage, ...]]:
@@ -150,9 +172,7 @@ class Measurer:
         stored, stages = await self.workers.run(measure, wait_until_gone)
         self.tell_stages(stages)
         self._metrics.count_analysis(stored.body.timing_ms, stored.body.quality.warnings)
-        with suppress(StoreUnavailableError):  # the answer is worth having all the same
-            await self._store.put(analysis_id, stored)
-        return stored, True
+        return stored
 
     async def _name(self, question: Question) -> str:
         """Return the answer's name; to read a large file for it would hold the event loop."""
