@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 from typing import Annotated
 
 from fastapi import Depends, File, Form, Request, UploadFile
+from fastapi.security import HTTPBearer
 from starlette.exceptions import HTTPException
 
 from headcirc.pixel_size import to_stated_spacing
@@ -64,5 +65,7 @@ async def read_question(
 Owner = Annotated[Measurer, Depends(require_measurer)]
 Asked = Annotated[Question, Depends(read_question)]
 Watch = Annotated[Callable[[], Awaitable[None]], Depends(watch_client)]
-TAKES_JSON = [Depends(accept_json)]
-TAKES_PNG = [Depends(accept_png)]
+TAKES_JSON = Depends(accept_json)
+TAKES_PNG = Depends(accept_png)
+KEYED = Depends(HTTPBearer(auto_error=False, description="Where the service was given API keys."))
+"""Only tells the documentation of keys: the gate asks for them, before a route is looked for."""

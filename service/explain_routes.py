@@ -10,10 +10,10 @@ from pydantic import BaseModel, Field
 from headcirc.explain import measure_concentration
 from headcirc.overlay import Picture, draw_saliency, to_map_picture
 from service.answers import to_saliency_body
-from service.dependencies import TAKES_PNG, Owner, Watch, require_acceptable
+from service.dependencies import KEYED, TAKES_PNG, Owner, Watch, require_acceptable
 from service.explanations import find_saliency_map
 from service.routes import (
-    GET_PROBLEMS,
+    PICTURE_PROBLEMS,
     PNG_RESPONSE,
     Png,
     answer_png,
@@ -22,7 +22,7 @@ from service.routes import (
 )
 from service.schemas import SaliencyBody
 
-EXPLAIN_PROBLEMS = GET_PROBLEMS | to_problem_responses(422, 429, 504)
+EXPLAIN_PROBLEMS = PICTURE_PROBLEMS | to_problem_responses(422)
 
 router = APIRouter()
 
@@ -38,6 +38,7 @@ class SaliencyQuery(BaseModel):
 @router.get(
     "/v1/analyses/{analysis_id}/saliency",
     response_model=SaliencyBody,
+    dependencies=[KEYED],
     responses=EXPLAIN_PROBLEMS | PNG_RESPONSE,
     tags=["results"],
 )
@@ -73,7 +74,7 @@ async def read_saliency(
 @router.get(
     "/v1/analyses/{analysis_id}/attention",
     response_class=Png,
-    dependencies=TAKES_PNG,
+    dependencies=[KEYED, TAKES_PNG],
     responses=EXPLAIN_PROBLEMS | PNG_RESPONSE,
     tags=["results"],
 )

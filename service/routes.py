@@ -10,7 +10,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from headcirc.errors import NoHeadFoundError, PixelSizeMissingError
 from headcirc.overlay import Picture, to_png
 from service.answers import to_head_circumference_body, to_model_facts_body
-from service.dependencies import TAKES_JSON, TAKES_PNG, Asked, Owner, Watch
+from service.dependencies import KEYED, TAKES_JSON, TAKES_PNG, Asked, Owner, Watch
 from service.measurer import Measurer
 from service.metrics import Metrics
 from service.problems import (
@@ -40,13 +40,18 @@ PNG_RESPONSE: Responses = {200: {"content": {"image/png": {}}, "description": "A
 
 
 def to_problem_responses(*statuses: int) -> Responses:
-    """Document refusals; FastAPI would give them the answer's own media type."""
+    """Document refusals; FastAPI would give them the answer's own media type.
+
+    Without a default it would tell of a 422 of its own kind, which is never sent.
+    """
     content = {MEDIA_TYPE: {"schema": ProblemBody.model_json_schema()}}
-    return {status: {"description": TITLES[status], "content": content} for status in statuses}
+    descriptions = {status: TITLES[status] for status in statuses} | {"default": "Another problem"}
+    return {key: {"description": said, "content": content} for key, said in descriptions.items()}
 
 
 POST_PROBLEMS = to_problem_responses(400, 401, 406, 413, 415, 422, 429, 500, 503, 504)
 GET_PROBLEMS = to_problem_responses(401, 404, 406, 500, 503)
+PICTURE_PROBLEMS = GET_PROBLEMS | to_problem_responses(429, 504)
 NUMBER_PROBLEMS = GET_PROBLEMS | to_problem_responses(409)
 
 
@@ -82,7 +87,7 @@ async def answer_png(owner: Measurer, draw: Callable[[], Picture], metrics: Metr
 @router.post(
     "/v1/analyses",
     status_code=201,
-    dependencies=TAKES_JSON,
+    dependencies=[KEYED, TAKES_JSON],
     responses=POST_PROBLEMS | {200: {"model": AnalysisBody}},
     tags=["measure"],
 )
@@ -97,7 +102,10 @@ async def create_analysis(
 
 
 @router.get(
-    "/v1/analyses/{analysis_id}", dependencies=TAKES_JSON, responses=GET_PROBLEMS, tags=["results"]
+    "/v1/analyses/{analysis_id}",
+    dependencies=[KEYED, TAKES_JSON],
+    responses=GET_PROBLEMS,
+    tags=["results"],
 )
 async def read_analysis(analysis_id: str, owner: Owner) -> AnalysisBody:
     """Return a kept analysis."""
@@ -107,8 +115,8 @@ async def read_analysis(analysis_id: str, owner: Owner) -> AnalysisBody:
 @router.get(
     "/v1/analyses/{analysis_id}/mask",
     response_class=Png,
-    dependencies=TAKES_PNG,
-    responses=GET_PROBLEMS | PNG_RESPONSE,
+    dependencies=[KEYED, TAKES_PNG],
+    responses=PICTURE_PROBLEMS | PNG_RESPONSE,
     tags=["results"],
 )
 async def read_mask(analysis_id: str, owner: Owner, request: Request) -> Response:
@@ -120,8 +128,8 @@ async def read_mask(analysis_id: str, owner: Owner, request: Request) -> Respons
 @router.get(
     "/v1/analyses/{analysis_id}/overlay",
     response_class=Png,
-    dependencies=TAKES_PNG,
-    responses=GET_PROBLEMS | PNG_RESPONSE,
+    dependencies=[KEYED, TAKES_PNG],
+    responses=PICTURE_PROBLEMS | PNG_RESPONSE,
     tags=["results"],
 )
 async def read_overlay(analysis_id: str, owner: Owner, request: Request) -> Response:
@@ -132,7 +140,7 @@ async def read_overlay(analysis_id: str, owner: Owner, request: Request) -> Resp
 
 @router.get(
     "/v1/analyses/{analysis_id}/head-circumference",
-    dependencies=TAKES_JSON,
+    dependencies=[KEYED, TAKES_JSON],
     responses=NUMBER_PROBLEMS,
     tags=["results"],
 )
@@ -150,7 +158,7 @@ async def read_head_circumference(analysis_id: str, owner: Owner) -> HeadCircumf
 @router.post(
     "/v1/mask",
     response_class=Png,
-    dependencies=TAKES_PNG,
+    dependencies=[KEYED, TAKES_PNG],
     responses=POST_PROBLEMS | PNG_RESPONSE,
     tags=["measure"],
 )
@@ -163,7 +171,10 @@ async def create_mask(question: Asked, owner: Owner, watch: Watch, request: Requ
 
 
 @router.post(
-    "/v1/head-circumference", dependencies=TAKES_JSON, responses=POST_PROBLEMS, tags=["measure"]
+    "/v1/head-circumference",
+    dependencies=[KEYED, TAKES_JSON],
+    responses=POST_PROBLEMS,
+    tags=["measure"],
 )
 async def create_head_circumference(
     question: Asked, owner: Owner, watch: Watch
@@ -180,7 +191,7 @@ async def create_head_circumference(
 
 @router.get(
     "/v1/models",
-    dependencies=TAKES_JSON,
+    dependencies=[KEYED, TAKES_JSON],
     responses=to_problem_responses(401, 406, 503),
     tags=["service"],
 )
@@ -205,7 +216,13 @@ async def tell_ready(owner: Owner) -> HealthBody:
     return HealthBody(status="ready")
 
 
-@router.get("/metrics", tags=["service"], response_class=Response)
+@router.get(
+    "/metrics",
+    dependencies=[KEYED],
+    responses=to_problem_responses(401),
+    tags=["service"],
+    response_class=Response,
+)
 def read_metrics(request: Request) -> Response:  # in a thread: it takes several milliseconds
     """Return the metrics in Prometheus' text format."""
     return Response(

@@ -1,5 +1,6 @@
 import pytest
 
+from service.keys import PROTECTED
 from service.settings import (
     Settings,
     load_settings,
@@ -56,6 +57,27 @@ def test_openapi_describes_the_contract(client):
         "/v1/mask", "/v1/head-circumference", "/v1/models", "/livez", "/readyz", "/metrics",
     } == set(paths)  # fmt: skip
     assert {"400", "413", "415", "422", "429"} <= set(paths["/v1/analyses"]["post"]["responses"])
+
+
+def test_openapi_tells_of_problems_that_are_sent_and_no_others(client):
+    """Refusals of pictures while many are drawn; no 422 of the framework's kind."""
+    document = client.get("/openapi.json").json()
+    assert "ValidationError" not in str(document)
+    for part in ("mask", "overlay"):
+        told = document["paths"][f"/v1/analyses/{{analysis_id}}/{part}"]["get"]["responses"]
+        assert {"401", "404", "406", "429", "503", "504"} <= set(told)
+        assert "422" not in told
+
+
+def test_openapi_says_how_a_key_is_sent(client):
+    """As a bearer token, to all that the gate protects and to nothing else."""
+    document = client.get("/openapi.json").json()
+    ((name, scheme),) = document["components"]["securitySchemes"].items()
+    assert (scheme["type"], scheme["scheme"]) == ("http", "bearer")
+    for path, operations in document["paths"].items():
+        for operation in operations.values():
+            expected = [{name: []}] if path.startswith(PROTECTED) else None
+            assert operation.get("security") == expected, path
 
 
 def test_stray_variable_stops_the_start():
