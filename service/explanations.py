@@ -17,7 +17,7 @@ from headcirc.manifest import ExplainFacts
 from headcirc.network_input import to_network_input
 from headcirc.pipeline import Pipeline
 from service.metrics import Metrics
-from service.problems import ExplanationNotFoundError
+from service.problems import AnalysisNotFoundError, ExplanationNotFoundError
 from service.settings import Settings
 from service.store import Shelf
 from service.stored import StoredAnalysis
@@ -106,8 +106,16 @@ class Explanations:
 
         Raises
         ------
+        AnalysisNotFoundError
+            Another model made it, as while replicas that share a store are brought up to date.
         OverloadedError, RequestTimeoutError, ClientLeftError
         """
+        made_by, manifest = stored.body.model, self._pipeline.manifest
+        if (made_by.name, made_by.version) != (manifest.name, manifest.version):
+            raise AnalysisNotFoundError(
+                "The analysis of that id was made by another model than is served here; post the "
+                "picture again."
+            )
         return await self._workers.run(
             lambda ticket: self._explain(stored, ticket), wait_until_gone
         )

@@ -8,7 +8,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from fastapi.testclient import TestClient
-from onnx import TensorProto, helper
 from PIL import Image
 
 from headcirc.explain import EDGE_BAND_SHARE
@@ -16,48 +15,13 @@ from headcirc.geometry import to_ellipse_coverage
 from headcirc.manifest import ExplainFacts, Graph
 from service.app import create_app
 from service.settings import Settings
+from tests.service.explain_graph import make_explain_graph
 from tests.service.test_problems import CONTENT, check
-from tests.synthetic import FACTS, HEAD, BrightnessBackend, to_file, to_synthetic_pipeline
+from tests.synthetic import HEAD, BrightnessBackend, to_file, to_synthetic_pipeline
 
 LAYERS = ("bottleneck", "decoder-64")
 HALF = 128
 """What a coefficient of one half is in eight bits."""
-
-
-def make_explain_graph() -> bytes:
-    """Return a graph whose answers are known: brightness, its opposite, and one half.
-
-    `bottleneck` is the brightness in cells of 16 pixels, `decoder-64` is 1 - brightness, and the
-    gate's coefficients, `attention-64`, are 0.5 everywhere.
-    """
-    constants = {
-        "sd": FACTS.standard_deviation, "mean": FACTS.mean, "zero": 0.0, "one": 1.0, "half": 0.5,
-    }  # fmt: skip
-    weights = [
-        helper.make_tensor(name, TensorProto.FLOAT, [], [value])
-        for name, value in constants.items()
-    ]
-    nodes = [
-        helper.make_node("Mul", ["network_input", "sd"], ["scaled"]),
-        helper.make_node("Add", ["scaled", "mean"], ["grey"]),
-        helper.make_node("Clip", ["grey", "zero", "one"], ["probability_map"]),
-        helper.make_node(
-            "AveragePool", ["probability_map"], ["bottleneck"], kernel_shape=[16, 16],
-            strides=[16, 16],
-        ),
-        helper.make_node("Sub", ["one", "probability_map"], ["decoder-64"]),
-        helper.make_node("Mul", ["probability_map", "zero"], ["nothing"]),
-        helper.make_node("Add", ["nothing", "half"], ["attention-64"]),
-    ]  # fmt: skip
-    sizes = {"probability_map": 256, "bottleneck": 16, "decoder-64": 256, "attention-64": 256}
-    outputs = [
-        helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", 1, size, size])
-        for name, size in sizes.items()
-    ]
-    taken = helper.make_tensor_value_info("network_input", TensorProto.FLOAT, ["n", 1, 256, 256])
-    graph = helper.make_graph(nodes, "known", [taken], outputs, weights)
-    opset = [helper.make_opsetid("", 20)]
-    return helper.make_model(graph, opset_imports=opset, ir_version=10).SerializeToString()
 
 
 @pytest.fixture(scope="module")
@@ -233,6 +197,18 @@ def test_what_is_not_kept_cannot_be_explained(client):
     """An unknown id is 404, whatever is asked of it."""
     for route in ("saliency", "attention?level=64"):
         check(client.get(f"/v1/analyses/{'0' * 32}/{route}"), 404, "not-found")
+
+
+def test_analysis_of_another_model_is_not_explained(client, link):
+    """Replicas may share a store while they are brought up to date: 404, and what is kept stays."""
+    explanations = client.app.state.measurer.explanations
+    served = explanations._pipeline
+    explanations._pipeline = replace(served, manifest=replace(served.manifest, version="0.0.1"))
+    for route in ("saliency", "attention?level=64"):
+        answer = client.get(link.replace("saliency", route))
+        check(answer, 404, "not-found")
+        assert "another model" in answer.json()["detail"]
+    assert client.get(link.replace("saliency", "mask")).status_code == 200
 
 
 @pytest.mark.parametrize(
