@@ -1,9 +1,12 @@
 """Prometheus metrics: what is counted and timed. No label ever holds an id, a name or free text."""
 
+import math
 from collections.abc import Iterable, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 
+from headcirc.backends.gpu import call, load_cuda
+from headcirc.errors import BackendUnavailableError
 from headcirc.pipeline import Pipeline
 
 BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.015, 0.025, 0.035, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
@@ -73,6 +76,12 @@ class Metrics:
         self.model_info.labels(
             manifest.name, manifest.version, backend.name, backend.precision
         ).set(1)
+        if backend.device != "cpu":
+            Gauge(
+                "headcirc_gpu_memory_used_bytes",
+                "Memory in use on the GPU that measures, by all processes.",
+                registry=self.registry,
+            ).set_function(read_gpu_memory_used_bytes)
 
     def count_analysis(self, timing_ms: Mapping[str, float], warnings: Iterable[str]) -> None:
         """Add one measurement's stages and warnings."""
@@ -81,3 +90,12 @@ class Metrics:
                 self.stage_duration.labels(stage).observe(duration_ms / 1000)
         for code in warnings:
             self.quality_warnings.labels(code).inc()
+
+
+def read_gpu_memory_used_bytes() -> float:
+    """Return how much of the GPU's memory is in use; NaN while it cannot be asked."""
+    try:
+        free_bytes, total_bytes = call(load_cuda(), "cudaMemGetInfo")
+    except BackendUnavailableError:  # the other metrics are wanted all the more
+        return math.nan
+    return float(total_bytes - free_bytes)
