@@ -19,7 +19,7 @@ from service.lifecycle import announce_end
 from service.logs import use_json_lines
 from service.measurer import Measurer
 from service.metrics import Metrics
-from service.middleware import RequestFrame
+from service.middleware import FailureGuard, RequestFrame
 from service.pages import router as pages_router
 from service.problems import MAXIMUM_FIELD_BYTES, MAXIMUM_FIELDS, install_problem_handlers
 from service.protocol import STATE_NAME, ConnectionRules, to_connection_rules
@@ -75,6 +75,7 @@ def create_app(settings: Settings | None = None, pipeline: Pipeline | None = Non
         lifespan=to_lifespan(parts),
         docs_url=None,  # `pages` has it, without another host
         redoc_url=None,
+        redirect_slashes=False,  # its Location would be of the Host header's making
         form_limits={
             "max_files": 1,
             "max_fields": MAXIMUM_FIELDS,
@@ -132,11 +133,12 @@ def to_lifespan(parts: Parts) -> Lifespan[FastAPI]:
 def add_middleware(app: FastAPI, parts: Parts) -> None:
     """Put around the routes what every request meets; the last one added is the outermost."""
     settings = parts.settings
-    app.add_middleware(Gate, settings=settings, workers=parts.measurer.workers)
+    routes = [route for router in ROUTERS for route in router.routes]
+    app.add_middleware(Gate, settings=settings, workers=parts.measurer.workers, routes=routes)
     parts.tracing.install(app)
-    app.add_middleware(RequestFrame, metrics=parts.metrics)
+    app.add_middleware(FailureGuard)
     if settings.cors_origins:
-        # Outermost: a refusal, too, must be readable for the page that asked.
+        # Around all that refuses or fails: that, too, must be readable for the page that asked.
         app.add_middleware(
             CORSMiddleware,
             allow_origins=settings.cors_origins,
@@ -144,6 +146,7 @@ def add_middleware(app: FastAPI, parts: Parts) -> None:
             allow_headers=["Authorization", "X-Request-ID", "traceparent"],
             expose_headers=["Location", "Retry-After", "X-Request-ID"],
         )
+    app.add_middleware(RequestFrame, metrics=parts.metrics)
 
 
 def create_public_app() -> FastAPI:

@@ -5,10 +5,11 @@ A refusal here costs neither a body nor a thread. This file reads no picture.
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
+from starlette.routing import BaseRoute, Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from headcirc.errors import HeadCircumferenceError, ImageTooLargeError
@@ -33,11 +34,21 @@ class Gate:
     settings : Settings
     workers : Workers
         The queue that requests are let in to.
+    routes : sequence of BaseRoute
+        Those behind it, so that a refusal is counted by the route that would have answered.
     """
 
-    def __init__(self, app: ASGIApp, *, settings: Settings, workers: Workers) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        settings: Settings,
+        workers: Workers,
+        routes: Sequence[BaseRoute],
+    ) -> None:
         self._app = app
         self._workers = workers
+        self._routes = routes
         self._keys = KeyRing(settings.api_key_hashes)
         self._max_upload_bytes = settings.max_upload_bytes
         self._upload_timeout_s = settings.upload_timeout_ms / 1000
@@ -53,6 +64,8 @@ class Gate:
         try:
             self._check_headers(request)
         except HeadCircumferenceError as refusal:
+            matches = (each.matches(scope) for each in self._routes)
+            scope.update(next((found for match, found in matches if match is Match.FULL), {}))
             await to_known_problem(request, refusal)(scope, receive, send)
             return
         if request.method != "POST":

@@ -1,7 +1,8 @@
-"""Around every request: an id, a clock, a count."""
+"""Around every request: an id, a clock, a count; and an answer if what is inside fails."""
 
 import logging
 import time
+from http import HTTPMethod
 
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -41,12 +42,12 @@ class RequestFrame:
         request = Request(scope)
         name = name_request(request.headers.get("x-request-id"), request.headers.get("traceparent"))
         request.state.name, request.state.request_id = name, name.request_id
-        status, has_started = 500, False
+        status = 500
 
         async def send_with_id(message: Message) -> None:
-            nonlocal status, has_started
+            nonlocal status
             if message["type"] == "http.response.start":
-                status, has_started = message["status"], True
+                status = message["status"]
                 headers = [*message["headers"], *request.state.name.to_headers()]
                 message = {**message, "headers": add_security_headers(headers)}
             await send(message)
@@ -55,32 +56,61 @@ class RequestFrame:
         self._metrics.in_flight.inc()
         try:
             await self._app(scope, receive, send_with_id)
-        except Exception as error:  # here, or the answer would leave without its headers
-            if has_started:
-                raise
-            await to_internal_problem(request, error)(scope, receive, send_with_id)
         finally:
             self._metrics.in_flight.dec()
             self._count(request, status, time.perf_counter() - began)
 
     def _count(self, request: Request, status: int, duration_s: float) -> None:
-        route = getattr(request.scope.get("route"), "path", UNKNOWN_ROUTE)
-        method = request.method if route != UNKNOWN_ROUTE else UNKNOWN_ROUTE
+        route, method = name_route(request)
         self._metrics.request_duration.labels(route, method, str(status)).observe(duration_s)
         if status in REJECTIONS:
             code = getattr(request.state, "problem_code", "internal-error")
             self._metrics.rejected.labels(code).inc()
-        log_request(request, route, status, duration_s)
+        log_request(request, status, duration_s)
 
 
-def log_request(request: Request, route: str, status: int, duration_s: float) -> None:
+class FailureGuard:
+    """ASGI middleware: what nobody foresaw becomes a problem document, which passes what is around.
+
+    Else it would leave without the headers that say who may read it, and what it is.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, come what may."""
+        has_started = False
+
+        async def send_and_note(message: Message) -> None:
+            nonlocal has_started
+            has_started = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_and_note)
+        except Exception as error:
+            if has_started or scope["type"] != "http":
+                raise
+            await to_internal_problem(Request(scope), error)(scope, receive, send)
+
+
+def name_route(request: Request) -> tuple[str, str]:
+    """Return route and method as labels have them: neither a path nor a word of the caller's."""
+    route = getattr(request.scope.get("route"), "path", UNKNOWN_ROUTE)
+    is_known = route != UNKNOWN_ROUTE and request.method in HTTPMethod.__members__
+    return route, request.method if is_known else UNKNOWN_ROUTE
+
+
+def log_request(request: Request, status: int, duration_s: float) -> None:
     """Log one answered request; probes and scrapes, which come every few seconds, only on debug."""
+    route, method = name_route(request)
     level = logging.DEBUG if route in QUIET_ROUTES and status < ERRORS else logging.INFO
     if not logger.isEnabledFor(level):
         return
     facts: dict[str, object] = {
         "request_id": request.state.name.request_id,
-        "method": request.method if route != UNKNOWN_ROUTE else UNKNOWN_ROUTE,
+        "method": method,
         "route": route,
         "status": status,
         "duration_ms": round(duration_s * 1000, 3),

@@ -19,7 +19,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import headcirc
-from service.middleware import QUIET_ROUTES, UNKNOWN_ROUTE
+from service.middleware import QUIET_ROUTES, UNKNOWN_ROUTE, name_route
 from service.tracing import Stage
 
 TRACES_PATH = "/v1/traces"
@@ -105,8 +105,7 @@ def _take_over_name(request: Request, span: trace.Span) -> None:
 
 
 def _describe(span: trace.Span, request: Request, status: int) -> None:
-    route = getattr(request.scope.get("route"), "path", UNKNOWN_ROUTE)
-    method = request.method if route != UNKNOWN_ROUTE else UNKNOWN_ROUTE
+    route, method = name_route(request)
     span.update_name(f"{method} {route}")
     span.set_attributes(
         {

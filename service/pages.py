@@ -5,7 +5,7 @@ Neither holds a figure: the page asks `/v1/*` for everything, as any caller does
 
 from pathlib import Path
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
 
@@ -16,13 +16,21 @@ SAME_HOST = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
 )
-PAGE_HEADERS = {"content-security-policy": SAME_HOST + "img-src 'self' blob:"}
-VIEWER_HEADERS = {"content-security-policy": SAME_HOST + "img-src 'self' data:"}
+NO_RANGES = {"accept-ranges": "none"}
+PAGE_HEADERS = NO_RANGES | {"content-security-policy": SAME_HOST + "img-src 'self' blob:"}
+VIEWER_HEADERS = NO_RANGES | {"content-security-policy": SAME_HOST + "img-src 'self' data:"}
 """Swagger UI's style sheet holds its small pictures as `data:`."""
 REVALIDATED = "no-cache"
 """May be kept, for it holds nothing of a patient, but is asked after each time."""
 
-router = APIRouter(include_in_schema=False)
+
+async def ignore_range(request: Request) -> None:
+    """Take the header away: the files are small, and a bad one would be refused in plain text."""
+    scope = request.scope
+    scope["headers"] = [each for each in scope["headers"] if each[0] != b"range"]
+
+
+router = APIRouter(include_in_schema=False, dependencies=[Depends(ignore_range)])
 files = StaticFiles(directory=WEB_DIR, packages=[VIEWER])
 
 
@@ -42,5 +50,5 @@ async def show_docs() -> FileResponse:
 async def show_file(path: str, request: Request) -> Response:
     """Return a file of the pages, or that the caller's copy is still the same."""
     response = await files.get_response(path, request.scope)
-    response.headers["cache-control"] = REVALIDATED
+    response.headers.update(NO_RANGES | {"cache-control": REVALIDATED})
     return response

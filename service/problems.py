@@ -123,6 +123,11 @@ HTTP_CODES = {
     413: "image-too-large",
     504: "timeout",
 }
+FRAMEWORK_DETAILS = {
+    404: "Nothing is served at this path; the interface's documentation lists what is.",
+    405: "This path is served, but not by this method; the header 'Allow' says by which it is.",
+}
+"""In place of the bare phrase that the framework has for each."""
 MISSING_IMAGE = "Send the picture as a file in the field 'image' of a multipart form."
 MAXIMUM_FIELDS, MAXIMUM_FIELD_BYTES = 8, 1_000
 """Beside the one picture: a few numbers."""
@@ -218,10 +223,9 @@ def install_problem_handlers(app: FastAPI) -> None:
                 return to_problem(request, 422, code="invalid-parameter", detail=FORM_TOO_LONG)
             return to_problem(request, 422, code="missing-image", detail=MISSING_IMAGE)
         code = HTTP_CODES.get(error.status_code, "invalid-parameter")
+        detail = FRAMEWORK_DETAILS.get(error.status_code, str(error.detail))
         headers = dict(error.headers or {})
-        return to_problem(
-            request, error.status_code, code=code, detail=str(error.detail), headers=headers
-        )
+        return to_problem(request, error.status_code, code=code, detail=detail, headers=headers)
 
     async def on_invalid(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, RequestValidationError)

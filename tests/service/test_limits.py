@@ -117,6 +117,38 @@ def test_other_origins_are_let_in_only_when_named(make_client):
     assert "access-control-allow-origin" not in stranger.headers
 
 
+def test_failure_can_be_read_by_a_named_origin(make_client, pipeline):
+    """What nobody foresaw, too, is a problem document that passes CORS."""
+
+    def fail(network_input):
+        raise RuntimeError
+
+    pipeline.backend.infer = fail
+    client = make_client(cors_origins="https://viewer.example")
+    origin = {"origin": "https://viewer.example"}
+    answer = client.post("/v1/analyses", files={"image": ("a.png", CONTENT)}, headers=origin)
+    check(answer, 500, "internal-error")
+    assert answer.headers["access-control-allow-origin"] == "https://viewer.example"
+
+
+def test_preflight_is_an_answer_like_any_other(make_client):
+    """It has a request id and the security headers."""
+    client = make_client(cors_origins="https://viewer.example")
+    asked = {"origin": "https://viewer.example", "access-control-request-method": "POST"}
+    headers = client.options("/v1/analyses", headers=asked | {"x-request-id": "mine"}).headers
+    assert headers["x-request-id"] == "mine"
+    assert headers["x-content-type-options"] == "nosniff"
+
+
+@pytest.mark.parametrize("asked", ["foo", "bytes=99999999-", "bytes=0-3"])
+@pytest.mark.parametrize("path", ["/", "/docs", "/web/main.js"])
+def test_pages_are_sent_whole(client, path, asked):
+    """A range is ignored, good or bad, and no answer says that it would not be."""
+    whole, answer = client.get(path), client.get(path, headers={"range": asked})
+    assert (answer.status_code, answer.content) == (200, whole.content)
+    assert answer.headers["accept-ranges"] == "none"
+
+
 def test_every_answer_has_security_headers(client):
     """Answers, problems and pages alike; nothing may be loaded from another host, or inline."""
     for path in ("/livez", "/v1/nothing", "/", "/docs"):

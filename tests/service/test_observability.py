@@ -1,10 +1,13 @@
+import hashlib
 import json
 import logging
 import re
 
 import pytest
 
+import service.metrics
 from service.logs import JsonFormatter, name_request
+from tests.headcirc.fake_cuda import SUCCESS, FakeCuda, cudaError_t
 from tests.service.test_problems import CONTENT, check, post
 
 TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
@@ -100,3 +103,59 @@ def test_metrics_tell_of_batches_the_store_and_the_process(client):
     assert 'headcirc_store_reads_total{outcome="hit"} 1.0' in text
     (memory,) = re.findall(r"^process_resident_memory_bytes (\S+)", text, re.MULTILINE)
     assert float(memory) > 10_000_000
+
+
+def read_request_counts(text):
+    """Return route, method and status of all requests that were counted."""
+    counts = re.findall(r"^headcirc_request_duration_seconds_count\{(.*)\}", text, re.MULTILINE)
+    return {
+        tuple(re.search(f'{name}="(.*?)"', each)[1] for name in ("route", "method", "status"))
+        for each in counts
+    }
+
+
+def test_refusal_is_counted_by_the_route_that_would_have_answered(make_client):
+    """Without a key, or with too large a body: neither is routed, both have a route."""
+    key = {"authorization": "Bearer a-key"}
+    client = make_client(api_key_hashes=hashlib.sha256(b"a-key").hexdigest(), max_upload_bytes=1000)
+    client.get("/v1/analyses/secret/mask")
+    client.get("/v1/secret")
+    client.post("/v1/analyses", content=bytes(2000), headers=key)
+    assert read_request_counts(client.get("/metrics", headers=key).text) == {
+        ("/v1/analyses/{analysis_id}/mask", "GET", "401"),
+        ("unknown", "unknown", "401"),
+        ("/v1/analyses", "POST", "413"),
+    }
+
+
+def test_method_that_is_none_becomes_no_label(client):
+    """A caller may call a method anything; only those of HTTP are told apart."""
+    client.request("DELETE", "/v1/models")
+    client.request("DOE-JANE", "/v1/models")
+    assert read_request_counts(client.get("/metrics").text) == {
+        ("/v1/models", "DELETE", "405"),
+        ("/v1/models", "unknown", "405"),
+    }
+
+
+class GpuOfGiven(FakeCuda):
+    """A GPU of 1000 bytes; with `is_lost` it answers nothing any more."""
+
+    is_lost = False
+
+    def cudaMemGetInfo(self):
+        if self.is_lost:
+            return cudaError_t.cudaErrorMemoryAllocation, None, None
+        return SUCCESS, self.free_bytes, 1000
+
+
+def test_gpu_memory_is_told_where_a_gpu_measures(make_client, pipeline, monkeypatch):
+    """What is in use now, NaN from a GPU that fails, and nothing where the CPU measures."""
+    cuda = GpuOfGiven(memory_bytes=400)
+    monkeypatch.setattr(service.metrics, "load_cuda", lambda: cuda)
+    assert "gpu_memory" not in make_client().get("/metrics").text
+    pipeline.backend.device = "NVIDIA H100 sm_90"
+    client = make_client()
+    assert "headcirc_gpu_memory_used_bytes 600.0" in client.get("/metrics").text
+    cuda.is_lost = True
+    assert "headcirc_gpu_memory_used_bytes NaN" in client.get("/metrics").text
