@@ -1,5 +1,6 @@
 """What routes ask for before they begin: the pipeline's owner, a form, an Accept header."""
 
+import re
 from collections.abc import Awaitable, Callable
 from typing import Annotated
 
@@ -7,9 +8,14 @@ from fastapi import Depends, File, Form, Request, UploadFile
 from fastapi.security import HTTPBearer
 from starlette.exceptions import HTTPException
 
+from headcirc.errors import InvalidPixelSizeError
 from headcirc.pixel_size import to_stated_spacing
 from service.measurer import Measurer, Question
 from service.problems import NotReadyError
+
+PIXEL_SIZES = ("pixel_size_mm", "pixel_size_x_mm", "pixel_size_y_mm")
+NOT_AT_ALL = re.compile(r"q=0(\.0*)?")
+"""A media range's weight that refuses it (RFC 9110, 12.4.2)."""
 
 
 async def require_measurer(request: Request) -> Measurer:
@@ -22,9 +28,14 @@ async def require_measurer(request: Request) -> Measurer:
 
 def require_acceptable(request: Request, media_type: str) -> None:
     """Refuse a request whose Accept header rules the answer's media type out."""
-    accepted = [part.split(";")[0].strip() for part in request.headers.get("accept", "").split(",")]
+    stated = {}
+    for part in ",".join(request.headers.getlist("accept")).lower().split(","):
+        media_range, *parameters = (each.strip() for each in part.split(";"))
+        stated[media_range] = not any(NOT_AT_ALL.fullmatch(each) for each in parameters)
     kind = media_type.split("/", maxsplit=1)[0]
-    if not {"", "*/*", f"{kind}/*", media_type}.intersection(accepted):
+    # The closest range decides; an empty header rules nothing out.
+    closest_first = (media_type, f"{kind}/*", "*/*", "")
+    if not next((stated[each] for each in closest_first if each in stated), False):
         raise HTTPException(406, f"The answer is {media_type}; the Accept header rules it out.")
 
 
@@ -49,13 +60,24 @@ async def watch_client(request: Request) -> Callable[[], Awaitable[None]]:
 
 
 async def read_question(
+    request: Request,
     image: Annotated[UploadFile, File(description="PNG, JPEG, BMP, TIFF or WebP")],
+    *,
     pixel_size_mm: Annotated[float | None, Form(description="of square pixels")] = None,
     pixel_size_x_mm: Annotated[float | None, Form(description="width of a pixel")] = None,
     pixel_size_y_mm: Annotated[float | None, Form(description="height of a pixel")] = None,
     frame: Annotated[int | None, Form(description="0-based, of a multi-frame file")] = None,
 ) -> Question:
-    """Read the multipart form that all measuring routes share."""
+    """Read the multipart form that all measuring routes share.
+
+    Raises
+    ------
+    InvalidPixelSizeError
+    """
+    form = await request.form()  # read by now
+    for name in PIXEL_SIZES:
+        if len(form.getlist(name)) > 1:
+            raise InvalidPixelSizeError(f"{name} was given more than once; give it once.")
     spacing = to_stated_spacing(
         pixel_size_mm, pixel_size_x_mm=pixel_size_x_mm, pixel_size_y_mm=pixel_size_y_mm
     )

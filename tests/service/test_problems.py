@@ -57,10 +57,12 @@ def test_bad_pixel_sizes_get_the_documented_code(client, value, field):
         {"pixel_size_mm": "0.1", "pixel_size_x_mm": "0.1", "pixel_size_y_mm": "0.1"},
         {"pixel_size_x_mm": "0.1"},
         {"pixel_size_y_mm": "0.1"},
+        {"pixel_size_mm": ["0.1", "0.2"]},
+        {"pixel_size_x_mm": "0.1", "pixel_size_y_mm": ["0.1", "0.1"]},
     ],
 )
 def test_contradictory_pixel_sizes_get_the_documented_code(client, fields):
-    """Both kinds, or half of one: invalid-pixel-size."""
+    """Both kinds, half of one, or one twice: invalid-pixel-size."""
     check(post(client, CONTENT, **fields), 422, "invalid-pixel-size")
 
 
@@ -129,6 +131,48 @@ def test_unknown_paths_methods_and_ids_are_told(client):
     check(client.get("/v1/nothing"), 404, "not-found")
     check(client.get("/v1/analyses/" + "0" * 32), 404, "not-found")
     check(client.delete("/v1/models"), 405, "method-not-allowed")
+
+
+def test_unknown_paths_and_methods_are_told_in_sentences(client):
+    """What was found and what is needed, and nothing of what was asked for."""
+    nothing, wrong = client.get("/v1/DOE-JANE"), client.delete("/v1/models")
+    assert nothing.json()["detail"].startswith("Nothing is served at this path; ")
+    assert "DOE" not in nothing.text
+    assert "not by this method; the header 'Allow'" in wrong.json()["detail"]
+    assert wrong.headers["allow"] == "GET"
+
+
+@pytest.mark.parametrize("path", ["/v1/analyses/", "/v1/models/", "/livez/", "/docs/"])
+def test_slash_too_many_is_no_redirect(client, path):
+    """404: a Location would be of the Host header's making, and the picture be sent again there."""
+    headers = {"host": "evil.example"}
+    answer = client.post(path, files={"image": ("a.png", CONTENT)}, headers=headers)
+    check(answer, 404, "not-found")
+    assert "location" not in answer.headers
+
+
+@pytest.mark.parametrize(
+    "accepted",
+    [
+        ["Application/JSON"],
+        ["text/html", "application/json"],
+        ["text/html, */*;q=0.5"],
+        ["*/*;q=0, application/json;q=0.001"],
+        [""],
+    ],
+)
+def test_accept_header_that_allows_json_gets_it(client, accepted):
+    """In any case, on any of several lines, and however little it is liked."""
+    headers = [("accept", each) for each in accepted]
+    assert client.get("/v1/models", headers=headers).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "accepted", ["application/json;q=0", "*/*, application/json; Q=0.000", "application/*;q=0, */*"]
+)
+def test_accept_header_that_refuses_json_is_told(client, accepted):
+    """A weight of zero refuses, and the closest range decides."""
+    check(client.get("/v1/models", headers={"accept": accepted}), 406, "not-acceptable")
 
 
 def test_accept_header_that_rules_the_answer_out_is_told(client):
