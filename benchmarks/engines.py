@@ -19,7 +19,8 @@ from benchmarks.gemm import write_gemm
 from headcirc.backends import load_backend
 from headcirc.cpus import count_available_cpus
 from headcirc.errors import BackendUnavailableError
-from headcirc.manifest import MANIFEST_NAME, Graph, Manifest, load_manifest
+from headcirc.graph import Graph
+from headcirc.manifest import MANIFEST_NAME, Manifest, load_manifest
 
 CHECKPOINT_NAME = "checkpoint.safetensors"
 TORCH = "torch-"

@@ -4,18 +4,19 @@
 one deployment (port, limits, backend) are not model facts and do not live here.
 """
 
-import hashlib
 import json
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from headcirc.doubt_facts import DoubtFacts, to_doubt_facts
 from headcirc.errors import ModelArtifactError
-from headcirc.shared_weights import fill_weights
+from headcirc.graph import Graph
 
 MANIFEST_NAME = "manifest.json"
 SCHEMA_VERSION = 2
+KINDS: dict[object, tuple[type, ...]] = {str: (str,), int: (int,), float: (int, float)}
+"""A fact's type to the types that JSON has for it."""
 
 
 @dataclass(frozen=True)
@@ -59,56 +60,6 @@ class MaskFacts:
     minimum_head_share: float
     minimum_mean_probability: float
     ellipticity_power: float
-
-
-@dataclass(frozen=True)
-class Graph:
-    """One form of the network: an ONNX file and the arithmetic in it.
-
-    Attributes
-    ----------
-    precision : str
-        `fp32`, `fp16` (with float32 inputs and outputs) or `int8`.
-    path : Path
-    sha256 : str
-        Of the file's bytes.
-    weights : Graph or None
-        Whose weights the file names without holding them; see `shared_weights`.
-    """
-
-    precision: str
-    path: Path
-    sha256: str
-    weights: "Graph | None" = None
-
-    @property
-    def identity(self) -> str:
-        """Return what differs wherever `read` differs."""
-        return self.sha256 if self.weights is None else f"{self.sha256}+{self.weights.identity}"
-
-    def read(self) -> bytes:
-        """Return the graph, its weights in it.
-
-        Raises
-        ------
-        ModelArtifactError
-            A file is missing, or is not the one that the manifest describes.
-        """
-        content = self._read_file()
-        return content if self.weights is None else fill_weights(content, self.weights.read())
-
-    def _read_file(self) -> bytes:
-        try:
-            content = self.path.read_bytes()
-        except FileNotFoundError as error:
-            raise ModelArtifactError(f"The model's file {self.path.name!r} is missing.") from error
-        found = hashlib.sha256(content).hexdigest()
-        if found != self.sha256:
-            raise ModelArtifactError(
-                f"The model's file {self.path.name!r} has SHA-256 {found[:12]}…; the manifest "
-                f"says {self.sha256[:12]}…. It is damaged or another model; restore it."
-            )
-        return content
 
 
 @dataclass(frozen=True)
@@ -187,12 +138,17 @@ def load_manifest(artifact_dir: Path) -> Manifest:
             f"The model folder {artifact_dir.name!r} has no {MANIFEST_NAME}; name the folder of a "
             "shipped model."
         ) from error
+    except OSError as error:
+        raise ModelArtifactError(f"{MANIFEST_NAME} cannot be read: {error.strerror}.") from error
     except ValueError as error:
         raise ModelArtifactError(f"{MANIFEST_NAME} is no JSON: {error}.") from error
-    return _to_manifest(facts, artifact_dir)
+    return to_manifest(facts, artifact_dir)
 
 
-def _to_manifest(facts: dict[str, Any], artifact_dir: Path) -> Manifest:
+def to_manifest(facts: Any, artifact_dir: Path) -> Manifest:
+    """Read the facts of a manifest; raises as `load_manifest` does."""
+    if not isinstance(facts, dict):
+        raise ModelArtifactError(f"{MANIFEST_NAME} holds no facts. Export the model again.")
     if facts.get("schema_version") != SCHEMA_VERSION:
         raise ModelArtifactError(
             f"{MANIFEST_NAME} has schema version {facts.get('schema_version')}; this software "
@@ -200,7 +156,9 @@ def _to_manifest(facts: dict[str, Any], artifact_dir: Path) -> Manifest:
         )
     try:
         graphs = _to_graphs(facts["graphs"], artifact_dir)
-        return Manifest(
+        if not graphs:
+            raise KeyError("a graph")
+        manifest = Manifest(
             name=facts["name"],
             version=facts["version"],
             width=facts["width"],
@@ -212,10 +170,26 @@ def _to_manifest(facts: dict[str, Any], artifact_dir: Path) -> Manifest:
             explain=_to_explain(facts["explain"], graphs) if "explain" in facts else None,
             doubt=to_doubt_facts(facts["doubt"]) if "doubt" in facts else None,
         )
-    except (KeyError, TypeError) as error:
+        _require_kinds(manifest)
+    except (AttributeError, KeyError, TypeError) as error:
         raise ModelArtifactError(
-            f"{MANIFEST_NAME} lacks a fact or has one too many: {error}. Export the model again."
+            f"{MANIFEST_NAME} lacks a fact, has one too many or one of the wrong kind: {error}. "
+            "Export the model again."
         ) from error
+    return manifest
+
+
+def _require_kinds(facts: object) -> None:
+    """Refuse, at any depth, a value that is not the text or the number that its field holds."""
+    if isinstance(facts, dict):
+        for value in facts.values():
+            _require_kinds(value)
+    elif is_dataclass(facts):
+        for each in fields(facts):
+            value, kinds = getattr(facts, each.name), KINDS.get(each.type)
+            if kinds is not None and type(value) not in kinds:
+                raise TypeError(f"{each.name} is {value!r} and no {kinds[-1].__name__}")
+            _require_kinds(value)
 
 
 def _to_graphs(facts: dict[str, Any], artifact_dir: Path) -> dict[str, Graph]:

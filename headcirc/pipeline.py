@@ -27,7 +27,8 @@ from headcirc.geometry import (
     PixelSpacing,
     to_ellipse_perimeter,
 )
-from headcirc.manifest import Graph, Manifest, load_manifest
+from headcirc.graph import Graph
+from headcirc.manifest import Manifest, load_manifest
 from headcirc.mask import to_frame_grid, to_head_mask
 from headcirc.measurement import HeadMeasurement, find_region, measure_head
 from headcirc.network_input import to_network_input

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from headcirc.manifest import Graph
+from headcirc.graph import Graph
 from headcirc.pipeline import SHIPPED_MODEL_DIR
 
 EXIT_STATUS = pytest.StashKey[int]()

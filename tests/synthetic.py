@@ -8,7 +8,8 @@ import numpy as np
 from PIL import Image
 
 from headcirc.geometry import Ellipse, to_ellipse_coverage
-from headcirc.manifest import Graph, InputFacts, Manifest, MaskFacts
+from headcirc.graph import Graph
+from headcirc.manifest import InputFacts, Manifest, MaskFacts
 from headcirc.pipeline import Pipeline
 
 FACTS = InputFacts(

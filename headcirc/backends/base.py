@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from headcirc.backends.gpu import require_gpu
 from headcirc.backends.tensorrt_builder import FLAVOURS
 from headcirc.errors import BackendUnavailableError, ModelArtifactError
-from headcirc.manifest import Graph, Manifest
+from headcirc.graph import Graph
+from headcirc.manifest import Manifest
 
 logger = logging.getLogger("headcirc.backends")
 

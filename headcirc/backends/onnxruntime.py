@@ -8,7 +8,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from headcirc.errors import BackendUnavailableError
-from headcirc.manifest import Graph
+from headcirc.graph import Graph
 
 PROVIDER = "CPUExecutionProvider"
 ALL = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
@@ -65,7 +65,13 @@ def open_session(
     BackendUnavailableError
         ONNX Runtime took another provider, or refuses the graph.
     """
-    session = onnxruntime.InferenceSession(graph.read(), options, providers=[provider])
+    content = graph.read()
+    try:
+        session = onnxruntime.InferenceSession(content, options, providers=[provider])
+    except Exception as error:  # its errors share no other base
+        raise BackendUnavailableError(
+            f"ONNX Runtime refuses {graph.path.name!r}; export the model again. It says: {error}"
+        ) from error
     require_provider(session, provider[0])
     return session
 

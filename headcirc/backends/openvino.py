@@ -8,7 +8,8 @@ import numpy as np
 import openvino
 from numpy.typing import NDArray
 
-from headcirc.manifest import Graph
+from headcirc.errors import BackendUnavailableError
+from headcirc.graph import Graph
 
 
 @dataclass
@@ -62,6 +63,11 @@ def load(graph: Graph, *, threads: int) -> OpenVinoBackend:
 
     Threads are not pinned, or several processes would meet on the same CPUs. What the graph has in
     float32 is held there; OpenVINO would otherwise shorten it where the CPU can.
+
+    Raises
+    ------
+    BackendUnavailableError
+        OpenVINO refuses the graph.
     """
     core = _get_core()
     settings = {
@@ -70,5 +76,12 @@ def load(graph: Graph, *, threads: int) -> OpenVinoBackend:
         "ENABLE_CPU_PINNING": False,
         "INFERENCE_PRECISION_HINT": "f32",
     }
-    model = core.read_model(graph.read(), b"")
-    return OpenVinoBackend(core.compile_model(model, "CPU", settings), graph.precision)
+    content = graph.read()
+    try:
+        compiled = core.compile_model(core.read_model(content, b""), "CPU", settings)
+    except RuntimeError as error:
+        reason = str(error).strip().splitlines()[-1]  # above it, lines of its own source
+        raise BackendUnavailableError(
+            f"OpenVINO refuses {graph.path.name!r}; export the model again. It says: {reason}"
+        ) from error
+    return OpenVinoBackend(compiled, graph.precision)

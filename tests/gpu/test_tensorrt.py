@@ -17,7 +17,7 @@ from headcirc.backends.gpu import Gpu, require_gpu
 from headcirc.backends.tensorrt_builder import load_flavour
 from headcirc.errors import BackendUnavailableError
 from headcirc.geometry import PixelSpacing
-from headcirc.manifest import Graph
+from headcirc.graph import Graph
 from headcirc.pipeline import load_pipeline
 from model_export.fp16 import write_fp16
 from model_export.onnx_graph import write_onnx

@@ -1,3 +1,4 @@
+import hashlib
 import subprocess
 import sys
 from dataclasses import replace
@@ -11,7 +12,8 @@ from headcirc.backends import load_backend
 from headcirc.backends.base import choose_graph
 from headcirc.errors import BackendUnavailableError, ModelArtifactError
 from headcirc.geometry import PixelSpacing
-from headcirc.manifest import Graph, load_manifest
+from headcirc.graph import Graph
+from headcirc.manifest import load_manifest
 from headcirc.pipeline import SHIPPED_MODEL_DIR, load_pipeline
 from tests.synthetic import to_file
 
@@ -165,3 +167,15 @@ def test_precision_that_a_backend_does_not_run_is_refused():
     """A CPU backend does not take a GPU's precision."""
     with pytest.raises(BackendUnavailableError, match="it runs int8, fp32"):
         choose_graph(to_manifest_with("fp16"), "openvino", "fp16")
+
+
+@pytest.mark.parametrize("backend", ["openvino", "onnxruntime"])
+@pytest.mark.parametrize("content", [b"", b"no graph"], ids=["empty", "text"])
+def test_file_that_is_no_graph_is_refused(backend, content, tmp_path):
+    """Even where its SHA-256 is the manifest's, the runtime's own error becomes ours."""
+    path = tmp_path / "model.onnx"
+    path.write_bytes(content)
+    graph = Graph("fp32", path, hashlib.sha256(content).hexdigest())
+    manifest = replace(load_manifest(SHIPPED_MODEL_DIR), graphs={"fp32": graph})
+    with pytest.raises(BackendUnavailableError, match=r"refuses 'model\.onnx'"):
+        load_backend(backend, manifest, threads=1)

@@ -16,7 +16,8 @@ from headcirc.explain import (
     to_edge_band,
 )
 from headcirc.geometry import Ellipse, GridMapping, to_ellipse_coverage
-from headcirc.manifest import ExplainFacts, Graph, InputFacts, Manifest, MaskFacts, load_manifest
+from headcirc.graph import Graph
+from headcirc.manifest import ExplainFacts, InputFacts, Manifest, MaskFacts, load_manifest
 from headcirc.network_input import to_network_input
 from headcirc.pipeline import load_pipeline
 

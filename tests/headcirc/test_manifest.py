@@ -65,6 +65,67 @@ def test_unreadable_facts_are_refused(model_dir, change, message):
         load_manifest(model_dir)
 
 
+@pytest.mark.parametrize(
+    ("section", "name", "value"),
+    [
+        ("input", "width_px", None),
+        ("input", "height_px", 256.0),
+        ("input", "pixel_aspect", True),
+        ("mask", "threshold", "0.5"),
+        ("doubt", "size_exponent", "1"),
+        ("doubt", "oddness", []),
+        ("graphs", "fp32", {"file": "model.onnx", "sha256": 1}),
+    ],
+)
+def test_fact_of_another_kind_is_refused(model_dir, section, name, value):
+    """A text for a number, a fraction for a count or a truth for a length stops the load."""
+    path = model_dir / "manifest.json"
+    facts = json.loads(path.read_text())
+    facts[section][name] = value
+    path.write_text(json.dumps(facts))
+    with pytest.raises(ModelArtifactError, match="wrong kind"):
+        load_manifest(model_dir)
+
+
+def test_whole_number_may_stand_for_a_fraction(model_dir):
+    """JSON's 1 is a threshold as well as its 1.0."""
+    path = model_dir / "manifest.json"
+    facts = json.loads(path.read_text())
+    facts["mask"]["threshold"] = 1
+    path.write_text(json.dumps(facts))
+    assert load_manifest(model_dir).mask.threshold == 1
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [("[]", "holds no facts"), ("{", "is no JSON"), (None, "cannot be read")],
+    ids=["list", "no JSON", "folder"],
+)
+def test_what_is_no_manifest_is_refused(tmp_path, content, message):
+    """A list, half a file or a folder in the manifest's place stops the load."""
+    path = tmp_path / "manifest.json"
+    path.mkdir() if content is None else path.write_text(content)
+    with pytest.raises(ModelArtifactError, match=message):
+        load_manifest(tmp_path)
+
+
+@pytest.mark.parametrize("graphs", [{}, []])
+def test_manifest_without_graphs_is_refused(model_dir, graphs):
+    """A model that ships no network is none."""
+    path = model_dir / "manifest.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"graphs": graphs}))
+    with pytest.raises(ModelArtifactError, match="lacks a fact"):
+        load_manifest(model_dir)
+
+
+def test_folder_in_the_place_of_weights_is_refused(model_dir):
+    """What cannot be read is told like what is missing."""
+    (model_dir / "model.onnx").unlink()
+    (model_dir / "model.onnx").mkdir()
+    with pytest.raises(ModelArtifactError, match=r"model\.onnx.*cannot be read"):
+        load_pipeline(model_dir, precision="fp32")
+
+
 def test_folder_without_manifest_is_refused(tmp_path):
     """An empty folder is no model."""
     with pytest.raises(ModelArtifactError, match=r"no manifest\.json"):

@@ -8,7 +8,7 @@ from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
 from headcirc.errors import ModelArtifactError
-from headcirc.manifest import Graph
+from headcirc.graph import Graph
 from headcirc.shared_weights import TURNED, fill_weights, turn_kernel
 
 KERNEL = np.arange(2 * 3 * 3 * 3, dtype=np.float32).reshape(2, 3, 3, 3)
@@ -120,3 +120,11 @@ def test_either_file_s_damage_is_noticed(graph, damaged):
         file.write(b"\0")
     with pytest.raises(ModelArtifactError, match=f"'{damaged}' has SHA-256"):
         graph.read()
+
+
+@pytest.mark.parametrize("content", [b"no graph", make_named("stranger", KERNEL.shape)])
+def test_file_that_takes_no_weights_is_refused(graph, content):
+    """A file that is no graph, or names a weight that nobody has, is the model's fault."""
+    graph.path.write_bytes(content)
+    with pytest.raises(ModelArtifactError, match=r"no graph that 'source\.onnx' gives"):
+        replace(graph, sha256=hashlib.sha256(content).hexdigest()).read()

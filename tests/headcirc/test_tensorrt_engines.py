@@ -15,7 +15,7 @@ from headcirc.backends.tensorrt_engines import (
     write_engine,
 )
 from headcirc.errors import BackendUnavailableError, ModelArtifactError
-from headcirc.manifest import Graph
+from headcirc.graph import Graph
 
 GPU = Gpu("NVIDIA GeForce RTX 3080", (8, 6))
 IDENTITY = EngineIdentity("a" * 64, "tensorrt 11.4.0.106", str(GPU))
