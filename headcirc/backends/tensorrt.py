@@ -17,7 +17,7 @@ from headcirc.backends.gpu import call, load_cuda, require_gpu
 from headcirc.backends.tensorrt_builder import is_portable, load_flavour
 from headcirc.backends.tensorrt_engines import load_engine
 from headcirc.errors import BackendUnavailableError
-from headcirc.manifest import Graph
+from headcirc.graph import Graph
 
 COPY = "cudaMemcpyAsync"
 
@@ -113,8 +113,10 @@ class TensorRtBackend:
         # Thread-local: other threads may use CUDA meanwhile.
         mode = cuda.cudaStreamCaptureMode.cudaStreamCaptureModeThreadLocal
         call(cuda, "cudaStreamBeginCapture", self._stream, mode)
-        self._enqueue(context, batch)
-        (recorded,) = call(cuda, "cudaStreamEndCapture", self._stream)
+        try:
+            self._enqueue(context, batch)
+        finally:  # or the stream would record for ever, and no later batch would run
+            (recorded,) = call(cuda, "cudaStreamEndCapture", self._stream)
         (graph,) = call(cuda, "cudaGraphInstantiate", recorded, 0)
         call(cuda, "cudaGraphDestroy", recorded)
         return graph

@@ -13,6 +13,7 @@ class cudaError_t(Enum):
 
     cudaSuccess = 0
     cudaErrorMemoryAllocation = 2
+    cudaErrorStreamCaptureUnsupported = 900
 
 
 SUCCESS = cudaError_t.cudaSuccess
@@ -63,6 +64,8 @@ class FakeCuda:
         return (SUCCESS,)
 
     def cudaStreamSynchronize(self, stream):
+        if self.recorded is not None:
+            return (cudaError_t.cudaErrorStreamCaptureUnsupported,)
         while self.waiting:
             self.waiting.pop(0)()
         return (SUCCESS,)

@@ -82,3 +82,18 @@ def test_network_that_does_not_run_is_an_error(backend, engine):
     engine.device_memory_size_v2 = 10**6  # the context now needs more than it is given
     with pytest.raises(BackendUnavailableError, match="could not run the network"):
         backend.infer(draw(1))
+
+
+def test_capture_that_fails_is_ended(backend, cuda):
+    """A batch that fails while it is recorded leaves a stream that answers the next one."""
+    copy = cuda.cudaMemcpyAsync
+
+    def fail_recorded(*arguments):
+        return copy(*arguments) if cuda.recorded is None else cuda.cudaMalloc(cuda.free_bytes + 1)
+
+    cuda.cudaMemcpyAsync = fail_recorded
+    with pytest.raises(BackendUnavailableError, match="cudaMemcpyAsync says"):
+        backend.infer(draw(2))
+    cuda.cudaMemcpyAsync = copy
+    pictures = draw(2, seed=1)
+    assert np.array_equal(backend.infer(pictures), 2 * pictures[:, 0])
