@@ -1,3 +1,6 @@
+from dataclasses import replace
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
@@ -5,7 +8,9 @@ import torch
 
 from headcirc.geometry import PixelSpacing
 from headcirc.pipeline import load_pipeline
-from model_export.parity import ParityError, measure_parity
+from model_export.parity import ParityError, measure_agreement, measure_parity
+
+EXAMPLES = [(Path("examples/phantom.png"), PixelSpacing(0.1277, 0.1277))]
 
 
 @pytest.fixture(scope="module")
@@ -56,3 +61,67 @@ def test_a_head_that_only_one_of_the_two_sees_is_refused(logit, pipeline, pictur
     """A torch network that sees no head anywhere, or a head everywhere, raises ParityError."""
     with pytest.raises(ParityError):
         measure_parity(Constant(logit), pipeline, pictures)
+
+
+def test_numbers_that_are_none_are_refused(pipeline, pictures):
+    """A torch network that gives NaN raises ParityError: it is no more than what is allowed."""
+    with pytest.raises(ParityError, match="differs from torch"):
+        measure_parity(Constant(float("nan")), pipeline, pictures)
+
+
+class Unsure:
+    """A backend that sees a vague disc and, in the three mirror images of a second look, another.
+
+    Parameters
+    ----------
+    mirrored_radius_px : float
+        Of the other disc.
+    """
+
+    name, precision, device = "unsure", "fp16", "cpu"
+
+    def __init__(self, mirrored_radius_px: float) -> None:
+        self.mirrored_radius_px = mirrored_radius_px
+
+    def infer(self, network_input):
+        """Return (n, h, w): the disc for one picture, the other for three."""
+        count, _, rows, columns = network_input.shape
+        y, x = np.ogrid[:rows, :columns]
+        distance = np.hypot(y - (rows - 1) / 2, x - (columns - 1) / 2)
+        radius_px = 80 if count == 1 else self.mirrored_radius_px
+        disc = 0.93 * np.clip(radius_px - distance, 0, 1).astype(np.float32)
+        return np.repeat(disc[None], count, axis=0)
+
+
+class AsTorch(torch.nn.Module):
+    """A backend as a network of logits."""
+
+    def __init__(self, backend: Unsure) -> None:
+        super().__init__()
+        self.backend = backend
+
+    def forward(self, network_input: torch.Tensor) -> torch.Tensor:
+        """Return (n, 1, h, w)."""
+        return torch.logit(torch.from_numpy(self.backend.infer(network_input.numpy())))[:, None]
+
+
+@pytest.fixture(scope="module")
+def unsure_pipeline():
+    loaded = load_pipeline(backend="onnxruntime", precision="fp32", threads=1)
+    return replace(loaded, backend=Unsure(80))
+
+
+def test_second_look_is_compared_with_torchs(unsure_pipeline):
+    """Networks that differ in a second look only differ in what is served."""
+    same = measure_parity(AsTorch(Unsure(80)), unsure_pipeline, EXAMPLES)
+    assert same.head_circumference_difference_mm == pytest.approx(0, abs=1e-3)
+    with pytest.raises(ParityError, match="differs from torch"):
+        measure_parity(AsTorch(Unsure(40)), unsure_pipeline, EXAMPLES)
+
+
+def test_second_look_is_compared_between_engines(unsure_pipeline):
+    """Engines that differ in a second look only give other answers."""
+    same = measure_agreement(unsure_pipeline, Unsure(80), EXAMPLES)
+    assert same.largest_difference_mm == 0
+    with pytest.raises(ParityError, match="unsure fp16 gives other answers"):
+        measure_agreement(unsure_pipeline, Unsure(40), EXAMPLES)
