@@ -23,7 +23,7 @@ from model_export.fp16 import load_rounded, write_fp16
 from model_export.onnx_graph import INPUT_NAME, OPSET, OUTPUT_NAME, write_onnx
 from model_export.parity import measure_agreement, measure_parity
 from model_export.quantise import EVERY, METHOD, write_int8
-from model_export.record import record_accuracy, record_doubt, write_manifest
+from model_export.record import record_accuracy, record_doubt, replace_files, write_manifest
 from training.attention_resunet import AttentionResUNet, count_macs, count_parameters
 from training.hc18 import SPLIT_PATH, load_part, to_input_facts
 from training.weights import load_trained, to_file_sha256
@@ -43,20 +43,34 @@ LICENCE = (
 def build(checkpoint_path: Path, out_dir: Path, data_dir: Path, training_notes: Path) -> None:
     """Write the float32 and float16 graphs, those that explain, and `manifest.json`.
 
+    A model that is refused leaves the folder as it was.
+
     Raises
     ------
     ParityError
         A float32 graph is not torch's equal, or the float16 graph gives other answers.
     """
     network = load_trained(checkpoint_path)
+    notes = json.loads(training_notes.read_text())
+    with replace_files(out_dir) as model_dir:
+        manifest = _write_graphs(network, model_dir) | {
+            "checkpoint": {"file": checkpoint_path.name, "sha256": to_file_sha256(checkpoint_path)},
+            "training": notes | {"split_sha256": to_file_sha256(SPLIT_PATH)},
+        }
+        write_manifest(model_dir, manifest)
+        parities = _measure_parities(network, model_dir, data_dir)
+        write_manifest(model_dir, manifest | parities)
+    print(json.dumps(parities, indent=2))
+
+
+def _write_graphs(network: AttentionResUNet, model_dir: Path) -> dict[str, Any]:
+    """Write every graph; return what the manifest says of the network and of them."""
     facts = to_input_facts()
-    out_dir.mkdir(parents=True, exist_ok=True)
-    paths = {precision: out_dir / GRAPH_NAMES[precision] for precision in ("fp32", "fp16")}
+    paths = {precision: model_dir / GRAPH_NAMES[precision] for precision in ("fp32", "fp16")}
     write_onnx(network, paths["fp32"], facts)
     write_fp16(paths["fp32"], paths["fp16"])
     explain = write_explain_files(network, paths, facts, threshold=MASK.threshold)
-    notes = json.loads(training_notes.read_text())
-    manifest = {
+    return {
         "schema_version": SCHEMA_VERSION,
         "name": f"attention-resunet-{network.width}",
         "version": VERSION,
@@ -70,13 +84,7 @@ def build(checkpoint_path: Path, out_dir: Path, data_dir: Path, training_notes: 
         "onnx": {"opset": OPSET, "input": INPUT_NAME, "output": OUTPUT_NAME},
         "graphs": to_graph_facts(paths),
         "explain": explain,
-        "checkpoint": {"file": checkpoint_path.name, "sha256": to_file_sha256(checkpoint_path)},
-        "training": notes | {"split_sha256": to_file_sha256(SPLIT_PATH)},
     }
-    write_manifest(out_dir, manifest)
-    parities = _measure_parities(network, out_dir, data_dir)
-    write_manifest(out_dir, manifest | parities)
-    print(json.dumps(parities, indent=2))
 
 
 def _measure_parities(network: AttentionResUNet, model_dir: Path, data_dir: Path) -> dict[str, Any]:

@@ -1,9 +1,20 @@
 import json
+import shutil
 
+import cv2
+import numpy as np
 import pytest
+import torch
 
+from headcirc.errors import ModelArtifactError
 from headcirc.manifest import MANIFEST_NAME
-from model_export.__main__ import main, record_accuracy, write_manifest
+from headcirc.pipeline import SHIPPED_MODEL_DIR
+from model_export.__main__ import build, main, record_accuracy, write_manifest
+from model_export.parity import ParityError
+from model_export.record import record_doubt, replace_files
+from training.attention_resunet import AttentionResUNet
+from training.hc18 import IMAGE_FOLDER, SPLIT_PATH, TABLE_NAME
+from training.weights import save_weights
 
 FIGURES = {
     "command": "python -m benchmarks.accuracy",
@@ -45,3 +56,66 @@ def test_figures_of_other_weights_are_refused(model_dir):
     with pytest.raises(SystemExit, match=r"test\.json was measured on other weights"):
         record_accuracy(model_dir, [good, other])
     assert (model_dir / MANIFEST_NAME).read_bytes() == before
+
+
+def read_all(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_doubt_that_does_not_load_is_refused(tmp_path):
+    """Learned facts of the wrong kind raise, and the manifest stays as it was."""
+    shutil.copy(SHIPPED_MODEL_DIR / MANIFEST_NAME, tmp_path)
+    manifest = json.loads((tmp_path / MANIFEST_NAME).read_text())
+    facts = {"error": {}, "size_exponent": 1.0, "oddness": {}, "interval": {}, "limits": {}}
+    learned = {"command": "", "date": "", "data": {}, "precision": "fp32", "facts": facts}
+    fit = tmp_path / "fit.json"
+    fit.write_text(json.dumps(learned | {"model_sha256": manifest["graphs"]["fp32"]["sha256"]}))
+    before = read_all(tmp_path)
+    with pytest.raises(ModelArtifactError, match="lacks a fact"):
+        record_doubt(tmp_path, fit)
+    assert read_all(tmp_path) == before
+
+
+def test_model_that_is_built_replaces_the_files_of_its_names(model_dir):
+    """Its own files move in, others stay, and nothing is left beside the folder."""
+    (model_dir / "README.md").write_text("a model card")
+    with replace_files(model_dir) as new_dir:
+        write_manifest(new_dir, {"name": "new"})
+        (new_dir / "model.onnx").write_bytes(b"new")
+    assert set(read_all(model_dir)) == {MANIFEST_NAME, "README.md", "model.onnx"}
+    assert json.loads((model_dir / MANIFEST_NAME).read_text()) == {"name": "new"}
+    assert not new_dir.exists()
+
+
+@pytest.fixture
+def calibration_dir(tmp_path):
+    """Write one calibration image, numbered as the committed split has it."""
+    name = f"{json.loads(SPLIT_PATH.read_text())['calibration'][0]:03d}_HC.png"
+    folder = tmp_path / "hc18"
+    (folder / IMAGE_FOLDER).mkdir(parents=True)
+    cv2.imwrite(str(folder / IMAGE_FOLDER / name), np.zeros((54, 80), np.uint8))
+    head = "filename,pixel size(mm),head circumference (mm)"
+    (folder / TABLE_NAME).write_text(f"{head}\n{name},0.1,100.0\n")
+    return folder
+
+
+def test_model_that_is_refused_leaves_the_folder_as_it_was(tmp_path, calibration_dir):
+    """An export whose answers are no numbers raises; the model that shipped ships on."""
+    network = AttentionResUNet(width=2)
+    torch.nn.init.constant_(network.head.bias, float("nan"))
+    save_weights(network, tmp_path / "checkpoint.safetensors")
+    (tmp_path / "training.json").write_text("{}")
+    model_dir = tmp_path / "model"
+    model_dir.mkdir()
+    for name in (MANIFEST_NAME, "model.onnx", "model.fp16.onnx"):
+        (model_dir / name).write_text(f"the shipped {name}")
+    before = read_all(model_dir)
+    with pytest.raises(ParityError, match="differs from torch"):
+        build(
+            tmp_path / "checkpoint.safetensors",
+            model_dir,
+            calibration_dir,
+            tmp_path / "training.json",
+        )
+    assert read_all(model_dir) == before
+    assert [path.name for path in tmp_path.glob("model*")] == ["model"]
