@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+import headcirc
 from headcirc.geometry import PixelSpacing
 from headcirc.pipeline import Analysis, Pipeline
 from service.answers import to_analysis_body
@@ -46,13 +47,19 @@ class Question:
     frame_index: int | None
 
     def to_id(self, pipeline: Pipeline) -> str:
-        """Return the name of the answer: the same everywhere for the same question and model."""
+        """Return the name of the answer: the same everywhere for the same question and model.
+
+        The versions are in it because replicas of two releases may share a store: with the same
+        network they can give other millimetres and other warnings.
+        """
         digest = hashlib.sha256(self.content)
         facts = (
             self.pixel_spacing,
             self.frame_index or 0,
             pipeline.graph.sha256,
             pipeline.backend.precision,
+            pipeline.manifest.version,
+            headcirc.__version__,
         )
         digest.update(repr(facts).encode())
         return digest.hexdigest()[:32]

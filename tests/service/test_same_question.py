@@ -1,7 +1,9 @@
 import asyncio
+from dataclasses import replace
 
 import pytest
 
+from service.measurer import Question
 from tests.service.test_overload import HeldNetwork, post, run
 
 
@@ -78,3 +80,14 @@ def test_second_client_that_leaves_does_not_disturb_the_first(pipeline, network)
     first, later = run(pipeline, scenario)
     assert (first.status, later.status) == (201, 200)
     assert network.runs == 1
+
+
+def test_another_release_names_its_answers_anew(pipeline, monkeypatch):
+    """Replicas of two releases share a store, and neither gives the other's millimetres."""
+    question = Question(b"picture", None, None)
+    names = {question.to_id(pipeline)}
+    monkeypatch.setattr("headcirc.__version__", "9.9.9")
+    names.add(question.to_id(pipeline))
+    other = replace(pipeline, manifest=replace(pipeline.manifest, version="9.9.9"))
+    names.add(question.to_id(other))
+    assert len(names) == 3
