@@ -101,8 +101,8 @@ def _is_head_like(shape: FloatArray) -> bool:
 
 
 def _is_inside(center: FloatArray, frame_shape: tuple[int, ...]) -> bool:
-    last = np.array(frame_shape[::-1]) - 1
-    return bool(np.all((center >= -0.5) & (center <= last + 0.5)))
+    middle = (np.array(frame_shape[::-1]) - 1) / 2
+    return bool(np.all(np.abs(center - middle) <= middle + 0.5))
 
 
 def _to_step(
