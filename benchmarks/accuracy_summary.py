@@ -8,7 +8,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from benchmarks.served import ServedAnswer
-from headcirc.geometry import Ellipse, PixelSpacing, to_ellipse_coverage
+from headcirc.geometry import Ellipse, PixelSpacing
+from headcirc.raster import to_ellipse_coverage
 from training.evaluate import (
     AreasUnderCurves,
     BoolMask,

@@ -27,10 +27,11 @@ from headcirc.batch import (
     to_local_measure,
 )
 from headcirc.errors import HeadCircumferenceError
-from headcirc.geometry import Ellipse, PixelSpacing, to_ellipse_coverage
+from headcirc.geometry import Ellipse, PixelSpacing
 from headcirc.overlay import to_png
 from headcirc.pipeline import SHIPPED_MODEL_DIR, load_pipeline
 from headcirc.pixel_size import to_stated_spacing
+from headcirc.raster import to_ellipse_coverage
 
 EXIT_ALL_MEASURED, EXIT_SOME_NOT, EXIT_USAGE = 0, 1, 2
 

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from headcirc.doubt import Doubt
 from headcirc.doubt_facts import DoubtLimits
-from headcirc.geometry import Ellipse, HeadMask, to_filled_ellipse, to_half_extents
+from headcirc.geometry import Ellipse, HeadMask, to_half_extents
+from headcirc.raster import to_filled_ellipse
 
 NO_HEAD_FOUND = "no-head-found"
 PIXEL_SIZE_MISSING = "pixel-size-missing"

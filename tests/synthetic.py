@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from headcirc.geometry import Ellipse, to_ellipse_coverage
+from headcirc.geometry import Ellipse
 from headcirc.graph import Graph
 from headcirc.manifest import InputFacts, Manifest, MaskFacts
 from headcirc.pipeline import Pipeline
+from headcirc.raster import to_ellipse_coverage
 
 FACTS = InputFacts(
     width_px=256, height_px=256, pixel_aspect=800 / 540, mean=0.156, standard_deviation=0.172

@@ -12,9 +12,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from headcirc.geometry import Ellipse, FloatArray, to_affine_image, to_ellipse_coverage
+from headcirc.geometry import Ellipse, FloatArray, to_affine_image
 from headcirc.manifest import InputFacts
 from headcirc.network_input import to_grid_mapping
+from headcirc.raster import to_ellipse_coverage
 
 SUPERSAMPLING = 2
 """Frames are warped at twice the network's resolution and averaged, as the service averages."""

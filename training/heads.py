@@ -8,8 +8,9 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
-from headcirc.geometry import Ellipse, to_affine_image, to_ellipse_coverage
+from headcirc.geometry import Ellipse, to_affine_image
 from headcirc.network_input import to_network_input
+from headcirc.raster import to_ellipse_coverage
 from training.augment import AugmentationRanges, change_grey_values, to_example
 from training.hc18 import HC18Image, load_pixels, to_input_facts, to_true_ellipse
 from training.head_swap import are_alike, is_whole, put_head

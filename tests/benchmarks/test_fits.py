@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from benchmarks.fits import FITS
-from headcirc.geometry import Ellipse, HeadMask, to_ellipse_coverage, to_ellipse_perimeter
+from headcirc.geometry import Ellipse, HeadMask, to_ellipse_perimeter
+from headcirc.raster import to_ellipse_coverage
 
 HEAD = Ellipse(160.3, 120.8, 90.0, 66.0, 0.7)
 

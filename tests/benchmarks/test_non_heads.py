@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from benchmarks.non_heads import cut_corners, draw_pictures, load_photographs, measure
-from headcirc.geometry import Ellipse, to_ellipse_coverage
+from headcirc.geometry import Ellipse
+from headcirc.raster import to_ellipse_coverage
 from tests.synthetic import draw_head, to_synthetic_pipeline
 
 ROWS, COLUMNS = 540, 800

@@ -6,7 +6,8 @@ import pytest
 
 from headcirc.doubt import SIGNS, Doubt, measure_doubt, to_interval
 from headcirc.doubt_facts import IntervalFacts, LinearScore, Term, to_doubt_facts
-from headcirc.geometry import Ellipse, HeadMask, PixelSpacing, to_ellipse_coverage
+from headcirc.geometry import Ellipse, HeadMask, PixelSpacing
+from headcirc.raster import to_ellipse_coverage
 from tests.synthetic import draw_head, to_file, to_synthetic_pipeline
 
 ROWS, COLUMNS = 240, 320

@@ -4,14 +4,9 @@ import numpy as np
 import pytest
 
 from headcirc.ellipse import fit_head_ellipse
-from headcirc.geometry import (
-    Ellipse,
-    HeadMask,
-    PixelSpacing,
-    to_ellipse_coverage,
-    to_ellipse_perimeter,
-)
+from headcirc.geometry import Ellipse, HeadMask, PixelSpacing, to_ellipse_perimeter
 from headcirc.measurement import measure_head
+from headcirc.raster import to_ellipse_coverage
 
 ELLIPSES = [
     pytest.param(Ellipse(400.0, 270.0, 100.0, 100.0, 0.0), 540, 800, id="circle"),

@@ -15,11 +15,12 @@ from headcirc.explain import (
     measure_concentration,
     to_edge_band,
 )
-from headcirc.geometry import Ellipse, GridMapping, to_ellipse_coverage
+from headcirc.geometry import Ellipse, GridMapping
 from headcirc.graph import Graph
 from headcirc.manifest import ExplainFacts, InputFacts, Manifest, MaskFacts, load_manifest
 from headcirc.network_input import to_network_input
 from headcirc.pipeline import load_pipeline
+from headcirc.raster import to_ellipse_coverage
 
 ROWS, COLUMNS, RADIUS_PX = 400, 500, 160
 DISC = to_ellipse_coverage(Ellipse(249.5, 199.5, RADIUS_PX, RADIUS_PX, 0.0), ROWS, COLUMNS) > 0.5

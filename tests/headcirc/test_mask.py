@@ -1,8 +1,9 @@
 import numpy as np
 
-from headcirc.geometry import Ellipse, to_ellipse_coverage
+from headcirc.geometry import Ellipse
 from headcirc.manifest import MaskFacts
 from headcirc.mask import to_head_mask
+from headcirc.raster import to_ellipse_coverage
 
 FACTS = MaskFacts(
     threshold=0.5, minimum_head_share=0.005, minimum_mean_probability=0.6, ellipticity_power=4

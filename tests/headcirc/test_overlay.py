@@ -2,7 +2,7 @@ import cv2
 import numpy as np
 import pytest
 
-from headcirc.geometry import Ellipse, to_ellipse_coverage
+from headcirc.geometry import Ellipse
 from headcirc.overlay import (
     ELLIPSE_RGB,
     draw_overlay,
@@ -11,6 +11,7 @@ from headcirc.overlay import (
     to_mask_picture,
     to_png,
 )
+from headcirc.raster import to_ellipse_coverage
 
 HEAD = Ellipse(150.0, 100.0, 80.0, 60.0, 0.0)
 

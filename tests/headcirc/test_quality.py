@@ -3,8 +3,9 @@ import pytest
 
 from headcirc.doubt import Doubt
 from headcirc.doubt_facts import DoubtLimits
-from headcirc.geometry import Ellipse, HeadMask, to_ellipse_coverage
+from headcirc.geometry import Ellipse, HeadMask
 from headcirc.quality import assess_quality, to_fit_overlap
+from headcirc.raster import to_ellipse_coverage
 
 HEAD = Ellipse(150.0, 100.0, 80.0, 60.0, 0.2)
 MASK = to_ellipse_coverage(HEAD, 200, 300) > 0.5

@@ -11,8 +11,9 @@ from fastapi.testclient import TestClient
 from PIL import Image
 
 from headcirc.explain import EDGE_BAND_SHARE
-from headcirc.geometry import to_ellipse_coverage
-from headcirc.manifest import ExplainFacts, Graph
+from headcirc.graph import Graph
+from headcirc.manifest import ExplainFacts
+from headcirc.raster import to_ellipse_coverage
 from service.app import create_app
 from service.settings import Settings
 from tests.service.explain_graph import make_explain_graph

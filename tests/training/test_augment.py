@@ -4,9 +4,10 @@ import cv2
 import numpy as np
 import pytest
 
-from headcirc.geometry import Ellipse, to_affine_image, to_ellipse_coverage
+from headcirc.geometry import Ellipse, to_affine_image
 from headcirc.manifest import InputFacts
 from headcirc.network_input import to_grid_mapping, to_network_input
+from headcirc.raster import to_ellipse_coverage
 from training.augment import (
     AugmentationRanges,
     cut_side,

@@ -3,7 +3,8 @@ import math
 import numpy as np
 import pytest
 
-from headcirc.geometry import Ellipse, PixelSpacing, to_ellipse_coverage
+from headcirc.geometry import Ellipse, PixelSpacing
+from headcirc.raster import to_ellipse_coverage
 from training.evaluate import (
     BIN_EDGES_MM,
     Confusion,

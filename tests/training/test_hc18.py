@@ -3,7 +3,8 @@ import json
 import numpy as np
 import pytest
 
-from headcirc.geometry import Ellipse, to_ellipse_coverage, to_ellipse_perimeter
+from headcirc.geometry import Ellipse, to_ellipse_perimeter
+from headcirc.raster import to_ellipse_coverage
 from training.hc18 import (
     PARTS,
     SPLIT_PATH,

@@ -3,7 +3,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from headcirc.geometry import Ellipse, to_ellipse_coverage
+from headcirc.geometry import Ellipse
+from headcirc.raster import to_ellipse_coverage
 from training.head_swap import (
     LARGEST_SIZE_RATIO,
     RIM_START_SHARES,

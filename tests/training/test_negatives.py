@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 
-from headcirc.geometry import Ellipse, to_ellipse_coverage
+from headcirc.geometry import Ellipse
 from headcirc.manifest import InputFacts
+from headcirc.raster import to_ellipse_coverage
 from training.negatives import cut_beside_head, draw_negative
 
 FACTS = InputFacts(width_px=64, height_px=48, pixel_aspect=1.5, mean=0.0, standard_deviation=1.0)

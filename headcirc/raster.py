@@ -1,0 +1,77 @@
+"""Ellipses to pixels: which lie inside, and how much of each is covered.
+
+The grid is `geometry`'s: pixel centres lie at integers. This module measures nothing.
+"""
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headcirc.geometry import Ellipse, to_half_extents
+
+
+def to_filled_ellipse(
+    ellipse: Ellipse, rows: int, columns: int
+) -> tuple[tuple[slice, slice], NDArray[np.bool_]]:
+    """Return the pixels whose centres lie inside an ellipse, and where they lie.
+
+    Parameters
+    ----------
+    ellipse : Ellipse
+        On the grid.
+    rows, columns : int
+        Size of that grid.
+
+    Returns
+    -------
+    box : (slice, slice)
+        Rows and columns of the ellipse's bounding box, cut at the grid's border.
+    inside : (box rows, box columns) bool
+    """
+    half_x, half_y = to_half_extents(ellipse)
+    first_row = min(max(math.ceil(ellipse.center_y_px - half_y), 0), rows)
+    first_column = min(max(math.ceil(ellipse.center_x_px - half_x), 0), columns)
+    end_row = min(max(math.floor(ellipse.center_y_px + half_y) + 1, first_row), rows)
+    end_column = min(max(math.floor(ellipse.center_x_px + half_x) + 1, first_column), columns)
+    y = (np.arange(first_row, end_row) - ellipse.center_y_px)[:, None]
+    # The squared distance from the centre, in units of the ellipse, is a xx + 2 b xy + c yy; it is
+    # 1 where a row enters the ellipse and leaves it.
+    inverse = np.linalg.inv(ellipse.to_shape_matrix())
+    (a, b), (_, c) = inverse.T @ inverse
+    middle = ellipse.center_x_px - b / a * y
+    reach = np.sqrt(np.maximum((b * y) ** 2 - a * (c * y * y - 1), 0)) / a
+    entry = np.ceil(middle - reach).astype(np.int32)
+    last = np.floor(middle + reach).astype(np.int32)
+    x = np.arange(first_column, end_column, dtype=np.int32)
+    inside = (x >= entry) & (x <= last)
+    return (slice(first_row, end_row), slice(first_column, end_column)), inside
+
+
+def to_ellipse_coverage(ellipse: Ellipse, rows: int, columns: int) -> NDArray[np.float32]:
+    """Draw a filled ellipse with soft edges.
+
+    Parameters
+    ----------
+    ellipse : Ellipse
+        On the grid that is drawn.
+    rows, columns : int
+        Size of that grid.
+
+    Returns
+    -------
+    (rows, columns) float32 in [0, 1]
+        Share of each pixel that the ellipse covers, from the signed distance to its edge to first
+        order: 1 inside, 0 outside, a ramp of one pixel between them.
+    """
+    inverse = np.linalg.inv(ellipse.to_shape_matrix())
+    x = np.arange(columns) - ellipse.center_x_px
+    y = (np.arange(rows) - ellipse.center_y_px)[:, None]
+    u = inverse[0, 0] * x + inverse[0, 1] * y
+    v = inverse[1, 0] * x + inverse[1, 1] * y
+    radius = np.maximum(np.sqrt(u * u + v * v), 1e-6)  # the very centre has no gradient
+    gradient = np.hypot(
+        inverse[0, 0] * u + inverse[1, 0] * v, inverse[0, 1] * u + inverse[1, 1] * v
+    )
+    distance_px = (radius - 1) * radius / np.maximum(gradient, 1e-9)
+    return np.asarray(np.clip(0.5 - distance_px, 0, 1), np.float32)

@@ -1,0 +1,31 @@
+import math
+
+import numpy as np
+import pytest
+
+from headcirc.geometry import Ellipse
+from headcirc.raster import to_ellipse_coverage, to_filled_ellipse
+
+
+def test_coverage_has_the_ellipse_s_area():
+    """The drawn coverage sums to pi a b, to within a few parts in 10,000."""
+    coverage = to_ellipse_coverage(Ellipse(100.3, 80.7, 60.2, 40.1, 0.4), 170, 210)
+    assert coverage.sum() == pytest.approx(math.pi * 60.2 * 40.1, rel=5e-4)
+
+
+@pytest.mark.parametrize("seed", range(50))
+def test_filled_ellipse_holds_the_pixels_that_are_half_covered(seed):
+    """The pixels inside, drawn in their box alone, are those that the coverage gives a half of."""
+    generator = np.random.default_rng(seed)
+    minor, major = sorted(generator.uniform(1, 120, 2))
+    center = generator.uniform(-50, 350), generator.uniform(-50, 250)  # partly outside the grid
+    ellipse = Ellipse(*center, major, minor, generator.uniform(0, np.pi))
+    box, inside = to_filled_ellipse(ellipse, 200, 300)
+    full = np.zeros((200, 300), bool)
+    full[box] = inside
+    assert np.array_equal(full, to_ellipse_coverage(ellipse, 200, 300) > 0.5)
+
+
+def test_centre_of_an_ellipse_is_covered():
+    """The pixel at the very centre, where the edge's distance has no direction, is inside."""
+    assert to_ellipse_coverage(Ellipse(10.0, 8.0, 6.0, 4.0, 0.3), 17, 21)[8, 10] == 1
