@@ -118,7 +118,7 @@ class Measurer:
                 f"({self.batcher.failure}); it is being tried again."
             )
         if not self.workers.has_room:
-            raise NotReadyError("The queue is full; try again in a second.")
+            raise NotReadyError("The queue is full or stands still; try again in a second.")
 
     def _probe(self) -> None:
         """Try the network anew: who is not ready gets no request that would show its recovery."""

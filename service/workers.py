@@ -73,12 +73,16 @@ class Workers:
         self._timeout_s = timeout_s
         self._on_depth = on_depth
         self._depth = 0
+        self._deadlines_s: list[float] = []
+        """Of the work that is in a thread now."""
         self._counting = Lock()
 
     @property
     def has_room(self) -> bool:
-        """Return whether another request would be taken."""
-        return self._can_take(0)
+        """Return whether another request would be taken, and some thread can still be in time."""
+        now_s = time.perf_counter()
+        late = sum(deadline_s <= now_s for deadline_s in self._deadlines_s)
+        return self._can_take(0) and late < self._threads
 
     def _can_take(self, coming: int) -> bool:
         wanted = self._depth + coming
@@ -156,7 +160,11 @@ class Workers:
     def _work(self, work: Callable[[Ticket], Answer], ticket: Ticket) -> Answer:
         ticket.require_wanted()
         began_s = time.perf_counter()
-        answer = work(ticket)
+        self._deadlines_s.append(ticket.deadline_s)
+        try:
+            answer = work(ticket)
+        finally:
+            self._deadlines_s.remove(ticket.deadline_s)
         self._work_s += NEWEST_SHARE * (time.perf_counter() - began_s - self._work_s)
         return answer
 

@@ -212,6 +212,20 @@ def test_health_is_answered_while_every_thread_is_busy(pipeline, network):
     assert run(pipeline, scenario) == [200, 200]
 
 
+def test_service_whose_every_thread_is_late_is_not_ready(pipeline, network):
+    """It answers nobody in time, whatever room its queue has; it is ready again once one ends."""
+
+    async def scenario(app):
+        late = await asyncio.gather(post(app, "0.1"), post(app, "0.2"))
+        stuck = await get(app, "/readyz")
+        network.leave.set()
+        while app.state.measurer.workers._depth:
+            await asyncio.sleep(0)
+        return [each.status for each in late], stuck, await get(app, "/readyz")
+
+    assert run(pipeline, scenario, request_timeout_ms=500) == ([504, 504], 503, 200)
+
+
 async def get(app, path):
     statuses = []
 
