@@ -1,10 +1,11 @@
-"""Files and folders to rows: which images, which pixel sizes, one line of output for each.
+"""Files and folders to rows: which images, where their overlays go, one line of output for each.
 
 A file that cannot be measured becomes a row that says why, never a missing row.
 """
 
-import csv
-from collections.abc import Callable, Iterator, Sequence
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -15,14 +16,11 @@ from headcirc.errors import InputError
 from headcirc.geometry import PixelSpacing
 from headcirc.overlay import to_png
 from headcirc.pipeline import Analysis, Pipeline
-from headcirc.pixel_size import to_stated_spacing
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
-NAME_COLUMNS = ("filename", "file", "name", "image")
-SIZE_COLUMNS = ("pixel size(mm)", "pixel_size_mm")
+DRAWN = ("_Annotation", "_overlay")
 NO_HEAD, NO_PIXEL_SIZE = "no head was found", "no pixel size is known"
 UNREADABLE, GIVEN_UP = "the file cannot be read", "workers failed at it"
-X_COLUMN, Y_COLUMN = "pixel_size_x_mm", "pixel_size_y_mm"
 MEASURED = (
     "head_circumference_mm",
     "biparietal_diameter_mm",
@@ -58,7 +56,7 @@ class Row:
 def find_images(paths: Sequence[Path], *, recursive: bool) -> list[Path]:
     """Return the files named, and the images in the folders named, in order of name.
 
-    HC18's drawn outlines (`*_Annotation.png`) are no ultrasound and are left out of folders.
+    What was drawn, by HC18 (`*_Annotation.png`) or by us, is no ultrasound: not taken from folders.
     """
     found: list[Path] = []
     for path in paths:
@@ -71,52 +69,30 @@ def find_images(paths: Sequence[Path], *, recursive: bool) -> list[Path]:
         found += sorted(
             each
             for each in inside
-            if each.suffix.lower() in SUFFIXES and not each.stem.endswith("_Annotation")
+            if each.suffix.lower() in SUFFIXES and not each.stem.endswith(DRAWN)
         )
     if not found:
         raise UsageError("No image was found; name files, or a folder (--recursive looks deeper).")
     return found
 
 
-def load_pixel_sizes(path: Path) -> dict[str, PixelSpacing]:
-    """Read file name to pixel spacing from a CSV; HC18's own table is accepted as it is.
+def to_overlay_paths(
+    named: Sequence[Path], images: Sequence[Path], folder: Path
+) -> dict[Path, Path]:
+    """Return where each image's overlay goes, so that none replaces another.
 
-    Raises
-    ------
-    UsageError
-        No such file, no known columns, or a size that is none; the line is named.
+    Kept are the sub-folders below what all files and folders that were named have in common, and
+    the suffixes of images in one folder that differ in nothing else.
     """
-    try:
-        with path.open(newline="") as table:
-            reader = csv.DictReader(table)
-            columns = [name.strip() for name in reader.fieldnames or []]
-            reader.fieldnames = columns
-            name_column = next((name for name in NAME_COLUMNS if name in columns), None)
-            size_column = next((name for name in SIZE_COLUMNS if name in columns), None)
-            has_size = size_column is not None or {X_COLUMN, Y_COLUMN} <= {*columns}
-            if name_column is None or not has_size:
-                raise UsageError(
-                    f"The pixel sizes' table has the columns {', '.join(columns)}; needed are "
-                    f"'filename' and 'pixel_size_mm' (or {X_COLUMN!r} and {Y_COLUMN!r})."
-                )
-            x_column, y_column = size_column or X_COLUMN, size_column or Y_COLUMN
-            return {
-                row[name_column]: _to_spacing(row[x_column], row[y_column], reader.line_num)
-                for row in reader
-            }
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(
-            f"The pixel sizes' table cannot be read ({type(error).__name__}); name a CSV file."
-        ) from error
-
-
-def _to_spacing(x_mm: str, y_mm: str, line: int) -> PixelSpacing:
-    try:
-        spacing = to_stated_spacing(pixel_size_x_mm=float(x_mm), pixel_size_y_mm=float(y_mm))
-    except (ValueError, TypeError, InputError) as error:
-        raise UsageError(f"Line {line} of the pixel sizes' table: {error}") from error
-    assert spacing is not None, "both sizes were given"
-    return spacing
+    places = [path.absolute() if path.is_dir() else path.absolute().parent for path in named]
+    common = os.path.commonpath([os.path.normpath(place) for place in places])
+    count = Counter(path.with_suffix("") for path in {*images})
+    return {
+        path: folder
+        / os.path.relpath(path.parent, common)
+        / f"{path.stem if count[path.with_suffix('')] == 1 else path.name}_overlay.png"
+        for path in images
+    }
 
 
 @dataclass(frozen=True)
@@ -214,27 +190,36 @@ def measure_files(
     measure: Measure,
     images: Sequence[Path],
     spacings: dict[str, PixelSpacing] | PixelSpacing | None,
-    overlay_dir: Path | None,
+    overlays: Mapping[Path, Path] | None,
 ) -> Iterator[Row]:
-    """Measure files one by one; one that fails gives a row that says why."""
+    """Measure files one by one; one that fails gives a row that says why.
+
+    `overlays` names the picture to be written for each image.
+    """
     for path in tqdm(images, "measuring", unit="image", disable=len(images) == 1):
         spacing = spacings.get(path.name) if isinstance(spacings, dict) else spacings
         try:
             measured = measure(path.read_bytes(), spacing)
         except (InputError, OSError) as error:
             reason = str(error) if isinstance(error, InputError) else UNREADABLE
-            yield Row(str(path), error=reason)
+            yield Row(to_name(path), error=reason)
             continue
-        row = measured.row
-        if overlay_dir is not None:
-            row = _write_overlay(measured, overlay_dir / f"{path.stem}_overlay.png")
-        yield replace(row, image=str(path))
+        row = measured.row if overlays is None else _write_overlay(measured, overlays[path])
+        yield replace(row, image=to_name(path))
+
+
+def to_name(path: Path) -> str:
+    """Return a path as text for every output: bytes that are no UTF-8 are escaped."""
+    return os.fsencode(path).decode(errors="backslashreplace")
 
 
 def _write_overlay(measured: Measured, path: Path) -> Row:
     """Write the picture and return the row, with a reason where there is no picture to be had."""
     try:
-        path.write_bytes(measured.draw_overlay())
-    except InputError as error:
-        return replace(measured.row, error=f"the overlay is missing: {error}")
+        picture = measured.draw_overlay()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(picture)
+    except (InputError, OSError) as error:
+        reason = str(error) if isinstance(error, InputError) else error.strerror
+        return replace(measured.row, error=f"the overlay is missing: {reason}")
     return measured.row

@@ -1,30 +1,35 @@
 """The command line: `headcirc analyze`, `batch`, `serve`, `check`.
 
-Exit status 0: all measured; 1: some image was not (the others are still written); 2: bad usage.
+Exit status 0: all measured; 1: some image was not (the others are still written); 2: bad usage;
+130: stopped by Ctrl-C.
 """
 
 import argparse
 import csv
 import json
+import os
 import sys
+import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
 from importlib.util import find_spec
+from pathlib import Path
+from typing import TextIO
 
 import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from headcirc.arguments import require_port, to_parser
+from headcirc.arguments import load_pixel_sizes, require_port, to_parser
 from headcirc.batch import (
     Measure,
     Row,
     UsageError,
     find_images,
-    load_pixel_sizes,
     measure_files,
     to_local_measure,
+    to_overlay_paths,
 )
 from headcirc.errors import HeadCircumferenceError
 from headcirc.geometry import Ellipse, PixelSpacing
@@ -33,29 +38,54 @@ from headcirc.pipeline import SHIPPED_MODEL_DIR, load_pipeline
 from headcirc.pixel_size import to_stated_spacing
 from headcirc.raster import to_ellipse_coverage
 
-EXIT_ALL_MEASURED, EXIT_SOME_NOT, EXIT_USAGE = 0, 1, 2
+EXIT_ALL_MEASURED, EXIT_SOME_NOT, EXIT_USAGE, EXIT_STOPPED = 0, 1, 2, 130
 
 
 def run_analyze(chosen: argparse.Namespace) -> int:
     """Measure files and folders; print a table or JSON, write CSV and overlays."""
     images = find_images(chosen.images, recursive=chosen.recursive)
     spacings = _read_spacings(chosen)
+    overlays = None
     if chosen.overlay_dir is not None:
-        chosen.overlay_dir.mkdir(parents=True, exist_ok=True)
+        _require_folder(chosen.overlay_dir)
+        overlays = to_overlay_paths(chosen.images, images, chosen.overlay_dir)
     complete = True
     with ExitStack() as stack:
         measure = _open_measure(chosen, stack)
         writer = None
         if chosen.csv is not None:
-            table = stack.enter_context(chosen.csv.open("w", newline=""))
+            table = stack.enter_context(_open_table(chosen.csv))
             writer = csv.DictWriter(table, list(Row.__dataclass_fields__))
             writer.writeheader()
-        for row in measure_files(measure, images, spacings, chosen.overlay_dir):
+        for row in measure_files(measure, images, spacings, overlays):
             complete = complete and not row.error
             if writer is not None:
                 writer.writerow(asdict(row))
             tqdm.write(json.dumps(asdict(row)) if chosen.json else _to_line(row))
+            sys.stdout.flush()  # who reads a pipe sees each row when it is there
     return EXIT_ALL_MEASURED if complete else EXIT_SOME_NOT
+
+
+def _require_folder(folder: Path) -> None:
+    """Make the overlays' folder and see that it can be written, before hours of measuring."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise UsageError(
+            f"No overlay can be written to {str(folder)!r} ({error.strerror}); name a folder."
+        ) from error
+
+
+def _open_table(path: Path) -> TextIO:
+    """Open the CSV, line by line on its way to the disk: a run that is killed leaves its rows."""
+    try:
+        return path.open("w", newline="", encoding="utf-8", buffering=1)
+    except OSError as error:
+        raise UsageError(
+            f"No table can be written to {str(path)!r} ({error.strerror}); name a file in a folder "
+            "that exists."
+        ) from error
 
 
 def _read_spacings(chosen: argparse.Namespace) -> dict[str, PixelSpacing] | PixelSpacing | None:
@@ -205,6 +235,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (UsageError, HeadCircumferenceError, ValueError) as error:
         print(f"headcirc: {error}", file=sys.stderr)
         return EXIT_USAGE
+    except BrokenPipeError:  # who read the rows has seen enough, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_SOME_NOT
+    except OSError as error:  # such as a full disk; images that cannot be read are rows
+        print(f"headcirc: {error}. What was written stays.", file=sys.stderr)
+        return EXIT_USAGE
+    except KeyboardInterrupt:
+        print("headcirc: stopped. What was written stays.", file=sys.stderr)
+        return EXIT_STOPPED
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from headcirc.batch import Row, find_images
+from headcirc.batch import Row, UsageError, find_images, to_name
 from headcirc.geometry import PixelSpacing
 from headcirc.parts import Facts, Origin, Parts, open_parts, read_origin
 from headcirc.ray_start import Plan, Task, open_ray
@@ -52,10 +52,18 @@ class Buffer:
 
 
 def list_tasks(source: Path, spacings: Spacings, *, recursive: bool) -> list[Task]:
-    """Return the images of a folder, each with its pixel spacing."""
+    """Return the images of a folder, each with its pixel spacing.
+
+    Raises
+    ------
+    UsageError
+        It is a file, or holds no image.
+    """
+    if source.is_file():
+        raise UsageError(f"{str(source)!r} is a file; batch needs a folder (analyze takes files).")
     return [
         Task(
-            path.relative_to(source).as_posix(),
+            to_name(path.relative_to(source)),
             path.absolute(),
             spacings.get(path.name) if isinstance(spacings, dict) else spacings,
         )

@@ -1,14 +1,23 @@
 import csv
 import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
-from headcirc.batch import UsageError, find_images, load_pixel_sizes
+from headcirc.batch import UsageError, find_images, to_overlay_paths
 from headcirc.cli import main
-from headcirc.geometry import PixelSpacing
 from tests.synthetic import to_file
 
 EXAMPLE = "examples/phantom.png"
+
+
+def read_table(path):
+    return list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
 
 
 @pytest.fixture
@@ -35,8 +44,7 @@ def test_folder_gives_csv_overlays_and_json(folder, capsys):
     table, overlays = folder / "out.csv", folder / "overlays"
     options = ["--recursive", "--pixel-size-mm", "0.1277", "--csv", str(table), "--json"]
     assert main(["analyze", str(folder), *options, "--overlay-dir", str(overlays)]) == 0
-    with table.open() as file:
-        rows = list(csv.DictReader(file))
+    rows = read_table(table)
     assert [row["image"].endswith(name) for row, name in zip(rows, ["a.png", "b.png"], strict=True)]
     assert all(175 < float(row["head_circumference_mm"]) < 193 for row in rows)
     assert len(list(overlays.iterdir())) == 2
@@ -66,13 +74,21 @@ def test_without_pixel_size_nothing_is_invented(capsys):
         (["analyze", EXAMPLE, "--pixel-size-mm", "9"], "from 0.005 to 2 mm"),
         (["analyze", EXAMPLE, "--backend", "abacus"], "unknown"),
         (["analyze", EXAMPLE, "--pixel-sizes", "LICENSE"], "columns"),
+        (["analyze", EXAMPLE, "--csv", "absent/out.csv"], "in a folder that exists"),
+        (["analyze", EXAMPLE, "--csv", "examples"], "Is a directory"),
+        (["analyze", EXAMPLE, "--csv", "/dev/full"], "No space left"),
+        (["analyze", EXAMPLE, "--overlay-dir", "LICENSE"], "name a folder"),
+        (["analyze", EXAMPLE, "--overlay-dir", "/proc"], "name a folder"),
+        (["analyze", "a" * 300], "name too long"),
         (["check", "--model", "tests"], "no manifest.json"),
     ],
 )
 def test_bad_usage_is_told_in_a_sentence(arguments, message, capsys):
-    """Bad usage ends with status 2 and a remedy, without a stack trace."""
+    """Bad usage ends with status 2 and a remedy, before any row and without a stack trace."""
     assert main(arguments) == 2
-    assert message in capsys.readouterr().err
+    printed = capsys.readouterr()
+    assert message in printed.err
+    assert printed.out == ""
 
 
 @pytest.mark.parametrize("port", ["0", "-1", "65536"])
@@ -87,28 +103,6 @@ def test_unknown_option_ends_with_status_2():
     with pytest.raises(SystemExit) as ended:
         main(["analyze", EXAMPLE, "--pixel-size-mm", "abc"])
     assert ended.value.code == 2
-
-
-def test_hc18_s_own_table_is_accepted(tmp_path):
-    """Its columns, with their unit in brackets, give square pixels."""
-    table = tmp_path / "sizes.csv"
-    table.write_text("filename,pixel size(mm),head circumference (mm)\n000_HC.png,0.069,44.3\n")
-    assert load_pixel_sizes(table) == {"000_HC.png": PixelSpacing(0.069, 0.069)}
-
-
-def test_table_with_unequal_pixels_is_accepted(tmp_path):
-    """X and y columns keep their axes, as the phantoms' own table has them."""
-    table = tmp_path / "sizes.csv"
-    table.write_text("filename,pixel_size_x_mm,pixel_size_y_mm\na.png,0.1,0.2\n")
-    assert load_pixel_sizes(table) == {"a.png": PixelSpacing(row_mm=0.2, column_mm=0.1)}
-
-
-def test_bad_line_of_a_table_is_named(tmp_path):
-    """A size that is no number stops the run before it begins and names its line."""
-    table = tmp_path / "sizes.csv"
-    table.write_text("filename,pixel_size_mm\na.png,0.1\nb.png,abc\n")
-    with pytest.raises(UsageError, match="Line 3"):
-        load_pixel_sizes(table)
 
 
 def test_empty_folder_is_bad_usage(tmp_path):
@@ -132,3 +126,94 @@ def test_file_with_the_wrong_name_is_told_by_content(tmp_path, capsys):
     path = tmp_path / "photo.png"
     path.write_bytes(to_file(Image.open(EXAMPLE), "JPEG", quality=95))
     assert main(["analyze", str(path), "--pixel-size-mm", "0.1277"]) == 0
+
+
+def test_overlay_that_cannot_be_written_costs_no_row(tmp_path, capsys):
+    """Its image has its number and the reason, the next one everything; exit status 1."""
+    for name in ("a.png", "b.png"):
+        shutil.copy(EXAMPLE, tmp_path / name)
+    overlays = tmp_path / "overlays"
+    (overlays / "a_overlay.png").mkdir(parents=True)
+    options = ["--pixel-size-mm", "0.1277", "--overlay-dir", str(overlays)]
+    assert main(["analyze", str(tmp_path), *options]) == 1
+    first, second = capsys.readouterr().out.splitlines()
+    assert "HC 18" in first and "the overlay is missing: Is a directory" in first
+    assert "HC 18" in second and "missing" not in second
+    assert (overlays / "b_overlay.png").is_file()
+
+
+@pytest.mark.parametrize(
+    ("named", "images", "expected"),
+    [
+        (["scans"], ["scans/1.png"], ["1_overlay.png"]),
+        (["scans"], ["scans/1.png", "scans/p/1.png"], ["1_overlay.png", "p/1_overlay.png"]),
+        (["p", "q/r"], ["p/1.png", "q/r/1.png"], ["p/1_overlay.png", "q/r/1_overlay.png"]),
+        (["p/1.png", "q/1.png"], ["p/1.png", "q/1.png"], ["p/1_overlay.png", "q/1_overlay.png"]),
+        (["../x/1.png"], ["../x/1.png"], ["1_overlay.png"]),
+        (["p"], ["p/1.png", "p/1.bmp"], ["1.png_overlay.png", "1.bmp_overlay.png"]),
+    ],
+)
+def test_no_overlay_replaces_another(tmp_path, monkeypatch, named, images, expected):
+    """Images of one name in different folders keep their folders, in one folder their suffix."""
+    monkeypatch.chdir(tmp_path)
+    for folder in ("scans", "p", "q/r"):
+        Path(folder).mkdir(parents=True)
+    paths = [Path(each) for each in images]
+    found = to_overlay_paths([Path(each) for each in named], paths, Path("out"))
+    assert [found[path] for path in paths] == [Path("out") / each for each in expected]
+
+
+def test_overlays_are_not_measured_by_the_next_run(tmp_path):
+    """They lie where the images are, if one wants, and are no images."""
+    shutil.copy(EXAMPLE, tmp_path / "a.png")
+    assert main(["analyze", str(tmp_path), "--overlay-dir", str(tmp_path)]) == 1  # no pixel size
+    assert (tmp_path / "a_overlay.png").exists()
+    assert find_images([tmp_path], recursive=True) == [tmp_path / "a.png"]
+
+
+def test_name_that_is_no_text_costs_no_row(tmp_path):
+    """Bytes that are no UTF-8, as old archives leave them, are escaped in the table."""
+    shutil.copy(EXAMPLE, os.fsencode(tmp_path) + b"/\xe9.png")
+    table = tmp_path / "out.csv"
+    assert main(["analyze", str(tmp_path), "--pixel-size-mm", "0.1", "--csv", str(table)]) == 0
+    (row,) = read_table(table)
+    assert row["image"] == f"{tmp_path}/\\xe9.png"
+
+
+@pytest.fixture
+def long_run(tmp_path):
+    """Start a run over many images and wait for its first row."""
+    many = tmp_path / "many"
+    many.mkdir()
+    for number in range(400):
+        (many / f"{number:03}.png").symlink_to(Path(EXAMPLE).absolute())
+    command = [sys.executable, "-m", "headcirc.cli", "analyze", str(many), "--pixel-size-mm", "0.1"]
+    command += ["--csv", str(tmp_path / "out.csv")]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            assert "HC" in process.stdout.readline()
+            yield process
+        finally:
+            process.kill()
+
+
+def test_rows_of_a_stopped_run_are_kept(long_run, tmp_path):
+    """Each row is in the table before it is printed; Ctrl-C ends in a sentence, not a trace."""
+    assert len(read_table(tmp_path / "out.csv")) >= 1
+    long_run.send_signal(signal.SIGINT)
+    printed, told = long_run.communicate(timeout=60)
+    assert long_run.returncode == 130
+    assert "What was written stays" in told and "Traceback" not in told
+    rows = read_table(tmp_path / "out.csv")
+    assert 1 + len(printed.splitlines()) <= len(rows) < 400
+    assert all(row["head_circumference_mm"] for row in rows)
+
+
+def test_reader_that_has_seen_enough_ends_the_run(long_run):
+    """As `headcirc analyze ... | head -1` does: not all was measured, and nothing is told."""
+    long_run.stdout.close()
+    told = long_run.stderr.read()
+    assert long_run.wait(timeout=60) == 1
+    assert "Traceback" not in told and "BrokenPipe" not in told

@@ -363,11 +363,12 @@ def test_command_line_gives_the_same_rows_as_without_a_server(server, key_file, 
         options = ["--pixel-sizes", str(sizes), "--csv", str(table), "--overlay-dir", str(out)]
         status, printed, _ = analyze(capsys, *images, *options, "--json", *remote)
         rows = [json.loads(line) for line in printed.splitlines()]
-        pictures = {each.name: each.read_bytes() for each in out.iterdir()}
+        pictures = {each.name: each.read_bytes() for each in out.rglob("*.png")}
         runs.append((status, rows, table.read_text(), pictures))
     here, there = runs
     assert here == there
     assert here[0] == 1
+    assert here[3].keys() == {"phantom_overlay.png", "unknown_overlay.png"}
     assert [row["error"][:19] for row in here[1]] == [
         "",
         "The file's content ",

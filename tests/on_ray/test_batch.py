@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from headcirc.batch import load_pixel_sizes, measure_files, to_local_measure
+from headcirc.arguments import load_pixel_sizes
+from headcirc.batch import measure_files, to_local_measure
 from headcirc.cli import main
 from headcirc.pipeline import load_pipeline
 from tests.on_ray.conftest import PHANTOM, PIXEL_SIZE_MM, WAIT_S, find_named, wait_for
@@ -129,6 +130,13 @@ def test_sizes_that_are_none_are_refused(tmp_path, capsys, option, value, told):
     """No worker, or no CPU for it, is told in a sentence before Ray is started."""
     assert main(["batch", "examples", str(tmp_path / "out"), f"{option}={value}"]) == 2
     assert told in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_file_in_place_of_a_folder_is_refused(tmp_path, capsys):
+    """One image is not a batch: told in a sentence before Ray is started."""
+    assert main(["batch", str(PHANTOM), str(tmp_path / "out")]) == 2
+    assert "batch needs a folder" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 
