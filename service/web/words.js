@@ -7,7 +7,8 @@ const WARNINGS = {
   "head-touches-border":
     "The head reaches the picture's border: part of its outline was not seen.",
   "poor-ellipse-fit": "The outline that was found is no good ellipse.",
-  "fragmented-mask": "More than one large part looks like a head; the largest was measured.",
+  "fragmented-mask":
+    "More than one large part looks like a head; the one most like a head was measured.",
   "implausible-size": "No fetal head has this size. Check the pixel size.",
   "uncertain-mask": "The network is unsure where the head is.",
   "large-expected-error": "Errors are often large where the outline looks like this one.",

@@ -6,6 +6,7 @@ import pytest
 from playwright.sync_api import expect
 
 from headcirc import quality
+from headcirc.batch import SUFFIXES
 from tests.synthetic import draw_head, to_file
 from tests.web.steps import ask, give, state_pixel_size, wait_for
 
@@ -24,6 +25,13 @@ def test_every_warning_has_a_sentence():
     }
     assert {quality.NO_HEAD_FOUND, quality.PIXEL_SIZE_MISSING} <= codes
     assert [code for code in sorted(codes) if f'"{code}":' not in words] == []
+
+
+def test_chooser_offers_only_what_the_service_reads():
+    """A file that would be refused, as DICOM is today, is not offered to be chosen."""
+    page = Path("service/web/index.html").read_text()
+    (accepted,) = re.findall(r'accept="(.+?)"', page)
+    assert {"." + re.split("[./]", each)[-1] for each in accepted.split(",")} <= SUFFIXES
 
 
 def test_unknown_warning_is_shown_not_hidden(open_page, serve_synthetic):
