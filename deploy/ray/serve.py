@@ -74,16 +74,22 @@ def to_sizes(chosen: argparse.Namespace) -> "Sizes":
     Raises
     ------
     UsageError
-        Names the first that cannot be used.
+        Names the first that cannot be used, or the least that is more than the most.
     """
     from deploy.ray.application import Sizes
 
     try:
-        return Sizes(**{name: getattr(chosen, name) for name in Sizes.model_fields})
+        sizes = Sizes(**{name: getattr(chosen, name) for name in Sizes.model_fields})
     except ValidationError as error:
         fault = error.errors()[0]
         option = "--" + str(fault["loc"][0]).replace("_", "-")
         raise UsageError(f"{option} {fault['input']}: {fault['msg']}.") from error
+    if sizes.min_replicas > sizes.max_replicas:
+        raise UsageError(
+            f"--min-replicas {sizes.min_replicas} is more than --max-replicas "
+            f"{sizes.max_replicas}; name at least as many there."
+        )
+    return sizes
 
 
 def require_room(sizes: "Sizes") -> None:

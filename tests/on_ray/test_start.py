@@ -48,6 +48,7 @@ def test_room_is_counted_machine_by_machine(two_machines):
         (["--cpus=0.7", "--min-replicas=5", "--max-replicas=5"], "5 replicas of 0.7 CPUs"),
         (["--cpus=0.5", "--gpus=0.4", "--min-replicas=3", "--max-replicas=3"], "room for 2"),
         (["--cpus", "0"], "--cpus 0.0: Input should be greater than 0."),
+        (["--min-replicas=2"], "--min-replicas 2 is more than --max-replicas 1"),
     ],
 )
 def test_replicas_without_room_are_refused(two_machines, monkeypatch, capsys, options, told):
