@@ -1,21 +1,14 @@
-"""What the command line of `headcirc` understands, and the table it may name; `cli.py` does it."""
+"""What the command line of `headcirc` understands; `cli.py` does it."""
 
 import argparse
-import csv
 from pathlib import Path
 
 from headcirc.batch import UsageError
-from headcirc.errors import InputError
-from headcirc.geometry import PixelSpacing
 from headcirc.pipeline import SHIPPED_MODEL_DIR
-from headcirc.pixel_size import to_stated_spacing
 
 BACKEND_HELP = "auto, tensorrt, openvino, onnxruntime or onnxruntime-cuda"
 EXIT_HELP = "Exit status: 0 all measured, 1 some image was not, 2 bad usage, 130 stopped by Ctrl-C."
 MOST_PORT = 65535
-NAME_COLUMNS = ("filename", "file", "name", "image")
-SIZE_COLUMNS = ("pixel size(mm)", "pixel_size_mm")
-X_COLUMN, Y_COLUMN = "pixel_size_x_mm", "pixel_size_y_mm"
 
 
 def to_parser() -> argparse.ArgumentParser:
@@ -100,52 +93,3 @@ def _add_batch(batch: argparse.ArgumentParser) -> None:
     batch.add_argument("--cpus-per-worker", type=float, default=1.0, metavar="N", help="(1)")
     batch.add_argument("--gpus-per-worker", type=float, default=0.0, metavar="N", help="(0)")
     batch.add_argument("--ray-address", metavar="ADDRESS", help="of a cluster; else started here")
-
-
-def load_pixel_sizes(path: Path) -> dict[str, PixelSpacing]:
-    """Read file name to pixel spacing from a CSV; HC18's own table is accepted as it is.
-
-    Raises
-    ------
-    UsageError
-        No such file, no known columns, a size that is none, or two for one name; the line is named.
-    """
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as table:  # Excel begins with a mark
-            return _read_pixel_sizes(csv.DictReader(table))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UsageError(
-            f"The pixel sizes' table cannot be read ({error}); name a CSV file in UTF-8."
-        ) from error
-
-
-def _read_pixel_sizes(reader: "csv.DictReader[str]") -> dict[str, PixelSpacing]:
-    columns = [name.strip() for name in reader.fieldnames or []]
-    reader.fieldnames = columns
-    name_column = next((name for name in NAME_COLUMNS if name in columns), None)
-    size_column = next((name for name in SIZE_COLUMNS if name in columns), None)
-    if name_column is None or not (size_column or {X_COLUMN, Y_COLUMN} <= {*columns}):
-        raise UsageError(
-            f"The pixel sizes' table has the columns {', '.join(columns)}; needed are "
-            f"'filename' and 'pixel_size_mm' (or {X_COLUMN!r} and {Y_COLUMN!r})."
-        )
-    spacings: dict[str, PixelSpacing] = {}
-    for row in reader:
-        name, line = row[name_column], reader.line_num
-        new = _to_spacing(row[size_column or X_COLUMN], row[size_column or Y_COLUMN], line)
-        old = spacings.setdefault(name, new)
-        if new != old:
-            raise UsageError(
-                f"Line {line} of the pixel sizes' table: {name!r} has {new.column_mm} x "
-                f"{new.row_mm} mm here and {old.column_mm} x {old.row_mm} mm above; keep one."
-            )
-    return spacings
-
-
-def _to_spacing(x_mm: str, y_mm: str, line: int) -> PixelSpacing:
-    try:
-        spacing = to_stated_spacing(pixel_size_x_mm=float(x_mm), pixel_size_y_mm=float(y_mm))
-    except (ValueError, TypeError, InputError) as error:
-        raise UsageError(f"Line {line} of the pixel sizes' table: {error}") from error
-    assert spacing is not None, "both sizes were given"
-    return spacing

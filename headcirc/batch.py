@@ -189,7 +189,7 @@ def fill_row(
 def measure_files(
     measure: Measure,
     images: Sequence[Path],
-    spacings: dict[str, PixelSpacing] | PixelSpacing | None,
+    spacings: Mapping[Path, PixelSpacing | None],
     overlays: Mapping[Path, Path] | None,
 ) -> Iterator[Row]:
     """Measure files one by one; one that fails gives a row that says why.
@@ -197,9 +197,8 @@ def measure_files(
     `overlays` names the picture to be written for each image.
     """
     for path in tqdm(images, "measuring", unit="image", disable=len(images) == 1):
-        spacing = spacings.get(path.name) if isinstance(spacings, dict) else spacings
         try:
-            measured = measure(path.read_bytes(), spacing)
+            measured = measure(path.read_bytes(), spacings[path])
         except (InputError, OSError) as error:
             reason = str(error) if isinstance(error, InputError) else UNREADABLE
             yield Row(to_name(path), error=reason)

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from headcirc.arguments import load_pixel_sizes, require_port, to_parser
+from headcirc.arguments import require_port, to_parser
 from headcirc.batch import (
     Measure,
     Row,
@@ -37,6 +37,7 @@ from headcirc.overlay import to_png
 from headcirc.pipeline import SHIPPED_MODEL_DIR, load_pipeline
 from headcirc.pixel_size import to_stated_spacing
 from headcirc.raster import to_ellipse_coverage
+from headcirc.size_table import load_pixel_sizes, to_spacings_of
 
 EXIT_ALL_MEASURED, EXIT_SOME_NOT, EXIT_USAGE, EXIT_STOPPED = 0, 1, 2, 130
 
@@ -44,7 +45,7 @@ EXIT_ALL_MEASURED, EXIT_SOME_NOT, EXIT_USAGE, EXIT_STOPPED = 0, 1, 2, 130
 def run_analyze(chosen: argparse.Namespace) -> int:
     """Measure files and folders; print a table or JSON, write CSV and overlays."""
     images = find_images(chosen.images, recursive=chosen.recursive)
-    spacings = _read_spacings(chosen)
+    spacings = _read_spacings(chosen, images)
     overlays = None
     if chosen.overlay_dir is not None:
         _require_folder(chosen.overlay_dir)
@@ -88,10 +89,12 @@ def _open_table(path: Path) -> TextIO:
         ) from error
 
 
-def _read_spacings(chosen: argparse.Namespace) -> dict[str, PixelSpacing] | PixelSpacing | None:
+def _read_spacings(
+    chosen: argparse.Namespace, images: Sequence[Path]
+) -> dict[Path, PixelSpacing | None]:
     if chosen.pixel_sizes is not None:
-        return load_pixel_sizes(chosen.pixel_sizes)
-    return to_stated_spacing(chosen.pixel_size_mm)
+        return to_spacings_of(images, load_pixel_sizes(chosen.pixel_sizes))
+    return dict.fromkeys(images, to_stated_spacing(chosen.pixel_size_mm))
 
 
 def run_batch(chosen: argparse.Namespace) -> int:
@@ -110,9 +113,13 @@ def run_batch(chosen: argparse.Namespace) -> int:
         gpus=chosen.gpus_per_worker,
         address=chosen.ray_address,
     )
-    summary = ray_batch.run_batch(
-        chosen.source, chosen.results, _read_spacings(chosen), plan, recursive=chosen.recursive
-    )
+    if chosen.source.is_file():
+        raise UsageError(
+            f"{str(chosen.source)!r} is a file; batch needs a folder (analyze takes files)."
+        )
+    images = find_images([chosen.source], recursive=chosen.recursive)
+    spacings = _read_spacings(chosen, images)
+    summary = ray_batch.run_batch(chosen.source, chosen.results, spacings, plan)
     print(f"{summary['measured']} of {summary['images']} images are measured.")
     return EXIT_SOME_NOT if summary["not_measured"] else EXIT_ALL_MEASURED
 

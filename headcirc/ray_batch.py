@@ -6,12 +6,12 @@ measure.
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tqdm import tqdm
 
-from headcirc.batch import Row, UsageError, find_images, to_name
+from headcirc.batch import Row, to_name
 from headcirc.geometry import PixelSpacing
 from headcirc.parts import Facts, Origin, Parts, open_parts, read_origin
 from headcirc.ray_start import Plan, Task, open_ray
@@ -19,7 +19,6 @@ from headcirc.ray_start import Plan, Task, open_ray
 ROWS_A_PART = 1024
 PART_EVERY_S = 10.0
 """The work of this long, at most, is done again after the whole run was killed."""
-Spacings = dict[str, PixelSpacing] | PixelSpacing | None
 
 
 class Buffer:
@@ -51,30 +50,18 @@ class Buffer:
         self._rows, self._since_s = {}, time.monotonic()
 
 
-def list_tasks(source: Path, spacings: Spacings, *, recursive: bool) -> list[Task]:
-    """Return the images of a folder, each with its pixel spacing.
-
-    Raises
-    ------
-    UsageError
-        It is a file, or holds no image.
-    """
-    if source.is_file():
-        raise UsageError(f"{str(source)!r} is a file; batch needs a folder (analyze takes files).")
+def list_tasks(source: Path, spacings: Mapping[Path, PixelSpacing | None]) -> list[Task]:
+    """Return the images of a folder, by their names in it, each with its pixel spacing."""
     return [
-        Task(
-            to_name(path.relative_to(source)),
-            path.absolute(),
-            spacings.get(path.name) if isinstance(spacings, dict) else spacings,
-        )
-        for path in find_images([source], recursive=recursive)
+        Task(to_name(path.relative_to(source)), path.absolute(), spacing)
+        for path, spacing in spacings.items()
     ]
 
 
 def run_batch(
-    source: Path, destination: Path, spacings: Spacings, plan: Plan, *, recursive: bool
+    source: Path, destination: Path, spacings: Mapping[Path, PixelSpacing | None], plan: Plan
 ) -> Facts:
-    """Measure what has no row yet and return the summary of everything.
+    """Measure what has no row yet of a folder's images and return the summary of everything.
 
     Raises
     ------
@@ -82,7 +69,7 @@ def run_batch(
         Folders, model or Ray cannot be used, or do not fit what was measured before.
     """
     began_s = time.monotonic()
-    tasks = list_tasks(source, spacings, recursive=recursive)
+    tasks = list_tasks(source, spacings)
     origins = {task.name: read_origin(task.path, task.spacing) for task in tasks}
     with open_parts(destination) as parts, open_ray(plan.address):
         parts.require_unchanged(origins)

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from headcirc.arguments import load_pixel_sizes
 from headcirc.batch import measure_files, to_local_measure
 from headcirc.cli import main
 from headcirc.pipeline import load_pipeline
+from headcirc.size_table import load_pixel_sizes, to_spacings_of
 from tests.on_ray.conftest import PHANTOM, PIXEL_SIZE_MM, WAIT_S, find_named, wait_for
 from tests.on_ray.rows import read_rows
 
@@ -47,7 +47,8 @@ def test_rows_are_those_of_analyze(local_ray, images, tmp_path):
     rows = {row["image"]: row for row in read_rows(out)}
     paths = sorted(images.iterdir())
     measure = to_local_measure(load_pipeline(threads=1))
-    expected = measure_files(measure, paths, load_pixel_sizes(sizes), None)
+    spacings = to_spacings_of(paths, load_pixel_sizes(sizes))
+    expected = measure_files(measure, paths, spacings, None)
     assert len(rows) == len(read_rows(out)) == len(paths)
     for row in expected:
         found = rows[Path(row.image).name]
@@ -94,7 +95,8 @@ def test_image_that_fails_its_workers_gets_a_row(local_ray, images):
     from headcirc.ray_pool import Pool
     from headcirc.ray_start import Plan
 
-    tasks = list_tasks(images, 0.1, recursive=False)  # no spacing, at which measuring raises
+    no_spacing = 0.1  # at which measuring raises
+    tasks = list_tasks(images, dict.fromkeys(images.iterdir(), no_spacing))
     assert len(tasks) == 6
     pool = Pool(Plan(SHIPPED_MODEL_DIR, workers=1))
     try:

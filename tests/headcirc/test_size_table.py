@@ -1,8 +1,10 @@
+from pathlib import Path
+
 import pytest
 
-from headcirc.arguments import load_pixel_sizes
 from headcirc.batch import UsageError
 from headcirc.geometry import PixelSpacing
+from headcirc.size_table import load_pixel_sizes, to_spacings_of
 
 
 def test_hc18_s_own_table_is_accepted(tmp_path):
@@ -55,3 +57,20 @@ def test_table_with_an_endless_cell_is_refused(tmp_path):
     table.write_text("filename,pixel_size_mm\n" + "x" * 200_000 + ",0.1\n")
     with pytest.raises(UsageError, match="field larger than field limit"):
         load_pixel_sizes(table)
+
+
+SMALL, LARGE = PixelSpacing(0.1, 0.1), PixelSpacing(0.3, 0.3)
+
+
+def test_row_is_the_image_s_whose_path_ends_so():
+    """The longest end counts; an image without a row has no pixel size."""
+    left, right, other = (Path(f"scans/{name}") for name in ("left/1.png", "1.png", "2.png"))
+    sizes = {"1.png": SMALL, "left/1.png": LARGE}
+    assert to_spacings_of([left, right, other], sizes) == {left: LARGE, right: SMALL, other: None}
+
+
+def test_row_that_fits_two_images_is_neither_s():
+    """HC18 itself has two files of one name and different pixel sizes."""
+    images = [Path("training_set/000_HC.png"), Path("test_set/000_HC.png")]
+    with pytest.raises(UsageError, match=r"'000_HC.png' .* fits 2 images"):
+        to_spacings_of(images, {"000_HC.png": SMALL})

@@ -1,0 +1,96 @@
+"""The table of pixel sizes that a command line names, and which of its rows is whose.
+
+This module does not guess: a row that fits several images is no image's.
+"""
+
+import csv
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from headcirc.batch import UsageError
+from headcirc.errors import InputError
+from headcirc.geometry import PixelSpacing
+from headcirc.pixel_size import to_stated_spacing
+
+NAME_COLUMNS = ("filename", "file", "name", "image")
+SIZE_COLUMNS = ("pixel size(mm)", "pixel_size_mm")
+X_COLUMN, Y_COLUMN = "pixel_size_x_mm", "pixel_size_y_mm"
+
+
+def load_pixel_sizes(path: Path) -> dict[str, PixelSpacing]:
+    """Read file name to pixel spacing from a CSV; HC18's own table is accepted as it is.
+
+    Raises
+    ------
+    UsageError
+        No such file, no known columns, a size that is none, or two for one name; the line is named.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as table:  # Excel begins with a mark
+            return _read_pixel_sizes(csv.DictReader(table))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise UsageError(
+            f"The pixel sizes' table cannot be read ({error}); name a CSV file in UTF-8."
+        ) from error
+
+
+def _read_pixel_sizes(reader: "csv.DictReader[str]") -> dict[str, PixelSpacing]:
+    columns = [name.strip() for name in reader.fieldnames or []]
+    reader.fieldnames = columns
+    name_column = next((name for name in NAME_COLUMNS if name in columns), None)
+    size_column = next((name for name in SIZE_COLUMNS if name in columns), None)
+    if name_column is None or not (size_column or {X_COLUMN, Y_COLUMN} <= {*columns}):
+        raise UsageError(
+            f"The pixel sizes' table has the columns {', '.join(columns)}; needed are "
+            f"'filename' and 'pixel_size_mm' (or {X_COLUMN!r} and {Y_COLUMN!r})."
+        )
+    spacings: dict[str, PixelSpacing] = {}
+    for row in reader:
+        name, line = row[name_column], reader.line_num
+        new = _to_spacing(row[size_column or X_COLUMN], row[size_column or Y_COLUMN], line)
+        old = spacings.setdefault(name, new)
+        if new != old:
+            raise UsageError(
+                f"Line {line} of the pixel sizes' table: {name!r} has {new.column_mm} x "
+                f"{new.row_mm} mm here and {old.column_mm} x {old.row_mm} mm above; keep one."
+            )
+    return spacings
+
+
+def _to_spacing(x_mm: str, y_mm: str, line: int) -> PixelSpacing:
+    try:
+        spacing = to_stated_spacing(pixel_size_x_mm=float(x_mm), pixel_size_y_mm=float(y_mm))
+    except (ValueError, TypeError, InputError) as error:
+        raise UsageError(f"Line {line} of the pixel sizes' table: {error}") from error
+    assert spacing is not None, "both sizes were given"
+    return spacing
+
+
+def to_spacings_of(
+    images: Sequence[Path], sizes: Mapping[str, PixelSpacing]
+) -> dict[Path, PixelSpacing | None]:
+    """Return each image's pixel spacing from the table; None where it has no row.
+
+    A row names an image by the end of its path: `1.png`, or `left/1.png` where folders hold files
+    of the same name. The longest end that is in the table counts.
+
+    Raises
+    ------
+    UsageError
+        A row's name fits several images, as `000_HC.png` does in two of HC18's folders.
+    """
+    names = {path: _find_name(path, sizes) for path in images}
+    counts = Counter(name for name in names.values() if name is not None)
+    for name, count in counts.items():
+        if count > 1:
+            raise UsageError(
+                f"{name!r} in the pixel sizes' table fits {count} images of different folders; "
+                "name each with its folder (folder/name), or measure one folder at a time."
+            )
+    return {path: None if name is None else sizes[name] for path, name in names.items()}
+
+
+def _find_name(path: Path, sizes: Mapping[str, PixelSpacing]) -> str | None:
+    ends = ("/".join(path.parts[start:]) for start in range(len(path.parts)))
+    return next((end for end in ends if end in sizes), None)
