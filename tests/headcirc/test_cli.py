@@ -111,14 +111,6 @@ def test_empty_folder_is_bad_usage(tmp_path):
         find_images([tmp_path], recursive=True)
 
 
-def test_check_measures_a_drawn_head(capsys):
-    """`headcirc check` says what runs where and measures a head."""
-    assert main(["check"]) == 0
-    printed = capsys.readouterr().out
-    assert "backend   openvino int8" in printed
-    assert "phantom   HC" in printed
-
-
 def test_file_with_the_wrong_name_is_told_by_content(tmp_path, capsys):
     """A JPEG called .png is measured as what it is."""
     from PIL import Image
