@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from headcirc.doubt_facts import DoubtFacts, IntervalFacts
+from headcirc.doubt_facts import DoubtFacts
 from headcirc.geometry import Ellipse, FloatArray, HeadMask
 
 LINES = 96
@@ -139,14 +139,14 @@ def measure_doubt(
 
 
 def to_interval(
-    head_circumference_mm: float, doubt: Doubt, facts: IntervalFacts | None
+    head_circumference_mm: float | None, doubt: Doubt, *, facts: DoubtFacts | None
 ) -> Interval | None:
-    """Return the interval around a circumference, or None where the model states none."""
-    if facts is None or doubt.expected_error_mm is None:
+    """Return the interval around a circumference, or None without one or without facts."""
+    if head_circumference_mm is None or facts is None or doubt.expected_error_mm is None:
         return None
-    half_mm = facts.factor * doubt.expected_error_mm
+    half_mm = facts.interval.factor * doubt.expected_error_mm
     low_mm = max(head_circumference_mm - half_mm, 0.0)
-    return Interval(facts.level, low_mm, head_circumference_mm + half_mm)
+    return Interval(facts.interval.level, low_mm, head_circumference_mm + half_mm)
 
 
 def _to_lines(

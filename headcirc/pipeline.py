@@ -128,14 +128,15 @@ class Pipeline:
     def finish(self, prepared: Prepared, probability_map: NDArray[np.float32]) -> Analysis:
         """Make mask, ellipse, millimetres and warnings from one (h, w) probability map."""
         timing_ms = dict(prepared.timing_ms)
-        head, region = None, None
+        facts, known = self.manifest.mask, self.manifest.doubt
         with _timed(timing_ms, "postprocess"):
             probabilities = to_frame_grid(probability_map, prepared.mapping)
-            facts = self.manifest.mask
             mask, ellipse = to_head_mask(probabilities, facts), None
             if mask is not None:
                 ellipse = fit_head_ellipse(probabilities, mask, facts.threshold)
-            if mask is not None and ellipse is not None:
+            if mask is None or ellipse is None:
+                head, region, quality = None, None, assess_quality(mask, ellipse)
+            else:
                 region = find_region(prepared.frame.calibrations, ellipse)
                 measured = None if region is None else measure_head(ellipse, region.spacing)
                 measured_mm = None if measured is None else measured.head_circumference_mm
@@ -144,26 +145,15 @@ class Pipeline:
                     probabilities,
                     mask,
                     ellipse,
-                    facts=self.manifest.doubt,
+                    facts=known,
                     head_circumference_mm=measured_mm,
                 )
-                head = Head(mask, ellipse, measured, doubt, self._to_interval(measured_mm, doubt))
-            quality = self._assess(mask, head)
+                interval = to_interval(measured_mm, doubt, facts=known)
+                head = Head(mask, ellipse, measured, doubt, interval)
+                quality = assess_quality(
+                    mask, ellipse, head_circumference_mm=measured_mm, doubt=doubt, facts=known
+                )
         return Analysis(prepared.frame, head, region, quality, timing_ms)
-
-    def _to_interval(self, measured_mm: float | None, doubt: Doubt) -> Interval | None:
-        known = self.manifest.doubt
-        if known is None or measured_mm is None:
-            return None
-        return to_interval(measured_mm, doubt, known.interval)
-
-    def _assess(self, mask: HeadMask | None, head: Head | None) -> Quality:
-        if head is None:
-            return assess_quality(mask, None, None)
-        measured_mm = None if head.measurement is None else head.measurement.head_circumference_mm
-        known = self.manifest.doubt
-        limits = None if known is None else known.limits
-        return assess_quality(mask, head.ellipse, measured_mm, head.doubt, limits)
 
     def analyze(self, content: bytes, *, pixel_spacing: PixelSpacing | None = None) -> Analysis:
         """Measure the head in one file, from bytes to millimetres."""

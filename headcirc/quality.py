@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headcirc.doubt import Doubt
-from headcirc.doubt_facts import DoubtLimits
+from headcirc.doubt_facts import DoubtFacts, DoubtLimits
 from headcirc.geometry import Ellipse, HeadMask, to_half_extents
 from headcirc.raster import to_filled_ellipse
 
@@ -67,9 +67,10 @@ class Quality:
 def assess_quality(
     head_mask: HeadMask | None,
     ellipse: Ellipse | None,
-    head_circumference_mm: float | None,
+    *,
+    head_circumference_mm: float | None = None,
     doubt: Doubt | None = None,
-    limits: DoubtLimits | None = None,
+    facts: DoubtFacts | None = None,
 ) -> Quality:
     """Collect the warnings that hold.
 
@@ -80,7 +81,7 @@ def assess_quality(
         In frame pixels.
     head_circumference_mm : float or None
         None where the pixel size is unknown.
-    doubt, limits : Doubt or None, DoubtLimits or None
+    doubt, facts : Doubt or None, DoubtFacts or None
         Without both, only the gross failures are looked for.
     """
     if head_mask is None or ellipse is None:
@@ -97,8 +98,8 @@ def assess_quality(
         IMPLAUSIBLE_SIZE: head_circumference_mm is not None
         and not low_mm <= head_circumference_mm <= high_mm,
     }
-    if doubt is not None and limits is not None:
-        checks |= _judge_doubt(doubt, limits)
+    if doubt is not None and facts is not None:
+        checks |= _judge_doubt(doubt, facts.limits)
     return Quality(tuple(code for code, holds in checks.items() if holds))
 
 

@@ -134,13 +134,15 @@ def test_a_sign_may_weigh_differently_on_either_side():
 
 
 def test_interval_is_factor_times_expected_error_and_never_below_zero():
-    """1.5 times 4 mm to both sides; without facts there is none."""
-    doubt = Doubt({}, 4.0, 0.0)
-    interval = to_interval(200.0, doubt, IntervalFacts(0.9, 1.5))
+    """1.5 times 4 mm to both sides; without millimetres or facts there is none."""
+    doubt, facts = Doubt({}, 4.0, 0.0), to_doubt_facts(FACTS)
+    facts = replace(facts, interval=IntervalFacts(0.9, 1.5))
+    interval = to_interval(200.0, doubt, facts=facts)
     assert (interval.level, interval.low_mm, interval.high_mm) == pytest.approx((0.9, 194, 206))
-    assert to_interval(20.0, Doubt({}, 40.0, 0.0), IntervalFacts(0.9, 1.5)).low_mm == 0
-    assert to_interval(200.0, doubt, None) is None
-    assert to_interval(200.0, Doubt({}, None, None), IntervalFacts(0.9, 1.5)) is None
+    assert to_interval(20.0, Doubt({}, 40.0, 0.0), facts=facts).low_mm == 0
+    assert to_interval(None, doubt, facts=facts) is None
+    assert to_interval(200.0, doubt, facts=None) is None
+    assert to_interval(200.0, Doubt({}, None, None), facts=facts) is None
 
 
 def test_expected_error_grows_with_size_and_doubt():

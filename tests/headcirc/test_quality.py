@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from headcirc.doubt import Doubt
-from headcirc.doubt_facts import DoubtLimits
+from headcirc.doubt_facts import DoubtFacts, DoubtLimits, IntervalFacts, LinearScore
 from headcirc.geometry import Ellipse, HeadMask
 from headcirc.quality import assess_quality, to_fit_overlap
 from headcirc.raster import to_ellipse_coverage
@@ -13,7 +13,7 @@ MASK = to_ellipse_coverage(HEAD, 200, 300) > 0.5
 
 def test_a_clear_head_has_no_warnings():
     """A head inside the frame, of plausible size, with an ellipse that fits, is acceptable."""
-    quality = assess_quality(HeadMask(MASK, 0.0, 0.98), HEAD, 180.0)
+    quality = assess_quality(HeadMask(MASK, 0.0, 0.98), HEAD, head_circumference_mm=180.0)
     assert quality.warnings == ()
     assert quality.acceptable
 
@@ -39,7 +39,7 @@ def test_a_clear_head_has_no_warnings():
 )
 def test_each_doubt_has_its_code(head_mask, ellipse, size_mm, code, acceptable):
     """Each doubt is told by its own code, and the disqualifying ones are not acceptable."""
-    quality = assess_quality(head_mask, ellipse, size_mm)
+    quality = assess_quality(head_mask, ellipse, head_circumference_mm=size_mm)
     assert code in quality.warnings
     assert quality.acceptable is acceptable
 
@@ -56,9 +56,12 @@ def test_each_doubt_has_its_code(head_mask, ellipse, size_mm, code, acceptable):
 )
 def test_doubt_beyond_a_limit_has_its_code(expected_mm, oddness, signs, code, acceptable):
     """The two scores disqualify; contrast and shadow tell why."""
-    limits = DoubtLimits(5.0, 2.0, -0.2, 0.3)
+    nothing, limits = LinearScore(0.0, {}), DoubtLimits(5.0, 2.0, -0.2, 0.3)
+    facts = DoubtFacts(nothing, 0.0, nothing, IntervalFacts(0.9, 1.0), limits)
     doubt = Doubt({"lack of contrast": -0.5, "dark share": 0.0} | signs, expected_mm, oddness)
-    quality = assess_quality(HeadMask(MASK, 0.0, 0.98), HEAD, 180.0, doubt, limits)
+    quality = assess_quality(
+        HeadMask(MASK, 0.0, 0.98), HEAD, head_circumference_mm=180.0, doubt=doubt, facts=facts
+    )
     assert quality.warnings == (() if code is None else (code,))
     assert quality.acceptable is acceptable
 
