@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from headcirc.geometry import Ellipse
 
 Picture = NDArray[np.uint8]
+Color = tuple[int, int, int]
 SUBPIXEL_BITS = 4
 """OpenCV draws at 1/16 of a pixel when coordinates are shifted by four bits."""
 
@@ -38,16 +39,25 @@ def draw_overlay(
         The frame alone, in grey, when nothing was found.
     """
     picture = cv2.cvtColor(pixels, cv2.COLOR_GRAY2RGB)
-    thickness_px = max(1, round(min(pixels.shape) / 300))
+    thickness_px = _to_thickness_px(pixels)
     if mask is not None:
-        outlines, _ = cv2.findContours(
-            mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE
-        )
         # Twice as thick as the ellipse, so that both are seen where they agree.
-        cv2.drawContours(picture, outlines, -1, MASK_EDGE_RGB, 2 * thickness_px + 1)
+        _draw_edge(picture, mask, (MASK_EDGE_RGB, 2 * thickness_px + 1))
     if ellipse is not None:
         _draw_ellipse(picture, ellipse, thickness_px)
     return np.asarray(picture, np.uint8)
+
+
+def _to_thickness_px(pixels: NDArray[np.uint8]) -> int:
+    """Return the width of a line that is seen in pictures of any size."""
+    return max(1, round(min(pixels.shape) / 300))
+
+
+def _draw_edge(picture: Picture, mask: NDArray[np.bool_], *strokes: tuple[Color, int]) -> None:
+    """Draw a mask's edge in place, in each colour and thickness, one over the other."""
+    outlines, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    for color, thickness_px in strokes:
+        cv2.drawContours(picture, outlines, -1, color, thickness_px)
 
 
 def _draw_ellipse(picture: Picture, ellipse: Ellipse, thickness_px: int) -> None:
@@ -102,14 +112,10 @@ def draw_saliency(
         raise ValueError(f"blend is {blend}; it is a share, from 0 to 1.")
     grey = cv2.cvtColor(pixels, cv2.COLOR_GRAY2RGB)
     picture = cv2.addWeighted(grey, 1 - blend, _to_colors(to_map_picture(saliency_map)), blend, 0)
-    thickness_px = max(1, round(min(pixels.shape) / 300))
+    thickness_px = _to_thickness_px(pixels)
     if mask is not None:
-        outlines, _ = cv2.findContours(
-            mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE
-        )
         # White on black is seen on every colour of the map and on every grey.
-        cv2.drawContours(picture, outlines, -1, BLACK_RGB, 2 * thickness_px + 1)
-        cv2.drawContours(picture, outlines, -1, WHITE_RGB, thickness_px)
+        _draw_edge(picture, mask, (BLACK_RGB, 2 * thickness_px + 1), (WHITE_RGB, thickness_px))
     _draw_scale(picture, thickness_px)
     return np.asarray(picture, np.uint8)
 
