@@ -1,19 +1,18 @@
 """Bytes to frame: one upright picture of 8-bit grey values.
 
 What a file is, its content says, never its name. Size is checked in the header, before a pixel is
-decoded. EXIF orientation is applied, colour becomes luma (ITU-R 601), alpha is ignored, 16-bit
-samples are scaled by their bit depth, and resolution tags are ignored because they say nothing
-about millimetres. This room does not know networks, and it never guesses a pixel size.
+decoded. EXIF orientation is applied, and resolution tags are ignored because they say nothing about
+millimetres. This room does not know networks, and it never guesses a pixel size.
 """
 
-import io
 import struct
 import zlib
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image
+from PIL.TiffImagePlugin import TiffImageFile
 
 from headcirc.errors import (
     ImageTooLargeError,
@@ -21,7 +20,9 @@ from headcirc.errors import (
     UnreadableImageError,
     UnsupportedMediaTypeError,
 )
+from headcirc.file_pieces import MAXIMUM_PIECES, CountedFile, require_few_tiff_pieces
 from headcirc.geometry import CalibratedRegion, Frame, PixelSpacing
+from headcirc.grey import to_grey
 
 SIGNATURES = (
     ("PNG", 0, b"\x89PNG\r\n\x1a\n"),
@@ -34,6 +35,8 @@ SIGNATURES = (
 DICOM_PREAMBLE_BYTES = 128
 DEFAULT_MAXIMUM_PIXELS = 40_000_000
 """A frame of this many pixels takes 40 MB; HC18's have 432,000."""
+MAXIMUM_SIDE_PX = 32_766
+"""What OpenCV's `remap` takes, which draws the network's input."""
 
 MAXIMUM_JPEG_SCANS = 32
 """A progressive JPEG has about ten; each costs a pass over all pixels, in as few as 20 bytes."""
@@ -53,10 +56,19 @@ DAMAGE = (
     zlib.error,
     LookupError,
     TypeError,
+    AttributeError,
 )
 """What Pillow's decoders raise on damaged files; it has no common base for them."""
 
 Image.MAX_IMAGE_PIXELS = None  # our own limit is exact, and is checked on the header
+
+
+class UnturnedTiff(TiffImageFile):
+    """A TIFF whose pixels stay as they are stored, like those of other formats."""
+
+    def load_end(self) -> None:
+        """Turn nothing: Pillow would read and rewrite all of the EXIF directories for it."""
+        self._size = self.im.size
 
 
 def decode_frame(
@@ -95,8 +107,7 @@ def decode_frame(
             pixels = _decode_plain_grey(content)
         else:
             image.load()
-            ImageOps.exif_transpose(image, in_place=True)
-            pixels = _to_grey(image)
+            pixels = _turn_upright(to_grey(image), _read_orientation(image))
     except DAMAGE as error:
         raise UnreadableImageError(
             f"The {image.format} file is damaged or cut off; send the complete file."
@@ -118,27 +129,32 @@ def _open_image(content: bytes, maximum_pixels: int) -> Image.Image:
         raise ImageTooLargeError(
             f"The JPEG has {scans} scans; at most {MAXIMUM_JPEG_SCANS} are accepted. Save it anew."
         )
+    file = CountedFile(content)
     try:
-        image = Image.open(io.BytesIO(content), formats=[name])
+        if name == "TIFF":
+            require_few_tiff_pieces(content)
+            image: Image.Image = UnturnedTiff(file)
+        else:
+            image = Image.open(file, formats=[name])
     except DAMAGE as error:
         raise UnreadableImageError(
             f"The file begins as {name} but its header is damaged; send the complete file."
         ) from error
     columns, rows = image.size
-    if columns * rows > maximum_pixels:
+    if columns * rows > maximum_pixels or max(columns, rows) > MAXIMUM_SIDE_PX:
         raise ImageTooLargeError(
-            f"The picture is {columns} x {rows} pixels; at most {maximum_pixels:,} pixels are "
-            "accepted. Send the ultrasound frame alone."
+            f"The picture is {columns} x {rows} pixels; at most {maximum_pixels:,} pixels, and "
+            f"{MAXIMUM_SIDE_PX:,} on a side, are accepted. Send the ultrasound frame alone."
         )
     return image
 
 
 def _to_format_name(content: bytes) -> str:
     for name, offset, signature in SIGNATURES:
-        if content[offset:].startswith(signature):
+        if content.startswith(signature, offset):
             return name
     accepted = "PNG, JPEG, BMP, TIFF and WebP are accepted"
-    if content[DICOM_PREAMBLE_BYTES:].startswith(b"DICM"):
+    if content.startswith(b"DICM", DICOM_PREAMBLE_BYTES):
         raise UnsupportedMediaTypeError(
             f"The file is DICOM, which this version does not read yet; {accepted}. "
             "Export the frame as PNG and state its pixel size."
@@ -149,16 +165,10 @@ def _to_format_name(content: bytes) -> str:
 
 
 def _require_single_picture(image: Image.Image, frame_index: int | None) -> None:
-    try:
-        count = 1 if image.format == "JPEG" else getattr(image, "n_frames", 1)
-    except DAMAGE as error:  # a TIFF's second directory is read only now
-        raise UnreadableImageError(
-            f"The {image.format} file's list of pictures is damaged; send the complete file."
-        ) from error
-    if count > 1:
+    if getattr(image, "is_animated", False):  # to count them would take Pillow minutes
         raise InvalidFrameError(
-            f"The {image.format} file holds {count} pictures; send the one to measure as a file of "
-            "its own."
+            f"The {image.format} file holds more than one picture; send the one to measure as a "
+            "file of its own."
         )
     if frame_index not in (None, 0):
         raise InvalidFrameError(f"Frame {frame_index} was asked for; the file holds 1, number 0.")
@@ -173,8 +183,8 @@ def _is_plain_grey_png(content: bytes) -> bool:
     """
     if content[12:16] != b"IHDR" or content[24:26] != PNG_8_BIT_GREY:
         return False
-    start, name = len(SIGNATURES[0][2]), b""
-    while name != b"IEND":
+    start = len(SIGNATURES[0][2])
+    for _ in range(MAXIMUM_PIECES):
         end = start + 12 + int.from_bytes(content[start : start + 4], "big")
         name = content[start + 4 : start + 8]
         if end > len(content) or name in PNG_NOT_PLAIN:
@@ -183,8 +193,10 @@ def _is_plain_grey_png(content: bytes) -> bool:
             content[end - 4 : end], "big"
         ):
             raise ValueError("A checksum does not fit.")
+        if name == b"IEND":
+            return True
         start = end
-    return True
+    return False
 
 
 def _decode_plain_grey(content: bytes) -> NDArray[np.uint8]:
@@ -194,22 +206,20 @@ def _decode_plain_grey(content: bytes) -> NDArray[np.uint8]:
     return np.asarray(pixels, np.uint8)
 
 
-def _to_grey(image: Image.Image) -> NDArray[np.uint8]:
-    """Return (rows, columns) uint8 from any mode that the accepted formats decode to."""
-    if image.mode.startswith("I;16"):
-        samples = np.asarray(image).astype(np.float32)
-        return np.asarray(np.rint(samples * np.float32(255 / 65535)), np.uint8)
-    if image.mode in ("I", "F"):
-        raise UnsupportedMediaTypeError(
-            "The picture has 32-bit samples; 1, 8 and 16 bits a sample are accepted."
-        )
-    if image.mode == "L":
-        return np.asarray(image)
-    if image.mode == "1":
-        return np.asarray(image.convert("L"))
-    if image.mode == "LA":
-        return np.asarray(image.getchannel("L"))
-    # Palette and CMYK become colour first; dropping alpha leaves the colours as they are stored.
-    return np.asarray(
-        image.convert("RGBA" if image.mode == "P" else "RGB").convert("RGB").convert("L")
-    )
+def _read_orientation(image: Image.Image) -> int:
+    """Return EXIF's orientation, 1 to 8; what cannot be read turns nothing."""
+    try:
+        tags = image.tag_v2 if isinstance(image, TiffImageFile) else image.getexif()
+        orientation = tags.get(ExifTags.Base.Orientation, 1)
+    except DAMAGE:
+        return 1
+    return int(orientation) if orientation in range(1, 9) else 1
+
+
+def _turn_upright(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
+    """Turn and mirror stored pixels to be seen as EXIF's orientation says."""
+    if orientation > 4:  # noqa: PLR2004 - 5 to 8 are 1 to 4 of the picture with its axes exchanged
+        pixels = pixels.T
+    row_step = -1 if orientation in (3, 4, 7, 8) else 1
+    column_step = -1 if orientation in (2, 3, 6, 7) else 1
+    return np.ascontiguousarray(pixels[::row_step, ::column_step])

@@ -11,12 +11,15 @@ import numpy as np
 from PIL import Image
 
 from tests.headcirc.test_decode import make_png_bomb
+from tests.headcirc.tiff_files import make_chained_tiff, make_tiled_tiff
 from tests.synthetic import draw_head, to_file
 
 ROWS, COLUMNS = 54, 80
 EXTREMES = (0, 1, 0x7F, 0xFF, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0xFFFFFFFF)
 BOMB_SIDE_PX = 6_300
 """Squared, just within the default limit on pixels: the largest picture that is decoded."""
+BOMB_BYTES = 10_000_000
+"""The largest upload."""
 Random = np.random.Generator
 
 
@@ -42,7 +45,7 @@ def to_seeds() -> list[bytes]:
 
 
 def to_bombs() -> list[bytes]:
-    """Return small files that would become large: in pixels, in text, in layers."""
+    """Return files that would become large in pixels, text or layers, or take long to walk."""
     side_px = BOMB_SIDE_PX
     flat = Image.new("L", (side_px, side_px))
     text = zlib.compress(bytes(50_000_000))
@@ -56,6 +59,8 @@ def to_bombs() -> list[bytes]:
         to_file(Image.new("RGB", (side_px, side_px)), "WEBP", quality=0, method=0),
         put_chunk(to_seeds()[0], b"zTXt", b"note\x00\x00" + text),
         put_chunk(to_seeds()[0], b"iCCP", b"icc\x00\x00" + text),
+        make_chained_tiff(BOMB_BYTES // 42),
+        make_tiled_tiff(BOMB_BYTES // 4),
     ]
     for field in (b"\x00\x01", b"\x01\x01"):  # ImageWidth, ImageLength of a little-endian TIFF
         tiff = bytearray(to_file(Image.new("L", (COLUMNS, ROWS)), "TIFF"))

@@ -74,15 +74,6 @@ def test_cmyk_jpeg_has_white_where_there_is_no_ink():
     assert decode_frame(to_file(image, "JPEG")).pixels.min() > 250
 
 
-def test_exif_orientation_is_applied():
-    """A picture stored on its side stands upright, with rows and columns exchanged."""
-    exif = Image.Exif()
-    exif[0x0112] = 6  # rotate 90 degrees clockwise to show
-    frame = decode_frame(to_file(GREY, "JPEG", exif=exif, quality=95))
-    assert frame.pixels.shape == (80, 54)
-    assert np.abs(frame.pixels.astype(int) - np.rot90(GREY, -1)).mean() < 2
-
-
 def test_stated_pixel_size_covers_the_whole_upright_frame():
     """The region of a stated pixel size runs from the first to the last pixel centre."""
     frame = decode_frame(to_file(GREY), pixel_spacing=PixelSpacing(0.2, 0.1))
@@ -149,12 +140,20 @@ def test_bomb_is_refused_by_its_header():
         decode_frame(make_png_bomb(20_000, 20_000))
 
 
+@pytest.mark.parametrize("shape", [(1, 32_767), (32_767, 1)])
+def test_side_too_long_for_opencv_is_refused(shape):
+    """Few pixels in one long row or column could not be brought to the network's size."""
+    with pytest.raises(ImageTooLargeError, match="32,766 on a side"):
+        decode_frame(to_file(np.zeros(shape, np.uint8)))
+    decode_frame(to_file(np.zeros([min(side, 32_766) for side in shape], np.uint8)))
+
+
 def test_several_pictures_in_one_file_are_refused():
     """A TIFF of two pages is not measured on a guess."""
     buffer = io.BytesIO()
     page = Image.fromarray(GREY)
     page.save(buffer, "TIFF", save_all=True, append_images=[page])
-    with pytest.raises(InvalidFrameError, match="2 pictures"):
+    with pytest.raises(InvalidFrameError, match="more than one picture"):
         decode_frame(buffer.getvalue())
 
 
@@ -207,13 +206,3 @@ def test_flipped_bit_of_a_png_is_unreadable():
         damaged[place] ^= 4
         with pytest.raises(UnreadableImageError):
             decode_frame(bytes(damaged))
-
-
-def test_exif_orientation_of_a_grey_png_is_applied():
-    """A PNG may say in `eXIf` how it is to be turned."""
-    pixels = np.arange(12, dtype=np.uint8).reshape(3, 4)
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "PNG", exif=exif)
-    assert np.array_equal(decode_frame(file.getvalue()).pixels, np.rot90(pixels, -1))

@@ -1,0 +1,92 @@
+"""Samples of any mode to 8-bit grey, a strip of rows at a time.
+
+So a picture costs its samples and its grey values, not several copies of all of them. Colour
+becomes luma (ITU-R 601), alpha is ignored, deeper samples are scaled by what is white. This module
+does not decode.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, TiffImagePlugin
+from PIL.TiffImagePlugin import TiffImageFile
+
+from headcirc.errors import UnsupportedMediaTypeError
+
+STRIP_PIXELS = 200_000
+"""In colour less than a megabyte, whose memory is had again from strip to strip."""
+PNG_WHITE = 65_535
+UNSIGNED = {1}
+"""Of TIFF's SampleFormat, one number for each channel."""
+
+
+def to_grey(image: Image.Image) -> NDArray[np.uint8]:
+    """Return the grey values of a picture as it is stored.
+
+    Parameters
+    ----------
+    image : Image.Image
+        Decoded, in any mode that the accepted formats decode to.
+
+    Returns
+    -------
+    (rows, columns) uint8
+
+    Raises
+    ------
+    UnsupportedMediaTypeError
+        Where white and black would be a guess.
+    """
+    _require_unsigned_samples(image)
+    columns, rows = image.size
+    pixels = np.empty((rows, columns), np.uint8)
+    step = max(1, STRIP_PIXELS // columns)
+    for top in range(0, rows, step):
+        bottom = min(top + step, rows)
+        strip = image.crop((0, top, columns, bottom))
+        if image.mode.startswith("I;16"):
+            pixels[top:bottom] = _scale(np.asarray(strip), *_find_black_and_white(image))
+        else:
+            pixels[top:bottom] = np.asarray(_to_luma(strip))
+    return pixels
+
+
+def _require_unsigned_samples(image: Image.Image) -> None:
+    is_plain = image.mode not in ("I", "F", "La")
+    if isinstance(image, TiffImageFile):
+        tags = image.tag_v2
+        is_plain &= TiffImagePlugin.PHOTOMETRIC_INTERPRETATION in tags
+        is_plain &= set(tags.get(TiffImagePlugin.SAMPLEFORMAT, UNSIGNED)) == UNSIGNED
+    if not is_plain:
+        raise UnsupportedMediaTypeError(
+            "The TIFF's samples are signed, fractions, of 32 bits or multiplied by alpha, or it "
+            "does not say whether 0 is black; 1 to 16 bits, unsigned, are accepted. Save it as PNG."
+        )
+
+
+def _find_black_and_white(image: Image.Image) -> tuple[int, int]:
+    """Return the samples that mean black and white in a 16-bit mode."""
+    if not isinstance(image, TiffImageFile):
+        return 0, PNG_WHITE
+    bits = image.tag_v2[TiffImagePlugin.BITSPERSAMPLE][0]
+    most = 2**bits - 1
+    is_white_zero = image.tag_v2[TiffImagePlugin.PHOTOMETRIC_INTERPRETATION] == 0
+    return (most, 0) if is_white_zero else (0, most)
+
+
+def _scale(samples: NDArray[np.uint16], black: int, white: int) -> NDArray[np.float32]:
+    grey = samples.astype(np.float32) - np.float32(black)
+    grey *= np.float32(255 / (white - black))
+    np.rint(grey, out=grey)
+    return grey
+
+
+def _to_luma(strip: Image.Image) -> Image.Image:
+    if strip.mode == "L":
+        return strip
+    if strip.mode == "1":
+        return strip.convert("L")
+    if strip.mode == "LA":
+        return strip.getchannel("L")
+    # Palette and CMYK become colour first; dropping alpha leaves the colours as they are stored.
+    colour = strip.convert("RGBA") if strip.mode == "P" else strip
+    return (colour if colour.mode == "RGB" else colour.convert("RGB")).convert("L")

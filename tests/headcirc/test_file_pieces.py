@@ -1,0 +1,84 @@
+import struct
+
+import pytest
+from PIL import Image
+
+from headcirc.decode import decode_frame
+from headcirc.errors import ImageTooLargeError, InvalidFrameError
+from headcirc.file_pieces import MAXIMUM_PIECES
+from tests.headcirc.test_decode import to_png_chunk
+from tests.headcirc.tiff_files import (
+    GREY,
+    LONG,
+    RATIONAL,
+    SIDE_PX,
+    make_chained_tiff,
+    make_tiff,
+    make_tiled_tiff,
+)
+from tests.synthetic import draw_head, to_file
+
+HEAD = draw_head(rows=54, columns=80)
+PIXELS = bytes(range(SIDE_PX**2))
+BYTE = 1
+
+
+def put_png_chunks(mode: str, chunks: int) -> bytes:
+    """Return a PNG with empty chunks after its header."""
+    png = to_file(Image.fromarray(HEAD).convert(mode))
+    return png[:33] + to_png_chunk(b"abCd", b"") * chunks + png[33:]
+
+
+def put_jpeg_bytes(these: bytes) -> bytes:
+    """Return a JPEG with these bytes before its first segment."""
+    jpeg = to_file(HEAD, "JPEG")
+    return jpeg[:2] + these + jpeg[2:]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param(put_png_chunks("L", MAXIMUM_PIECES), id="png-chunks-grey"),
+        pytest.param(put_png_chunks("RGB", MAXIMUM_PIECES), id="png-chunks-colour"),
+        pytest.param(put_jpeg_bytes(b"\xff\xfe\x00\x02" * MAXIMUM_PIECES), id="jpeg-comments"),
+        pytest.param(put_jpeg_bytes(b"\xff" * MAXIMUM_PIECES), id="jpeg-padding"),
+        pytest.param(make_tiled_tiff(MAXIMUM_PIECES + 1), id="tiff-tiles"),
+        pytest.param(
+            make_tiff(GREY | {282: (RATIONAL, MAXIMUM_PIECES + 1)}, PIXELS), id="tiff-fractions"
+        ),
+        pytest.param(
+            make_tiff(GREY | {273: (BYTE, MAXIMUM_PIECES + 1)}, PIXELS), id="tiff-strips-of-bytes"
+        ),
+    ],
+)
+def test_file_in_too_many_pieces_is_refused(content):
+    """Whatever the pieces are, the refusal says how many are accepted and what to do."""
+    with pytest.raises(ImageTooLargeError, match=r"50,000 pieces .* Save it anew"):
+        decode_frame(content)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        put_png_chunks("L", 2_000),
+        put_png_chunks("RGB", 2_000),
+        put_jpeg_bytes(b"\xff\xfe\x00\x02" * 2_000),
+    ],
+)
+def test_file_in_many_pieces_is_decoded(content):
+    """A few thousand are what encoders write into a file of 10 MB."""
+    assert decode_frame(content).pixels.shape == HEAD.shape
+
+
+def test_highest_picture_may_have_a_strip_for_every_row():
+    """So libtiff writes wide pictures."""
+    rows = 32_766
+    places = struct.pack("<I", 8) * rows
+    strips = {256: 1, 257: rows, 278: 1, 273: (LONG, rows)}
+    assert decode_frame(make_tiff(GREY | strips, places)).pixels.shape == (rows, 1)
+
+
+def test_chained_pictures_are_not_counted():
+    """That there is a second one is enough to refuse; to walk them all would take minutes."""
+    with pytest.raises(InvalidFrameError, match="more than one picture"):
+        decode_frame(make_chained_tiff(MAXIMUM_PIECES))

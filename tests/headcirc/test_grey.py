@@ -1,0 +1,80 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from headcirc import grey
+from headcirc.decode import decode_frame
+from headcirc.errors import UnsupportedMediaTypeError
+from headcirc.grey import to_grey
+from tests.headcirc.tiff_files import GREY, SIDE_PX, make_tiff
+from tests.synthetic import to_file
+
+SAMPLES = SIDE_PX**2
+BITS, PHOTOMETRIC, SAMPLE_FORMAT = 258, 262, 339
+
+
+def make_picture(mode):
+    """Return noise of a size that no strip divides."""
+    rows, columns = 37, 53
+    random = np.random.default_rng(5)
+    if mode == "I;16":
+        return Image.fromarray(random.integers(0, 65_536, (rows, columns), np.uint16))
+    colour = Image.fromarray(random.integers(0, 256, (rows, columns, 3), np.uint8))
+    return colour.quantize(64) if mode == "P" else colour.convert(mode)
+
+
+@pytest.mark.parametrize(
+    "mode", ["1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr", "I;16"]
+)
+@pytest.mark.parametrize("strip_pixels", [1, 160, 1_000])
+def test_strips_give_what_the_whole_gives(monkeypatch, mode, strip_pixels):
+    """Grey values do not depend on how many rows are converted at a time."""
+    picture = make_picture(mode)
+    whole = to_grey(picture)
+    monkeypatch.setattr(grey, "STRIP_PIXELS", strip_pixels)
+    assert np.array_equal(to_grey(picture), whole)
+    if mode == "I;16":
+        expected = np.rint(np.asarray(picture).astype(np.float32) * np.float32(255 / 65_535))
+    else:
+        expected = np.asarray(picture.convert("RGBA").convert("RGB").convert("L"))
+    assert np.array_equal(whole, expected)
+
+
+def test_12_bit_tiff_is_scaled_by_its_own_white():
+    """4095 is white and 2048 grey."""
+    samples = b"\xff\xff\xff\x80\x08\x00" * (SAMPLES // 4)  # 4095, 4095, 2048, 2048 and again
+    pixels = decode_frame(make_tiff(GREY | {BITS: 12}, samples)).pixels
+    assert pixels[0].tolist() == [255, 255, 128, 128] * 2
+
+
+@pytest.mark.parametrize("bits", [1, 8, 16])
+def test_tiff_whose_zero_is_white_is_white(bits):
+    """PhotometricInterpretation 0 turns black and white round, at every depth."""
+    nothing = bytes(SAMPLES * bits // 8)
+    for photometric, expected in ((0, 255), (1, 0)):
+        frame = decode_frame(make_tiff(GREY | {BITS: bits, PHOTOMETRIC: photometric}, nothing))
+        assert np.unique(frame.pixels).tolist() == [expected]
+
+
+@pytest.mark.parametrize("compression", [None, "tiff_adobe_deflate", "tiff_lzw"])
+def test_white_zero_is_known_in_compressed_files_too(compression):
+    """What libtiff unpacks is not turned round either: 65535 is black however it is packed."""
+    picture = Image.fromarray(np.array([[0, 32_767, 65_535]], np.uint16))
+    content = to_file(picture, "TIFF", compression=compression, tiffinfo={PHOTOMETRIC: 0})
+    assert decode_frame(content).pixels.tolist() == [[255, 128, 0]]
+
+
+@pytest.mark.parametrize(
+    "tags",
+    [
+        pytest.param(GREY | {SAMPLE_FORMAT: 2}, id="signed-8"),
+        pytest.param(GREY | {SAMPLE_FORMAT: 2, BITS: 16}, id="signed-16"),
+        pytest.param(GREY | {SAMPLE_FORMAT: 3, BITS: 32}, id="fractions"),
+        pytest.param(GREY | {BITS: 32}, id="unsigned-32"),
+        pytest.param({tag: GREY[tag] for tag in GREY if tag != PHOTOMETRIC}, id="which-is-black"),
+    ],
+)
+def test_samples_of_unknown_meaning_are_refused(tags):
+    """No picture is better than one whose black and white are a guess."""
+    with pytest.raises(UnsupportedMediaTypeError, match="Save it as PNG"):
+        decode_frame(make_tiff(tags, bytes(SAMPLES * 4)))
