@@ -7,7 +7,6 @@ is fixed, `--parts` adds the exams that chose it: then no epoch is chosen, the l
 are the result, and figures on those exams are training figures.
 """
 
-import argparse
 import csv
 import json
 import math
@@ -24,9 +23,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from training.augment import NARROW, AugmentationRanges
-from training.distill import Teacher, load_teacher, to_distilled_loss, to_teacher_sha256
-from training.hc18 import PARTS, load_part
+from training.arguments import to_parser, to_recipe
+from training.distill import Teacher, load_teacher, to_distilled_loss
+from training.hc18 import load_part
 from training.heads import Heads, draw_addresses
 from training.losses import to_loss
 from training.progress import Progress, start
@@ -34,8 +33,6 @@ from training.recipe import Recipe
 from training.weights import save_weights
 
 LAST_NAME = "last.pt"
-DISTILLATION_WEIGHT = 0.5
-"""Where a teacher is named and no weight; not yet measured against others."""
 TRAINING_FIGURES = (
     "Warning: this run trains on {parts}; what it reaches on those exams is a training figure, and "
     "no epoch is chosen: last.safetensors is the result."
@@ -189,61 +186,12 @@ def _write_log(path: Path, rows: list[dict[str, str]]) -> None:
         writer.writerows(rows)
 
 
-def _to_parser() -> argparse.ArgumentParser:
-    recipe = Recipe()
-    parser = argparse.ArgumentParser(prog="python -m training.train", description=__doc__)
-    parser.add_argument("--data", type=Path, required=True, help="HC18's folder")
-    parser.add_argument("--run", type=Path, required=True, help="folder of this run")
-    parser.add_argument("--resume", action="store_true", help="go on where the run stopped")
-    parser.add_argument("--start-from", type=Path, help="weights to begin with (safetensors)")
-    parser.add_argument("--width", type=int, default=recipe.width, help="channels of level one")
-    parser.add_argument("--no-residual", action="store_true", help="plain convolution blocks")
-    parser.add_argument("--no-attention", action="store_true", help="ungated skips")
-    parser.add_argument("--epochs", type=int, default=recipe.epochs)
-    parser.add_argument("--learning-rate", type=float, default=recipe.learning_rate)
-    parser.add_argument("--ema-decay", type=float, default=recipe.ema_decay,
-                        help="of the averaged weights; lower for few epochs")  # fmt: skip
-    parser.add_argument("--seed", type=int, default=recipe.seed)
-    parser.add_argument("--float32", action="store_true", help="no bfloat16, even if quicker here")
-    parser.add_argument("--narrow", action="store_true", help="examples change less: to end with")
-    parser.add_argument(
-        "--compile", action="store_true", help="needs a C++ compiler; somewhat faster"
-    )
-    parser.add_argument("--teacher", type=Path, nargs="+", default=(),
-                        help="weights to learn from; of several, their mean")  # fmt: skip
-    parser.add_argument("--distillation-weight", type=float, help="of the teacher (default 0.5)")
-    parser.add_argument("--parts", nargs="+", choices=PARTS, default=recipe.parts,
-                        help="trained on (default train); test only with both others")  # fmt: skip
-    parser.add_argument("--threads", type=int, default=2, help="CPU threads (default 2)")
-    return parser
-
-
-def _to_recipe(chosen: argparse.Namespace) -> Recipe:
-    weight = chosen.distillation_weight
-    if weight is None:
-        weight = DISTILLATION_WEIGHT if chosen.teacher else 0.0
-    return Recipe(
-        width=chosen.width,
-        residual=not chosen.no_residual,
-        attention=not chosen.no_attention,
-        epochs=chosen.epochs,
-        learning_rate=chosen.learning_rate,
-        ema_decay=chosen.ema_decay,
-        bfloat16=not chosen.float32 and torch.cpu.get_capabilities().get("avx512_bf16", False),
-        seed=chosen.seed,
-        ranges=NARROW if chosen.narrow else AugmentationRanges(),
-        parts=tuple(part for part in PARTS if part in chosen.parts),
-        teacher_sha256=to_teacher_sha256(chosen.teacher) or None,
-        distillation_weight=weight,
-    )
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse the command line and train."""
-    parser = _to_parser()
+    parser = to_parser(__doc__)
     chosen = parser.parse_args(arguments)
     try:
-        recipe = _to_recipe(chosen)
+        recipe = to_recipe(chosen)
     except ValueError as error:
         parser.error(str(error))
     if not recipe.is_epoch_chosen:

@@ -13,11 +13,12 @@ from safetensors.torch import load_file
 
 from headcirc.geometry import to_ellipse_perimeter
 from training.attention_resunet import AttentionResUNet
-from training.hc18 import IMAGE_FOLDER, SPLIT_PATH, TABLE_NAME
+from training.hc18 import IMAGE_FOLDER, SPLIT_PATH, TABLE_NAME, load_part
+from training.heads import Heads
 from training.progress import Progress, start, to_averaging
 from training.recipe import Recipe
-from training.train import RunPaths, main, train
-from training.weights import save_weights, to_file_sha256
+from training.train import RunPaths, main, measure_dice, train
+from training.weights import load_trained, save_weights, to_file_sha256
 
 OPTIONS = ["--width", "2", "--epochs", "2", "--float32", "--seed", "8"]
 RECIPE = Recipe(width=2, epochs=2, bfloat16=False, seed=8)
@@ -88,7 +89,16 @@ def test_run_leaves_a_log_and_its_weights(finished):
         rows = list(csv.DictReader(log))
     assert [row["epoch"] for row in rows] == ["1", "2"]
     assert all(math.isfinite(float(row["training_loss"])) for row in rows)
-    assert all(0 <= float(row["calibration_dice"]) <= 1 for row in rows)
+
+
+def test_best_weights_are_those_of_the_best_dice_in_the_log(data_dir, finished):
+    """Measured anew, the weights that were kept have the highest Dice that was logged."""
+    with (finished / "log.csv").open(newline="") as log:
+        dices = [float(row["calibration_dice"]) for row in csv.DictReader(log)]
+    kept = load_trained(finished / "best.safetensors")
+    found = measure_dice(kept, Heads(load_part(data_dir, "calibration"), None))
+    assert found == pytest.approx(max(dices), abs=1e-5)
+    assert 0 < found < 1
 
 
 def test_same_seed_gives_the_same_weights(data_dir, finished, tmp_path):
