@@ -5,13 +5,11 @@ the head. Half of these pictures are cut beside the head from the training image
 others are drawn. All chance comes from the generator that is passed in.
 """
 
-import math
-
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from headcirc.geometry import Ellipse
+from headcirc.geometry import Ellipse, to_half_extents
 from headcirc.manifest import InputFacts
 
 CUT_ATTEMPTS = 20
@@ -58,10 +56,7 @@ def cut_beside_head(
         None if no place was found.
     """
     rows, columns = pixels.shape
-    cosine, sine = math.cos(ellipse.angle_rad), math.sin(ellipse.angle_rad)
-    major, minor = ellipse.semi_axis_major_px, ellipse.semi_axis_minor_px
-    half_width = math.hypot(major * cosine, minor * sine) + MARGIN_PX
-    half_height = math.hypot(major * sine, minor * cosine) + MARGIN_PX
+    half_width, half_height = (each + MARGIN_PX for each in to_half_extents(ellipse))
     for _ in range(CUT_ATTEMPTS):
         share = generator.uniform(0.2, 0.6)
         height, width = int(share * rows), int(share * columns)
