@@ -8,7 +8,6 @@ no image gains or loses its head. Exit status 0: accepted; 1: refused; 2: it cou
 """
 
 import argparse
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ import numpy as np
 
 from benchmarks.accuracy import LEAKAGE_NOTE, measure_served
 from benchmarks.accuracy_summary import ImageResult
+from benchmarks.documents import write_report
 from benchmarks.machine import describe_machine, to_timestamp
 from benchmarks.paths import DEFAULT_DATA_DIR, DEFAULT_OUT_DIR
 from benchmarks.served import REQUEST_TIMEOUT_S, ServiceFailedError, fetch_model, serve
@@ -157,9 +157,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"benchmarks.acceptance: {error}", file=sys.stderr)
         return EXIT_FAILED
     report = to_report(reference, candidates)
-    chosen.out.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(report, indent=2, allow_nan=False)
-    (chosen.out / RESULT_NAME).write_text(text + "\n")
+    write_report(chosen.out / RESULT_NAME, report)
     print(to_text(report))
     return EXIT_ACCEPTED if report["accepted"] else EXIT_REFUSED
 

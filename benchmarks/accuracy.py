@@ -8,7 +8,6 @@ floor is not met; 2: it could not be measured.
 
 import argparse
 import csv
-import json
 import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -30,6 +29,7 @@ from benchmarks.accuracy_summary import (
     to_image_result,
     to_markdown,
 )
+from benchmarks.documents import write_report
 from benchmarks.machine import describe_machine, to_timestamp
 from benchmarks.paths import DEFAULT_DATA_DIR, DEFAULT_OUT_DIR
 from benchmarks.served import REQUEST_TIMEOUT_S, ServiceFailedError, ask, fetch_model, serve
@@ -135,9 +135,7 @@ def to_report(
 def write_results(rows: Sequence[ImageResult], report: dict[str, Any], out_dir: Path) -> None:
     """Write `accuracy_{part}.json`, `.csv` and the two plots."""
     part = report["data"]["part"]
-    out_dir.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(report, indent=2, allow_nan=False)
-    (out_dir / f"accuracy_{part}.json").write_text(text + "\n")
+    write_report(out_dir / f"accuracy_{part}.json", report)
     with (out_dir / f"accuracy_{part}.csv").open("w", newline="") as table:
         columns = [field.name for field in fields(ImageResult)]
         writer = csv.DictWriter(table, columns, lineterminator="\n")

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from benchmarks.documents import write_report
 from benchmarks.fits import FITS, Fit
 from headcirc.geometry import PixelSpacing
 from headcirc.manifest import MaskFacts
@@ -119,8 +120,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for part in ("train", "calibration"):
         result[part] = compare(pipeline, load_part(chosen.data, part))
     print(json.dumps(result, indent=2))
-    RESULT_PATH.parent.mkdir(parents=True, exist_ok=True)
-    RESULT_PATH.write_text(json.dumps(result, indent=2) + "\n")
+    write_report(RESULT_PATH, result)
     return 0
 
 

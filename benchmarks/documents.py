@@ -1,4 +1,22 @@
-"""Blocks of Markdown that a program writes, between markers, into documents that people write."""
+"""What benchmarks write: reports as JSON, and blocks of Markdown between markers in documents."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+
+def write_report(path: Path, report: Mapping[str, Any]) -> None:
+    """Write a report as JSON for people and programs.
+
+    Raises
+    ------
+    ValueError
+        A number is NaN or infinite, which JSON does not have; what was there before stays.
+    """
+    text = json.dumps(report, indent=2, allow_nan=False)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text + "\n")
 
 
 def to_markers(name: str) -> tuple[str, str]:

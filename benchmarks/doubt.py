@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.documents import write_report
 from benchmarks.doubt_cases import CLEAN, Case, collect, to_answered, to_errors_mm
 from benchmarks.doubt_fit import LEVEL, fit_facts, to_conformal_quantile
 from benchmarks.doubt_summary import judge, summarise_intervals, summarise_verdicts
@@ -44,7 +45,7 @@ def fit(chosen: argparse.Namespace) -> int:
         "facts": fit_facts(train, calibration),
         "constant_half_width_mm": constant_mm,
     }
-    _write(chosen.out / FIT_NAME, report)
+    write_report(chosen.out / FIT_NAME, report)
     facts = report["facts"]
     print(json.dumps({key: facts[key] for key in ("interval", "limits")}, indent=2))
     print("expected error:", {k: round(v["weight"], 3) for k, v in facts["error"]["terms"].items()})
@@ -66,8 +67,8 @@ def report(chosen: argparse.Namespace) -> int:
     if chosen.every > 1:
         command += f" --every {chosen.every}"
     figures = {"intervals": intervals, "verdicts": verdicts, "checks": checks}
-    text = _to_head(pipeline, command) | {"data": _count(cases)} | figures
-    _write(chosen.out / f"doubt_{chosen.part}.json", text)
+    content = _to_head(pipeline, command) | {"data": _count(cases)} | figures
+    write_report(chosen.out / f"doubt_{chosen.part}.json", content)
     print(json.dumps(figures, indent=2))
     return 0 if chosen.part != "test" or all(check["met"] for check in checks) else 1
 
@@ -88,11 +89,6 @@ def _count(cases: Sequence[Case]) -> dict[str, int]:
         "exams": len({case.exam for case in clean}),
         "degraded": len(cases) - len(clean),
     }
-
-
-def _write(path: Path, content: dict[str, Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

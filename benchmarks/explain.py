@@ -20,6 +20,7 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from benchmarks.documents import write_report
 from benchmarks.explain_curves import (
     BASELINES,
     SHARES,
@@ -216,12 +217,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (HeadCircumferenceError, OSError) as error:
         print(f"could not be measured: {error}", file=sys.stderr)
         return EXIT_FAILED
-    chosen.out.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(report, indent=2, allow_nan=False)
-    (chosen.out / RESULT_NAME).write_text(text + "\n")
+    write_report(chosen.out / RESULT_NAME, report)
     plot_curves(report, chosen.out / "explain_curves.png")
     plot_randomised(report, chosen.out / "explain_randomised.png")
-    print(text)
+    print(json.dumps(report, indent=2))
     return EXIT_MEASURED
 
 

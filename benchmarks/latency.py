@@ -17,6 +17,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from benchmarks.documents import write_report
 from benchmarks.engines import KINDS, Engine, find_models, list_engines
 from benchmarks.latency_plots import plot_latency
 from benchmarks.latency_report import (
@@ -27,7 +28,6 @@ from benchmarks.latency_report import (
     to_markdown,
     to_report,
     write_readme,
-    write_report,
 )
 from benchmarks.network_process import AbsentEngineError, NetworkProcess
 from benchmarks.paths import DEFAULT_DATA_DIR, DEFAULT_OUT_DIR
@@ -214,7 +214,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     plan = Plan(chosen.rounds, chosen.batch_rounds, chosen.starts, chosen.turn_s)
     report = measure(chosen, plan)
     markdown = to_markdown(report)
-    write_report(report, markdown, chosen.out)
+    write_report(chosen.out / "latency.json", report)
+    (chosen.out / "latency.md").write_text(markdown + "\n")
     plot_latency(report, chosen.out)
     if chosen.out == DEFAULT_OUT_DIR:
         write_readme(markdown)

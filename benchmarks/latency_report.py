@@ -3,7 +3,6 @@
 This module measures nothing; verdicts and Markdown are made from the JSON alone.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -198,14 +197,6 @@ def to_markdown(report: Mapping[str, Any]) -> str:
         + "\n\nTargets, held against the engine that `auto` takes:\n\n"
         + "\n".join(lines)
     )
-
-
-def write_report(report: Mapping[str, Any], markdown: str, out_dir: Path) -> None:
-    """Write `latency.json` and `latency.md`."""
-    out_dir.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(report, indent=2, allow_nan=False)
-    (out_dir / "latency.json").write_text(text + "\n")
-    (out_dir / "latency.md").write_text(markdown + "\n")
 
 
 def write_readme(markdown: str, path: Path = README) -> None:

@@ -6,7 +6,6 @@ when it is idle. Exit status 0: so it is; 1: it is not; 3: some limit could not 
 """
 
 import argparse
-import json
 import os
 import sys
 import time
@@ -17,6 +16,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from benchmarks.documents import write_report
 from benchmarks.load_tool import (
     LoadToolError,
     add_load_options,
@@ -203,9 +203,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "limits": rows,
         "verdicts": [verdict.to_facts() for verdict in verdicts],
     }
-    chosen.out.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(report, indent=2, allow_nan=False)
-    (chosen.out / "limits.json").write_text(text + "\n")
+    write_report(chosen.out / "limits.json", report)
     print("\n".join(f"- {verdict.to_line()}" for verdict in verdicts))
     return to_exit_status(verdicts)
 

@@ -8,19 +8,21 @@ import argparse
 import json
 import resource
 import subprocess
+import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from shutil import which
 from typing import Any
 
+from benchmarks.documents import write_report
 from benchmarks.paths import DEFAULT_DATA_DIR, DEFAULT_OUT_DIR
 from benchmarks.processes import read_cpu_s
 from benchmarks.questions import CONTENT_TYPE, ROUTE, Picture, to_multipart
-from benchmarks.service_process import RunningService
+from benchmarks.service_process import RunningService, ServiceFailedError
 from headcirc.pipeline import SHIPPED_MODEL_DIR
 
 TOOL = "wrk"
@@ -150,6 +152,30 @@ def run_tool(
     if ended.returncode:
         raise LoadToolError(f"{TOOL} ended with {ended.returncode}: {ended.stdout}{ended.stderr}")
     return parse_summary(ended.stdout)
+
+
+def report_load(
+    measure: Callable[[argparse.Namespace], dict[str, Any]], chosen: argparse.Namespace, name: str
+) -> dict[str, Any] | None:
+    """Measure and write the report; None, and a line that says why, where that is not possible.
+
+    Parameters
+    ----------
+    measure : callable
+        The options to the report.
+    chosen : Namespace
+        With those of `add_load_options`.
+    name : str
+        Of the report's file.
+    """
+    try:
+        require_load_tool()
+        report = measure(chosen)
+    except (LoadToolError, ServiceFailedError) as error:
+        print(f"not measured: {error}", file=sys.stderr)
+        return None
+    write_report(chosen.out / name, report)
+    return report
 
 
 def wait_until_idle(pid: int) -> None:

@@ -7,7 +7,6 @@ trained on (training draws its own from the training exams).
 """
 
 import argparse
-import json
 import math
 import sys
 from collections.abc import Iterator, Sequence
@@ -21,6 +20,7 @@ from numpy.typing import NDArray
 from sklearn.datasets import load_sample_images
 from tqdm import tqdm
 
+from benchmarks.documents import write_report
 from benchmarks.machine import to_timestamp
 from benchmarks.paths import DEFAULT_DATA_DIR, DEFAULT_OUT_DIR
 from headcirc.geometry import Ellipse, PixelSpacing, to_half_extents
@@ -149,8 +149,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "precision": pipeline.backend.precision,
         "kinds": kinds,
     }
-    RESULT_PATH.parent.mkdir(parents=True, exist_ok=True)
-    RESULT_PATH.write_text(json.dumps(report, indent=2) + "\n")
+    write_report(RESULT_PATH, report)
     for kind, counts in kinds.items():
         print(
             f"{kind}: {counts['pictures']} pictures, {counts['with_a_head']} with a head, "

@@ -23,7 +23,7 @@ from benchmarks.load_tool import (
     GRACE_S,
     LoadToolError,
     add_load_options,
-    require_load_tool,
+    report_load,
     run_tool,
     to_service_settings,
     wait_until_idle,
@@ -33,7 +33,7 @@ from benchmarks.machine import describe_machine, to_timestamp
 from benchmarks.processes import read_memory_mb
 from benchmarks.questions import load_pictures
 from benchmarks.served import fetch_model
-from benchmarks.service_process import RunningService, ServiceFailedError, start_service
+from benchmarks.service_process import RunningService, start_service
 from benchmarks.verdicts import EXIT_NOT_MEASURABLE, Target, Verdict, to_exit_status
 
 SCHEMA_VERSION = 1
@@ -205,15 +205,9 @@ def to_parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, write, print; return the exit status."""
     chosen = to_parser().parse_args(arguments)
-    try:
-        require_load_tool()
-        report = measure(chosen)
-    except (LoadToolError, ServiceFailedError) as error:
-        print(Verdict(SLOWER, str(error), None).to_line(), file=sys.stderr)
+    report = report_load(measure, chosen, REPORT)
+    if report is None:
         return EXIT_NOT_MEASURABLE
-    chosen.out.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(report, indent=2, allow_nan=False)
-    (chosen.out / REPORT).write_text(text + "\n")
     if not chosen.no_readme:
         README.write_text(replace_block(README.read_text(), BLOCK, to_block(report)))
     print(to_block(report))

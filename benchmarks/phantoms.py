@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from benchmarks.documents import write_report
 from examples.phantom import draw_phantom, load_parameters, true_head_circumference_mm
 from headcirc.overlay import to_png
 from headcirc.pipeline import SHIPPED_MODEL_DIR, Pipeline, load_pipeline
@@ -78,8 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "summary": summary,
         "rows": rows,
     }
-    RESULT_PATH.parent.mkdir(parents=True, exist_ok=True)
-    RESULT_PATH.write_text(json.dumps(result, indent=2) + "\n")
+    write_report(RESULT_PATH, result)
     return 0
 
 

@@ -5,7 +5,6 @@ measured; 3: not measurable.
 """
 
 import argparse
-import json
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -17,17 +16,12 @@ from typing import Any
 
 from tqdm import tqdm
 
-from benchmarks.load_tool import LoadToolError, drive, require_load_tool, write_forms
+from benchmarks.load_tool import drive, report_load, write_forms
 from benchmarks.machine import describe_machine, to_timestamp
 from benchmarks.paths import DEFAULT_DATA_DIR, DEFAULT_OUT_DIR
 from benchmarks.processes import find_tree, read_cpu_s, read_memory_mb
 from benchmarks.questions import load_pictures
-from benchmarks.service_process import (
-    PLAIN,
-    RunningService,
-    ServiceFailedError,
-    start_service,
-)
+from benchmarks.service_process import PLAIN, RunningService, start_service
 from benchmarks.throughput import QUEUE_CAPACITY, WARM_S, to_row
 from benchmarks.verdicts import EXIT_NOT_MEASURABLE
 from headcirc.cpus import count_available_cpus
@@ -142,15 +136,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if find_spec("ray") is None:
         print("not measured: the package 'ray' is missing (the extra 'ray')", file=sys.stderr)
         return EXIT_NOT_MEASURABLE
-    try:
-        require_load_tool()
-        report = measure(chosen)
-    except (LoadToolError, ServiceFailedError) as error:
-        print(f"not measured: {error}", file=sys.stderr)
+    report = report_load(measure, chosen, "ray_throughput.json")
+    if report is None:
         return EXIT_NOT_MEASURABLE
-    chosen.out.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(report, indent=2, allow_nan=False)
-    (chosen.out / "ray_throughput.json").write_text(text + "\n")
     print(to_markdown(report))
     return 0
 

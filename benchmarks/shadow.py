@@ -7,7 +7,6 @@ clean one; 1: it is larger.
 """
 
 import argparse
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,6 +18,7 @@ from tqdm import tqdm
 
 from benchmarks.choices import measure_mm, to_summary
 from benchmarks.degradations import cast_shadow, to_generator
+from benchmarks.documents import write_report
 from benchmarks.fits import FITS
 from benchmarks.machine import to_timestamp
 from benchmarks.paths import DEFAULT_DATA_DIR, DEFAULT_OUT_DIR
@@ -114,8 +114,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "verdict": verdict,
         "fits": fits,
     }
-    chosen.out.mkdir(parents=True, exist_ok=True)
-    (chosen.out / f"shadow_{chosen.part}.json").write_text(json.dumps(report, indent=2) + "\n")
+    write_report(chosen.out / f"shadow_{chosen.part}.json", report)
     title = f"Circumference under acoustic shadow: HC18, {chosen.part}, {len(images)} images"
     plot(fits, title, chosen.out / f"shadow_{chosen.part}.png")
     print("| fit | " + " | ".join(f"{share:.0%}" for share in SHARES) + " |")

@@ -6,7 +6,6 @@ nothing but answer; 1: it is not; 3: not measurable.
 """
 
 import argparse
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -20,10 +19,9 @@ from tqdm import tqdm
 from benchmarks.latency_plots import scale_logarithmically
 from benchmarks.load_tool import (
     Load,
-    LoadToolError,
     add_load_options,
     drive,
-    require_load_tool,
+    report_load,
     to_service_settings,
     wait_until_idle,
     write_forms,
@@ -32,7 +30,7 @@ from benchmarks.machine import describe_machine, to_timestamp
 from benchmarks.processes import read_memory_mb
 from benchmarks.questions import load_pictures
 from benchmarks.served import fetch_model
-from benchmarks.service_process import ServiceFailedError, start_service
+from benchmarks.service_process import start_service
 from benchmarks.verdicts import EXIT_NOT_MEASURABLE, Target, Verdict, to_exit_status
 
 SCHEMA_VERSION = 1
@@ -167,15 +165,9 @@ def to_parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, write, print; return the exit status."""
     chosen = to_parser().parse_args(arguments)
-    try:
-        require_load_tool()
-        report = measure(chosen)
-    except (LoadToolError, ServiceFailedError) as error:
-        print(Verdict(TARGET, str(error), None).to_line(), file=sys.stderr)
+    report = report_load(measure, chosen, "throughput.json")
+    if report is None:
         return EXIT_NOT_MEASURABLE
-    chosen.out.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(report, indent=2, allow_nan=False)
-    (chosen.out / "throughput.json").write_text(text + "\n")
     plot(report, chosen.out / "throughput.png")
     print(to_markdown(report))
     return to_exit_status([judge(report["loads"])])

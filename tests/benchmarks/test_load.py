@@ -1,9 +1,11 @@
 import json
+from argparse import Namespace
 
 import pytest
 
 from benchmarks import limits, ray_throughput, throughput
-from benchmarks.load_tool import Load, LoadToolError, parse_summary
+from benchmarks.load_tool import Load, LoadToolError, parse_summary, report_load
+from benchmarks.service_process import ServiceFailedError
 
 SUMMARY = {
     "duration_s": 2.0,
@@ -119,3 +121,15 @@ def test_ray_is_told_as_a_share_of_the_plain_service():
     first, second = ray_throughput.to_markdown({"services": services}).splitlines()
     assert first.startswith("- plain: 48.0 requests/s (100%) at concurrency 8")
     assert second.startswith("- Ray: 24.0 requests/s (50%) at concurrency 8")
+
+
+@pytest.mark.parametrize("error", [LoadToolError, ServiceFailedError])
+def test_load_that_cannot_be_measured_leaves_no_report(tmp_path, capsys, error):
+    """What the load tool or the service says is told, and nothing is written."""
+
+    def fail(chosen):
+        raise error("the reason")
+
+    assert report_load(fail, Namespace(out=tmp_path), "load.json") is None
+    assert capsys.readouterr().err.startswith("not measured: ")
+    assert not list(tmp_path.iterdir())
