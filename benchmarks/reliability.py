@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.documents import replace_block
+from benchmarks.documents import replace_block, write_report
 from benchmarks.paths import DEFAULT_OUT_DIR
 
 FIGURES_DIR = Path("build/faults")
@@ -59,11 +59,16 @@ def say_crowd(found: Figures) -> str:
     )
 
 
+def _to_asked(each: Mapping[str, Any]) -> int:
+    """Return how many measurements were asked for; older records count those answered alone."""
+    return each.get("asked", each["answers"])
+
+
 def say_kill(found: Figures) -> str:
     """Sum up the killed service."""
     (each,) = found
     return (
-        f"{each['answers']} of {each['answers']} answers reached {each['clients']} clients, all "
+        f"{each['answers']} of {_to_asked(each)} answers reached {each['clients']} clients, all "
         f"the same number; ready again after {each['ready_again_s']:.2f} s"
     )
 
@@ -71,15 +76,16 @@ def say_kill(found: Figures) -> str:
 def say_redis(found: Figures) -> str:
     """Sum up the killed store."""
     (each,) = found
-    return f"{each['answers']} measurements asked for, {each['failed']} failed; results kept anew"
+    return f"{_to_asked(each)} measurements asked for, {each['failed']} failed; results kept anew"
 
 
 def say_disk(found: Figures) -> str:
     """Sum up the full disk."""
     (each,) = found
+    again = "the large one, too" if each["recovered"] else "the large one still not"
     return (
         f"{each['large_uploads_refused']} large uploads 503, {each['small_uploads_measured']} "
-        "small ones measured; with room again, the large one, too"
+        f"small ones measured; with room again, {again}"
     )
 
 
@@ -156,7 +162,7 @@ def to_block(report: Mapping[str, Any]) -> str:
 def main() -> int:
     """Collect, write the report and the README's table."""
     report = collect(FIGURES_DIR)
-    REPORT.write_text(json.dumps(report, indent=2) + "\n")
+    write_report(REPORT, report)
     README.write_text(replace_block(README.read_text(), BLOCK, to_block(report)))
     print(to_block(report))
     return 0

@@ -32,6 +32,18 @@ def test_records_of_one_kind_are_summed(tmp_path):
     )
 
 
+def test_answers_that_did_not_come_are_told(tmp_path):
+    """What was asked for and what was answered are two numbers; one failure is no success."""
+    write(tmp_path, "kill", clients=4, asked=48, answers=47, failed=1, ready_again_s=2.0)
+    write(tmp_path, "redis_killed", clients=4, asked=48, answers=46, failed=2)
+    figures = {"large_uploads_refused": 3, "small_uploads_measured": 2, "recovered": False}
+    write(tmp_path, "disk_full", **figures)
+    block = to_block(collect(tmp_path))
+    assert "47 of 48 answers reached 4 clients" in block
+    assert "48 measurements asked for, 2 failed" in block
+    assert "3 large uploads 503, 2 small ones measured; with room again, the large one st" in block
+
+
 @pytest.mark.parametrize(("duration_s", "is_short"), [(120.0, True), (1200.0, False)])
 def test_short_soak_is_told(tmp_path, duration_s, is_short):
     """Two minutes are not sold as twenty."""
