@@ -39,7 +39,7 @@ def draw_overlay(
         The frame alone, in grey, when nothing was found.
     """
     picture = cv2.cvtColor(pixels, cv2.COLOR_GRAY2RGB)
-    thickness_px = _to_thickness_px(pixels)
+    thickness_px = _to_thickness_px(pixels.shape)
     if mask is not None:
         # Twice as thick as the ellipse, so that both are seen where they agree.
         _draw_edge(picture, mask, (MASK_EDGE_RGB, 2 * thickness_px + 1))
@@ -48,9 +48,9 @@ def draw_overlay(
     return np.asarray(picture, np.uint8)
 
 
-def _to_thickness_px(pixels: NDArray[np.uint8]) -> int:
+def _to_thickness_px(shape: tuple[int, ...]) -> int:
     """Return the width of a line that is seen in pictures of any size."""
-    return max(1, round(min(pixels.shape) / 300))
+    return max(1, round(min(shape) / 300))
 
 
 def _draw_edge(picture: Picture, mask: NDArray[np.bool_], *strokes: tuple[Color, int]) -> None:
@@ -112,7 +112,7 @@ def draw_saliency(
         raise ValueError(f"blend is {blend}; it is a share, from 0 to 1.")
     grey = cv2.cvtColor(pixels, cv2.COLOR_GRAY2RGB)
     picture = cv2.addWeighted(grey, 1 - blend, _to_colors(to_map_picture(saliency_map)), blend, 0)
-    thickness_px = _to_thickness_px(pixels)
+    thickness_px = _to_thickness_px(pixels.shape)
     if mask is not None:
         # White on black is seen on every colour of the map and on every grey.
         _draw_edge(picture, mask, (BLACK_RGB, 2 * thickness_px + 1), (WHITE_RGB, thickness_px))
