@@ -5,6 +5,8 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
@@ -87,7 +89,19 @@ def create_app(settings: Settings | None = None, pipeline: Pipeline | None = Non
         app.include_router(each)
     install_problem_handlers(app)
     add_middleware(app, parts)
+    if not settings.api_key_hashes:
+        app.openapi = partial(describe_without_keys, app)  # type: ignore[method-assign]
     return app
+
+
+def describe_without_keys(app: FastAPI) -> dict[str, Any]:
+    """Return the OpenAPI document of a service that asks for no key."""
+    document = FastAPI.openapi(app)
+    document["components"].pop("securitySchemes", None)
+    for operations in document["paths"].values():
+        for operation in operations.values():
+            operation.pop("security", None)
+    return document
 
 
 def load_chosen_pipeline(settings: Settings) -> Pipeline:

@@ -1,5 +1,7 @@
 import pytest
+from starlette.testclient import TestClient
 
+from service.app import create_app
 from service.keys import PROTECTED
 from service.settings import (
     Settings,
@@ -69,9 +71,15 @@ def test_openapi_tells_of_problems_that_are_sent_and_no_others(client):
         assert "422" not in told
 
 
-def test_openapi_says_how_a_key_is_sent(client):
+def test_openapi_of_an_open_service_asks_for_no_key(client):
+    """Clients made from it would else refuse to call without one."""
+    assert "security" not in str(client.get("/openapi.json").json())
+
+
+def test_openapi_says_how_a_key_is_sent(pipeline):
     """As a bearer token, to all that the gate protects and to nothing else."""
-    document = client.get("/openapi.json").json()
+    keyed = create_app(Settings(api_key_hashes="0" * 64), pipeline)
+    document = TestClient(keyed).get("/openapi.json").json()
     ((name, scheme),) = document["components"]["securitySchemes"].items()
     assert (scheme["type"], scheme["scheme"]) == ("http", "bearer")
     for path, operations in document["paths"].items():
