@@ -68,7 +68,7 @@ def read_measured(folder: Path) -> Measured:
     served = f"{model['name']} {model['backend']} {model['precision']}"
     (engine,) = [each for each in latency["engines"] if each["engine"] == served]
     return Measured(
-        f"{served}, version {model['version']}, on {machine['cpu']} with "
+        f"{served}, version {model['version']}, on {machine['cpu']}, "
         f"{machine['cpus_available']} CPUs ({throughput['pictures']}; throughput of "
         f"{throughput['date'][:10]}, latency of {latency['date'][:10]})",
         machine["cpus_available"],

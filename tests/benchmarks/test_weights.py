@@ -1,0 +1,40 @@
+import numpy as np
+import pytest
+import torch
+
+from benchmarks.weights import measure_errors_mm, to_paired_p, to_runner
+from tests.synthetic import BrightnessBackend, draw_head, to_file, to_synthetic_pipeline
+from training.attention_resunet import AttentionResUNet
+from training.hc18 import HC18Image
+from training.weights import save_weights
+
+
+def test_runner_gives_the_network_s_probabilities(tmp_path):
+    """Sigmoid of the logits, without the channel, in evaluation mode."""
+    network = AttentionResUNet(width=2).eval()
+    save_weights(network, tmp_path / "last.safetensors")
+    network_input = np.random.default_rng(0).standard_normal((2, 1, 64, 64), np.float32)
+    with torch.no_grad():
+        expected = torch.sigmoid(network(torch.from_numpy(network_input)))[:, 0].numpy()
+    found = to_runner(tmp_path / "last.safetensors")(network_input)
+    assert found == pytest.approx(expected, abs=1e-6)
+
+
+def test_error_is_measured_less_true_and_nan_without_an_answer(tmp_path):
+    """A drawn head against a circumference that is 10 mm too small, and a black picture."""
+    pipeline = to_synthetic_pipeline()
+    head, black = tmp_path / "1_HC.png", tmp_path / "2_HC.png"
+    head.write_bytes(to_file(draw_head()))
+    black.write_bytes(to_file(draw_head() * 0))
+    true_mm = pipeline.analyze(head.read_bytes()).head.head_circumference_px * 0.1
+    images = [HC18Image(path.name, 1, 0.1, true_mm - 10, path, path) for path in (head, black)]
+    errors_mm = measure_errors_mm(BrightnessBackend().infer, pipeline, images)
+    assert errors_mm == [pytest.approx(10.0, abs=1e-6), pytest.approx(np.nan, nan_ok=True)]
+
+
+def test_paired_p_is_small_only_where_one_is_better():
+    """Errors that are all larger, of one sign or both, against the same ones in another order."""
+    first = np.linspace(-1, 1, 40)
+    assert to_paired_p(first * 3, first) < 0.001
+    assert to_paired_p(-first, first) is None
+    assert to_paired_p([*first, np.nan], [*first * -1, 2.0]) is None
