@@ -68,7 +68,7 @@ def to_paired_p(errors_mm: Sequence[float], first_mm: Sequence[float]) -> float 
 
 
 def compare(paths: Sequence[Path], data_dir: Path) -> dict[str, Any]:
-    """Return every checkpoint's figures on the calibration exams, and its test against the first."""
+    """Return every checkpoint's figures on calibration exams, and its test against the first."""
     pipeline, images = load_pipeline(precision="fp32"), load_part(data_dir, "calibration")
     errors_mm = [measure_errors_mm(to_runner(path), pipeline, images) for path in paths]
     return {
