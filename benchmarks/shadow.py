@@ -82,7 +82,8 @@ def plot(fits: Mapping[str, Mapping[str, Any]], title: str, path: Path) -> None:
         axes.plot(100 * np.array(SHARES), errors_mm, marker="o", linewidth=width, label=name)
     limit_mm = LARGEST_RATIO * fits[SHIPPED]["0.0"]["mean_absolute_error_mm"]
     axes.axhline(limit_mm, color="0.5", linestyle="--", linewidth=1)
-    axes.annotate("twice the clean error", (0, limit_mm), xytext=(0, 3), textcoords="offset points")
+    below = {"xytext": (0, -3), "textcoords": "offset points", "va": "top"}
+    axes.annotate("twice the clean error", (0, limit_mm), **below)
     axes.set_xlabel("share of the skull in shadow, %")
     axes.set_ylabel("mean absolute error of the circumference, mm")
     axes.set_ylim(bottom=0)
