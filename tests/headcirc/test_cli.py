@@ -172,6 +172,15 @@ def test_name_that_is_no_text_costs_no_row(tmp_path):
     assert row["image"] == f"{tmp_path}/\\xe9.png"
 
 
+STOPPABLE = """
+import signal, sys
+from headcirc.cli import main
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's `&` has it ignored
+sys.exit(main())
+"""
+
+
 @pytest.fixture
 def long_run(tmp_path):
     """Start a run over many images and wait for its first row."""
@@ -179,7 +188,7 @@ def long_run(tmp_path):
     many.mkdir()
     for number in range(400):
         (many / f"{number:03}.png").symlink_to(Path(EXAMPLE).absolute())
-    command = [sys.executable, "-m", "headcirc.cli", "analyze", str(many), "--pixel-size-mm", "0.1"]
+    command = [sys.executable, "-c", STOPPABLE, "analyze", str(many), "--pixel-size-mm", "0.1"]
     command += ["--csv", str(tmp_path / "out.csv")]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
