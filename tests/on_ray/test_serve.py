@@ -143,7 +143,7 @@ def test_killed_replica_loses_no_answer(tmp_path):
         ) as service:
             before = find_named(service.pid, REPLICA)
             assert len(before) == 2
-            found_px = run_clients(service.url, lambda: os.kill(before[0], signal.SIGKILL))
+            counts = run_clients(service.url, lambda: os.kill(before[0], signal.SIGKILL))
             assert not Path(f"/proc/{before[0]}").exists()
             with HeadcircClient(service.url, retries=PATIENT) as client:
                 kept = client.analyze(PHANTOM.read_bytes(), pixel_size_mm=1.0)
@@ -156,5 +156,4 @@ def test_killed_replica_loses_no_answer(tmp_path):
             assert not any(is_named(each, REPLICA) for each in last)
     finally:
         redis.kill()
-    assert len(found_px) == ROUNDS * CLIENTS
-    assert len(set(found_px)) == 1
+    assert (counts["answers"], counts["failed"]) == (ROUNDS * CLIENTS, 0)
