@@ -63,7 +63,7 @@ def _describe_images() -> argparse.ArgumentParser:
         "--pixel-sizes",
         type=Path,
         metavar="FILE.csv",
-        help="columns filename (no folders) and pixel_size_mm; HC18's own table fits",
+        help="columns filename (or folder/name) and pixel_size_mm; HC18's own fits",
     )
     return images
 

@@ -7,56 +7,62 @@ from headcirc.geometry import PixelSpacing
 from headcirc.size_table import load_pixel_sizes, to_spacings_of
 
 
-def test_hc18_s_own_table_is_accepted(tmp_path):
+@pytest.fixture
+def load(tmp_path):
+    """Return a function that reads a table from its text."""
+
+    def load_text(text, encoding="utf-8"):
+        table = tmp_path / "sizes.csv"
+        table.write_text(text, encoding=encoding)
+        return load_pixel_sizes(table)
+
+    return load_text
+
+
+def test_hc18_s_own_table_is_accepted(load):
     """Its columns, with their unit in brackets, give square pixels."""
-    table = tmp_path / "sizes.csv"
-    table.write_text("filename,pixel size(mm),head circumference (mm)\n000_HC.png,0.069,44.3\n")
-    assert load_pixel_sizes(table) == {"000_HC.png": PixelSpacing(0.069, 0.069)}
+    assert load("filename,pixel size(mm),head circumference (mm)\n000_HC.png,0.069,44.3\n") == {
+        "000_HC.png": PixelSpacing(0.069, 0.069)
+    }
 
 
-def test_table_with_unequal_pixels_is_accepted(tmp_path):
+def test_table_with_unequal_pixels_is_accepted(load):
     """X and y columns keep their axes, as the phantoms' own table has them."""
-    table = tmp_path / "sizes.csv"
-    table.write_text("filename,pixel_size_x_mm,pixel_size_y_mm\na.png,0.1,0.2\n")
-    assert load_pixel_sizes(table) == {"a.png": PixelSpacing(row_mm=0.2, column_mm=0.1)}
+    assert load("filename,pixel_size_x_mm,pixel_size_y_mm\na.png,0.1,0.2\n") == {
+        "a.png": PixelSpacing(row_mm=0.2, column_mm=0.1)
+    }
 
 
-def test_bad_line_of_a_table_is_named(tmp_path):
+def test_bad_line_of_a_table_is_named(load):
     """A size that is no number stops the run before it begins and names its line."""
-    table = tmp_path / "sizes.csv"
-    table.write_text("filename,pixel_size_mm\na.png,0.1\nb.png,abc\n")
     with pytest.raises(UsageError, match="Line 3"):
-        load_pixel_sizes(table)
+        load("filename,pixel_size_mm\na.png,0.1\nb.png,abc\n")
 
 
-def test_name_with_two_sizes_is_refused(tmp_path):
+def test_name_with_two_sizes_is_refused(load):
     """Which one is true nobody knows; the name, the line and both sizes are told."""
-    table = tmp_path / "sizes.csv"
-    table.write_text("filename,pixel_size_mm\na.png,0.1\na.png,0.2\n")
     with pytest.raises(UsageError, match=r"Line 3 .*'a.png' has 0.2 x 0.2 mm here and 0.1 x 0.1"):
-        load_pixel_sizes(table)
+        load("filename,pixel_size_mm\na.png,0.1\na.png,0.2\n")
 
 
-def test_name_with_one_size_twice_is_accepted(tmp_path):
+def test_name_with_one_size_twice_is_accepted(load):
     """Lines that say the same, however it is written, contradict nothing."""
-    table = tmp_path / "sizes.csv"
-    table.write_text("filename,pixel_size_mm\na.png,0.1\na.png,0.10\n")
-    assert load_pixel_sizes(table) == {"a.png": PixelSpacing(0.1, 0.1)}
+    assert load("filename,pixel_size_mm\na.png,0.1\na.png,0.10\n") == {
+        "a.png": PixelSpacing(0.1, 0.1)
+    }
 
 
-def test_table_that_excel_saved_as_utf_8_is_accepted(tmp_path):
+def test_table_that_excel_saved_as_utf_8_is_accepted(load):
     """The mark at its beginning is no part of the first column's name."""
-    table = tmp_path / "sizes.csv"
-    table.write_text("filename,pixel_size_mm\nä.png,0.1\n", encoding="utf-8-sig")
-    assert load_pixel_sizes(table) == {"ä.png": PixelSpacing(0.1, 0.1)}
+    assert load("filename,pixel_size_mm\nä.png,0.1\n", encoding="utf-8-sig") == {
+        "ä.png": PixelSpacing(0.1, 0.1)
+    }
 
 
-def test_table_with_an_endless_cell_is_refused(tmp_path):
+def test_table_with_an_endless_cell_is_refused(load):
     """What no CSV reader takes is told in a sentence."""
-    table = tmp_path / "sizes.csv"
-    table.write_text("filename,pixel_size_mm\n" + "x" * 200_000 + ",0.1\n")
     with pytest.raises(UsageError, match="field larger than field limit"):
-        load_pixel_sizes(table)
+        load("filename,pixel_size_mm\n" + "x" * 200_000 + ",0.1\n")
 
 
 SMALL, LARGE = PixelSpacing(0.1, 0.1), PixelSpacing(0.3, 0.3)
