@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from scipy.stats import wilcoxon
 from tqdm import tqdm
@@ -22,22 +21,11 @@ from benchmarks.paths import DEFAULT_DATA_DIR, DEFAULT_OUT_DIR
 from headcirc.geometry import PixelSpacing
 from headcirc.pipeline import Pipeline, load_pipeline
 from headcirc.second_look import infer_carefully
+from model_export.parity import to_torch_runner
 from training.hc18 import HC18Image, load_part
 from training.weights import load_trained, to_file_sha256
 
 Array = NDArray[np.float32]
-
-
-def to_runner(path: Path) -> Callable[[Array], Array]:
-    """Return a checkpoint's network as (n, 1, h, w) to (n, h, w) probabilities."""
-    network = load_trained(path)
-
-    @torch.no_grad()
-    def run(network_input: Array) -> Array:
-        logits = network(torch.from_numpy(np.ascontiguousarray(network_input)))
-        return np.asarray(torch.sigmoid(logits)[:, 0].numpy(), np.float32)
-
-    return run
 
 
 def measure_errors_mm(
@@ -70,15 +58,16 @@ def to_paired_p(errors_mm: Sequence[float], first_mm: Sequence[float]) -> float 
 def compare(paths: Sequence[Path], data_dir: Path) -> dict[str, Any]:
     """Return every checkpoint's figures on calibration exams, and its test against the first."""
     pipeline, images = load_pipeline(precision="fp32"), load_part(data_dir, "calibration")
-    errors_mm = [measure_errors_mm(to_runner(path), pipeline, images) for path in paths]
+    networks = [load_trained(path) for path in paths]
+    errors_mm = [measure_errors_mm(to_torch_runner(each), pipeline, images) for each in networks]
     return {
         "command": "python -m benchmarks.weights",
         "data": f"{len(images)} images of HC18's calibration exams, float32, torch",
         "weights": [
-            {"sha256": to_file_sha256(path), "width": load_trained(path).width}
+            {"sha256": to_file_sha256(path), "width": network.width}
             | to_summary(errors)
             | {"p_against_first": to_paired_p(errors, errors_mm[0])}
-            for path, errors in zip(paths, errors_mm, strict=True)
+            for path, network, errors in zip(paths, networks, errors_mm, strict=True)
         ],
     }
 

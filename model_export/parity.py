@@ -3,6 +3,7 @@
 Compared in probability and in mm of HC, each as it is served: unsure, it looks a second time.
 """
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from headcirc.geometry import PixelSpacing
 from headcirc.pipeline import Pipeline, Prepared
 from headcirc.second_look import infer_carefully
 
+Array = NDArray[np.float32]
 MAXIMUM_PROBABILITY_DIFFERENCE = 1e-4
 MAXIMUM_HEAD_CIRCUMFERENCE_DIFFERENCE_MM = 0.01
 
@@ -45,6 +47,17 @@ class Parity(Differences):
     head_circumference_difference_mm: float
 
 
+def to_torch_runner(network: nn.Module) -> Callable[[Array], Array]:
+    """Return what a backend's `infer` is, (n, 1, h, w) to (n, h, w), by torch."""
+
+    @torch.no_grad()
+    def run(network_input: Array) -> Array:
+        probabilities: Array = torch.sigmoid(network(torch.from_numpy(network_input)))[:, 0].numpy()
+        return probabilities
+
+    return run
+
+
 def measure_parity(
     network: nn.Module, pipeline: Pipeline, pictures: list[tuple[Path, PixelSpacing]]
 ) -> Parity:
@@ -64,11 +77,7 @@ def measure_parity(
         A probability differs by more than 1e-4, a circumference by more than 0.01 mm, or only one
         of the two finds a head.
     """
-
-    def run_torch(network_input: NDArray[np.float32]) -> NDArray[np.float32]:
-        with torch.no_grad():
-            return torch.sigmoid(network(torch.from_numpy(network_input)))[:, 0].numpy()
-
+    run_torch = to_torch_runner(network)
     threshold = pipeline.manifest.mask.threshold
     differences, differences_mm = [], []
     for path, spacing in tqdm(pictures, "parity"):

@@ -2,11 +2,12 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.weights import measure_errors_mm, to_paired_p, to_runner
+from benchmarks.weights import measure_errors_mm, to_paired_p
+from model_export.parity import to_torch_runner
 from tests.synthetic import BrightnessBackend, draw_head, to_file, to_synthetic_pipeline
 from training.attention_resunet import AttentionResUNet
 from training.hc18 import HC18Image
-from training.weights import save_weights
+from training.weights import load_trained, save_weights
 
 
 def test_runner_gives_the_network_s_probabilities(tmp_path):
@@ -16,7 +17,7 @@ def test_runner_gives_the_network_s_probabilities(tmp_path):
     network_input = np.random.default_rng(0).standard_normal((2, 1, 64, 64), np.float32)
     with torch.no_grad():
         expected = torch.sigmoid(network(torch.from_numpy(network_input)))[:, 0].numpy()
-    found = to_runner(tmp_path / "last.safetensors")(network_input)
+    found = to_torch_runner(load_trained(tmp_path / "last.safetensors"))(network_input)
     assert found == pytest.approx(expected, abs=1e-6)
 
 
