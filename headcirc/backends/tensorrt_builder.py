@@ -38,7 +38,10 @@ def load_flavour() -> Any:
     try:
         return importlib.import_module(name)
     except (ImportError, OSError) as error:
-        raise BackendUnavailableError(f"{name} is installed and cannot start: {error}") from error
+        raise BackendUnavailableError(
+            f"{name} is installed and cannot start ({error}); install it again with: "
+            "pip install 'headcirc[gpu]'"
+        ) from error
 
 
 def is_portable(trt: Any) -> bool:
@@ -85,7 +88,9 @@ def parse_network(trt: Any, builder: Any, content: bytes) -> Any:
     parser = trt.OnnxParser(network, to_logger(trt))
     if not parser.parse(content):
         faults = "; ".join(parser.get_error(i).desc() for i in range(parser.num_errors))
-        raise ModelArtifactError(f"{trt.__name__} cannot read the model's graph: {faults}")
+        raise ModelArtifactError(
+            f"{trt.__name__} refuses the model's graph; export the model again. It says: {faults}"
+        )
     return network
 
 

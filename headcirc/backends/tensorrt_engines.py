@@ -81,7 +81,7 @@ def to_identity(trt: Any, graph: Graph, gpu: Gpu | None) -> EngineIdentity:
     elif gpu is None:
         raise BackendUnavailableError(
             f"{trt.__name__} builds an engine on the GPU that will run it, and there is none here; "
-            "build it there, or install tensorrt-rtx, which needs none."
+            "build it there with: make engine (tensorrt-rtx needs no GPU)"
         )
     else:
         target = str(gpu)
