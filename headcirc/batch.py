@@ -7,6 +7,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
@@ -20,7 +21,7 @@ from headcirc.pipeline import Analysis, Pipeline
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
 DRAWN = ("_Annotation", "_overlay")
 NO_HEAD, NO_PIXEL_SIZE = "no head was found", "no pixel size is known"
-UNREADABLE, GIVEN_UP = "the file cannot be read", "workers failed at it"
+UNREADABLE, GIVEN_UP = "cannot be read", "workers failed at it"
 MEASURED = (
     "head_circumference_mm",
     "biparietal_diameter_mm",
@@ -57,6 +58,7 @@ def find_images(paths: Sequence[Path], *, recursive: bool) -> list[Path]:
     """Return the files named, and the images in the folders named, in order of name.
 
     What was drawn, by HC18 (`*_Annotation.png`) or by us, is no ultrasound: not taken from folders.
+    A folder that cannot be read stands for its images, so that its row says so.
     """
     found: list[Path] = []
     for path in paths:
@@ -65,14 +67,22 @@ def find_images(paths: Sequence[Path], *, recursive: bool) -> list[Path]:
         if path.is_file():
             found.append(path)
             continue
-        inside = path.rglob("*") if recursive else path.glob("*")
-        found += sorted(
+        found += sorted(_find_inside(path, recursive=recursive))
+    if not found:
+        raise UsageError("No image was found; name files, or a folder (--recursive looks deeper).")
+    return found
+
+
+def _find_inside(folder: Path, *, recursive: bool) -> set[Path]:
+    found: set[Path] = set()
+    walk = os.walk(folder, onerror=lambda error: found.add(Path(error.filename)))
+    for parent, folders, files in islice(walk, None if recursive else 1):
+        inside = (Path(parent, name) for name in (*folders, *files))
+        found |= {
             each
             for each in inside
             if each.suffix.lower() in SUFFIXES and not each.stem.endswith(DRAWN)
-        )
-    if not found:
-        raise UsageError("No image was found; name files, or a folder (--recursive looks deeper).")
+        }
     return found
 
 
@@ -200,7 +210,8 @@ def measure_files(
         try:
             measured = measure(path.read_bytes(), spacings[path])
         except (InputError, OSError) as error:
-            reason = str(error) if isinstance(error, InputError) else UNREADABLE
+            what = "folder" if os.path.isdir(path) else "file"
+            reason = str(error) if isinstance(error, InputError) else f"the {what} {UNREADABLE}"
             yield Row(to_name(path), error=reason)
             continue
         row = measured.row if overlays is None else _write_overlay(measured, overlays[path])

@@ -61,6 +61,21 @@ def test_one_bad_image_does_not_stop_the_others(folder, capsys):
     assert any("HC 18" in line for line in lines)
 
 
+def test_folder_that_cannot_be_read_is_named(folder, capsys, monkeypatch):
+    """It has a row with the reason, the others are measured, and the exit status is 1."""
+
+    def scan(path, scan=os.scandir):
+        if Path(path).name == "below":
+            raise PermissionError(13, "Permission denied", path)
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", scan)
+    assert main(["analyze", str(folder), "--recursive", "--pixel-size-mm", "0.1277"]) == 1
+    measured, locked = capsys.readouterr().out.splitlines()
+    assert "HC 18" in measured
+    assert locked.endswith("below: not measured: the folder cannot be read")
+
+
 def test_without_pixel_size_nothing_is_invented(capsys):
     """No pixel size: no millimetres, a reason, and exit status 1."""
     assert main(["analyze", EXAMPLE]) == 1

@@ -149,7 +149,7 @@ def test_unreadable_file_is_measured_again_by_the_next_run(local_ray, images, tm
     command = ["batch", str(images), str(tmp_path / "out"), "--pixel-size-mm", PIXEL_SIZE_MM]
     assert main(command) == 1
     assert {row["image"]: row["error"] for row in read_rows(tmp_path / "out")}["0.png"] == (
-        "the file cannot be read"
+        "the folder cannot be read"
     )
     (images / "0.png").rmdir()
     shutil.copy(PHANTOM, images / "0.png")
