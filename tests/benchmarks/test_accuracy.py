@@ -16,7 +16,6 @@ from benchmarks.accuracy_summary import (
     to_image_result,
     to_markdown,
 )
-from benchmarks.machine import describe_machine, read_cpu_model, read_memory_gib, to_cpu_name
 from benchmarks.served import ServedAnswer, ServiceFailedError, fetch_model, to_ellipse
 from headcirc.geometry import Ellipse, to_ellipse_perimeter
 from training.hc18 import HC18Image
@@ -227,26 +226,3 @@ def test_the_contract_s_angle_is_in_degrees():
     """90 degrees is pi / 2."""
     body = {"center_x_px": 1, "center_y_px": 2, "semi_major_px": 4, "semi_minor_px": 3}
     assert to_ellipse(body | {"angle_deg": 90}) == Ellipse(1, 2, 4, 3, math.pi / 2)
-
-
-def test_the_machine_is_described_without_its_name(tmp_path):
-    """CPU and memory are read from the kernel's words; host name and paths are not told."""
-    cpu, memory = tmp_path / "cpuinfo", tmp_path / "meminfo"
-    cpu.write_text("processor\t: 0\nmodel name\t: A CPU @ 2 GHz\n")
-    memory.write_text("MemTotal:       8388608 kB\n")
-    assert read_cpu_model(cpu) == "A CPU @ 2 GHz"
-    assert read_memory_gib(memory) == 8
-    assert read_memory_gib(tmp_path / "none") is None
-    facts = describe_machine(["numpy", "no-such-package"])
-    assert facts["cpu"] == to_cpu_name(read_cpu_model(), facts["cpu_instructions"])
-    assert list(facts["packages"]) == ["numpy"]
-    assert facts["cpus_available"] >= 1
-    assert not {"host", "hostname", "node"} & set(facts)
-
-
-def test_a_processor_is_named_with_its_8_bit_products():
-    """Two of one family may differ in them; where nothing is known nothing is said."""
-    assert to_cpu_name("A CPU", ["avx2"]) == "A CPU without AVX-512 VNNI"
-    assert to_cpu_name("A CPU", ["avx512_vnni", "avx_vnni"]) == "A CPU with AVX-512 VNNI"
-    assert to_cpu_name("A CPU", ["avx2", "avx_vnni"]) == "A CPU with AVX-VNNI"
-    assert to_cpu_name("A CPU", []) == "A CPU"
