@@ -11,7 +11,7 @@ import zlib
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, TiffImagePlugin
 from PIL.TiffImagePlugin import TiffImageFile
 
 from headcirc.errors import (
@@ -61,6 +61,8 @@ DAMAGE = (
 """What Pillow's decoders raise on damaged files; it has no common base for them."""
 
 Image.MAX_IMAGE_PIXELS = None  # our own limit is exact, and is checked on the header
+# Pillow has no entry for big-endian 16-bit samples whose 0 is white; `grey` knows what is white.
+TiffImagePlugin.OPEN_INFO[b"MM", 0, (1,), 1, (16,), ()] = ("I;16B", "I;16B")
 
 
 class UnturnedTiff(TiffImageFile):

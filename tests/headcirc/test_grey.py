@@ -56,10 +56,13 @@ def test_tiff_whose_zero_is_white_is_white(bits):
         assert np.unique(frame.pixels).tolist() == [expected]
 
 
-@pytest.mark.parametrize("compression", [None, "tiff_adobe_deflate", "tiff_lzw"])
-def test_white_zero_is_known_in_compressed_files_too(compression):
-    """What libtiff unpacks is not turned round either: 65535 is black however it is packed."""
-    picture = Image.fromarray(np.array([[0, 32_767, 65_535]], np.uint16))
+@pytest.mark.parametrize(
+    ("order", "compression"),
+    [("<u2", None), ("<u2", "tiff_adobe_deflate"), ("<u2", "tiff_lzw"), (">u2", None)],
+)
+def test_white_zero_is_known_however_it_is_packed(order, compression):
+    """In either byte order, and where libtiff unpacks, 65535 is black and nothing else turns."""
+    picture = Image.fromarray(np.array([[0, 32_767, 65_535]], order))
     content = to_file(picture, "TIFF", compression=compression, tiffinfo={PHOTOMETRIC: 0})
     assert decode_frame(content).pixels.tolist() == [[255, 128, 0]]
 
