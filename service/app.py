@@ -136,7 +136,7 @@ def to_lifespan(parts: Parts) -> Lifespan[FastAPI]:
         logger.info("settings: %s", to_public_settings(settings))
         logger.info("backend: %s %s", backend.name, backend.precision)
         with announce_end(measurer.tell_end, drain_s=settings.drain_ms / 1000):
-            yield {STATE_NAME: to_connection_rules(settings)}
+            yield {STATE_NAME: to_connection_rules(settings, parts.metrics)}
         app.state.measurer = None
         await measurer.close()
         await asyncio.to_thread(parts.tracing.close)

@@ -83,6 +83,10 @@ class Metrics:
                 registry=self.registry,
             ).set_function(read_gpu_memory_used_bytes)
 
+    def count_refusal(self, code: str) -> None:
+        """Add one request that was refused, by its problem's code."""
+        self.rejected.labels(code).inc()
+
     def count_analysis(self, timing_ms: Mapping[str, float], warnings: Iterable[str]) -> None:
         """Add one measurement's stages and warnings."""
         for stage, duration_ms in timing_ms.items():

@@ -65,7 +65,7 @@ class RequestFrame:
         self._metrics.request_duration.labels(route, method, str(status)).observe(duration_s)
         if status in REJECTIONS:
             code = getattr(request.state, "problem_code", "internal-error")
-            self._metrics.rejected.labels(code).inc()
+            self._metrics.count_refusal(code)
         log_request(request, status, duration_s)
 
 

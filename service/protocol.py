@@ -20,6 +20,7 @@ from typing import Any
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from service.logs import name_request
+from service.metrics import Metrics
 from service.middleware import add_security_headers
 from service.problems import MEDIA_TYPE, OverloadedError, to_problem_body
 from service.settings import Settings
@@ -35,7 +36,7 @@ more, each is read again after the most, and the event loop's work grows with th
 LINGER_S = 2.0
 """A connection that closes after an early answer is read for this long, then reset."""
 MOST_HEADER_BYTES = 65_536
-HEADERS_TOO_LARGE = 431
+HEADERS_TOO_LARGE, HEADERS_TOO_LARGE_CODE = 431, "headers-too-large"
 
 
 @dataclass
@@ -60,11 +61,17 @@ class ConnectionRules:
     header_timeout_s: float = 10.0
     upload_timeout_s: float = 30.0
     rests: Rests = field(default_factory=Rests)
+    count_refusal: Callable[[str], None] = lambda code: None
+    """Told the code of what is refused here, which the application never sees."""
 
 
-def to_connection_rules(settings: Settings) -> ConnectionRules:
-    """Return what the settings say of connections."""
-    return ConnectionRules(settings.header_timeout_ms / 1000, settings.upload_timeout_ms / 1000)
+def to_connection_rules(settings: Settings, metrics: Metrics) -> ConnectionRules:
+    """Return what the settings say of connections, whose refusals are counted."""
+    return ConnectionRules(
+        settings.header_timeout_ms / 1000,
+        settings.upload_timeout_ms / 1000,
+        count_refusal=metrics.count_refusal,
+    )
 
 
 class BoundedHeadersProtocol(HttpToolsProtocol):
@@ -164,7 +171,13 @@ class BoundedHeadersProtocol(HttpToolsProtocol):
             self.transport.write_eof()
         self._last_timer = self.loop.call_later(LINGER_S, self.transport.close)
 
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what is no HTTP, in uvicorn's words."""
+        self._rules.count_refusal("malformed-request")
+        super().send_400_response(msg)
+
     def _refuse_headers(self) -> None:
+        self._rules.count_refusal(HEADERS_TOO_LARGE_CODE)
         logger.info("a connection was closed: its request's headers are too large")
         if not self._has_answered():  # an earlier request's answer is on its way
             self.transport.close()
@@ -197,7 +210,7 @@ def to_headers_refusal() -> bytes:
     body = json.dumps(
         to_problem_body(
             HEADERS_TOO_LARGE,
-            code="headers-too-large",
+            code=HEADERS_TOO_LARGE_CODE,
             detail=f"The headers, or the path, have more than {MOST_HEADER_BYTES:,} bytes.",
             request_id=name.request_id,
         )

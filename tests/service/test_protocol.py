@@ -4,14 +4,18 @@ from itertools import pairwise
 import pytest
 import uvicorn
 
+from service.metrics import Metrics
 from service.protocol import (
     LEAST_REST_S,
     MOST_HEADER_BYTES,
     MOST_REST_S,
     REST_APART_S,
+    STATE_NAME,
     BoundedHeadersProtocol,
     Rests,
+    to_connection_rules,
 )
+from service.settings import Settings
 from tests.service.test_wire import to_status
 
 UPLOAD = b"POST /v1/analyses HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\n"
@@ -39,9 +43,9 @@ class TlsTransport(asyncio.Transport):
         self.is_closed = True
 
 
-def begin_over_tls(app) -> tuple[BoundedHeadersProtocol, TlsTransport]:
+def begin_over_tls(app, **state) -> tuple[BoundedHeadersProtocol, TlsTransport]:
     config = uvicorn.Config(app, http=BoundedHeadersProtocol)
-    protocol = BoundedHeadersProtocol(config, uvicorn.server.ServerState(), {})
+    protocol = BoundedHeadersProtocol(config, uvicorn.server.ServerState(), state)
     transport = TlsTransport()
     protocol.connection_made(transport)
     return protocol, transport
@@ -85,6 +89,29 @@ def test_large_headers_are_not_refused_before_an_earlier_answer():
         return transport.is_closed, transport.written
 
     assert asyncio.run(ask()) == (True, b"")
+
+
+@pytest.mark.parametrize(
+    ("sent", "code"),
+    [
+        (b"GET /" + b"a" * (MOST_HEADER_BYTES + 1), "headers-too-large"),
+        (b"GET / no HTTP\r\n\r\n", "malformed-request"),
+    ],
+)
+def test_refusal_below_the_application_is_counted(sent, code):
+    """What is answered before there is a request counts among the refused ones, once."""
+    metrics = Metrics()
+
+    async def ask() -> None:
+        rules = to_connection_rules(Settings(), metrics)
+        protocol, transport = begin_over_tls(None, **{STATE_NAME: rules})
+        protocol.data_received(sent[:5])
+        protocol.data_received(sent[5:])
+        assert transport.written
+        protocol.connection_lost(None)
+
+    asyncio.run(ask())
+    assert metrics.registry.get_sample_value("headcirc_rejected_total", {"reason": code}) == 1
 
 
 def test_rests_end_one_after_the_other():
