@@ -20,7 +20,12 @@ from headcirc.errors import (
     UnreadableImageError,
     UnsupportedMediaTypeError,
 )
-from headcirc.file_pieces import MAXIMUM_PIECES, CountedFile, require_few_tiff_pieces
+from headcirc.file_pieces import (
+    MAXIMUM_PIECES,
+    CountedFile,
+    require_few_tiff_pieces,
+    require_few_tiled_pixels,
+)
 from headcirc.geometry import CalibratedRegion, Frame, PixelSpacing
 from headcirc.grey import to_grey
 
@@ -44,6 +49,7 @@ JPEG_SCAN_MARKER = b"\xff\xda"
 
 PNG_8_BIT_GREY = b"\x08\x00"
 """Bit depth and colour type in a PNG's header."""
+BMP_BITS_AT = 28
 PNG_NOT_PLAIN = frozenset({b"eXIf", b"tRNS", b"zTXt", b"iTXt", b"tEXt", b"acTL"})
 """Chunks that may hold an orientation, transparency or further pictures."""
 
@@ -61,6 +67,8 @@ DAMAGE = (
 """What Pillow's decoders raise on damaged files; it has no common base for them."""
 
 Image.MAX_IMAGE_PIXELS = None  # our own limit is exact, and is checked on the header
+# Of damaged files the caller is told, not the standard error stream.
+cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 # Pillow has no entry for big-endian 16-bit samples whose 0 is white; `grey` knows what is white.
 TiffImagePlugin.OPEN_INFO[b"MM", 0, (1,), 1, (16,), ()] = ("I;16B", "I;16B")
 
@@ -105,7 +113,7 @@ def decode_frame(
     image = _open_image(content, maximum_pixels)
     _require_single_picture(image, frame_index)
     try:
-        if _is_plain_grey_png(content):
+        if _is_plain_grey_png(content) or _is_palette_bmp(content):
             pixels = _decode_plain_grey(content)
         else:
             image.load()
@@ -135,7 +143,8 @@ def _open_image(content: bytes, maximum_pixels: int) -> Image.Image:
     try:
         if name == "TIFF":
             require_few_tiff_pieces(content)
-            image: Image.Image = UnturnedTiff(file)
+            image: Image.Image = (tiff := UnturnedTiff(file))
+            require_few_tiled_pixels(tiff, maximum_pixels)
         else:
             image = Image.open(file, formats=[name])
     except DAMAGE as error:
@@ -201,8 +210,16 @@ def _is_plain_grey_png(content: bytes) -> bool:
     return False
 
 
+def _is_palette_bmp(content: bytes) -> bool:
+    """Tell whether a file is a BMP of 8 bits or fewer.
+
+    Pillow reads their runs byte by byte in Python, and two colours in 8 bits as one bit.
+    """
+    return content.startswith(b"BM") and 0 < content[BMP_BITS_AT] <= 8  # noqa: PLR2004
+
+
 def _decode_plain_grey(content: bytes) -> NDArray[np.uint8]:
-    pixels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
+    pixels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_GRAYSCALE)
     if pixels is None:
         raise ValueError("The compressed data do not fill the picture.")
     return np.asarray(pixels, np.uint8)

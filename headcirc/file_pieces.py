@@ -8,6 +8,7 @@ import io
 import struct
 
 from PIL import TiffImagePlugin, TiffTags
+from PIL.TiffImagePlugin import TiffImageFile
 
 from headcirc.errors import ImageTooLargeError
 
@@ -18,6 +19,8 @@ TIFF_PLACES = frozenset({TiffImagePlugin.STRIPOFFSETS, TiffImagePlugin.TILEOFFSE
 TIFF_FRACTIONS = frozenset({TiffTags.RATIONAL, TiffTags.SIGNED_RATIONAL})
 """Pillow makes an object of each of these numbers."""
 TIFF_ENTRY_BYTES = 12
+TILED_SHARE = 2
+"""Tiles reach beyond a picture's edges, but in a large one by less than its own size."""
 
 
 class CountedFile(io.BytesIO):
@@ -60,6 +63,31 @@ def require_few_tiff_pieces(content: bytes) -> None:
             if tag in TIFF_PLACES or kind in TIFF_FRACTIONS
         )
     )
+
+
+def require_few_tiled_pixels(image: TiffImageFile, maximum_pixels: int) -> None:
+    """Refuse a TIFF whose tiles hold far more than its picture: each is decoded whole.
+
+    Raises
+    ------
+    ImageTooLargeError
+    TypeError
+        A tile's side is no number.
+    """
+    tags = image.tag_v2
+    if TiffImagePlugin.TILEWIDTH not in tags:
+        return
+    columns = _to_tiled_px(image.width, tags[TiffImagePlugin.TILEWIDTH])
+    rows = _to_tiled_px(image.height, tags.get(TiffImagePlugin.TILELENGTH, 1))
+    if columns * rows > TILED_SHARE * maximum_pixels:
+        raise ImageTooLargeError(
+            f"The TIFF's tiles hold {columns} x {rows} pixels; at most "
+            f"{TILED_SHARE * maximum_pixels:,} are accepted. Save it anew, for instance as PNG."
+        )
+
+
+def _to_tiled_px(side_px: int, tile_px: int) -> int:
+    return -(-side_px // max(tile_px, 1)) * tile_px
 
 
 def _require_few(pieces: int) -> None:

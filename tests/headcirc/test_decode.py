@@ -68,6 +68,38 @@ def test_palette_indices_are_looked_up(transparency):
     assert decode_frame(to_file(image, **options)).pixels.tolist() == [[200, 10]]
 
 
+def make_bmp(samples, palette, data=None):
+    """Return a BMP of 8 bits; `data` is its runs, where it is run-length encoded."""
+    rows, columns = samples.shape
+    body = samples[::-1].tobytes() if data is None else data
+    colours = b"".join(bytes([grey, grey, grey, 0]) for grey in palette)
+    start = 54 + len(colours)
+    sizes = 40, columns, rows, 1, 8, data is not None, len(body), 0, 0, len(palette), 0
+    return (
+        b"BM"
+        + struct.pack("<IHHI", start + len(body), 0, 0, start)
+        + struct.pack("<IiiHHIIiiII", *sizes)
+        + colours
+        + body
+    )
+
+
+def test_bmp_of_two_colours_in_8_bits_is_read_as_8_bits():
+    """Pillow takes such a file's bytes for eight pixels each."""
+    samples = (GREY > 100).astype(np.uint8)
+    assert (decode_frame(make_bmp(samples, (0, 255))).pixels == 255 * samples).all()
+
+
+def test_bmp_of_many_runs_is_decoded():
+    """Ultrasound's noise makes nearly each pixel a run, far more than other files have pieces."""
+    samples = np.random.default_rng(0).integers(0, 256, (160, 320), np.uint8)
+    rows = (b"".join(bytes([1, each]) for each in row) + b"\0\0" for row in samples[::-1])
+    content = make_bmp(samples, range(256), b"".join(rows) + b"\0\1")
+    assert (decode_frame(content).pixels == samples).all()
+    with pytest.raises(UnreadableImageError):
+        decode_frame(content[: len(content) // 2])
+
+
 def test_cmyk_jpeg_has_white_where_there_is_no_ink():
     """CMYK becomes colour first, so that no ink is white."""
     image = Image.new("CMYK", (16, 16), (0, 0, 0, 0))

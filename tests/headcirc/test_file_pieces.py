@@ -1,4 +1,5 @@
 import struct
+import zlib
 
 import pytest
 from PIL import Image
@@ -8,6 +9,7 @@ from headcirc.errors import ImageTooLargeError, InvalidFrameError
 from headcirc.file_pieces import MAXIMUM_PIECES
 from tests.headcirc.test_decode import to_png_chunk
 from tests.headcirc.tiff_files import (
+    DATA,
     GREY,
     LONG,
     RATIONAL,
@@ -76,6 +78,24 @@ def test_highest_picture_may_have_a_strip_for_every_row():
     places = struct.pack("<I", 8) * rows
     strips = {256: 1, 257: rows, 278: 1, 273: (LONG, rows)}
     assert decode_frame(make_tiff(GREY | strips, places)).pixels.shape == (rows, 1)
+
+
+def make_large_tile_tiff(side_px: int) -> bytes:
+    """Return a TIFF whose picture is the corner of one compressed tile."""
+    data = zlib.compress(bytes(side_px**2))
+    tiles = {259: 8, 322: side_px, 323: side_px, 324: DATA, 325: len(data)}
+    return make_tiff({tag: value for tag, value in GREY.items() if tag != 273} | tiles, data)
+
+
+def test_tile_far_larger_than_the_picture_is_refused():
+    """It would be decoded whole: 400 KB of file held a thread for ten seconds, and 400 MB."""
+    with pytest.raises(ImageTooLargeError, match="tiles hold 512 x 512 pixels; at most 200,000"):
+        decode_frame(make_large_tile_tiff(512), maximum_pixels=100_000)
+
+
+def test_tile_larger_than_a_small_picture_is_decoded():
+    """So many writers make tiles of one size, whatever the picture's."""
+    assert decode_frame(make_large_tile_tiff(512)).pixels.shape == (SIDE_PX, SIDE_PX)
 
 
 def test_chained_pictures_are_not_counted():
