@@ -52,7 +52,7 @@ def run_analyze(chosen: argparse.Namespace) -> int:
         measure = _open_measure(chosen, stack)
         writer = None
         if chosen.csv is not None:
-            table = stack.enter_context(_open_table(chosen.csv))
+            table = stack.enter_context(_open_table(chosen.csv, chosen.pixel_sizes))
             writer = csv.DictWriter(table, list(Row.__dataclass_fields__))
             writer.writeheader()
         for row in measure_files(measure, images, spacings, overlays):
@@ -75,8 +75,10 @@ def _require_folder(folder: Path) -> None:
         ) from error
 
 
-def _open_table(path: Path) -> TextIO:
+def _open_table(path: Path, pixel_sizes: Path | None) -> TextIO:
     """Open the CSV, line by line on its way to the disk: a run that is killed leaves its rows."""
+    if pixel_sizes is not None and path.resolve() == pixel_sizes.resolve():
+        raise UsageError("The pixel sizes' table would be replaced; name another file by --csv.")
     try:
         return path.open("w", newline="", encoding="utf-8", buffering=1)
     except OSError as error:

@@ -40,6 +40,12 @@ def _read_pixel_sizes(reader: "csv.DictReader[str]") -> dict[str, PixelSpacing]:
     reader.fieldnames = columns
     name_column = next((name for name in NAME_COLUMNS if name in columns), None)
     size_column = next((name for name in SIZE_COLUMNS if name in columns), None)
+    sizes = [name for name in columns if name in (*SIZE_COLUMNS, X_COLUMN, Y_COLUMN)]
+    if len(sizes) > (1 if size_column else 2):
+        raise UsageError(
+            f"The pixel sizes' table has the columns {', '.join(sizes)}; keep one for square "
+            f"pixels, or {X_COLUMN} and {Y_COLUMN}."
+        )
     if name_column is None or not (size_column or {X_COLUMN, Y_COLUMN} <= {*columns}):
         raise UsageError(
             f"The pixel sizes' table has the columns {', '.join(columns)}; needed are "
@@ -48,6 +54,11 @@ def _read_pixel_sizes(reader: "csv.DictReader[str]") -> dict[str, PixelSpacing]:
     spacings: dict[str, PixelSpacing] = {}
     for row in reader:
         name, line = row[name_column], reader.line_num
+        if any(row.get(None, [])):  # what is beyond the columns
+            raise UsageError(
+                f"Line {line} of the pixel sizes' table has more fields than there are columns; "
+                "write decimals with a point."
+            )
         new = _to_spacing(row[size_column or X_COLUMN], row[size_column or Y_COLUMN], line)
         old = spacings.setdefault(name, new)
         if new != old:

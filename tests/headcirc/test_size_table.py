@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from headcirc.batch import UsageError
+from headcirc.cli import main
 from headcirc.geometry import PixelSpacing
 from headcirc.size_table import load_pixel_sizes, to_spacings_of
 
@@ -37,6 +38,33 @@ def test_bad_line_of_a_table_is_named(load):
     """A size that is no number stops the run before it begins and names its line."""
     with pytest.raises(UsageError, match="Line 3"):
         load("filename,pixel_size_mm\na.png,0.1\nb.png,abc\n")
+
+
+def test_comma_in_a_size_is_refused(load):
+    """The 1 of 1,069 is not taken for millimetres."""
+    with pytest.raises(UsageError, match=r"Line 2 .* more fields .* with a point"):
+        load("filename,pixel_size_mm\na.png,1,069\n")
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        "pixel_size_mm,pixel_size_x_mm,pixel_size_y_mm",
+        "pixel_size_mm,pixel_size_y_mm",
+        "pixel_size_mm,pixel size(mm)",
+        "pixel_size_mm,pixel_size_mm",
+        "pixel_size_x_mm,pixel_size_y_mm,pixel_size_y_mm",
+    ],
+)
+def test_table_that_states_sizes_twice_is_refused(load, columns):
+    """As the service refuses it: which column is true nobody knows."""
+    with pytest.raises(UsageError, match="keep one for square pixels, or"):
+        load(f"filename,{columns}\na.png,0.1,0.2,0.3\n")
+
+
+def test_empty_fields_beyond_the_columns_are_passed_over(load):
+    """Some programs end each line with commas."""
+    assert load("filename,pixel_size_mm\na.png,0.1,,\n") == {"a.png": PixelSpacing(0.1, 0.1)}
 
 
 def test_name_with_two_sizes_is_refused(load):
@@ -80,3 +108,14 @@ def test_row_that_fits_two_images_is_neither_s():
     images = [Path("training_set/000_HC.png"), Path("test_set/000_HC.png")]
     with pytest.raises(UsageError, match=r"'000_HC.png' .* fits 2 images"):
         to_spacings_of(images, {"000_HC.png": SMALL})
+
+
+def test_table_is_not_replaced_by_what_is_measured(tmp_path, capsys):
+    """By whatever name `--csv` has it: sizes that were written down are not to be had again."""
+    table, text = tmp_path / "sizes.csv", "filename,pixel_size_mm\n000_HC.png,0.1\n"
+    table.write_text(text)
+    same = tmp_path / "." / ".." / tmp_path.name / table.name
+    options = ["--pixel-sizes", str(table), "--csv", str(same)]
+    assert main(["analyze", "examples", *options]) == 2
+    assert "would be replaced" in capsys.readouterr().err
+    assert table.read_text() == text
