@@ -151,8 +151,13 @@ def require_server_url(server_url: str) -> str:
     ------
     ValueError
     """
-    parts = urlsplit(server_url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    try:
+        parts = urlsplit(server_url)
+        is_address = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+        httpx.URL(server_url)  # refuses more, such as unprintable characters
+    except (ValueError, httpx.InvalidURL):
+        is_address = False
+    if not is_address:
         raise ValueError(
             f"{server_url!r} is no server's address; it looks like http://127.0.0.1:8000."
         )

@@ -74,11 +74,11 @@ def read_retry_after_s(value: str | None) -> float | None:
     """Return a `Retry-After` in seconds, which may also name a date; None where there is none."""
     if value is None:
         return None
-    if value.strip().isdigit():
+    if value.strip().isdecimal():
         return float(value)
     try:
         at = parsedate_to_datetime(value)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     if at.tzinfo is None:
         at = at.replace(tzinfo=UTC)

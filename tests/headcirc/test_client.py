@@ -331,9 +331,23 @@ def test_retry_after_may_be_a_date():
     assert 3500 < read_retry_after_s(soon) <= 3600
     assert read_retry_after_s("Wed, 21 Oct 2015 07:28:00 GMT") == 0.0
     assert read_retry_after_s(None) is read_retry_after_s("soon") is None
+    assert read_retry_after_s("²") is None
+    assert read_retry_after_s("Wed, 21 Oct 99999999999 07:28:00 GMT") is None
 
 
-@pytest.mark.parametrize("url", ["127.0.0.1:8000", "ftp://x", "http://", ""])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "127.0.0.1:8000",
+        "ftp://x",
+        "http://",
+        "",
+        "http://x:port",
+        "http://x:99999",
+        "http://[::1",
+        "http://x\0",
+    ],
+)
 def test_address_that_is_none_is_refused(url):
     """Told at once, with an example."""
     with pytest.raises(ValueError, match="looks like"):
