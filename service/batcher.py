@@ -83,21 +83,21 @@ class Batcher:
         self._on_batch = on_batch
         self._changed = Condition()
         self._waiting: deque[Inference] = deque()
-        self._coming = 0
+        self._coming: set[Ticket] = set()
         self._is_led = False
         self.failure: str | None = None
         """What the last batch failed of; None once one has run."""
 
     @contextmanager
-    def announce(self) -> Iterator[None]:
-        """Say, while a request is prepared, that it is on its way here."""
+    def announce(self, ticket: Ticket) -> Iterator[None]:
+        """Say that a request is on its way here, until `infer` has it or it comes no more."""
         with self._changed:
-            self._coming += 1
+            self._coming.add(ticket)
         try:
             yield
         finally:
             with self._changed:
-                self._coming -= 1
+                self._coming.discard(ticket)
                 self._changed.notify_all()
 
     def infer(self, network_input: Array, ticket: Ticket) -> Inference:
@@ -113,6 +113,7 @@ class Batcher:
         mine = Inference(network_input, ticket)
         with self._changed:
             self._waiting.append(mine)
+            self._coming.discard(ticket)
             self._changed.notify_all()  # a leader may wait for it
             while self._is_led and not mine.is_done:
                 self._changed.wait()
@@ -141,7 +142,7 @@ class Batcher:
     def _collect(self) -> list[Inference]:
         """Take what is still wanted, up to the best batch; what is not is done with an error."""
         deadline_s = time.perf_counter() + self._wait_s
-        while len(self._waiting) < self._best_batch and self._coming > 0:
+        while len(self._waiting) < self._best_batch and self._coming:
             left_s = deadline_s - time.perf_counter()
             if left_s <= 0:
                 break

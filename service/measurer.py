@@ -206,13 +206,13 @@ class Measurer:
         self, question: Question, ticket: Ticket, arrived_s: float
     ) -> tuple[Analysis, tuple[Stage, ...]]:
         began_s = time.perf_counter()
-        with self.batcher.announce():
+        with self.batcher.announce(ticket):
             prepared = self.pipeline.prepare(
                 question.content,
                 pixel_spacing=question.pixel_spacing,
                 frame_index=question.frame_index,
             )
-        inference = self.batcher.infer(prepared.network_input, ticket)
+            inference = self.batcher.infer(prepared.network_input, ticket)
         assert inference.probability_map is not None
         finishing_s = time.perf_counter()
         analysis = self.pipeline.finish(prepared, inference.probability_map)

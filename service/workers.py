@@ -20,7 +20,7 @@ NEWEST_SHARE = 0.2
 """Of the last piece of work in what one is said to take."""
 
 
-@dataclass
+@dataclass(eq=False)  # each is one request's, whatever it says
 class Ticket:
     """What a request is worth: work is wasted after its deadline or when its client has left.
 

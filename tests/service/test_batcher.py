@@ -8,6 +8,7 @@ import pytest
 from service.batcher import Batcher
 from service.problems import ClientLeftError, RequestTimeoutError
 from service.workers import Ticket
+from tests.service.test_problems import CONTENT
 
 PATIENCE_S = 10.0
 
@@ -61,9 +62,8 @@ def test_single_request_runs_in_its_own_thread_without_waiting():
     network = Network()
     batcher = Batcher(network, best_batch=8, wait_s=PATIENCE_S)
     began_s = time.perf_counter()
-    with batcher.announce():
-        pass
-    inference = batcher.infer(to_input(3), to_ticket())
+    with batcher.announce(ticket := to_ticket()):
+        inference = batcher.infer(to_input(3), ticket)
     assert time.perf_counter() - began_s < PATIENCE_S / 2
     assert network.threads == [threading.get_ident()]
     assert (inference.probability_map == 6).all()
@@ -91,12 +91,30 @@ def test_batch_waits_for_a_request_that_is_on_its_way():
     """While another request is being prepared, a batch with room waits for it and runs both."""
     network = Network()
     batcher = Batcher(network, best_batch=2, wait_s=PATIENCE_S)
-    with ThreadPoolExecutor(1) as executor, batcher.announce():
+    with ThreadPoolExecutor(1) as executor, batcher.announce(ticket := to_ticket()):
         (first,) = send(executor, batcher, [1])
-        second = batcher.infer(to_input(2), to_ticket())
+        second = batcher.infer(to_input(2), ticket)
         assert (first.result().probability_map == 2).all()
     assert (second.probability_map == 4).all()
     assert network.batches == [[1, 2]]
+
+
+def test_request_is_on_its_way_until_it_waits(client):
+    """There is no moment between, in which a batch could leave without it."""
+    batcher = client.app.state.measurer.batcher
+    coming = []
+
+    def infer(*arguments, infer=batcher.infer):
+        coming.append(len(batcher._coming))
+        return infer(*arguments)
+
+    def run_network(pictures, run_network=batcher._run_network):
+        coming.append(len(batcher._coming))
+        return run_network(pictures)
+
+    batcher.infer, batcher._run_network = infer, run_network
+    assert client.post("/v1/analyses", files={"image": CONTENT}).status_code == 201
+    assert coming == [1, 0]
 
 
 def test_unwanted_requests_are_dropped_before_the_network():
@@ -143,9 +161,9 @@ def test_many_threads_each_get_their_own_answer():
     batcher = Batcher(Network(), best_batch=4, wait_s=0.001, on_batch=sizes.append)
 
     def ask(value):
-        with batcher.announce():
-            picture = to_input(value)
-        return float(batcher.infer(picture, to_ticket()).probability_map[0, 0])
+        with batcher.announce(ticket := to_ticket()):
+            inference = batcher.infer(to_input(value), ticket)
+        return float(inference.probability_map[0, 0])
 
     with ThreadPoolExecutor(8) as executor:
         answers = list(executor.map(ask, range(200)))
