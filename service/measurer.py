@@ -22,6 +22,7 @@ from service.batcher import Batcher, Inference
 from service.explanations import Explanations
 from service.metrics import Metrics
 from service.problems import NotReadyError, StoreUnavailableError
+from service.same_question import SameQuestion
 from service.settings import Settings
 from service.store import Store
 from service.stored import StoredAnalysis, to_stored
@@ -97,8 +98,7 @@ class Measurer:
         self.explanations = Explanations(
             pipeline, settings, metrics, capacity=self.workers.capacity
         )
-        self._asked: dict[str, asyncio.Future[StoredAnalysis | None]] = {}
-        """By name, what is being measured; None comes of what was not."""
+        self._same = SameQuestion(capacity=self.workers.capacity)
         self._probing: Future[Inference] | None = None
         self.is_ending = False
 
@@ -149,21 +149,14 @@ class Measurer:
             known = await self.find(analysis_id)
             if known is not None:
                 return known, False
-        if (same := self._asked.get(analysis_id)) is not None:
-            # Its client may leave, and so may this one, each without the other's losing anything.
-            known = await asyncio.shield(same)
-            if known is not None:
-                return known, False
-        asked = self._asked[analysis_id] = asyncio.get_running_loop().create_future()
-        try:
+        known = await self._same.share(analysis_id)
+        if known is not None:
+            return known, False
+        with self._same.announce(analysis_id) as tell:
             stored = await self._measure_in_thread(question, analysis_id, wait_until_gone)
-            asked.set_result(stored)
+            tell(stored)
             with suppress(StoreUnavailableError):  # the answer is worth having all the same
                 await self._store.put(analysis_id, stored)
-        finally:
-            if not asked.done():
-                asked.set_result(None)
-            self._asked.pop(analysis_id, None)
         return stored, True
 
     async def _measure_in_thread(

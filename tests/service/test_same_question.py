@@ -14,21 +14,22 @@ def network(pipeline):
     held.leave.set()
 
 
-async def ask_twice(app, network, **first):
-    """Ask the same twice, the second time while the network is at work for the first."""
+async def ask_often(app, network, others, **first):
+    """Ask the same often, all but the first time while the network is at work for the first."""
     asked = [post(app, "0.1", **first)]
     await network.wait_until_entered()
-    finding = asyncio.Event()
+    finding = asyncio.Semaphore(0)
     find = app.state.measurer.find
 
     async def find_and_tell(analysis_id):
-        finding.set()
+        finding.release()
         return await find(analysis_id)
 
     app.state.measurer.find = find_and_tell
-    asked.append(post(app, "0.1"))
-    await finding.wait()
-    await asyncio.sleep(0)
+    for _ in range(others):
+        asked.append(post(app, "0.1"))
+        await finding.acquire()
+        await asyncio.sleep(0)
     return asked
 
 
@@ -37,7 +38,7 @@ def test_same_question_at_once_is_measured_once(pipeline, network, result_ttl_s)
     """201 and 200 with the same body, from one inference, kept or not."""
 
     async def scenario(app):
-        asked = await ask_twice(app, network)
+        asked = await ask_often(app, network, 1)
         network.leave.set()
         return await asyncio.gather(*asked)
 
@@ -48,7 +49,7 @@ def test_same_question_at_once_is_measured_once(pipeline, network, result_ttl_s)
 
 
 def test_first_client_that_leaves_takes_no_answer_along(pipeline, network):
-    """The second is measured on its own account."""
+    """Of those that wait for it one is measured, and the others share its answer."""
 
     async def scenario(app):
         gone = asyncio.Event()
@@ -57,21 +58,48 @@ def test_first_client_that_leaves_takes_no_answer_along(pipeline, network):
             await gone.wait()
             return {"type": "http.disconnect"}
 
-        first, second = await ask_twice(app, network, then=disconnect)
+        first, *others = await ask_often(app, network, 5, then=disconnect)
         gone.set()
         left = await first
         network.leave.set()
-        return left, await second
+        return left, await asyncio.gather(*others)
 
-    left, second = run(pipeline, scenario)
-    assert (left.status, second.status) == (499, 201)
+    left, others = run(pipeline, scenario)
+    assert left.status == 499
+    assert sorted(each.status for each in others) == [200, 200, 200, 200, 201]
+    assert network.runs == 2
+
+
+def test_those_that_wait_share_a_failure_too(pipeline, network):
+    """The network is not run again for each of them."""
+
+    async def scenario(app):
+        asked = await ask_often(app, network, 3)
+        pipeline.backend.infer._infer = None
+        network.leave.set()
+        return await asyncio.gather(*asked)
+
+    assert [each.status for each in run(pipeline, scenario)] == [500] * 4
+    assert network.runs == 1
+
+
+def test_those_that_wait_for_the_same_are_bounded(pipeline, network):
+    """Each holds its picture, and none has a place in the queue."""
+
+    async def scenario(app):
+        asked = await ask_often(app, network, 3)
+        network.leave.set()
+        return await asyncio.gather(*asked)
+
+    answers = run(pipeline, scenario, queue_capacity=2)
+    assert sorted(each.status for each in answers) == [200, 200, 201, 429]
 
 
 def test_second_client_that_leaves_does_not_disturb_the_first(pipeline, network):
     """Nor does it what is asked afterwards."""
 
     async def scenario(app):
-        first, second = await ask_twice(app, network)
+        first, second = await ask_often(app, network, 1)
         second.cancel()
         await asyncio.wait([second])
         network.leave.set()
