@@ -12,7 +12,7 @@ from PIL import Image
 
 from tests.headcirc.test_decode import make_png_bomb
 from tests.headcirc.tiff_files import make_chained_tiff, make_tiled_tiff
-from tests.synthetic import draw_head, to_file
+from tests.synthetic import SMALL_HEAD, draw_head, to_file
 
 ROWS, COLUMNS = 54, 80
 EXTREMES = (0, 1, 0x7F, 0xFF, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0xFFFFFFFF)
@@ -25,7 +25,7 @@ Random = np.random.Generator
 
 def to_seeds() -> list[bytes]:
     """Return small good files, every format in several kinds."""
-    grey = Image.fromarray(draw_head(rows=ROWS, columns=COLUMNS))
+    grey = Image.fromarray(draw_head(SMALL_HEAD, rows=ROWS, columns=COLUMNS))
     colour = grey.convert("RGB")
     deep = Image.fromarray(np.asarray(grey).astype(np.uint16) * 257)
     kinds = [

@@ -13,12 +13,12 @@ from headcirc.client import HeadcircClient
 from headcirc.pipeline import SHIPPED_MODEL_DIR
 from service.app import create_app
 from service.settings import Settings
-from tests.synthetic import draw_head, to_file, to_synthetic_pipeline
+from tests.synthetic import SMALL_HEAD, draw_head, to_file, to_synthetic_pipeline
 
 FEW, MANY = 20, 400
 DOCUMENT = create_app(Settings(), to_synthetic_pipeline()).openapi()
-PICTURE = to_file(draw_head(rows=54, columns=80))
-PICTURES = [PICTURE, PICTURE[:200], b"", to_file(draw_head(rows=54, columns=80), "JPEG")]
+PICTURE = to_file(draw_head(SMALL_HEAD, rows=54, columns=80))
+PICTURES = [PICTURE, PICTURE[:200], b"", to_file(draw_head(SMALL_HEAD, rows=54, columns=80), "JPEG")]
 LEFT_OUT = {
     # What is a picture, and which sizes exclude one another, no schema can say; and schemathesis
     # takes a picture's bytes that a test puts in for a fault.

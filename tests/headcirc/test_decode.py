@@ -14,9 +14,9 @@ from headcirc.errors import (
     UnsupportedMediaTypeError,
 )
 from headcirc.geometry import PixelSpacing
-from tests.synthetic import draw_head, to_file
+from tests.synthetic import SMALL_HEAD, draw_head, to_file
 
-GREY = draw_head(rows=54, columns=80)
+GREY = draw_head(SMALL_HEAD, rows=54, columns=80)
 
 
 @pytest.mark.parametrize("format_name", ["PNG", "BMP", "TIFF"])

@@ -18,9 +18,9 @@ from tests.headcirc.tiff_files import (
     make_tiff,
     make_tiled_tiff,
 )
-from tests.synthetic import draw_head, to_file
+from tests.synthetic import SMALL_HEAD, draw_head, to_file
 
-HEAD = draw_head(rows=54, columns=80)
+HEAD = draw_head(SMALL_HEAD, rows=54, columns=80)
 PIXELS = bytes(range(SIDE_PX**2))
 BYTE = 1
 

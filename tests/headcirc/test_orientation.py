@@ -6,9 +6,9 @@ import pytest
 from PIL import Image, ImageOps
 
 from headcirc.decode import decode_frame
-from tests.synthetic import draw_head, to_file
+from tests.synthetic import SMALL_HEAD, draw_head, to_file
 
-GREY = draw_head(rows=54, columns=80)
+GREY = draw_head(SMALL_HEAD, rows=54, columns=80)
 
 
 def test_exif_orientation_is_applied():
