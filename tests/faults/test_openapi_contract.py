@@ -17,8 +17,9 @@ from tests.synthetic import SMALL_HEAD, draw_head, to_file, to_synthetic_pipelin
 
 FEW, MANY = 20, 400
 DOCUMENT = create_app(Settings(), to_synthetic_pipeline()).openapi()
-PICTURE = to_file(draw_head(SMALL_HEAD, rows=54, columns=80))
-PICTURES = [PICTURE, PICTURE[:200], b"", to_file(draw_head(SMALL_HEAD, rows=54, columns=80), "JPEG")]
+SMALL = draw_head(SMALL_HEAD, rows=54, columns=80)
+PICTURE = to_file(SMALL)
+PICTURES = [PICTURE, PICTURE[:200], b"", to_file(SMALL, "JPEG")]
 LEFT_OUT = {
     # What is a picture, and which sizes exclude one another, no schema can say; and schemathesis
     # takes a picture's bytes that a test puts in for a fault.
