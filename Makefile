@@ -112,7 +112,7 @@ sizing: test-env  ## Write the table of docs/scaling.md from the measured latenc
 	$(TEST_BIN)/python -m deploy.sizing
 
 explain: test-env  ## Measure what the saliency maps are worth; writes the table of docs/explain.md
-	HC18_DIR=$(HC18_DIR) $(TEST_BIN)/python -m benchmarks.explain --model $(MODEL)
+	HC18_DIR=$(HC18_DIR) $(TEST_BIN)/python -m benchmarks.explain
 	$(TEST_BIN)/python -m benchmarks.explain_text
 
 reliability: test-env  ## Try to break the service; writes the README's table (SOAK_S=1200)

@@ -1,8 +1,9 @@
 """Measure the served model on a part of HC18: `python -m benchmarks.accuracy --part test`.
 
 Every image goes through the real service over HTTP. Only the areas under curves need a
-probability map, which no route gives; they come from the same model in this process. The test
-part is opened by this command alone. Exit status 0: measured (test: and every floor met); 1: a
+probability map, which no route gives; they come from the same model in this process. A model that
+was trained on the part is refused; the default one was not. The test part is opened by this
+command alone. Exit status 0: measured (test: and every floor met); 1: a
 floor is not met; 2: it could not be measured.
 """
 
@@ -33,9 +34,10 @@ from benchmarks.documents import write_report
 from benchmarks.machine import describe_machine, to_timestamp
 from benchmarks.paths import DEFAULT_DATA_DIR, DEFAULT_OUT_DIR
 from benchmarks.served import REQUEST_TIMEOUT_S, ServiceFailedError, ask, fetch_model, serve
+from benchmarks.unseen import SPLIT_MODEL_DIR, TrainedOnError, require_unseen
 from headcirc.errors import HeadCircumferenceError
 from headcirc.mask import to_frame_grid
-from headcirc.pipeline import SHIPPED_MODEL_DIR, Pipeline, load_pipeline
+from headcirc.pipeline import Pipeline, load_pipeline
 from training.evaluate import (
     INTERVAL_LEVEL,
     RESAMPLES,
@@ -47,6 +49,7 @@ from training.hc18 import HC18Image, load_part, load_pixels, to_true_ellipse
 
 SCHEMA_VERSION = 1
 EXIT_MEASURED, EXIT_BELOW_FLOOR, EXIT_FAILED = 0, 1, 2
+REFUSALS = (ServiceFailedError, TrainedOnError)
 LEAKAGE_NOTE = (
     "Split by exam. HC18 publishes no patient number (551 women, 806 exams), so the same woman may "
     "be on both sides of the split: patient-level leakage cannot be excluded."
@@ -152,7 +155,7 @@ def to_parser() -> argparse.ArgumentParser:
     parser.add_argument("--part", choices=("calibration", "test"), required=True)
     parser.add_argument("--data", type=Path, default=Path(DEFAULT_DATA_DIR), help="HC18's folder")
     parser.add_argument("--server", help="address of a running service; default: start one")
-    parser.add_argument("--model", type=Path, default=SHIPPED_MODEL_DIR, help="model folder")
+    parser.add_argument("--model", type=Path, default=SPLIT_MODEL_DIR, help="model folder")
     parser.add_argument("--backend", default="auto", help="of the service that is started")
     parser.add_argument("--precision", default="auto", help="of the service that is started")
     parser.add_argument("--out", type=Path, default=DEFAULT_OUT_DIR, help="folder for the results")
@@ -161,6 +164,7 @@ def to_parser() -> argparse.ArgumentParser:
 
 def measure(chosen: argparse.Namespace) -> tuple[list[ImageResult], dict[str, Any]]:
     """Return the rows and the report of the part, backend and model that were chosen."""
+    require_unseen(chosen.model, chosen.part)
     images = load_part(chosen.data, chosen.part)
     if chosen.server:
         starting = nullcontext(chosen.server)
@@ -183,7 +187,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = to_parser().parse_args(arguments)
     try:
         rows, report = measure(chosen)
-    except (ServiceFailedError, HeadCircumferenceError, OSError, httpx.HTTPError) as error:
+    except (*REFUSALS, HeadCircumferenceError, OSError, httpx.HTTPError) as error:
         print(f"benchmarks.accuracy: {error}", file=sys.stderr)
         return EXIT_FAILED
     write_results(rows, report, chosen.out)

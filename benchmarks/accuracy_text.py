@@ -15,6 +15,8 @@ import numpy as np
 
 from benchmarks.documents import replace_block
 from benchmarks.paths import DEFAULT_OUT_DIR
+from headcirc.manifest import load_manifest
+from headcirc.pipeline import SHIPPED_MODEL_DIR
 from training.evaluate import ERROR_STATISTICS
 
 ROOT = Path(__file__).parent.parent
@@ -39,7 +41,10 @@ Report = Mapping[str, Any]
 
 
 def to_block(
-    reports: Mapping[str, Report], rows: Sequence[Mapping[str, str]], phantoms: Report
+    reports: Mapping[str, Report],
+    rows: Sequence[Mapping[str, str]],
+    phantoms: Report,
+    shipped_version: str,
 ) -> str:
     """Return the Markdown of all figures.
 
@@ -51,19 +56,34 @@ def to_block(
         Its table of the test part's images.
     phantoms : mapping
         What `benchmarks.phantoms` wrote.
+    shipped_version : str
+        Of the model that is served.
     """
     model = reports["test"]["model"]
     return "\n\n".join(
         (
             f"`{model['name']}` {model['version']}, {model['precision']}, {model['backend']}, on "
-            f"{reports['test']['machine']['cpu']}; measured {reports['test']['date'][:10]}.",
+            f"{reports['test']['machine']['cpu']}; measured {reports['test']['date'][:10]}. "
+            + to_provenance(model["version"], shipped_version),
             to_summary_table(reports),
             to_verdict(reports["test"]),
             to_acceptable_line(rows),
             "By size, on the test exams (a bin of six images proves little):",
             to_bin_table(reports["test"]["bins"]),
-            to_phantom_line(phantoms["summary"]),
+            to_phantom_line(phantoms),
         )
+    )
+
+
+def to_provenance(measured_version: str, shipped_version: str) -> str:
+    """Return whose figures these are, where other weights ship."""
+    if measured_version == shipped_version:
+        return "These weights ship."
+    return (
+        f"Version {shipped_version}, which ships, was trained on from these weights on **all** "
+        "exams: it has no exam left to be measured on, and a figure of it on these would be a "
+        f"training figure. So the figures are those of {measured_version} "
+        "(`benchmarks/split_model`), which never saw a calibration or test exam."
     )
 
 
@@ -139,10 +159,12 @@ def to_bin_table(bins: list[Mapping[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def to_phantom_line(summary: Mapping[str, float]) -> str:
+def to_phantom_line(phantoms: Report) -> str:
     """Return what the drawn heads measure."""
+    summary = phantoms["summary"]
     return (
-        f"{summary['n']} drawn phantoms, none of them ever trained on: mean absolute error "
+        f"{summary['n']} drawn phantoms, none of them ever trained on, measured by "
+        f"{phantoms['model']['version']}: mean absolute error "
         f"{summary['mean_absolute_error_mm']:.1f} mm, signed error "
         f"{summary['signed_error_mm']:+.1f} mm, worst {summary['worst_mm']:.1f} mm, not measured "
         f"{summary['not_measured']} (`python -m benchmarks.phantoms`)."
@@ -156,7 +178,8 @@ def read_block() -> str:
     }
     with (DEFAULT_OUT_DIR / "accuracy_test.csv").open(newline="") as table:
         rows = list(csv.DictReader(table))
-    return to_block(reports, rows, json.loads((DEFAULT_OUT_DIR / "phantoms.json").read_text()))
+    phantoms = json.loads((DEFAULT_OUT_DIR / "phantoms.json").read_text())
+    return to_block(reports, rows, phantoms, load_manifest(SHIPPED_MODEL_DIR).version)
 
 
 def main() -> int:

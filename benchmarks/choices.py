@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from benchmarks.documents import write_report
 from benchmarks.fits import FITS, Fit
+from benchmarks.unseen import SPLIT_MODEL_DIR
 from headcirc.geometry import PixelSpacing
 from headcirc.manifest import MaskFacts
 from headcirc.mask import to_frame_grid, to_head_mask
@@ -112,7 +113,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.choices", description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="HC18's folder")
     chosen = parser.parse_args(arguments)
-    pipeline = load_pipeline()
+    pipeline = load_pipeline(SPLIT_MODEL_DIR)
     result: dict[str, Any] = {
         "command": "python -m benchmarks.choices --data DIR",
         "model_sha256": pipeline.graph.sha256,

@@ -22,7 +22,8 @@ from benchmarks.doubt_fit import LEVEL, fit_facts, to_conformal_quantile
 from benchmarks.doubt_summary import judge, summarise_intervals, summarise_verdicts
 from benchmarks.machine import to_timestamp
 from benchmarks.paths import DEFAULT_DATA_DIR, DEFAULT_OUT_DIR
-from headcirc.pipeline import SHIPPED_MODEL_DIR, Pipeline, load_pipeline
+from benchmarks.unseen import SPLIT_MODEL_DIR, TrainedOnError, require_unseen
+from headcirc.pipeline import Pipeline, load_pipeline
 from training.hc18 import PARTS, load_part
 
 FIT_NAME = "doubt.json"
@@ -30,6 +31,7 @@ FIT_NAME = "doubt.json"
 
 def fit(chosen: argparse.Namespace) -> int:
     """Learn on training and calibration exams; write the facts and how they hold there."""
+    require_unseen(chosen.model, "calibration")
     pipeline = load_pipeline(chosen.model)
     plain = replace(pipeline, manifest=replace(pipeline.manifest, doubt=None))
     train = collect(plain, load_part(chosen.data, "train")[:: chosen.every])
@@ -54,6 +56,7 @@ def fit(chosen: argparse.Namespace) -> int:
 
 def report(chosen: argparse.Namespace) -> int:
     """Answer a part with the recorded facts; write coverage, widths, refusals and verdicts."""
+    require_unseen(chosen.model, chosen.part)
     pipeline = load_pipeline(chosen.model)
     learned = json.loads((chosen.out / FIT_NAME).read_text())
     if pipeline.manifest.doubt is None or learned["model_sha256"] != pipeline.graph.sha256:
@@ -98,13 +101,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for name in ("fit", "report"):
         command = commands.add_parser(name)
         command.add_argument("--data", type=Path, default=Path(DEFAULT_DATA_DIR), help="HC18")
-        command.add_argument("--model", type=Path, default=SHIPPED_MODEL_DIR, help="model folder")
+        command.add_argument("--model", type=Path, default=SPLIT_MODEL_DIR, help="model folder")
         command.add_argument("--every", type=int, default=1, help="take every n-th image only")
         command.add_argument("--out", type=Path, default=DEFAULT_OUT_DIR, help="results' folder")
         if name == "report":
             command.add_argument("--part", choices=PARTS, required=True)
     chosen = parser.parse_args(arguments)
-    return fit(chosen) if chosen.command == "fit" else report(chosen)
+    try:
+        return fit(chosen) if chosen.command == "fit" else report(chosen)
+    except TrainedOnError as error:
+        parser.error(str(error))
 
 
 if __name__ == "__main__":

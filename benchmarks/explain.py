@@ -34,11 +34,12 @@ from benchmarks.explain_plots import plot_curves, plot_randomised
 from benchmarks.explain_randomised import SEED, measure_randomised
 from benchmarks.machine import describe_machine, to_timestamp
 from benchmarks.paths import DEFAULT_DATA_DIR, DEFAULT_OUT_DIR
+from benchmarks.unseen import SPLIT_MODEL_DIR
 from headcirc.backends.base import choose_explain_graph
 from headcirc.cpus import count_available_cpus
 from headcirc.errors import HeadCircumferenceError
 from headcirc.explain import EDGE_BAND_SHARE, Concentration, Explainer, measure_concentration
-from headcirc.pipeline import SHIPPED_MODEL_DIR, Pipeline, load_pipeline
+from headcirc.pipeline import Pipeline, load_pipeline
 from training.evaluate import INTERVAL_LEVEL, RESAMPLES, estimate
 from training.hc18 import HC18Image, load_part
 from training.weights import load_trained
@@ -206,7 +207,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, write the report and its plots; return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.explain", description=__doc__)
     parser.add_argument("--data", type=Path, default=Path(DEFAULT_DATA_DIR), help="HC18's folder")
-    parser.add_argument("--model", type=Path, default=SHIPPED_MODEL_DIR, help="model folder")
+    parser.add_argument("--model", type=Path, default=SPLIT_MODEL_DIR, help="model folder")
     parser.add_argument("--images", type=int, help="that many of the part's images; default: all")
     parser.add_argument("--backend", default="auto", help="that runs network and explain graph")
     parser.add_argument("--threads", type=int, default=0, help="CPUs; default: those really ours")

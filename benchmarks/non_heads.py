@@ -1,9 +1,10 @@
-"""Pictures that hold no head: does the shipped model find one? `python -m benchmarks.non_heads`.
+"""Pictures that hold no head: does the model find one? `python -m benchmarks.non_heads`.
 
 Noise of several grains, clouds, ramps, shapes and photographs that come with the test packages,
 and, where HC18 is there, corners cut beside the heads of its calibration exams. What counts is how
-many get a head, and how many of those an acceptable one. Seeds are fixed; none of these pictures is
-trained on (training draws its own from the training exams).
+many get a head, and how many of those an acceptable one. Seeds are fixed; the model is the one that
+was trained on the train part alone, and none of these pictures is trained on (training draws its
+own from the exams that it trains on).
 """
 
 import argparse
@@ -23,12 +24,14 @@ from tqdm import tqdm
 from benchmarks.documents import write_report
 from benchmarks.machine import to_timestamp
 from benchmarks.paths import DEFAULT_DATA_DIR, DEFAULT_OUT_DIR
+from benchmarks.unseen import SPLIT_MODEL_DIR, TrainedOnError, require_unseen
 from headcirc.geometry import Ellipse, PixelSpacing, to_half_extents
 from headcirc.overlay import to_png
-from headcirc.pipeline import SHIPPED_MODEL_DIR, Pipeline, load_pipeline
+from headcirc.pipeline import Pipeline, load_pipeline
 from training.hc18 import HC18Image, load_part, load_pixels, to_true_ellipse
 
-RESULT_PATH = DEFAULT_OUT_DIR / "non_heads.json"
+RESULT_NAME = "non_heads.json"
+PART = "calibration"
 ROWS, COLUMNS = 540, 800
 SEED = 20_261_123
 SPACING = PixelSpacing(0.15, 0.15)
@@ -134,14 +137,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print and write."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.non_heads", description=__doc__)
     parser.add_argument("--data", type=Path, default=Path(DEFAULT_DATA_DIR), help="HC18's folder")
-    parser.add_argument("--model", type=Path, default=SHIPPED_MODEL_DIR, help="model folder")
+    parser.add_argument("--model", type=Path, default=SPLIT_MODEL_DIR, help="model folder")
+    parser.add_argument("--out", type=Path, default=DEFAULT_OUT_DIR, help="folder for the result")
     chosen = parser.parse_args(arguments)
     pipeline = load_pipeline(chosen.model)
     kinds = measure(pipeline, draw_pictures()) | measure(pipeline, load_photographs())
-    if chosen.data.is_dir():
-        kinds |= measure(pipeline, cut_all(load_part(chosen.data, "calibration")))
-    else:
-        print("HC18 is not there: corners beside heads were not measured", file=sys.stderr)
+    try:
+        require_unseen(chosen.model, PART)
+        kinds |= measure(pipeline, cut_all(load_part(chosen.data, PART)))
+    except (TrainedOnError, FileNotFoundError) as error:
+        print(f"Corners beside heads were not measured: {error}", file=sys.stderr)
     report = {
         "command": "python -m benchmarks.non_heads",
         "date": to_timestamp(),
@@ -149,7 +154,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "precision": pipeline.backend.precision,
         "kinds": kinds,
     }
-    write_report(RESULT_PATH, report)
+    write_report(chosen.out / RESULT_NAME, report)
     for kind, counts in kinds.items():
         print(
             f"{kind}: {counts['pictures']} pictures, {counts['with_a_head']} with a head, "

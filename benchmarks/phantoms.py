@@ -72,7 +72,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         warnings = " ".join(row["warnings"])
         print(f"| {row['index']} | {row['true_mm']:.1f} | {measured} | {error} | {warnings} |")
     print(json.dumps(summary, indent=2))
-    model = {"name": pipeline.manifest.name, "sha256": pipeline.graph.sha256}
+    manifest = pipeline.manifest
+    model = {"name": manifest.name, "version": manifest.version, "sha256": pipeline.graph.sha256}
     result = {
         "command": "python -m benchmarks.phantoms",
         "model": model,

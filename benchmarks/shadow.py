@@ -22,10 +22,11 @@ from benchmarks.documents import write_report
 from benchmarks.fits import FITS
 from benchmarks.machine import to_timestamp
 from benchmarks.paths import DEFAULT_DATA_DIR, DEFAULT_OUT_DIR
+from benchmarks.unseen import SPLIT_MODEL_DIR, TrainedOnError, require_unseen
 from headcirc.geometry import PixelSpacing
 from headcirc.mask import to_frame_grid
 from headcirc.network_input import to_network_input
-from headcirc.pipeline import SHIPPED_MODEL_DIR, Pipeline, load_pipeline
+from headcirc.pipeline import Pipeline, load_pipeline
 from training.hc18 import PARTS, HC18Image, load_part, load_pixels, to_true_ellipse
 
 SHARES = (0.0, 0.05, 0.1, 0.2, 0.3, 0.4)
@@ -97,10 +98,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.shadow", description=__doc__)
     parser.add_argument("--part", choices=PARTS, required=True)
     parser.add_argument("--data", type=Path, default=Path(DEFAULT_DATA_DIR), help="HC18's folder")
-    parser.add_argument("--model", type=Path, default=SHIPPED_MODEL_DIR, help="model folder")
+    parser.add_argument("--model", type=Path, default=SPLIT_MODEL_DIR, help="model folder")
     parser.add_argument("--every", type=int, default=1, help="take every n-th image")
     parser.add_argument("--out", type=Path, default=DEFAULT_OUT_DIR, help="folder for the results")
     chosen = parser.parse_args(arguments)
+    try:
+        require_unseen(chosen.model, chosen.part)
+    except TrainedOnError as error:
+        parser.error(str(error))
     pipeline = load_pipeline(chosen.model)
     images = load_part(chosen.data, chosen.part)[:: chosen.every]
     fits = measure(pipeline, images)

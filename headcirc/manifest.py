@@ -102,8 +102,11 @@ class Manifest:
     input, mask : InputFacts, MaskFacts
     graphs : dict
         Precision to `Graph`: every form of the network that ships.
+    trained_on : tuple of str
+        Parts of the data; figures on exams of those are training figures.
     accuracy : dict
-        As measured: data, n, figures with intervals, command. Empty before it was measured.
+        As measured: data, n, figures with intervals, command, and whose weights' they are. Empty
+        before it was measured.
     explain : ExplainFacts or None
         None where the model ships no explain graph.
     doubt : DoubtFacts or None
@@ -117,6 +120,7 @@ class Manifest:
     input: InputFacts
     mask: MaskFacts
     graphs: dict[str, Graph]
+    trained_on: tuple[str, ...] = ()
     accuracy: dict[str, Any] = field(default_factory=dict)
     explain: ExplainFacts | None = None
     doubt: DoubtFacts | None = None
@@ -166,6 +170,7 @@ def to_manifest(facts: Any, artifact_dir: Path) -> Manifest:
             input=InputFacts(**facts["input"]),
             mask=MaskFacts(**facts["mask"]),
             graphs=graphs,
+            trained_on=tuple(facts.get("training", {}).get("recipe", {}).get("parts", ())),
             accuracy=facts.get("accuracy", {}),
             explain=_to_explain(facts["explain"], graphs) if "explain" in facts else None,
             doubt=to_doubt_facts(facts["doubt"]) if "doubt" in facts else None,

@@ -30,11 +30,11 @@ from training.weights import load_trained, to_file_sha256
 
 GRAPH_NAMES = {"fp32": "model.onnx", "fp16": "model.fp16.onnx", "int8": "model.int8.onnx"}
 """Precision to the file of its graph; int8 joins the others only after it was accepted."""
-VERSION = "1.2.0"
 MASK = MaskFacts(
     threshold=0.5, minimum_head_share=0.005, minimum_mean_probability=0.88, ellipticity_power=4
 )
 """Chosen on training and calibration exams: `python -m benchmarks.choices`."""
+MEASURED = "folder of the model that was measured (default: the model itself)"
 LICENCE = (
     "CC BY 4.0; trained on HC18 (van den Heuvel et al. 2018, doi:10.5281/zenodo.1322001, CC BY 4.0)"
 )
@@ -49,11 +49,15 @@ def build(checkpoint_path: Path, out_dir: Path, data_dir: Path, training_notes: 
     ------
     ParityError
         A float32 graph is not torch's equal, or the float16 graph gives other answers.
+    SystemExit
+        The notes of the training name no version.
     """
     network = load_trained(checkpoint_path)
     notes = json.loads(training_notes.read_text())
+    if "version" not in notes:
+        raise SystemExit(f"{training_notes.name} does not say which version these weights are.")
     with replace_files(out_dir) as model_dir:
-        manifest = _write_graphs(network, model_dir) | {
+        manifest = _write_graphs(network, notes["version"], model_dir) | {
             "checkpoint": {"file": checkpoint_path.name, "sha256": to_file_sha256(checkpoint_path)},
             "training": notes | {"split_sha256": to_file_sha256(SPLIT_PATH)},
         }
@@ -63,7 +67,7 @@ def build(checkpoint_path: Path, out_dir: Path, data_dir: Path, training_notes: 
     print(json.dumps(parities, indent=2))
 
 
-def _write_graphs(network: AttentionResUNet, model_dir: Path) -> dict[str, Any]:
+def _write_graphs(network: AttentionResUNet, version: str, model_dir: Path) -> dict[str, Any]:
     """Write every graph; return what the manifest says of the network and of them."""
     facts = to_input_facts()
     paths = {precision: model_dir / GRAPH_NAMES[precision] for precision in ("fp32", "fp16")}
@@ -73,7 +77,7 @@ def _write_graphs(network: AttentionResUNet, model_dir: Path) -> dict[str, Any]:
     return {
         "schema_version": SCHEMA_VERSION,
         "name": f"attention-resunet-{network.width}",
-        "version": VERSION,
+        "version": version,
         "architecture": "Attention-ResUNet (arXiv 2604.18148)",
         "width": network.width,
         "parameters": count_parameters(network),
@@ -192,9 +196,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     recorder = commands.add_parser("record-accuracy", help="measured figures -> manifest")
     recorder.add_argument("--model", type=Path, required=True, help="the model's folder")
     recorder.add_argument("results", type=Path, nargs="+", help="JSON of benchmarks.accuracy")
+    recorder.add_argument("--measured", type=Path, help=MEASURED)
     doubter = commands.add_parser("record-doubt", help="learned facts of doubt -> manifest")
     doubter.add_argument("--model", type=Path, required=True, help="the model's folder")
     doubter.add_argument("fit", type=Path, help="JSON of benchmarks.doubt fit")
+    doubter.add_argument("--measured", type=Path, help=MEASURED)
     quantiser = commands.add_parser("quantise", help="a model -> a candidate with INT8")
     quantiser.add_argument("--model", type=Path, required=True, help="the model's folder")
     quantiser.add_argument("--out", type=Path, required=True, help="the candidate's folder")
@@ -213,12 +219,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     elif chosen.command == "engine":
         build_engine(chosen.model)
     elif chosen.command == "record-doubt":
-        record_doubt(chosen.model, chosen.fit)
+        record_doubt(chosen.model, chosen.fit, chosen.measured or chosen.model)
     elif chosen.command == "build":
         notes = chosen.training or chosen.checkpoint.with_name("training.json")
         build(chosen.checkpoint, chosen.out, chosen.data, notes)
     else:
-        record_accuracy(chosen.model, chosen.results)
+        record_accuracy(chosen.model, chosen.results, chosen.measured or chosen.model)
     return 0
 
 

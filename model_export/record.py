@@ -7,7 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from headcirc.manifest import MANIFEST_NAME, to_manifest
+from headcirc.manifest import MANIFEST_NAME, Manifest, load_manifest, to_manifest
 
 
 @contextmanager
@@ -29,29 +29,40 @@ def write_manifest(out_dir: Path, manifest: dict[str, Any]) -> None:
     (out_dir / MANIFEST_NAME).write_text(json.dumps(manifest, indent=2) + "\n")
 
 
-def record_accuracy(model_dir: Path, results: Sequence[Path]) -> None:
+def record_accuracy(model_dir: Path, results: Sequence[Path], measured_dir: Path) -> None:
     """Copy what `benchmarks.accuracy` measured into the manifest, by part.
+
+    Parameters
+    ----------
+    model_dir : Path
+        The model that gets the figures.
+    results : sequence of Path
+        What the command wrote.
+    measured_dir : Path
+        The model that was measured: the same, or the one before it that never saw the exams.
 
     Raises
     ------
     SystemExit
-        The figures belong to other weights.
+        The figures belong to other weights, or are training figures.
     """
     manifest = json.loads((model_dir / MANIFEST_NAME).read_text())
-    shipped = {graph["sha256"] for graph in manifest["graphs"].values()}
+    source = load_manifest(measured_dir)
     accuracy: dict[str, Any] = {}
     for path in results:
         measured = json.loads(path.read_text())
-        if measured["model"]["sha256"] not in shipped:
-            raise SystemExit(f"{path.name} was measured on other weights; measure again.")
+        part = measured["data"]["part"]
+        if part in source.trained_on:
+            raise SystemExit(f"{path.name} is of exams that {source.version} was trained on.")
+        weights = _to_weights(source, measured["model"]["sha256"], manifest["version"], path)
         figures = {key: measured[key] for key in ("command", "date", "data", "summary", "bins")}
         precision = {"precision": measured["model"]["precision"]}
-        accuracy[measured["data"]["part"]] = precision | figures
+        accuracy[part] = precision | weights | figures
     write_manifest(model_dir, manifest | {"accuracy": accuracy})
 
 
-def record_doubt(model_dir: Path, fit_path: Path) -> None:
-    """Copy what `benchmarks.doubt fit` learned into the manifest.
+def record_doubt(model_dir: Path, fit_path: Path, learned_dir: Path) -> None:
+    """Copy what `benchmarks.doubt fit` learned from the model in `learned_dir` into a manifest.
 
     Raises
     ------
@@ -62,9 +73,21 @@ def record_doubt(model_dir: Path, fit_path: Path) -> None:
     """
     manifest = json.loads((model_dir / MANIFEST_NAME).read_text())
     learned = json.loads(fit_path.read_text())
-    if learned["model_sha256"] not in {each["sha256"] for each in manifest["graphs"].values()}:
-        raise SystemExit(f"{fit_path.name} was learned from other weights; fit again.")
+    weights = _to_weights(
+        load_manifest(learned_dir), learned["model_sha256"], manifest["version"], fit_path
+    )
     origin = {key: learned[key] for key in ("command", "date", "data", "precision")}
-    with_doubt = manifest | {"doubt": origin | learned["facts"]}
+    with_doubt = manifest | {"doubt": origin | weights | learned["facts"]}
     to_manifest(with_doubt, model_dir)
     write_manifest(model_dir, with_doubt)
+
+
+def _to_weights(source: Manifest, sha256: str, version: str, path: Path) -> dict[str, Any]:
+    """Say whose figures these are; raises SystemExit where they are not those of `source`."""
+    if sha256 not in {graph.sha256 for graph in source.graphs.values()}:
+        raise SystemExit(f"{path.name} was made with other weights; measure again.")
+    weights = {"name": source.name, "version": source.version, "sha256": sha256}
+    if source.version != version:
+        seen = " and ".join(source.trained_on)
+        weights["note"] = f"trained on {seen} alone; version {version} on more, from these weights"
+    return {"weights": weights}

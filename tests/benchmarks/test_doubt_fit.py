@@ -172,12 +172,12 @@ def test_facts_of_other_weights_are_refused(tmp_path):
     }
     path = tmp_path / "doubt.json"
     path.write_text(json.dumps(learned))
-    record_doubt(tmp_path, path)
+    record_doubt(tmp_path, path, tmp_path)
     read = load_manifest(tmp_path).doubt
     assert read == to_doubt_facts(learned["facts"])
     path.write_text(json.dumps(learned | {"model_sha256": "0" * 64}))
     with pytest.raises(SystemExit, match="other weights"):
-        record_doubt(tmp_path, path)
+        record_doubt(tmp_path, path, tmp_path)
 
 
 def test_each_image_gives_one_clean_case_and_one_of_each_kind(hc18_dir):

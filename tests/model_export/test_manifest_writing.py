@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import torch
 
+from benchmarks.unseen import SPLIT_MODEL_DIR
 from headcirc.errors import ModelArtifactError
-from headcirc.manifest import MANIFEST_NAME
+from headcirc.manifest import MANIFEST_NAME, load_manifest
 from headcirc.pipeline import SHIPPED_MODEL_DIR
-from model_export.__main__ import build, main, record_accuracy, write_manifest
+from model_export.__main__ import build, main, write_manifest
 from model_export.parity import ParityError
 from model_export.record import record_doubt, replace_files
 from training.attention_resunet import AttentionResUNet
@@ -25,37 +26,66 @@ FIGURES = {
 }
 
 
+SHA256 = load_manifest(SPLIT_MODEL_DIR).graphs["int8"].sha256
+
+
 @pytest.fixture
 def model_dir(tmp_path):
-    write_manifest(tmp_path, {"name": "tiny", "graphs": {"fp32": {"sha256": "a" * 64}}})
+    write_manifest(tmp_path, {"name": "tiny", "version": "9"})
     return tmp_path
 
 
-def write_figures(folder, *, sha256, part="test"):
+def write_figures(folder, *, sha256=SHA256, part="test"):
     path = folder / f"{part}.json"
-    data, model = FIGURES["data"] | {"part": part}, {"sha256": sha256, "precision": "fp32"}
+    data, model = FIGURES["data"] | {"part": part}, {"sha256": sha256, "precision": "int8"}
     path.write_text(json.dumps(FIGURES | {"data": data, "model": model, "rows": [1]}))
     return path
 
 
-def test_figures_of_the_described_weights_are_recorded_by_part(model_dir):
-    """Figures of these weights enter the manifest under their part; its other facts stay."""
-    paths = [write_figures(model_dir, sha256="a" * 64, part=part) for part in ("test", "train")]
-    assert main(["record-accuracy", "--model", str(model_dir), *map(str, paths)]) == 0
+def record(model_dir, *paths, measured_dir=SPLIT_MODEL_DIR):
+    names = [*map(str, paths), "--measured", str(measured_dir)]
+    return main(["record-accuracy", "--model", str(model_dir), *names])
+
+
+def test_figures_are_recorded_by_part_with_the_weights_they_belong_to(model_dir):
+    """Figures of the version before enter under their part, say so, and leave other facts alone."""
+    paths = [write_figures(model_dir, part=part) for part in ("test", "calibration")]
+    assert record(model_dir, *paths) == 0
     manifest = json.loads((model_dir / MANIFEST_NAME).read_text())
     assert manifest["name"] == "tiny"
-    assert set(manifest["accuracy"]) == {"test", "train"}
-    assert manifest["accuracy"]["test"] == FIGURES | {"precision": "fp32"}
+    assert set(manifest["accuracy"]) == {"test", "calibration"}
+    weights = manifest["accuracy"]["test"].pop("weights")
+    assert manifest["accuracy"]["test"] == FIGURES | {"precision": "int8"}
+    note = "trained on train alone; version 9 on more, from these weights"
+    version = load_manifest(SPLIT_MODEL_DIR).version
+    named = {"name": "attention-resunet-16", "version": version, "sha256": SHA256}
+    assert weights == named | {"note": note}
+
+
+def test_a_model_s_own_figures_need_no_note(tmp_path):
+    """Without --measured the figures must be of the model itself, and that is all that is said."""
+    shutil.copy(SPLIT_MODEL_DIR / MANIFEST_NAME, tmp_path)
+    path = write_figures(tmp_path)
+    assert main(["record-accuracy", "--model", str(tmp_path), str(path)]) == 0
+    weights = load_manifest(tmp_path).accuracy["test"]["weights"]
+    assert set(weights) == {"name", "version", "sha256"}
 
 
 def test_figures_of_other_weights_are_refused(model_dir):
     """Figures of other weights raise, and the manifest stays as it was, even after good ones."""
     before = (model_dir / MANIFEST_NAME).read_bytes()
-    good = write_figures(model_dir, sha256="a" * 64, part="train")
+    good = write_figures(model_dir, part="calibration")
     other = write_figures(model_dir, sha256="b" * 64)
-    with pytest.raises(SystemExit, match=r"test\.json was measured on other weights"):
-        record_accuracy(model_dir, [good, other])
+    with pytest.raises(SystemExit, match=r"test\.json was made with other weights"):
+        record(model_dir, good, other)
     assert (model_dir / MANIFEST_NAME).read_bytes() == before
+
+
+def test_training_figures_are_refused(model_dir):
+    """What was measured on exams that the measured weights were trained on is not recorded."""
+    path = write_figures(model_dir, part="train")
+    with pytest.raises(SystemExit, match=r"train\.json is of exams that .* was trained on"):
+        record(model_dir, path)
 
 
 def read_all(folder):
@@ -72,7 +102,7 @@ def test_doubt_that_does_not_load_is_refused(tmp_path):
     fit.write_text(json.dumps(learned | {"model_sha256": manifest["graphs"]["fp32"]["sha256"]}))
     before = read_all(tmp_path)
     with pytest.raises(ModelArtifactError, match="lacks a fact"):
-        record_doubt(tmp_path, fit)
+        record_doubt(tmp_path, fit, tmp_path)
     assert read_all(tmp_path) == before
 
 
@@ -104,7 +134,7 @@ def test_model_that_is_refused_leaves_the_folder_as_it_was(tmp_path, calibration
     network = AttentionResUNet(width=2)
     torch.nn.init.constant_(network.head.bias, float("nan"))
     save_weights(network, tmp_path / "checkpoint.safetensors")
-    (tmp_path / "training.json").write_text("{}")
+    (tmp_path / "training.json").write_text('{"version": "1"}')
     model_dir = tmp_path / "model"
     model_dir.mkdir()
     for name in (MANIFEST_NAME, "model.onnx", "model.fp16.onnx"):
@@ -119,3 +149,12 @@ def test_model_that_is_refused_leaves_the_folder_as_it_was(tmp_path, calibration
         )
     assert read_all(model_dir) == before
     assert [path.name for path in tmp_path.glob("model*")] == ["model"]
+
+
+def test_weights_without_a_version_are_not_exported(tmp_path, calibration_dir):
+    """The manifest's version is the training notes'; notes without one are refused."""
+    save_weights(AttentionResUNet(width=2), tmp_path / "checkpoint.safetensors")
+    notes = tmp_path / "training.json"
+    notes.write_text("{}")
+    with pytest.raises(SystemExit, match="which version"):
+        build(tmp_path / "checkpoint.safetensors", tmp_path / "model", calibration_dir, notes)
