@@ -82,7 +82,7 @@ def start_service(
         It stopped, or was not ready in time; the message ends with what it logged.
     """
     chosen = {"artifact_dir": str(model_dir.resolve()), **settings}
-    port = port or _find_free_port()
+    port = port or find_free_port()
     command = [sys.executable, "-m", *program, "--host", ADDRESS, "--port", str(port)]
     with tempfile.TemporaryFile() as log:
         began_s = time.perf_counter()
@@ -102,7 +102,8 @@ def _to_environment(settings: dict[str, str]) -> dict[str, str]:
     return environment | {f"{SETTINGS_PREFIX}{k.upper()}": v for k, v in settings.items()}
 
 
-def _find_free_port() -> int:
+def find_free_port() -> int:
+    """Return a port of the loopback that nobody listens on just now."""
     with socket.socket() as probe:
         probe.bind((ADDRESS, 0))
         port: int = probe.getsockname()[1]

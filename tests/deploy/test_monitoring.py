@@ -2,7 +2,6 @@ import json
 import math
 import re
 import shutil
-import socket
 import subprocess
 import time
 from contextlib import contextmanager
@@ -14,7 +13,7 @@ import pytest
 import yaml
 from prometheus_client import generate_latest
 
-from benchmarks.service_process import start_service
+from benchmarks.service_process import find_free_port, start_service
 from headcirc.pipeline import SHIPPED_MODEL_DIR
 from service.metrics import Metrics
 
@@ -110,9 +109,7 @@ def start_prometheus(folder: Path, service_port: int):
     here["static_configs"] = [{"targets": [f"{ADDRESS}:{service_port}"]}]
     path = folder / "shipped/prometheus.yml"
     path.write_text(yaml.safe_dump(CONFIGURATION | {"scrape_configs": [here]}))
-    with socket.socket() as probe:
-        probe.bind((ADDRESS, 0))
-        port = probe.getsockname()[1]
+    port = find_free_port()
     process = subprocess.Popen(
         [require_tool("prometheus"), f"--config.file={path}",
          f"--storage.tsdb.path={folder / 'tsdb'}", f"--web.listen-address={ADDRESS}:{port}"],

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.service_process import find_free_port
+
 ADDRESS = "127.0.0.1"
 PATIENCE_S = 10.0
 
@@ -20,9 +22,7 @@ class RedisServer:
         if self._command is None:
             pytest.skip("redis-server is missing; install Debian's package: make system-deps")
         self._folder = folder
-        with socket.socket() as probe:
-            probe.bind((ADDRESS, 0))
-            self.port = probe.getsockname()[1]
+        self.port = find_free_port()
         self.url = f"redis://{ADDRESS}:{self.port}/0"
 
     def start(self) -> None:
