@@ -1,0 +1,128 @@
+"""What a second look should look at: `python -m benchmarks.looks`.
+
+Training and calibration exams, clean and degraded, answered by the model that was trained on the
+train part alone. Every picture that the network is unsure of is measured from its first look and
+from the mean of several altered copies. The test exams are never read here.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from benchmarks.choices import to_summary
+from benchmarks.degradations import Picture, degrade_all
+from benchmarks.documents import write_report
+from benchmarks.doubt_cases import CLEAN, LARGE_ERROR_MM
+from benchmarks.machine import to_timestamp
+from benchmarks.paths import DEFAULT_DATA_DIR, DEFAULT_OUT_DIR
+from benchmarks.unseen import SPLIT_MODEL_DIR
+from headcirc.geometry import CalibratedRegion, Frame, PixelSpacing
+from headcirc.network_input import to_network_input
+from headcirc.pipeline import Pipeline, Prepared, load_pipeline
+from headcirc.second_look import LOOKS, Look, is_unsure, look_again
+from training.hc18 import HC18Image, load_part, load_pixels, to_true_ellipse
+
+PARTS = ("train", "calibration")
+FIRST = "first look"
+VARIANTS: dict[str, tuple[Look, ...]] = {
+    FIRST: ((False, 1.0),),
+    "mirror image too": ((False, 1.0), (True, 1.0)),
+    "0.9": ((False, 0.9), (True, 0.9)),
+    "0.9, 1.1": tuple((mirrored, zoom) for zoom in (0.9, 1.1) for mirrored in (False, True)),
+    "0.8, 0.9, 1.1 (ships)": LOOKS,
+    "0.8, 0.9, 1, 1.1": (*LOOKS, (False, 1.0), (True, 1.0)),
+}
+"""Each zoom with and without mirroring."""
+
+
+def measure(pipeline: Pipeline, images: Sequence[HC18Image]) -> dict[str, dict[str, list[float]]]:
+    """Return the errors in mm of unsure pictures: by kind of picture, then by variant."""
+    errors_mm: dict[str, dict[str, list[float]]] = {}
+    threshold = pipeline.manifest.mask.threshold
+    for image in tqdm(images, "looking", unit="image"):
+        pixels = load_pixels(image.path)
+        head = to_true_ellipse(load_pixels(image.annotation_path))
+        degraded = [
+            (kind, picture) for kind, _, picture, _ in degrade_all(pixels, head, image.name)
+        ]
+        for kind, picture in [(CLEAN, pixels), *degraded]:
+            prepared = _prepare(pipeline, picture, image.pixel_size_mm)
+            first = pipeline.backend.infer(prepared.network_input)[0]
+            if not is_unsure(first, threshold):
+                continue
+            of_kind = errors_mm.setdefault(kind, {name: [] for name in VARIANTS})
+            for name, looks in VARIANTS.items():
+                careful = first
+                if name != FIRST:
+                    careful = look_again(
+                        pipeline.backend.infer, prepared.network_input[0, 0], looks
+                    )
+                answer = pipeline.finish(prepared, careful).head
+                measured = None if answer is None else answer.measurement
+                measured_mm = np.nan if measured is None else measured.head_circumference_mm
+                of_kind[name].append(float(measured_mm - image.head_circumference_mm))
+    return errors_mm
+
+
+def _prepare(pipeline: Pipeline, picture: Picture, pixel_size_mm: float) -> Prepared:
+    rows, columns = picture.shape
+    spacing = PixelSpacing(pixel_size_mm, pixel_size_mm)
+    region = CalibratedRegion(0, 0, columns - 1, rows - 1, spacing, source="request")
+    network_input, mapping = to_network_input(picture, pipeline.manifest.input)
+    return Prepared(Frame(picture, (region,)), network_input, mapping, {})
+
+
+def to_figures(errors_mm: Sequence[float]) -> dict[str, Any]:
+    """Return the summary of one variant, and the share of answers that are far off."""
+    known_mm = np.abs([error for error in errors_mm if np.isfinite(error)])
+    share = float((known_mm > LARGE_ERROR_MM).mean())
+    return to_summary(list(errors_mm)) | {"large_errors_share": share}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure, print and write."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.looks", description=__doc__)
+    parser.add_argument("--data", type=Path, default=Path(DEFAULT_DATA_DIR), help="HC18's folder")
+    parser.add_argument("--model", type=Path, default=SPLIT_MODEL_DIR, help="model folder")
+    parser.add_argument("--every", type=int, default=1, help="take every n-th image")
+    parser.add_argument("--out", type=Path, default=DEFAULT_OUT_DIR, help="folder for the result")
+    chosen = parser.parse_args(arguments)
+    pipeline = load_pipeline(chosen.model)
+    images = [image for part in PARTS for image in load_part(chosen.data, part)[:: chosen.every]]
+    errors_mm = measure(pipeline, images)
+    kinds = {
+        kind: {name: to_figures(errors) for name, errors in variants.items()}
+        for kind, variants in errors_mm.items()
+    }
+    every = {
+        name: to_figures([error for each in errors_mm.values() for error in each[name]])
+        for name in VARIANTS
+    }
+    report = {
+        "command": "python -m benchmarks.looks"
+        + (f" --every {chosen.every}" if chosen.every > 1 else ""),
+        "date": to_timestamp(),
+        "model_sha256": pipeline.graph.sha256,
+        "precision": pipeline.backend.precision,
+        "images": len(images),
+        "unsure": {kind: len(each[FIRST]) for kind, each in errors_mm.items()},
+        "all": every,
+        "kinds": kinds,
+    }
+    write_report(chosen.out / "looks.json", report)
+    for name, figures in every.items():
+        print(
+            f"{name}: mean absolute error {figures['mean_absolute_error_mm']:.2f} mm, median "
+            f"{figures['median_absolute_error_mm']:.2f}, over {LARGE_ERROR_MM:g} mm "
+            f"{figures['large_errors_share']:.0%}, no answer {figures['no_answer']}"
+        )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
