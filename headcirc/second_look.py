@@ -19,6 +19,8 @@ Look = tuple[bool, float]
 SURE_PROBABILITY = 0.95
 """Mean probability of the pixels that count as head, below which the network looks again; about
 one in fifty of HC18's training and calibration images is below."""
+AT_ONCE = 2
+"""Copies that run through the network together: a runtime keeps the memory of its largest batch."""
 LOOKS: tuple[Look, ...] = tuple(
     (is_mirrored, zoom) for zoom in (0.8, 0.9, 1.1) for is_mirrored in (False, True)
 )
@@ -66,11 +68,13 @@ def look_again(
     looks : sequence of Look
         How the copies are altered; a zoom above 1 loses the rim, so one at most 1 must be there.
     """
-    copies = np.stack([_alter(picture, look) for look in looks])[:, None]
     total, seen = np.zeros_like(picture), np.zeros_like(picture)
-    for look, answer in zip(looks, run_network(copies), strict=True):
-        total += _alter_back(answer, look)
-        seen += _alter_back(np.ones_like(picture), look)
+    for start in range(0, len(looks), AT_ONCE):
+        some = looks[start : start + AT_ONCE]
+        copies = np.stack([_alter(picture, look) for look in some])[:, None]
+        for look, answer in zip(some, run_network(copies), strict=True):
+            total += _alter_back(answer, look)
+            seen += _alter_back(np.ones_like(picture), look)
     return total / seen
 
 
