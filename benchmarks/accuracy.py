@@ -3,8 +3,8 @@
 Every image goes through the real service over HTTP. Only the areas under curves need a
 probability map, which no route gives; they come from the same model in this process. A model that
 was trained on the part is refused; the default one was not. The test part is opened by this
-command alone. Exit status 0: measured (test: and every floor met); 1: a
-floor is not met; 2: it could not be measured.
+command alone. Exit status 0: measured (test: and every floor met); 1: a floor is not met; 2: it
+could not be measured.
 """
 
 import argparse
@@ -49,7 +49,6 @@ from training.hc18 import HC18Image, load_part, load_pixels, to_true_ellipse
 
 SCHEMA_VERSION = 1
 EXIT_MEASURED, EXIT_BELOW_FLOOR, EXIT_FAILED = 0, 1, 2
-REFUSALS = (ServiceFailedError, TrainedOnError)
 LEAKAGE_NOTE = (
     "Split by exam. HC18 publishes no patient number (551 women, 806 exams), so the same woman may "
     "be on both sides of the split: patient-level leakage cannot be excluded."
@@ -187,7 +186,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = to_parser().parse_args(arguments)
     try:
         rows, report = measure(chosen)
-    except (*REFUSALS, HeadCircumferenceError, OSError, httpx.HTTPError) as error:
+    except (
+        ServiceFailedError,
+        TrainedOnError,
+        HeadCircumferenceError,
+        OSError,
+        httpx.HTTPError,
+    ) as error:
         print(f"benchmarks.accuracy: {error}", file=sys.stderr)
         return EXIT_FAILED
     write_results(rows, report, chosen.out)

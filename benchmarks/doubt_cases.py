@@ -70,11 +70,16 @@ def _to_cases(pipeline: Pipeline, image: HC18Image) -> Iterator[Case]:
 
 def analyze_pixels(pipeline: Pipeline, pixels: Picture, spacing: PixelSpacing) -> Analysis:
     """Return the pipeline's answer to a decoded picture."""
+    prepared = prepare_pixels(pipeline, pixels, spacing)
+    return pipeline.finish(prepared, pipeline.infer(prepared.network_input)[0])
+
+
+def prepare_pixels(pipeline: Pipeline, pixels: Picture, spacing: PixelSpacing) -> Prepared:
+    """Make the network's input of a decoded picture."""
     rows, columns = pixels.shape
     region = CalibratedRegion(0, 0, columns - 1, rows - 1, spacing, source="request")
     network_input, mapping = to_network_input(pixels, pipeline.manifest.input)
-    prepared = Prepared(Frame(pixels, (region,)), network_input, mapping, {})
-    return pipeline.finish(prepared, pipeline.infer(network_input)[0])
+    return Prepared(Frame(pixels, (region,)), network_input, mapping, {})
 
 
 def to_case(image: HC18Image, kind: str, severity: float, analysis: Analysis) -> Case:

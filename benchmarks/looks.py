@@ -15,29 +15,28 @@ import numpy as np
 from tqdm import tqdm
 
 from benchmarks.choices import to_summary
-from benchmarks.degradations import Picture, degrade_all
+from benchmarks.degradations import degrade_all
 from benchmarks.documents import write_report
-from benchmarks.doubt_cases import CLEAN, LARGE_ERROR_MM
+from benchmarks.doubt_cases import CLEAN, LARGE_ERROR_MM, prepare_pixels
 from benchmarks.machine import to_timestamp
 from benchmarks.paths import DEFAULT_DATA_DIR, DEFAULT_OUT_DIR
 from benchmarks.unseen import SPLIT_MODEL_DIR
-from headcirc.geometry import CalibratedRegion, Frame, PixelSpacing
-from headcirc.network_input import to_network_input
-from headcirc.pipeline import Pipeline, Prepared, load_pipeline
-from headcirc.second_look import LOOKS, Look, is_unsure, look_again
+from headcirc.geometry import PixelSpacing
+from headcirc.pipeline import Pipeline, load_pipeline
+from headcirc.second_look import LOOKS, Look, is_unsure, look_again, to_looks
 from training.hc18 import HC18Image, load_part, load_pixels, to_true_ellipse
 
 PARTS = ("train", "calibration")
 FIRST = "first look"
 VARIANTS: dict[str, tuple[Look, ...]] = {
     FIRST: ((False, 1.0),),
-    "mirror image too": ((False, 1.0), (True, 1.0)),
-    "0.9": ((False, 0.9), (True, 0.9)),
-    "0.9, 1.1": tuple((mirrored, zoom) for zoom in (0.9, 1.1) for mirrored in (False, True)),
+    "mirror image too": to_looks(1.0),
+    "0.9": to_looks(0.9),
+    "0.9, 1.1": to_looks(0.9, 1.1),
     "0.8, 0.9, 1.1 (ships)": LOOKS,
-    "0.8, 0.9, 1, 1.1": (*LOOKS, (False, 1.0), (True, 1.0)),
+    "0.8, 0.9, 1, 1.1": (*LOOKS, *to_looks(1.0)),
 }
-"""Each zoom with and without mirroring."""
+"""All but the first look: each zoom with and without mirroring."""
 
 
 def measure(pipeline: Pipeline, images: Sequence[HC18Image]) -> dict[str, dict[str, list[float]]]:
@@ -46,35 +45,24 @@ def measure(pipeline: Pipeline, images: Sequence[HC18Image]) -> dict[str, dict[s
     threshold = pipeline.manifest.mask.threshold
     for image in tqdm(images, "looking", unit="image"):
         pixels = load_pixels(image.path)
+        spacing = PixelSpacing(image.pixel_size_mm, image.pixel_size_mm)
         head = to_true_ellipse(load_pixels(image.annotation_path))
         degraded = [
             (kind, picture) for kind, _, picture, _ in degrade_all(pixels, head, image.name)
         ]
         for kind, picture in [(CLEAN, pixels), *degraded]:
-            prepared = _prepare(pipeline, picture, image.pixel_size_mm)
+            prepared = prepare_pixels(pipeline, picture, spacing)
             first = pipeline.backend.infer(prepared.network_input)[0]
             if not is_unsure(first, threshold):
                 continue
             of_kind = errors_mm.setdefault(kind, {name: [] for name in VARIANTS})
             for name, looks in VARIANTS.items():
-                careful = first
-                if name != FIRST:
-                    careful = look_again(
-                        pipeline.backend.infer, prepared.network_input[0, 0], looks
-                    )
+                careful = look_again(pipeline.backend.infer, prepared.network_input[0, 0], looks)
                 answer = pipeline.finish(prepared, careful).head
                 measured = None if answer is None else answer.measurement
                 measured_mm = np.nan if measured is None else measured.head_circumference_mm
                 of_kind[name].append(float(measured_mm - image.head_circumference_mm))
     return errors_mm
-
-
-def _prepare(pipeline: Pipeline, picture: Picture, pixel_size_mm: float) -> Prepared:
-    rows, columns = picture.shape
-    spacing = PixelSpacing(pixel_size_mm, pixel_size_mm)
-    region = CalibratedRegion(0, 0, columns - 1, rows - 1, spacing, source="request")
-    network_input, mapping = to_network_input(picture, pipeline.manifest.input)
-    return Prepared(Frame(picture, (region,)), network_input, mapping, {})
 
 
 def to_figures(errors_mm: Sequence[float]) -> dict[str, Any]:

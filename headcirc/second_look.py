@@ -21,9 +21,14 @@ SURE_PROBABILITY = 0.95
 one in fifty of HC18's training and calibration images is below."""
 AT_ONCE = 2
 """Copies that run through the network together: a runtime keeps the memory of its largest batch."""
-LOOKS: tuple[Look, ...] = tuple(
-    (is_mirrored, zoom) for zoom in (0.8, 0.9, 1.1) for is_mirrored in (False, True)
-)
+
+
+def to_looks(*zooms: float) -> tuple[Look, ...]:
+    """Return each zoom with and without mirroring."""
+    return tuple((is_mirrored, zoom) for zoom in zooms for is_mirrored in (False, True))
+
+
+LOOKS = to_looks(0.8, 0.9, 1.1)
 
 
 def infer_carefully(

@@ -11,7 +11,7 @@ import pytest
 from benchmarks.service_process import start_service
 from headcirc.client import ClientError, HeadcircClient, RetryPolicy
 from headcirc.pipeline import SHIPPED_MODEL_DIR
-from tests.service.redis_server import RedisServer
+from tests.service.redis_server import run_redis
 
 CONTENT = Path("examples/phantom.png").read_bytes()
 ROUNDS, CLIENTS = 12, 4
@@ -74,21 +74,19 @@ def test_killed_service_costs_only_time(record):
 @pytest.mark.slow
 def test_killed_redis_costs_no_answer(record, tmp_path):
     """Under load the store dies and comes back empty: every measurement is answered."""
-    redis = RedisServer(tmp_path)
-    redis.start()
-    try:
-        with start_service(SHIPPED_MODEL_DIR, store_url=redis.url) as service:
+    with (
+        run_redis(tmp_path) as redis,
+        start_service(SHIPPED_MODEL_DIR, store_url=redis.url) as service,
+    ):
 
-            def kill_and_restart() -> None:
-                redis.kill()
-                time.sleep(2)
-                redis.start()
+        def kill_and_restart() -> None:
+            redis.kill()
+            time.sleep(2)
+            redis.start()
 
-            counts = run_clients(service.url, kill_and_restart)
-            with HeadcircClient(service.url, retries=PATIENT) as client:
-                kept = client.analyze(CONTENT, pixel_size_mm=1.0)
-                assert client.read_analysis(kept.id) == kept
-    finally:
-        redis.kill()
+        counts = run_clients(service.url, kill_and_restart)
+        with HeadcircClient(service.url, retries=PATIENT) as client:
+            kept = client.analyze(CONTENT, pixel_size_mm=1.0)
+            assert client.read_analysis(kept.id) == kept
     assert (counts["answers"], counts["failed"]) == (ROUNDS * CLIENTS, 0)
     record("redis_killed", **counts)

@@ -13,7 +13,7 @@ from benchmarks.service_process import find_free_port
 from headcirc.geometry import PixelSpacing
 from headcirc.pipeline import load_pipeline
 from tests.on_ray.conftest import PHANTOM, PIXEL_SIZE_MM, WAIT_S, wait_for
-from tests.service.redis_server import RedisServer
+from tests.service.redis_server import run_redis
 
 CONFIG = Path("deploy/ray/serve.yaml")
 PROXY = "deploy.ray.proxy:to_middlewares"
@@ -27,10 +27,8 @@ RAY, SERVE = (
 
 @pytest.fixture
 def redis(tmp_path):
-    server = RedisServer(tmp_path)
-    server.start()
-    yield server
-    server.kill()
+    with run_redis(tmp_path) as server:
+        yield server
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from headcirc.client import HeadcircClient
 from headcirc.pipeline import SHIPPED_MODEL_DIR
 from tests.faults.test_kill import CLIENTS, PATIENT, ROUNDS, run_clients
 from tests.on_ray.conftest import PHANTOM, WAIT_S, find_named, is_named
-from tests.service.redis_server import RedisServer
+from tests.service.redis_server import run_redis
 from tests.synthetic import to_file
 
 PROGRAM = ("deploy.ray.serve", "--cpus", "1")
@@ -132,28 +132,26 @@ def test_metrics_are_of_one_replica(ray_service):
 @pytest.mark.slow
 def test_killed_replica_loses_no_answer(tmp_path):
     """Kill -9 of one of two: clients get all answers, links meet both, and SIGTERM ends it well."""
-    redis = RedisServer(tmp_path)
-    redis.start()
-    try:
-        with start_service(
+    with (
+        run_redis(tmp_path) as redis,
+        start_service(
             SHIPPED_MODEL_DIR,
             program=(*PROGRAM, "--min-replicas", "2", "--max-replicas", "2"),
             patience_s=WAIT_S,
             store_url=redis.url,
-        ) as service:
-            before = find_named(service.pid, REPLICA)
-            assert len(before) == 2
-            counts = run_clients(service.url, lambda: os.kill(before[0], signal.SIGKILL))
-            assert not Path(f"/proc/{before[0]}").exists()
-            with HeadcircClient(service.url, retries=PATIENT) as client:
-                kept = client.analyze(PHANTOM.read_bytes(), pixel_size_mm=1.0)
-                assert all(client.read_analysis(kept.id) == kept for _ in range(20))
-            last = find_named(service.pid, REPLICA)
-            assert last and before[0] not in last
-            os.kill(service.pid, signal.SIGTERM)
-            ended = os.waitid(os.P_PID, service.pid, os.WEXITED | os.WNOWAIT)
-            assert (ended.si_code, ended.si_status) == (os.CLD_EXITED, 0)
-            assert not any(is_named(each, REPLICA) for each in last)
-    finally:
-        redis.kill()
+        ) as service,
+    ):
+        before = find_named(service.pid, REPLICA)
+        assert len(before) == 2
+        counts = run_clients(service.url, lambda: os.kill(before[0], signal.SIGKILL))
+        assert not Path(f"/proc/{before[0]}").exists()
+        with HeadcircClient(service.url, retries=PATIENT) as client:
+            kept = client.analyze(PHANTOM.read_bytes(), pixel_size_mm=1.0)
+            assert all(client.read_analysis(kept.id) == kept for _ in range(20))
+        last = find_named(service.pid, REPLICA)
+        assert last and before[0] not in last
+        os.kill(service.pid, signal.SIGTERM)
+        ended = os.waitid(os.P_PID, service.pid, os.WEXITED | os.WNOWAIT)
+        assert (ended.si_code, ended.si_status) == (os.CLD_EXITED, 0)
+        assert not any(is_named(each, REPLICA) for each in last)
     assert (counts["answers"], counts["failed"]) == (ROUNDS * CLIENTS, 0)

@@ -4,6 +4,8 @@ import shutil
 import socket
 import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -48,3 +50,14 @@ class RedisServer:
         """End it as a crash would."""
         self._process.kill()
         self._process.wait()
+
+
+@contextmanager
+def run_redis(folder: Path) -> Iterator[RedisServer]:
+    """Run a server that a test may kill and start again."""
+    server = RedisServer(folder)
+    server.start()
+    try:
+        yield server
+    finally:
+        server.kill()

@@ -11,7 +11,7 @@ from service.redis_store import AWAY_S, KEY_PREFIX, RedisStore
 from service.settings import Settings, load_settings, to_public_settings
 from service.store import MemoryStore, open_store
 from service.stored import read_stored, to_stored
-from tests.service.redis_server import RedisServer
+from tests.service.redis_server import run_redis
 from tests.service.test_problems import CONTENT, check, post
 from tests.synthetic import to_file
 
@@ -21,19 +21,15 @@ MAXIMUM_PIXELS = 1_000_000
 
 @pytest.fixture(scope="module")
 def redis_server(tmp_path_factory):
-    server = RedisServer(tmp_path_factory.mktemp("redis"))
-    server.start()
-    yield server
-    server.kill()
+    with run_redis(tmp_path_factory.mktemp("redis")) as server:
+        yield server
 
 
 @pytest.fixture
 def mortal_redis(tmp_path):
     """Return a Redis that a test may kill and start again."""
-    server = RedisServer(tmp_path)
-    server.start()
-    yield server
-    server.kill()
+    with run_redis(tmp_path) as server:
+        yield server
 
 
 @pytest.fixture(params=["memory", "redis"])
