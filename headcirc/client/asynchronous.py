@@ -148,6 +148,8 @@ class AsyncHeadcircClient:
                 wait_s = attempts.to_wait_s()
                 if wait_s is None:
                     raise calls.to_unreachable(error) from error
+            except httpx.DecodingError as error:
+                raise calls.to_unexpected(error) from error
             else:
                 wait_s = calls.to_wait_s(response, attempts)
                 if wait_s is None:

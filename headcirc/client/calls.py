@@ -183,6 +183,13 @@ def to_unreachable(error: httpx.TransportError) -> UnreachableError:
     )
 
 
+def to_unexpected(error: httpx.DecodingError) -> UnexpectedAnswerError:
+    """Say that an answer is not compressed as its headers say; asked again it would be the same."""
+    return UnexpectedAnswerError(
+        f"The server's answer cannot be unpacked ({error}); does a proxy change it?"
+    )
+
+
 def read_json(response: httpx.Response, *, kind: type[Answer]) -> Answer:
     """Return an answer's JSON as one of the types of `answers`.
 

@@ -268,6 +268,31 @@ def test_other_programs_are_not_taken_for_headcirc(reply):
         client.list_models()
 
 
+def test_answer_that_cannot_be_unpacked_is_told():
+    """By both clients, as an answer that the contract does not have, without asking again."""
+    asked = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request)
+        broken = httpx.ByteStream(b"no gzip")
+        return httpx.Response(200, headers={"content-encoding": "gzip"}, stream=broken)
+
+    transport = httpx.MockTransport(answer)
+    with (
+        HeadcircClient("http://test", retries=AT_ONCE, transport=transport) as client,
+        pytest.raises(UnexpectedAnswerError, match="proxy"),
+    ):
+        client.list_models()
+
+    async def ask() -> None:
+        async with AsyncHeadcircClient("http://test", retries=AT_ONCE, transport=transport) as each:
+            await each.list_models()
+
+    with pytest.raises(UnexpectedAnswerError, match="proxy"):
+        asyncio.run(ask())
+    assert len(asked) == 2
+
+
 def test_unknown_fields_are_passed_over():
     """The contract may grow; a number may arrive without its point; null stays None."""
     facts = {"width_px": 8, "height_px": 5, "pixel_size_x_mm": 1, "pixel_size_y_mm": None}
