@@ -7,7 +7,7 @@ measure.
 import math
 import time
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from tqdm import tqdm
 
@@ -58,6 +58,12 @@ def list_tasks(source: Path, spacings: Mapping[Path, PixelSpacing | None]) -> li
     ]
 
 
+def list_names(tasks: Sequence[Task]) -> set[str]:
+    """Return images' names and their folders': one that was locked has a row until it is read."""
+    folders = (map(str, PurePath(task.name).parents) for task in tasks)
+    return {task.name for task in tasks}.union(*folders)
+
+
 def run_batch(
     source: Path, destination: Path, spacings: Mapping[Path, PixelSpacing | None], plan: Plan
 ) -> Facts:
@@ -79,7 +85,7 @@ def run_batch(
         pool = Pool(plan)
         try:
             parts.require_job(pool.start())
-            parts.forget_passing([task.name for task in left])
+            parts.forget_passing(list_names(tasks))
             with Buffer(parts, origins) as buffer, _open_bar(len(tasks), len(left)) as bar:
                 for rows in pool.measure(left):
                     buffer.add(rows)
