@@ -23,6 +23,7 @@ from headcirc.errors import (
 from headcirc.file_pieces import (
     MAXIMUM_PIECES,
     CountedFile,
+    count_tiff_pictures,
     require_few_tiff_pieces,
     require_few_tiled_pixels,
 )
@@ -111,10 +112,12 @@ def decode_frame(
     UnreadableImageError, UnsupportedMediaTypeError, ImageTooLargeError, InvalidFrameError
     """
     image = _open_image(content, maximum_pixels)
-    _require_single_picture(image, frame_index)
     try:
+        _require_single_picture(image, content, frame_index)
         if _is_plain_grey_png(content) or _is_palette_bmp(content):
-            pixels = _decode_plain_grey(content)
+            pixels = _decode_grey(content)
+        elif image.format == "WEBP":  # for which Pillow takes four times the memory
+            pixels = _turn_upright(_decode_grey(content), _read_orientation(image))
         else:
             image.load()
             pixels = _turn_upright(to_grey(image), _read_orientation(image))
@@ -149,7 +152,8 @@ def _open_image(content: bytes, maximum_pixels: int) -> Image.Image:
             image = Image.open(file, formats=[name])
     except DAMAGE as error:
         raise UnreadableImageError(
-            f"The file begins as {name} but its header is damaged; send the complete file."
+            f"The file begins as {name} but its header is damaged, or of a kind that is not read "
+            "here; send the complete file, or save it anew as PNG."
         ) from error
     columns, rows = image.size
     if columns * rows > maximum_pixels or max(columns, rows) > MAXIMUM_SIDE_PX:
@@ -170,15 +174,15 @@ def _to_format_name(content: bytes) -> str:
             f"The file is DICOM, which this version does not read yet; {accepted}. "
             "Export the frame as PNG and state its pixel size."
         )
-    raise UnsupportedMediaTypeError(
-        f"The file's content is no image format known here; {accepted}."
-    )
+    raise UnsupportedMediaTypeError(f"The content is no image format known here; {accepted}.")
 
 
-def _require_single_picture(image: Image.Image, frame_index: int | None) -> None:
-    if getattr(image, "is_animated", False):  # to count them would take Pillow minutes
+def _require_single_picture(image: Image.Image, content: bytes, frame_index: int | None) -> None:
+    is_tiff = isinstance(image, TiffImageFile)
+    pictures = count_tiff_pictures(content) if is_tiff else getattr(image, "n_frames", 1)
+    if pictures > 1:
         raise InvalidFrameError(
-            f"The {image.format} file holds more than one picture; send the one to measure as a "
+            f"The {image.format} file holds {pictures:,} pictures; send the one to measure as a "
             "file of its own."
         )
     if frame_index not in (None, 0):
@@ -218,8 +222,9 @@ def _is_palette_bmp(content: bytes) -> bool:
     return content.startswith(b"BM") and 0 < content[BMP_BITS_AT] <= 8  # noqa: PLR2004
 
 
-def _decode_plain_grey(content: bytes) -> NDArray[np.uint8]:
-    pixels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_GRAYSCALE)
+def _decode_grey(content: bytes) -> NDArray[np.uint8]:
+    as_stored = cv2.IMREAD_GRAYSCALE | cv2.IMREAD_IGNORE_ORIENTATION
+    pixels = cv2.imdecode(np.frombuffer(content, np.uint8), as_stored)
     if pixels is None:
         raise ValueError("The compressed data do not fill the picture.")
     return np.asarray(pixels, np.uint8)

@@ -65,6 +65,26 @@ def require_few_tiff_pieces(content: bytes) -> None:
     )
 
 
+def count_tiff_pictures(content: bytes) -> int:
+    """Return how many pictures a TIFF holds; Pillow would take minutes to count many.
+
+    Raises
+    ------
+    ImageTooLargeError
+        They are more than pieces may be, or a chain without an end.
+    struct.error
+        The file ends before its last directory.
+    """
+    order = "<" if content.startswith(b"II") else ">"
+    pictures, place = 0, 4
+    while at := struct.unpack_from(order + "I", content, place)[0]:
+        pictures += 1
+        _require_few(pictures)
+        (entries,) = struct.unpack_from(order + "H", content, at)
+        place = at + 2 + TIFF_ENTRY_BYTES * entries
+    return pictures
+
+
 def require_few_tiled_pixels(image: TiffImageFile, maximum_pixels: int) -> None:
     """Refuse a TIFF whose tiles hold far more than its picture: each is decoded whole.
 

@@ -180,13 +180,13 @@ def test_side_too_long_for_opencv_is_refused(shape):
     decode_frame(to_file(np.zeros([min(side, 32_766) for side in shape], np.uint8)))
 
 
-def test_several_pictures_in_one_file_are_refused():
-    """A TIFF of two pages is not measured on a guess."""
-    buffer = io.BytesIO()
-    page = Image.fromarray(GREY)
-    page.save(buffer, "TIFF", save_all=True, append_images=[page])
-    with pytest.raises(InvalidFrameError, match="more than one picture"):
-        decode_frame(buffer.getvalue())
+@pytest.mark.parametrize("format_name", ["TIFF", "WEBP", "PNG", "MPO"])
+def test_several_pictures_in_one_file_are_refused(format_name):
+    """A file of three pictures is not measured on a guess, and is told how many it holds."""
+    pages = [Image.fromarray(each).convert("RGB") for each in (GREY, 255 - GREY, GREY // 2)]
+    content = to_file(pages[0], format_name, save_all=True, append_images=pages[1:])
+    with pytest.raises(InvalidFrameError, match="holds 3 pictures"):
+        decode_frame(content)
 
 
 def test_frame_number_of_a_plain_picture_can_only_be_zero():

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from headcirc.decode import decode_frame
-from headcirc.errors import ImageTooLargeError, InvalidFrameError
+from headcirc.errors import ImageTooLargeError, InvalidFrameError, UnreadableImageError
 from headcirc.file_pieces import MAXIMUM_PIECES
 from tests.headcirc.test_decode import to_png_chunk
 from tests.headcirc.tiff_files import (
@@ -98,7 +98,16 @@ def test_tile_larger_than_a_small_picture_is_decoded():
     assert decode_frame(make_large_tile_tiff(512)).pixels.shape == (SIDE_PX, SIDE_PX)
 
 
-def test_chained_pictures_are_not_counted():
-    """That there is a second one is enough to refuse; to walk them all would take minutes."""
-    with pytest.raises(InvalidFrameError, match="more than one picture"):
+def test_chained_pictures_are_counted_without_being_read():
+    """For which Pillow takes minutes; more of them than pieces may be are too many."""
+    with pytest.raises(InvalidFrameError, match="holds 50,000 pictures"):
         decode_frame(make_chained_tiff(MAXIMUM_PIECES))
+    with pytest.raises(ImageTooLargeError, match=r"50,000 pieces"):
+        decode_frame(make_chained_tiff(MAXIMUM_PIECES + 1))
+
+
+def test_chain_that_leads_out_of_the_file_is_damage():
+    """A directory that is not there is no second picture."""
+    content = make_chained_tiff(2)
+    with pytest.raises(UnreadableImageError):
+        decode_frame(content[: len(content) // 2 + 8])

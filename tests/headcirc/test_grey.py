@@ -4,7 +4,7 @@ from PIL import Image
 
 from headcirc import grey
 from headcirc.decode import decode_frame
-from headcirc.errors import UnsupportedMediaTypeError
+from headcirc.errors import UnreadableImageError, UnsupportedMediaTypeError
 from headcirc.grey import to_grey
 from tests.headcirc.tiff_files import GREY, SIDE_PX, make_tiff
 from tests.synthetic import to_file
@@ -65,6 +65,20 @@ def test_white_zero_is_known_however_it_is_packed(order, compression):
     picture = Image.fromarray(np.array([[0, 32_767, 65_535]], order))
     content = to_file(picture, "TIFF", compression=compression, tiffinfo={PHOTOMETRIC: 0})
     assert decode_frame(content).pixels.tolist() == [[255, 128, 0]]
+
+
+@pytest.mark.parametrize(("lightness", "grey_value"), [(0, 0), (128, 119), (255, 255)])
+def test_lab_tiff_becomes_luma(lightness, grey_value):
+    """CIELAB's half lightness is sRGB's 119, not 128."""
+    content = to_file(Image.new("LAB", (3, 2), (lightness, 128, 128)), "TIFF")
+    assert np.unique(decode_frame(content).pixels).tolist() == [grey_value]
+
+
+@pytest.mark.parametrize("photometric", [4, 9, 32803, 34892])
+def test_tiff_of_an_odd_kind_is_not_called_damaged(photometric):
+    """Masks, ICC's Lab and raw sensors' samples: the refusal names the remedy that there is."""
+    with pytest.raises(UnreadableImageError, match="kind that is not read here; .* as PNG"):
+        decode_frame(make_tiff(GREY | {PHOTOMETRIC: photometric}, bytes(SAMPLES)))
 
 
 @pytest.mark.parametrize(
