@@ -5,73 +5,31 @@ connection, and so a file descriptor, for ever. They must be short, for they are
 end. A connection that was refused for want of room is left unread for a while; else those that ask
 again at once, whatever they were told, keep the event loop so busy that probes wait. And an answer
 that came before its request's body was read can reach a client that sends before it reads: what
-still comes is read and forgotten, for a while. Bodies that are waited for have their own limits, in
-`service.gate`. This file answers nothing but headers that are too large.
+still comes is read and forgotten, for a while. An answer must be read, too; else a client that
+asks for a large picture and reads nothing keeps it in memory for ever. Bodies that are waited for
+have their own limits, in `service.gate`. This file answers nothing but headers that are too large.
 """
 
 import asyncio
 import json
 import logging
-import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+import math
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
+from service.connection_rules import STATE_NAME, ConnectionRules
 from service.logs import name_request
-from service.metrics import Metrics
 from service.middleware import add_security_headers
 from service.problems import MEDIA_TYPE, OverloadedError, to_problem_body
-from service.settings import Settings
 
 logger = logging.getLogger("headcirc.service")
-STATE_NAME = "connection_rules"
-"""Under which the application's lifespan tells its `ConnectionRules`."""
-LEAST_REST_S, MOST_REST_S = 0.1, 1.0
-"""The most is what `Retry-After` says: who obeys it never meets a rest."""
-REST_APART_S = 0.003
-"""Far longer than refusing takes. It parts `MOST_REST_S / REST_APART_S` connections, some 330; of
-more, each is read again after the most, and the event loop's work grows with their number."""
 LINGER_S = 2.0
 """A connection that closes after an early answer is read for this long, then reset."""
 MOST_HEADER_BYTES = 65_536
+LEAST_READ_BYTES = 1_000_000
+"""Of an answer, or its rest, in each `upload_timeout_s`: 33 KB a second by default."""
 HEADERS_TOO_LARGE, HEADERS_TOO_LARGE_CODE = 431, "headers-too-large"
-
-
-@dataclass
-class Rests:
-    """When connections that were refused are read again: one after the other, within the most."""
-
-    clock: Callable[[], float] = time.monotonic
-    _last_s: float = field(default=0.0, init=False)
-
-    def take_s(self) -> float:
-        """Return how long one more connection rests."""
-        now_s = self.clock()
-        turn_s = min(self._last_s + REST_APART_S, now_s + MOST_REST_S)
-        self._last_s = max(turn_s, now_s + LEAST_REST_S)
-        return self._last_s - now_s
-
-
-@dataclass(frozen=True)
-class ConnectionRules:
-    """What holds for all connections of one application."""
-
-    header_timeout_s: float = 10.0
-    upload_timeout_s: float = 30.0
-    rests: Rests = field(default_factory=Rests)
-    count_refusal: Callable[[str], None] = lambda code: None
-    """Told the code of what is refused here, which the application never sees."""
-
-
-def to_connection_rules(settings: Settings, metrics: Metrics) -> ConnectionRules:
-    """Return what the settings say of connections, whose refusals are counted."""
-    return ConnectionRules(
-        settings.header_timeout_ms / 1000,
-        settings.upload_timeout_ms / 1000,
-        count_refusal=metrics.count_refusal,
-    )
 
 
 class BoundedHeadersProtocol(HttpToolsProtocol):
@@ -88,6 +46,7 @@ class BoundedHeadersProtocol(HttpToolsProtocol):
         self._arrival_timer: asyncio.TimerHandle | None = None
         self._last_timer: asyncio.TimerHandle | None = None
         """Ends a rest, or the connection that lingers."""
+        self._reading_timer: asyncio.TimerHandle | None = None
         self._lingers = False
         self._header_bytes: int | None = None
         """What came since a request began, but its first part; None once its headers have ended."""
@@ -153,9 +112,31 @@ class BoundedHeadersProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Wait no longer."""
         self._stop_waiting()
-        if self._last_timer is not None:
-            self._last_timer.cancel()
+        for timer in (self._last_timer, self._reading_timer):
+            if timer is not None:
+                timer.cancel()
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """Begin to wait for the client to read: more is written than the connection takes."""
+        super().pause_writing()
+        self._await_reader(math.inf)
+
+    def resume_writing(self) -> None:
+        """Wait no longer: nearly all was read."""
+        if self._reading_timer is not None:
+            self._reading_timer.cancel()
+        super().resume_writing()
+
+    def _await_reader(self, most_left_bytes: float) -> None:
+        left_bytes = self.transport.get_write_buffer_size()
+        if left_bytes > most_left_bytes:
+            logger.info("a connection was cut: its answer was not read in time")
+            self.transport.abort()
+            return
+        self._reading_timer = self.loop.call_later(
+            self._rules.upload_timeout_s, self._await_reader, left_bytes - LEAST_READ_BYTES
+        )
 
     def _end_rest(self) -> None:
         if not self.transport.is_closing():

@@ -49,7 +49,8 @@ class Settings(BaseSettings):
     request_timeout_ms : int
         A request that takes longer, once its body is there, is answered with 504.
     upload_timeout_ms : int
-        A body that takes longer to arrive is answered with 504.
+        A body that takes longer to arrive is answered with 504. A client that in this time reads
+        neither a megabyte of its answer nor the rest of it is cut off.
     header_timeout_ms : int
         A connection whose request's headers take longer to arrive is closed.
     drain_ms : int

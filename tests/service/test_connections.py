@@ -5,7 +5,8 @@ from contextlib import ExitStack
 
 import pytest
 
-from service.protocol import LEAST_REST_S, LINGER_S, MOST_HEADER_BYTES
+from service.connection_rules import LEAST_REST_S
+from service.protocol import LINGER_S, MOST_HEADER_BYTES
 from tests.service.raw import BOUNDARY, to_form
 from tests.service.test_lifecycle import PATIENCE_S, Process
 from tests.service.test_problems import CONTENT

@@ -4,17 +4,17 @@ from itertools import pairwise
 import pytest
 import uvicorn
 
-from service.metrics import Metrics
-from service.protocol import (
+from service.connection_rules import (
     LEAST_REST_S,
-    MOST_HEADER_BYTES,
     MOST_REST_S,
     REST_APART_S,
     STATE_NAME,
-    BoundedHeadersProtocol,
+    ConnectionRules,
     Rests,
     to_connection_rules,
 )
+from service.metrics import Metrics
+from service.protocol import LEAST_READ_BYTES, MOST_HEADER_BYTES, BoundedHeadersProtocol
 from service.settings import Settings
 from tests.service.test_wire import to_status
 
@@ -29,6 +29,8 @@ class TlsTransport(asyncio.Transport):
     def __init__(self) -> None:
         super().__init__()
         self.written, self.is_closed = b"", False
+        self.left_bytes: list[int] = []
+        """Unread, at each look."""
 
     def write(self, data: bytes) -> None:
         self.written += data
@@ -36,11 +38,16 @@ class TlsTransport(asyncio.Transport):
     def can_write_eof(self) -> bool:
         return False
 
+    def get_write_buffer_size(self) -> int:
+        return self.left_bytes.pop(0)
+
     def is_closing(self) -> bool:
         return self.is_closed
 
     def close(self) -> None:
         self.is_closed = True
+
+    abort = close
 
 
 def begin_over_tls(app, **state) -> tuple[BoundedHeadersProtocol, TlsTransport]:
@@ -112,6 +119,36 @@ def test_refusal_below_the_application_is_counted(sent, code):
 
     asyncio.run(ask())
     assert metrics.registry.get_sample_value("headcirc_rejected_total", {"reason": code}) == 1
+
+
+@pytest.mark.parametrize(
+    ("left_bytes", "is_cut"),
+    [
+        ([3 * LEAST_READ_BYTES, 3 * LEAST_READ_BYTES], True),
+        ([3 * LEAST_READ_BYTES, 2 * LEAST_READ_BYTES + 1], True),
+        ([100_000, 99_000], True),
+        ([3 * LEAST_READ_BYTES, 2 * LEAST_READ_BYTES, LEAST_READ_BYTES], False),
+        ([100_000], False),
+    ],
+)
+def test_answer_that_is_not_read_is_not_kept(left_bytes, is_cut):
+    """Who reads enough each time, or all of it, is waited for; another client's connection ends."""
+
+    async def ask() -> bool:
+        rules = ConnectionRules(upload_timeout_s=0.0)
+        protocol, transport = begin_over_tls(None, **{STATE_NAME: rules})
+        transport.left_bytes = [*left_bytes]
+        protocol.pause_writing()
+        async with asyncio.timeout(PATIENCE_S):
+            while transport.left_bytes:
+                await asyncio.sleep(0)
+        protocol.resume_writing()
+        await asyncio.sleep(0.01)
+        is_cut = transport.is_closed
+        protocol.connection_lost(None)
+        return is_cut
+
+    assert asyncio.run(ask()) == is_cut
 
 
 def test_rests_end_one_after_the_other():
