@@ -14,6 +14,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from headcirc.errors import (
     BackendUnavailableError,
@@ -131,6 +132,7 @@ FRAMEWORK_DETAILS = {
 MISSING_IMAGE = "Send the picture as a file in the field 'image' of a multipart form."
 MAXIMUM_FIELDS, MAXIMUM_FIELD_BYTES = 8, 1_000
 """Beside the one picture: a few numbers."""
+CLIENT_LEFT = "The client left before the form was whole."
 NO_ROOM_TO_RECEIVE = "The service has no room to receive so large a file now; try again later."
 OVER_FORM_LIMITS = ("Too many ", "Part exceeded ", "Field exceeded ")
 FORM_TOO_LONG = (
@@ -216,6 +218,8 @@ def install_problem_handlers(app: FastAPI) -> None:
         assert isinstance(error, HTTPException)
         if error.status_code == HTTPStatus.BAD_REQUEST:
             # What the framework says of a form that has too many parts, or cannot be parsed.
+            if isinstance(error.__cause__, ClientDisconnect):
+                return to_known_problem(request, ClientLeftError(CLIENT_LEFT))
             if isinstance(error.__cause__, OSError):  # where a large upload is laid down
                 logger.error("an upload cannot be received: %s", type(error.__cause__).__name__)
                 return to_known_problem(request, NotReadyError(NO_ROOM_TO_RECEIVE))

@@ -1,3 +1,4 @@
+import asyncio
 import hashlib
 import json
 import logging
@@ -8,6 +9,7 @@ import pytest
 import service.metrics
 from service.logs import JsonFormatter, name_request
 from tests.headcirc.fake_cuda import SUCCESS, FakeCuda, cudaError_t
+from tests.service.raw import call, to_form
 from tests.service.test_problems import CONTENT, check, post
 
 TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
@@ -126,6 +128,22 @@ def test_refusal_is_counted_by_the_route_that_would_have_answered(make_client):
         ("unknown", "unknown", "401"),
         ("/v1/analyses", "POST", "413"),
     }
+
+
+def test_upload_that_its_client_ends_is_no_bad_request(client):
+    """Who leaves half-way is counted as having left, not as having sent no image."""
+    messages = [
+        {"type": "http.request", "body": to_form(CONTENT)[:300], "more_body": True},
+        {"type": "http.disconnect"},
+    ]
+
+    async def receive():
+        return messages.pop(0)
+
+    answer = asyncio.run(call(client.app, receive))
+    assert (answer.status, answer.json()["code"]) == (499, "client-left")
+    counted = 'headcirc_rejected_total{reason="client-left"} 1.0'
+    assert counted in client.get("/metrics").text
 
 
 def test_method_that_is_none_becomes_no_label(client):
