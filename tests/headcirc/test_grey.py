@@ -77,7 +77,7 @@ def test_lab_tiff_becomes_luma(lightness, grey_value):
 @pytest.mark.parametrize("photometric", [4, 9, 32803, 34892])
 def test_tiff_of_an_odd_kind_is_not_called_damaged(photometric):
     """Masks, ICC's Lab and raw sensors' samples: the refusal names the remedy that there is."""
-    with pytest.raises(UnreadableImageError, match="kind that is not read here; .* as PNG"):
+    with pytest.raises(UnreadableImageError, match=r"kind that is not read here; .* as PNG"):
         decode_frame(make_tiff(GREY | {PHOTOMETRIC: photometric}, bytes(SAMPLES)))
 
 
