@@ -10,6 +10,7 @@ import json
 import os
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
@@ -19,8 +20,9 @@ from typing import TextIO
 
 from tqdm import tqdm
 
-from headcirc.arguments import require_port, to_parser
+from headcirc.arguments import require_free_address, to_parser
 from headcirc.batch import (
+    NO_PIXEL_SIZE,
     Measure,
     Row,
     UsageError,
@@ -47,7 +49,7 @@ def run_analyze(chosen: argparse.Namespace) -> int:
     if chosen.overlay_dir is not None:
         _require_folder(chosen.overlay_dir)
         overlays = to_overlay_paths(chosen.images, images, chosen.overlay_dir)
-    complete = True
+    counts: Counter[str] = Counter()
     with ExitStack() as stack:
         measure = _open_measure(chosen, stack)
         writer = None
@@ -56,12 +58,37 @@ def run_analyze(chosen: argparse.Namespace) -> int:
             writer = csv.DictWriter(table, list(Row.__dataclass_fields__))
             writer.writeheader()
         for row in measure_files(measure, images, spacings, overlays):
-            complete = complete and not row.error
+            counts.update(_to_kinds(row))
             if writer is not None:
                 writer.writerow(asdict(row))
             tqdm.write(json.dumps(asdict(row)) if chosen.json else _to_line(row))
             sys.stdout.flush()  # who reads a pipe sees each row when it is there
-    return EXIT_ALL_MEASURED if complete else EXIT_SOME_NOT
+    print(_to_summary(counts), end="", file=sys.stderr)
+    return EXIT_SOME_NOT if counts["error"] else EXIT_ALL_MEASURED
+
+
+def _to_kinds(row: Row) -> list[str]:
+    is_measured = row.head_circumference_mm is not None
+    kinds = {
+        "measured": is_measured,
+        "doubtful": is_measured and not row.acceptable,
+        "error": bool(row.error),
+        "no size": row.error == NO_PIXEL_SIZE,
+    }
+    return ["image", *(kind for kind, is_so in kinds.items() if is_so)]
+
+
+def _to_summary(counts: Counter[str]) -> str:
+    """Return what somebody wants to know who will not read a thousand lines."""
+    lines = []
+    if counts["image"] > 1:
+        lines.append(
+            f"{counts['measured']} of {counts['image']} images are measured, "
+            f"{counts['doubtful']} of them NOT RELIABLE.\n"
+        )
+    if counts["no size"]:
+        lines.append("State the pixel size: --pixel-size-mm for all, --pixel-sizes for each.\n")
+    return "".join(lines)
 
 
 def _require_folder(folder: Path) -> None:
@@ -167,7 +194,7 @@ def run_serve(chosen: argparse.Namespace) -> int:
 
     import uvicorn
 
-    require_port(chosen.port)
+    require_free_address(chosen.host, chosen.port)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     host = f"[{chosen.host}]" if ":" in chosen.host else chosen.host
     tqdm.write(f"Starting Headcirc at http://{host}:{chosen.port} (try /docs); Ctrl-C stops it.")

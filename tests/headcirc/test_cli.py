@@ -3,12 +3,14 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from headcirc.arguments import to_parser
 from headcirc.batch import UsageError, find_images, to_overlay_paths
 from headcirc.cli import main
 from tests.synthetic import to_file
@@ -79,7 +81,18 @@ def test_folder_that_cannot_be_read_is_named(folder, capsys, monkeypatch):
 def test_without_pixel_size_nothing_is_invented(capsys):
     """No pixel size: no millimetres, a reason, and exit status 1."""
     assert main(["analyze", EXAMPLE]) == 1
-    assert "no pixel size is known" in capsys.readouterr().out
+    printed = capsys.readouterr()
+    assert "no pixel size is known" in printed.out
+    assert "--pixel-size-mm" in printed.err
+
+
+def test_several_images_are_summed_up(folder, capsys):
+    """Who does not read every line is told how many have a number, beside the rows."""
+    (folder / "broken.png").write_bytes(b"no image at all")
+    main(["analyze", str(folder), "--pixel-size-mm", "0.1277"])
+    printed = capsys.readouterr()
+    assert "1 of 2 images are measured, 0 of them NOT RELIABLE." in printed.err
+    assert "images are" not in printed.out
 
 
 @pytest.mark.parametrize(
@@ -113,11 +126,29 @@ def test_port_that_is_none_is_refused_before_the_model_is_loaded(capsys, port):
     assert "ports are 1 to 65535" in capsys.readouterr().err
 
 
-def test_unknown_option_ends_with_status_2():
-    """Argparse's own refusal has the documented status too."""
+def test_port_in_use_is_refused_before_the_model_is_loaded(capsys):
+    """It is named with the remedy, with status 2, in place of a log that ends in an error."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        assert main(["serve", f"--port={port}"]) == 2
+    assert f"port {port} (Address already in use); name another --port" in capsys.readouterr().err
+
+
+def test_unknown_option_ends_with_status_2(capsys):
+    """Argparse's own refusal has the documented status too, and says what a number looks like."""
     with pytest.raises(SystemExit) as ended:
-        main(["analyze", EXAMPLE, "--pixel-size-mm", "abc"])
+        main(["analyze", EXAMPLE, "--pixel-size-mm", "0,12"])
     assert ended.value.code == 2
+    assert "with a point, such as 0.12" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["analyze", "batch", "serve", "check"])
+def test_every_option_has_a_help(command):
+    """No option is listed by its name alone."""
+    (commands,) = [each for each in to_parser()._actions if each.dest == "command"]
+    parser = commands.choices[command]
+    assert parser.description
+    assert [each.dest for each in parser._actions if len(each.help or "") < len("a word or")] == []
 
 
 def test_empty_folder_is_bad_usage(tmp_path):
