@@ -36,6 +36,17 @@ export async function readPicture(path) {
   return (await request(path.replace(/^\//, ""))).blob();
 }
 
+/** A picture of a result. One that the service no longer keeps is measured again, with the same id. */
+export async function readKept(item, path) {
+  try {
+    return await readPicture(path);
+  } catch (problem) {
+    if (problem.code !== "not-found") throw problem;
+    await analyse(item.file, item.pixelSize);
+    return readPicture(path);
+  }
+}
+
 export async function readShipped(path) {
   const answer = await fetch(path);
   if (!answer.ok) throw new Problem({ code: "not-found", detail: "A file of this page is missing." });

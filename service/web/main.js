@@ -7,7 +7,7 @@ import { showResult } from "./result.js";
 import { Rows } from "./rows.js";
 import { saveResult, saveTable } from "./save.js";
 import { Viewer } from "./viewer.js";
-import { toAnnouncement } from "./words.js";
+import { mayPass, toAnnouncement } from "./words.js";
 import { Worklist } from "./worklist.js";
 
 const byId = (id) => document.getElementById(id);
@@ -37,7 +37,7 @@ async function greet() {
     byId("model").hidden = false;
     byId("model").textContent = `${model.name} ${model.version}, ${model.backend} ${model.precision}`;
     picture.offer(model);
-    for (const item of worklist.items.filter(isLockedOut)) worklist.measureAgain([item], item.pixelSize);
+    tryAgain(isLockedOut);
   } catch (problem) {
     if (!(problem instanceof Problem)) throw problem;
     if (problem.code === "unauthorized") askForKey(problem);
@@ -59,6 +59,10 @@ function reveal() {
   const { top, height } = byId("stage").getBoundingClientRect();
   const middle = top + height / 2;
   if (middle < 0 || middle > innerHeight) byId("viewer").scrollIntoView();
+}
+
+function tryAgain(isMeant) {
+  for (const item of worklist.items.filter(isMeant)) worklist.measureAgain([item], item.pixelSize);
 }
 
 function isLockedOut(item) {
@@ -121,6 +125,10 @@ byId("key-form").addEventListener("submit", (event) => {
   event.preventDefault();
   useKey(byId("key").value.trim());
   greet();
+});
+byId("again").addEventListener("click", () => {
+  byId("result").focus({ preventScroll: true }); // the button goes
+  tryAgain(mayPass);
 });
 byId("save-csv").addEventListener("click", () => saveTable(worklist.items));
 byId("clear").addEventListener("click", () => {

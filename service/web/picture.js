@@ -1,6 +1,6 @@
 // The selected image on the stage: the picture itself, what was found, and the maps that explain it.
 
-import { Problem, readPicture } from "./api.js";
+import { Problem, readKept } from "./api.js";
 import { traceMask } from "./edge.js";
 import { makeAxes, makeEdge, makeEllipse } from "./marks.js";
 import { NOTES, toLayerName, toStatus } from "./words.js";
@@ -79,7 +79,7 @@ export class Picture {
 
   async #drawEdge(analysis) {
     if (!analysis.head) return;
-    const path = await traceMask(await readPicture(analysis.links.mask));
+    const path = await traceMask(await readKept(this.#item, analysis.links.mask));
     if (this.#shown === analysis) this.#viewer.layers.edge.replaceChildren(makeEdge(path));
   }
 
@@ -116,7 +116,7 @@ export class Picture {
       ? `${analysis.links.saliency}?layer=${asked}&blend=1&format=overlay`
       : `${analysis.links.self}/attention?level=${asked}`;
     try {
-      if (!this.#mapsUrls.has(path)) this.#mapsUrls.set(path, this.#toUrl(await readPicture(path)));
+      if (!this.#mapsUrls.has(path)) this.#mapsUrls.set(path, this.#toUrl(await readKept(this.#item, path)));
       const isWanted = known === this.#shown && view === this.#view
         && asked === encodeURIComponent(byId("layer").value);
       if (isWanted) this.#viewer.setPicture("map", this.#mapsUrls.get(path));
@@ -134,7 +134,7 @@ export class Picture {
 
   async #showFetched(layer, path) {
     const known = this.#shown;
-    const url = this.#toUrl(await readPicture(path));
+    const url = this.#toUrl(await readKept(this.#item, path));
     if (known === this.#shown) this.#viewer.setPicture(layer, url);
   }
 

@@ -1,6 +1,6 @@
 // The selected image's figures, warnings and origin, as text. Nothing here is computed but rounding.
 
-import { toChartName, toMm, toVerdict, toWarning } from "./words.js";
+import { mayPass, toChartName, toMm, toVerdict, toWarning } from "./words.js";
 
 const byId = (id) => document.getElementById(id);
 
@@ -21,6 +21,7 @@ function showVerdict(item) {
   const isFailed = item.state === "failed";
   byId("failure").hidden = !isFailed;
   if (isFailed) byId("failure").textContent = item.problem.detail;
+  byId("again").hidden = !mayPass(item);
   const { tone, text } = toTone(item);
   byId("verdict").dataset.tone = tone;
   byId("verdict").textContent = text;

@@ -1,6 +1,6 @@
 // What can be kept: pictures and JSON of one result, CSV of all.
 
-import { readPicture } from "./api.js";
+import { readKept } from "./api.js";
 
 const COLUMNS = [
   "image", "head_circumference_mm", "head_circumference_low_mm", "head_circumference_high_mm",
@@ -13,7 +13,7 @@ export async function saveResult(item, kind) {
   if (kind === "json") {
     save(new Blob([`${JSON.stringify(item.analysis, null, 2)}\n`], { type: "application/json" }), `${stem}.json`);
   } else {
-    save(await readPicture(item.analysis.links[kind]), `${stem}_${kind}.png`);
+    save(await readKept(item, item.analysis.links[kind]), `${stem}_${kind}.png`);
   }
 }
 

@@ -3,9 +3,9 @@
 const WARNINGS = {
   "no-head-found": "No head was found. Use a frame that shows the whole fetal head.",
   "pixel-size-missing":
-    "The pixel size is unknown, so nothing can be given in millimetres. State it and measure again.",
+    "The pixel size is unknown, so nothing can be given in millimetres. State it under “Pixel size” and press “Use for this image”.",
   "head-touches-border":
-    "The head reaches the picture's border: part of its outline was not seen.",
+    "The head reaches the picture's border: part of its outline was not seen. Use a frame that shows the whole head.",
   "poor-ellipse-fit": "The outline that was found is no good ellipse.",
   "fragmented-mask":
     "More than one large part looks like a head; the one most like a head was measured.",
@@ -57,6 +57,11 @@ export function toStatus(item) {
       if (head.head_circumference_mm === null) return "No pixel size";
       return toMm(head.head_circumference_mm);
   }
+}
+
+/** Whether the same question may be answered later: the service was busy, away or broken. */
+export function mayPass({ state, problem }) {
+  return state === "failed" && (problem.status === 0 || problem.status === 429 || problem.status >= 500);
 }
 
 /** One sentence for people who hear the page. */

@@ -63,6 +63,15 @@ def test_axe_finds_no_severe_fault(open_page, explain_url, scheme, size):
     assert find_severe(page) == []
 
 
+def test_nothing_is_cut_off_on_the_narrowest_phone(open_page, explain_url):
+    """At 320 px the page does not scroll sideways and every view's name is whole."""
+    page = open_page(explain_url, viewport={"width": 320, "height": 640})
+    expect(page.locator("#views")).to_be_visible()
+    for selector in ("html", "#views"):
+        widths = page.locator(selector).evaluate("each => [each.scrollWidth, each.clientWidth]")
+        assert widths[0] <= widths[1]
+
+
 def press_until_focused(page, key: str, selector: str) -> None:
     """Press a key until an element has the focus; each stop on the way must be visible."""
     for _ in range(40):

@@ -142,6 +142,44 @@ def test_result_that_is_not_kept_still_has_its_number(open_page, serve_synthetic
     expect(page.locator("#hc")).to_have_text(re.compile(r"\d+\.\d"))
 
 
+def test_failed_images_can_be_tried_again(open_page, serve_synthetic):
+    """Once the service is back, one press measures all that failed; a refused file is left."""
+    page = open_page(serve_synthetic())
+    refuse = lambda route: route.abort()  # noqa: E731 - to be taken away by name
+    page.route("**/v1/analyses", refuse)
+    give(page, ("a.png", CONTENT), ("b.png", CONTENT))
+    wait_for(page, 2)
+    page.unroute("**/v1/analyses", refuse)
+    give(page, ("notes.txt", b"no picture"))
+    wait_for(page, 3)
+    page.get_by_role("button", name="notes.txt").click()
+    expect(page.locator("#again")).to_be_hidden()
+    page.get_by_role("button", name="a.png").click()
+    page.get_by_role("button", name="Try again").click()
+    expect(page.locator("#worklist-rows .state")).to_have_text(
+        ["No pixel size", "No pixel size", "Not measured"]
+    )
+    expect(page.locator("#result")).to_be_focused()
+
+
+def test_result_that_has_left_the_store_is_measured_again(open_page, serve_synthetic):
+    """After the time that results are kept, drawing and saving still work, from the same file."""
+    page = open_page(serve_synthetic())
+    left = iter([True])
+
+    def forget(route):
+        if next(left, None) is None:
+            route.continue_()
+            return
+        route.fulfill(status=404, json={"code": "not-found", "detail": "Gone.", "status": 404})
+
+    page.route("**/mask", forget)
+    give(page, ("head.png", CONTENT))
+    wait_for(page, 1)
+    expect(page.locator("#draw-edge path")).to_be_attached()
+    expect(page.locator("#picture-fault")).to_be_hidden()
+
+
 def test_key_is_asked_for_and_used(open_page, serve_synthetic):
     """A wrong key is told; with the right one everything that needs it is there."""
     url = serve_synthetic(api_key_hashes=hashlib.sha256(KEY.encode()).hexdigest())
