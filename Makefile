@@ -14,7 +14,7 @@ TEST_BIN := .venv-test/bin
         lock pre-commit system-deps audit clean screenshots
 
 help:  ## Show this list
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^# --- / { gsub(/^# -+ | -+$$/, ""); print "\n" $$0 ":" } /^[a-z0-9-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # --- running --------------------------------------------------------------------------------
 
@@ -59,7 +59,7 @@ test-slow: test-env  ## Run the slow tests
 	$(TEST_BIN)/python -m pytest -m "slow and not gpu"
 
 test-gpu: test-env  ## Run the tests that need an NVIDIA GPU, print what they measured (HC18_DIR=...)
-	$(TEST_BIN)/python -m pytest -m gpu -s
+	$(TEST_BIN)/python -m pytest tests/gpu -m gpu -s
 
 lint: test-env  ## Check style, types, spelling and imports
 	$(TEST_BIN)/ruff check .

@@ -1,4 +1,4 @@
-"""README's claims that a program can check: its blocks run, its tables are true."""
+"""What README and docs claim and a program can check: blocks run, tables are true, links lead."""
 
 import re
 import shlex
@@ -14,16 +14,44 @@ from service.app import create_app
 from service.settings import Settings
 
 README = Path("README.md").read_text()
+MEASURE, SETTINGS, INSIDE = (
+    Path(f"docs/{name}.md").read_text() for name in ("measure", "settings", "inside")
+)
+PAGES = [Path("README.md"), Path("CONTRIBUTING.md"), *sorted(Path("docs").glob("*.md"))]
 
 
-def find_blocks(language: str) -> list[str]:
-    """Return README's code blocks of one language."""
-    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+def find_blocks(language: str, text: str = README) -> list[str]:
+    """Return a page's code blocks of one language."""
+    return re.findall(rf"```{language}\n(.*?)```", text, flags=re.DOTALL)
+
+
+def to_anchors(page: Path) -> set[str]:
+    """Return what `#...` can name on a page, as GitHub makes it from headings."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(), flags=re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", each.lower()).replace(" ", "-") for each in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=str)
+def test_links_lead_somewhere(page):
+    """Each link of a page to this repository names a file, and its anchor one of the headings."""
+    for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
+        if "://" in link:
+            continue
+        name, _, anchor = link.partition("#")
+        target = page.parent / name if name else page
+        assert target.exists(), link
+        assert not anchor or anchor in to_anchors(target), link
+
+
+def test_every_module_has_its_place_on_the_map():
+    """`docs/inside.md` names each file of the measuring package, and none that is gone."""
+    there = {path.name for path in Path("headcirc").glob("*.py")} - {"__init__.py"}
+    assert {Path(each).name for each in re.findall(r"`([\w/]+\.py)`", INSIDE)} == there
 
 
 def test_python_blocks_run():
-    """Each Python block, and there are some, runs as it stands and prints a measurement."""
-    blocks = find_blocks("python")
+    """Each Python block of the guide, and there are some, runs and prints a measurement."""
+    blocks = find_blocks("python", MEASURE)
     assert blocks
     for block in blocks:
         done = subprocess.run(
@@ -51,13 +79,13 @@ def test_curl_block_measures_the_example():
 
 
 def test_first_command_of_the_command_line_works(capsys):
-    """`headcirc analyze` of the example, as README writes it, measures it."""
-    (line,) = re.findall(r"headcirc (analyze examples.*)", README)
+    """`headcirc analyze` of the example, as the guide writes it, measures it."""
+    (line,) = re.findall(r"headcirc (analyze examples.*)", MEASURE)
     assert main(shlex.split(line)) == 0
     assert "HC 1" in capsys.readouterr().out
 
 
 def test_settings_table_is_complete():
-    """README lists every setting, and no other."""
-    listed = set(re.findall(r"`(HEADCIRC_[A-Z_]+)`", README))
+    """The page of settings lists every one, and no other."""
+    listed = set(re.findall(r"^\| `(HEADCIRC_[A-Z_]+)`", SETTINGS, flags=re.MULTILINE))
     assert listed == {f"HEADCIRC_{name.upper()}" for name in Settings.model_fields}
