@@ -49,7 +49,9 @@ class BoundedHeadersProtocol(HttpToolsProtocol):
         self._reading_timer: asyncio.TimerHandle | None = None
         self._lingers = False
         self._header_bytes: int | None = None
-        """What came since a request began, but its first part; None once its headers have ended."""
+        """What came since a request began, or its body went on, but the first part; None between
+        requests. After the last part of a body come trailers, which are kept like headers."""
+        self._goes_on = False
         self._body_arrives = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -61,9 +63,9 @@ class BoundedHeadersProtocol(HttpToolsProtocol):
         """Read; what belongs to no request that is being answered begins the next one."""
         if self._lingers:
             return
-        begun = self.scope
+        self._goes_on = False
         super().data_received(data)
-        if self._header_bytes is not None and self.scope is begun:
+        if self._header_bytes is not None and not self._goes_on:
             self._header_bytes += len(data)
             if self._header_bytes > MOST_HEADER_BYTES and not self.transport.is_closing():
                 self._refuse_headers()
@@ -73,20 +75,26 @@ class BoundedHeadersProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         """Count what comes from now on."""
-        self._header_bytes = 0
+        self._begin_count()
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
         """Let the request begin."""
-        self._header_bytes = None
+        self._begin_count()
         self._body_arrives = True
         self._stop_waiting()
         super().on_headers_complete()
         if self.cycle is not None:
             self.cycle.transport = GentleTransport(self)
 
+    def on_body(self, body: bytes) -> None:
+        """Count anew: what is part of a body has its own limits."""
+        self._begin_count()
+        super().on_body(body)
+
     def on_message_complete(self) -> None:
         """Let the body end, also one that nobody reads."""
+        self._header_bytes = None
         self._body_arrives = False
         self._stop_waiting()
         super().on_message_complete()
@@ -138,6 +146,9 @@ class BoundedHeadersProtocol(HttpToolsProtocol):
             self._rules.upload_timeout_s, self._await_reader, left_bytes - LEAST_READ_BYTES
         )
 
+    def _begin_count(self) -> None:
+        self._header_bytes, self._goes_on = 0, True
+
     def _end_rest(self) -> None:
         if not self.transport.is_closing():
             self.flow.resume_reading()
@@ -160,7 +171,8 @@ class BoundedHeadersProtocol(HttpToolsProtocol):
     def _refuse_headers(self) -> None:
         self._rules.count_refusal(HEADERS_TOO_LARGE_CODE)
         logger.info("a connection was closed: its request's headers are too large")
-        if not self._has_answered():  # an earlier request's answer is on its way
+        # Trailers are too late to be told, and an earlier request's answer may be on its way.
+        if self._body_arrives or not self._has_answered():
             self.transport.close()
             return
         self.transport.write(to_headers_refusal())

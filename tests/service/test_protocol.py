@@ -49,6 +49,9 @@ class TlsTransport(asyncio.Transport):
 
     abort = close
 
+    def pause_reading(self) -> None:
+        pass
+
 
 def begin_over_tls(app, **state) -> tuple[BoundedHeadersProtocol, TlsTransport]:
     config = uvicorn.Config(app, http=BoundedHeadersProtocol)
@@ -93,6 +96,27 @@ def test_large_headers_are_not_refused_before_an_earlier_answer():
         protocol, transport = begin_over_tls(hold)
         protocol.data_received(PROBE + b"GET /")
         protocol.data_received(b"a" * (MOST_HEADER_BYTES + 1))
+        return transport.is_closed, transport.written
+
+    assert asyncio.run(ask()) == (True, b"")
+
+
+@pytest.mark.parametrize("trailers", [b"X: y\r\n" * 2_000, b"a" * 10_000], ids=["many", "long"])
+def test_trailers_without_an_end_are_not_kept(trailers):
+    """What comes after a body's last part is bounded as headers are; the body itself is not."""
+
+    async def hold(scope, receive, send):
+        await asyncio.Event().wait()
+
+    async def ask() -> tuple[bool, bytes]:
+        protocol, transport = begin_over_tls(hold)
+        protocol.data_received(UPLOAD.replace(b"Content-Length: 9", b"Transfer-Encoding: chunked"))
+        for _ in range(9):
+            protocol.data_received(b"2710\r\n" + bytes(10_000) + b"\r\n")
+        assert not transport.is_closed
+        protocol.data_received(b"0\r\nX: ")
+        for _ in range(9):
+            protocol.data_received(trailers)
         return transport.is_closed, transport.written
 
     assert asyncio.run(ask()) == (True, b"")
