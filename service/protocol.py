@@ -29,6 +29,8 @@ LINGER_S = 2.0
 MOST_HEADER_BYTES = 65_536
 LEAST_READ_BYTES = 1_000_000
 """Of an answer, or its rest, in each `upload_timeout_s`: 33 KB a second by default."""
+MOST_AHEAD = 32
+"""Requests of one connection that wait for the one before them; each takes some 2 KB."""
 HEADERS_TOO_LARGE, HEADERS_TOO_LARGE_CODE = 431, "headers-too-large"
 
 
@@ -75,6 +77,8 @@ class BoundedHeadersProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         """Count what comes from now on."""
+        if len(self.pipeline) >= MOST_AHEAD:
+            raise ConnectionAbortedError  # ends the parser, and so the connection
         self._begin_count()
         super().on_message_begin()
 
@@ -164,9 +168,12 @@ class BoundedHeadersProtocol(HttpToolsProtocol):
         self._last_timer = self.loop.call_later(LINGER_S, self.transport.close)
 
     def send_400_response(self, msg: str) -> None:
-        """Refuse what is no HTTP, in uvicorn's words."""
+        """Refuse what is no HTTP, in uvicorn's words, unless others' answers are to come first."""
         self._rules.count_refusal("malformed-request")
-        super().send_400_response(msg)
+        if self.pipeline:
+            self.transport.close()
+        else:
+            super().send_400_response(msg)
 
     def _refuse_headers(self) -> None:
         self._rules.count_refusal(HEADERS_TOO_LARGE_CODE)

@@ -14,7 +14,12 @@ from service.connection_rules import (
     to_connection_rules,
 )
 from service.metrics import Metrics
-from service.protocol import LEAST_READ_BYTES, MOST_HEADER_BYTES, BoundedHeadersProtocol
+from service.protocol import (
+    LEAST_READ_BYTES,
+    MOST_AHEAD,
+    MOST_HEADER_BYTES,
+    BoundedHeadersProtocol,
+)
 from service.settings import Settings
 from tests.service.test_wire import to_status
 
@@ -99,6 +104,21 @@ def test_large_headers_are_not_refused_before_an_earlier_answer():
         return transport.is_closed, transport.written
 
     assert asyncio.run(ask()) == (True, b"")
+
+
+@pytest.mark.parametrize("ahead", [MOST_AHEAD, MOST_AHEAD + 1])
+def test_requests_sent_ahead_are_bounded(ahead):
+    """So many may wait for the first one's answer; of more, none is kept and none is answered."""
+
+    async def hold(scope, receive, send):
+        await asyncio.Event().wait()
+
+    async def ask() -> tuple[bool, bytes]:
+        protocol, transport = begin_over_tls(hold)
+        protocol.data_received(PROBE * (1 + ahead))
+        return transport.is_closed, transport.written
+
+    assert asyncio.run(ask()) == (ahead > MOST_AHEAD, b"")
 
 
 @pytest.mark.parametrize("trailers", [b"X: y\r\n" * 2_000, b"a" * 10_000], ids=["many", "long"])
