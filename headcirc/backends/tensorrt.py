@@ -20,6 +20,8 @@ from headcirc.errors import BackendUnavailableError
 from headcirc.graph import Graph
 
 COPY = "cudaMemcpyAsync"
+INPUT_AND_ANSWER = 2
+"""Tensors of an engine that measures; an explain graph's has more."""
 
 
 @dataclass(frozen=True)
@@ -70,15 +72,14 @@ class TensorRtBackend:
         self._outputs = [self._allocate(name) for name in output_names]
         self._scratch_bytes = engine.device_memory_size_v2
         (self._scratch,) = call(cuda, "cudaMalloc", max(self._scratch_bytes, 1))
-        (self._stream,) = call(cuda, "cudaStreamCreate")
+        # Ordinary streams may not be recorded while any thread uses CUDA's default stream, as ONNX
+        # Runtime and engines that are being built do.
+        (self._stream,) = call(cuda, "cudaStreamCreateWithFlags", cuda.cudaStreamNonBlocking)
         self._contexts: dict[int, Any] = {}
         self._graphs: dict[int, Any] = {}
 
     def infer(self, network_input: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Run the network on (n, 1, h, w) and return probabilities (n, h, w).
-
-        A batch size is captured when it first comes, so its first answer takes longer.
-        """
+        """Run the network on (n, 1, h, w) and return probabilities (n, h, w)."""
         (probabilities,) = self.infer_all(network_input).values()
         return probabilities[:, 0]
 
@@ -95,12 +96,26 @@ class TensorRtBackend:
             for index, each in enumerate(self._outputs)
         }
 
-    def _infer_batch(self, pictures: NDArray[np.float32]) -> list[NDArray[np.float32]]:
-        batch = len(pictures)
+    def capture_every_batch(self) -> None:
+        """Capture each batch size now; else it is when it first comes, and its answer takes longer.
+
+        Some CUDA calls of other threads, such as those that build the explain engine, would end a
+        capture that goes on beside them.
+        """
+        with self._lock:
+            for batch in range(1, self._maximum_batch + 1):
+                self._require_graph(batch)
+
+    def _require_graph(self, batch: int) -> Any:
         if batch not in self._graphs:
             self._graphs[batch] = self._capture(batch)
+        return self._graphs[batch]
+
+    def _infer_batch(self, pictures: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+        batch = len(pictures)
+        graph = self._require_graph(batch)
         self._input.pinned[:batch] = pictures
-        call(self._cuda, "cudaGraphLaunch", self._graphs[batch], self._stream)
+        call(self._cuda, "cudaGraphLaunch", graph, self._stream)
         call(self._cuda, "cudaStreamSynchronize", self._stream)
         return [each.pinned[:batch].copy() for each in self._outputs]
 
@@ -175,4 +190,7 @@ def load(graph: Graph, *, threads: int) -> TensorRtBackend:
     gpu = require_gpu()
     trt = load_flavour()
     engine = load_engine(trt, graph, gpu)
-    return TensorRtBackend(trt, load_cuda(), engine, precision=graph.precision, device=gpu.name)
+    backend = TensorRtBackend(trt, load_cuda(), engine, precision=graph.precision, device=gpu.name)
+    if engine.num_io_tensors == INPUT_AND_ANSWER:  # explanations come one picture at a time
+        backend.capture_every_batch()
+    return backend

@@ -14,6 +14,7 @@ class cudaError_t(Enum):
     cudaSuccess = 0
     cudaErrorMemoryAllocation = 2
     cudaErrorStreamCaptureUnsupported = 900
+    cudaErrorStreamCaptureImplicit = 906
 
 
 SUCCESS = cudaError_t.cudaSuccess
@@ -23,11 +24,12 @@ class FakeCuda:
     """The part of `cuda.bindings.runtime` that the backend calls.
 
     A stream is a list of actions. They run when it is synchronised or, while it records, when the
-    graph made from it is launched.
+    graph made from it is launched. There is one beside CUDA's default stream.
     """
 
     cudaError_t = cudaError_t
     cudaHostAllocDefault = 0
+    cudaStreamNonBlocking = 1
     cudaMemcpyKind = SimpleNamespace(cudaMemcpyHostToDevice=1, cudaMemcpyDeviceToHost=2)
     cudaStreamCaptureMode = SimpleNamespace(cudaStreamCaptureModeThreadLocal=1)
 
@@ -35,6 +37,7 @@ class FakeCuda:
         self.free_bytes = memory_bytes
         self.waiting: list = []
         self.recorded: list | None = None
+        self.is_apart = self.is_broken = False
         self.launches: list[int] = []
         self._kept: list = []
 
@@ -50,7 +53,15 @@ class FakeCuda:
         return self.cudaMalloc(size_bytes)
 
     def cudaStreamCreate(self):
+        return self.cudaStreamCreateWithFlags(0)
+
+    def cudaStreamCreateWithFlags(self, flags):
+        self.is_apart = flags == self.cudaStreamNonBlocking
         return SUCCESS, 1
+
+    def use_default_stream(self):
+        """Do as another thread may: a stream that is not apart from it cannot be recorded then."""
+        self.is_broken = self.recorded is not None and not self.is_apart
 
     def cudaGetErrorString(self, status):
         return SUCCESS, status.name.encode()
@@ -76,6 +87,8 @@ class FakeCuda:
 
     def cudaStreamEndCapture(self, stream):
         recorded, self.recorded = self.recorded, None
+        if self.is_broken:
+            return cudaError_t.cudaErrorStreamCaptureImplicit, None
         return SUCCESS, recorded
 
     def cudaGraphInstantiate(self, recorded, flags):

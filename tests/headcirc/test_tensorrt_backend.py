@@ -2,10 +2,15 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+import tensorrt_rtx
+from cuda.bindings import runtime
 
+from headcirc.backends import tensorrt
+from headcirc.backends.gpu import Gpu
 from headcirc.backends.tensorrt import TensorRtBackend
 from headcirc.errors import BackendUnavailableError
-from tests.headcirc.fake_cuda import FAKE_TENSORRT, FakeCuda, FakeEngine
+from headcirc.graph import Graph
+from tests.headcirc.fake_cuda import FAKE_TENSORRT, FakeContext, FakeCuda, FakeEngine
 
 
 @pytest.fixture
@@ -97,3 +102,48 @@ def test_capture_that_fails_is_ended(backend, cuda):
     cuda.cudaMemcpyAsync = copy
     pictures = draw(2, seed=1)
     assert np.array_equal(backend.infer(pictures), 2 * pictures[:, 0])
+
+
+def test_other_threads_may_use_cudas_default_stream_meanwhile(backend, cuda):
+    """As ONNX Runtime does, and an engine that is being built: a capture goes on beside them."""
+    copy = cuda.cudaMemcpyAsync
+
+    def copy_beside_another_thread(*arguments):
+        cuda.use_default_stream()
+        return copy(*arguments)
+
+    cuda.cudaMemcpyAsync = copy_beside_another_thread
+    pictures = draw(2)
+    assert np.array_equal(backend.infer(pictures), 2 * pictures[:, 0])
+
+
+@pytest.mark.parametrize(("explains", "captured"), [(False, [1, 2, 3, 4]), (True, [])])
+def test_every_batch_size_is_captured_before_the_first_request(
+    monkeypatch, cuda, explains, captured
+):
+    """No request waits for one, or meets another thread's work; maps come one picture at a time."""
+    engine = FakeEngine(cuda, explains=explains)
+    monkeypatch.setattr(tensorrt, "require_gpu", lambda: Gpu("a fake GPU", (9, 0)))
+    monkeypatch.setattr(tensorrt, "load_flavour", lambda: FAKE_TENSORRT)
+    monkeypatch.setattr(tensorrt, "load_engine", lambda *_: engine)
+    monkeypatch.setattr(tensorrt, "load_cuda", lambda: cuda)
+    tensorrt.load(Graph("fp16", None, ""), threads=1)
+    assert [context.shape[0] for context in engine.contexts] == captured
+
+
+def test_fakes_have_only_what_the_real_modules_have():
+    """Each name that the backend calls is one of CUDA's or TensorRT's, with its value."""
+    for name, value in vars(FakeCuda).items():
+        if name.startswith("cuda"):
+            real = getattr(runtime, name)
+            assert value == real or not isinstance(value, int), name
+    for kinds in ("cudaMemcpyKind", "cudaStreamCaptureMode"):
+        for name, value in vars(getattr(FakeCuda, kinds)).items():
+            assert value == int(getattr(getattr(runtime, kinds), name)), name
+    for fake, real in (
+        (FakeEngine, tensorrt_rtx.ICudaEngine),
+        (FakeContext, tensorrt_rtx.IExecutionContext),
+    ):
+        called = [name for name in vars(fake) if name[0].islower()]
+        assert called
+        assert [name for name in called if not hasattr(real, name)] == []
