@@ -7,10 +7,10 @@ without a builder that is an error.
 
 import hashlib
 import logging
-import os
 from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from headcirc.backends.gpu import Gpu
 from headcirc.backends.tensorrt_builder import (
@@ -28,6 +28,10 @@ logger = logging.getLogger("headcirc.tensorrt")
 RECIPE = 1
 """Raise it when `tensorrt_builder` builds another engine from the same graph."""
 PORTABLE = "every GPU of TensorRT for RTX"
+TENSORRT_INSTEAD = (
+    " TensorRT for RTX runs on compute capability 8.0, 8.6, 8.9 and from 12.0; for another GPU "
+    "install TensorRT itself: pip install 'headcirc[gpu]'"
+)
 
 
 @dataclass(frozen=True)
@@ -132,7 +136,7 @@ def load_engine(trt: Any, graph: Graph, gpu: Gpu) -> Any:
     if engine is None:
         raise BackendUnavailableError(
             f"The engine that {identity.runtime} has just built does not load on {gpu}; its log "
-            "says why."
+            f"says why.{TENSORRT_INSTEAD if is_portable(trt) else ''}"
         )
     try:
         _keep(graph, identity, content, timings)
@@ -159,9 +163,13 @@ def _keep(graph: Graph, identity: EngineIdentity, engine: bytes, timings: bytes)
 
 def _write_whole(path: Path, content: bytes) -> None:
     """Write a file that another process sees complete or not at all."""
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    partial.write_bytes(content)
-    partial.replace(path)
+    # Not by the process's number: in containers that share the folder, each writer is number 1.
+    partial = path.with_name(f"{path.name}.{uuid4().hex}.partial")
+    try:
+        partial.write_bytes(content)
+        partial.replace(path)
+    finally:  # a full disk keeps no half of an engine
+        partial.unlink(missing_ok=True)
 
 
 def _to_key(*facts: object) -> str:

@@ -1,5 +1,6 @@
 import sys
 from dataclasses import replace
+from pathlib import Path
 from types import ModuleType
 
 import pytest
@@ -10,6 +11,7 @@ from headcirc.backends.gpu import Gpu
 from headcirc.backends.tensorrt_builder import build_engine, load_flavour
 from headcirc.backends.tensorrt_engines import (
     EngineIdentity,
+    _write_whole,
     load_engine,
     to_identity,
     write_engine,
@@ -122,6 +124,42 @@ def test_engine_that_cannot_be_kept_still_serves(graph, monkeypatch, caplog):
     monkeypatch.setattr("headcirc.backends.tensorrt_engines._keep", refuse)
     assert load_engine(to_flavour(), graph, GPU)
     assert "could not be kept" in caplog.text
+
+
+def test_two_containers_may_keep_one_engine_at_once(tmp_path, monkeypatch):
+    """Each writes a file of its own, though in containers both have the same process number."""
+    path = tmp_path / "model.engine"
+    write = Path.write_bytes
+
+    def write_beside_another(partial, content):
+        if content == b"first":
+            write(partial, b"fi")
+            _write_whole(path, b"second")
+            assert partial.read_bytes() == b"fi"
+        return write(partial, content)
+
+    monkeypatch.setattr(Path, "write_bytes", write_beside_another)
+    _write_whole(path, b"first")
+    assert {each.name: each.read_bytes() for each in tmp_path.iterdir()} == {path.name: b"first"}
+
+
+def test_full_disk_keeps_no_half_of_an_engine(tmp_path, monkeypatch):
+    """What could not be written whole is taken away: each start would leave another one."""
+
+    def fill_disk(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", fill_disk)
+    with pytest.raises(OSError, match="No space left"):
+        _write_whole(tmp_path / "model.engine", b"half")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_gpu_that_tensorrt_for_rtx_does_not_know_is_told_what_to_install(graph, monkeypatch):
+    """An H100 runs TensorRT, not TensorRT for RTX, whose engine does not load there."""
+    monkeypatch.setattr(Runtime, "deserialize_cuda_engine", lambda *_: None)
+    with pytest.raises(BackendUnavailableError, match=r"H100 sm_90.*from 12\.0.*headcirc\[gpu\]"):
+        load_engine(to_flavour(), graph, Gpu("NVIDIA H100", (9, 0)))
 
 
 def test_tensorrt_itself_needs_the_gpu_that_runs_the_engine(graph):
