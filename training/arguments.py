@@ -41,6 +41,8 @@ def to_parser(description: str | None) -> argparse.ArgumentParser:
     parser.add_argument("--teacher", type=Path, nargs="+", default=(),
                         help="weights to learn from; of several, their mean")  # fmt: skip
     parser.add_argument("--distillation-weight", type=float, help="of the teacher (default 0.5)")
+    parser.add_argument("--circumference-weight", type=float, default=recipe.circumference_weight,
+                        help="of the circumference's own error in the loss")  # fmt: skip
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=recipe.parts,
                         help="trained on (default train); test only with both others")  # fmt: skip
     parser.add_argument("--threads", type=int, default=2, help="CPU threads (default 2)")
@@ -65,4 +67,5 @@ def to_recipe(chosen: argparse.Namespace) -> Recipe:
         parts=tuple(part for part in PARTS if part in chosen.parts),
         teacher_sha256=to_teacher_sha256(chosen.teacher) or None,
         distillation_weight=weight,
+        circumference_weight=chosen.circumference_weight,
     )

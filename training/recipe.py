@@ -29,6 +29,8 @@ class Recipe:
         Of the teacher's weights; None without one.
     distillation_weight : float
         Of the teacher's answers against the annotation, in (0, 1]; 0 without a teacher.
+    circumference_weight : float
+        Of the circumference's own error in the loss; see `training.losses`.
     """
 
     width: int = 16
@@ -50,6 +52,7 @@ class Recipe:
     parts: tuple[str, ...] = PARTS[:1]
     teacher_sha256: str | None = None
     distillation_weight: float = 0.0
+    circumference_weight: float = 0.0
 
     def __post_init__(self) -> None:
         """Refuse what would spoil a measurement or be ignored in silence.
@@ -58,7 +61,8 @@ class Recipe:
         ------
         ValueError
             `parts` is not train, train and calibration, or all three: test exams are never
-            trained on while others still choose. Or teacher and weight do not go together.
+            trained on while others still choose. Or teacher and weight do not go together, or a
+            weight is negative.
         """
         if not self.parts or self.parts != PARTS[: len(self.parts)]:
             raise ValueError(
@@ -71,6 +75,11 @@ class Recipe:
                 f"Distillation weight {self.distillation_weight} "
                 f"{'with' if is_taught else 'without'} a teacher; a teacher needs a weight above "
                 "0 and at most 1, and no teacher needs none."
+            )
+
+        if self.circumference_weight < 0:
+            raise ValueError(
+                f"Circumference weight {self.circumference_weight}; it needs to be 0 or more."
             )
 
     @property

@@ -25,9 +25,9 @@ from tqdm import tqdm
 
 from training.arguments import to_parser, to_recipe
 from training.distill import Teacher, load_teacher, to_distilled_loss
-from training.hc18 import load_part
+from training.hc18 import load_part, to_input_facts
 from training.heads import Heads, draw_addresses
-from training.losses import to_loss
+from training.losses import to_circumference_loss, to_loss
 from training.progress import Progress, start
 from training.recipe import Recipe
 from training.weights import save_weights
@@ -73,11 +73,7 @@ def train_epoch(
     for network_input, coverage in batches:
         with torch.autocast("cpu", torch.bfloat16, enabled=recipe.bfloat16):
             logits = progress.network(network_input.to(memory_format=torch.channels_last)).float()
-        if teacher is None:
-            loss = to_loss(logits, coverage)
-        else:
-            answers = teacher.to_probabilities(network_input)
-            loss = to_distilled_loss(logits, coverage, answers, weight=recipe.distillation_weight)
+        loss = to_batch_loss(recipe, teacher, network_input, logits, coverage)
         progress.optimiser.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(progress.network.parameters(), recipe.gradient_clip)
@@ -89,6 +85,25 @@ def train_epoch(
     if not math.isfinite(mean_loss):
         raise FloatingPointError("The loss is no longer finite; lower --learning-rate.")
     return mean_loss
+
+
+def to_batch_loss(
+    recipe: Recipe,
+    teacher: Teacher | None,
+    network_input: Tensor,
+    logits: Tensor,
+    coverage: Tensor,
+) -> Tensor:
+    """Return what the recipe minimises on one batch."""
+    if teacher is None:
+        loss = to_loss(logits, coverage)
+    else:
+        answers = teacher.to_probabilities(network_input)
+        loss = to_distilled_loss(logits, coverage, answers, weight=recipe.distillation_weight)
+    if recipe.circumference_weight == 0:
+        return loss
+    error = to_circumference_loss(logits, coverage, to_input_facts().pixel_aspect)
+    return loss + recipe.circumference_weight * error
 
 
 @torch.no_grad()

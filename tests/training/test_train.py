@@ -130,7 +130,7 @@ def test_another_recipe_is_refused(finished):
 def test_run_older_than_a_field_is_resumed(finished, tmp_path, learning_rate):
     """A record without the newest fields is that of their defaults, and no other recipe's."""
     saved = torch.load(finished / "last.pt", weights_only=True)
-    for name in ("parts", "teacher_sha256", "distillation_weight"):
+    for name in ("parts", "teacher_sha256", "distillation_weight", "circumference_weight"):
         del saved["recipe"][name]
     torch.save(saved, tmp_path / "last.pt")
     recipe = replace(RECIPE, learning_rate=learning_rate)
@@ -206,6 +206,21 @@ def test_weight_that_no_teacher_can_have_is_refused(data_dir, finished, tmp_path
     for options in (teacher, []) if weight != "0" else (teacher,):
         with pytest.raises(SystemExit):
             run_command(data_dir, tmp_path, *options, "--distillation-weight", weight)
+
+
+def test_circumference_weight_is_recorded_and_changes_the_weights(data_dir, finished, tmp_path):
+    """A run that minimises the circumference's error, too, says so and learns other weights."""
+    assert run_command(data_dir, tmp_path / "run", "--circumference-weight", "1") == 0
+    record = json.loads((tmp_path / "run" / "recipe.json").read_text())
+    assert record["circumference_weight"] == 1
+    found, plain = (load_file(each / "last.safetensors") for each in (tmp_path / "run", finished))
+    assert not torch.equal(found["head.weight"], plain["head.weight"])
+
+
+def test_negative_circumference_weight_is_refused(data_dir, tmp_path):
+    """An error is never rewarded."""
+    with pytest.raises(SystemExit):
+        run_command(data_dir, tmp_path, "--circumference-weight", "-1")
 
 
 def test_another_seed_starts_from_other_weights():

@@ -1,0 +1,141 @@
+"""A trained network to a narrower one: the channels that matter least are cut out.
+
+`python -m training.prune --checkpoint FILE --width W --out FILE`. What is left computes another
+function, near enough to begin from: go on with `python -m training.train --width W --start-from
+FILE --teacher FILE`, the teacher being the network that was cut. This module does not train.
+
+References
+----------
+Liu et al. 2017, arXiv 1708.06519: a channel matters as much as batch norm scales it. Channels that
+are added to one another are cut together, by the sum of their scales.
+"""
+
+import argparse
+import copy
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from training.attention_resunet import AttentionResUNet, ConvolutionBlock, DecoderLevel
+from training.weights import load_trained, save_weights
+
+
+def prune(network: AttentionResUNet, width: int) -> AttentionResUNet:
+    """Return a network of a smaller width, made of the channels that matter most.
+
+    Parameters
+    ----------
+    network : AttentionResUNet
+        Trained. It is not changed.
+    width : int
+        Of the result; even, since gates halve the channels.
+
+    Raises
+    ------
+    ValueError
+        The width is odd, or not below the network's.
+    """
+    if not 0 < width < network.width or width % 2:
+        raise ValueError(
+            f"Cannot cut width {network.width} down to {width}; name an even width below it."
+        )
+    cut = _Cut(width / network.width)
+    source = copy.deepcopy(network)
+    features, skips = torch.tensor([0]), []
+    for block in source.encoder:
+        features = cut.cut_block(block, features)
+        skips.append(features)
+    features = cut.cut_block(source.bottleneck, features)
+    for level, skip in zip(source.decoder, reversed(skips), strict=True):
+        features = cut.cut_level(level, features, skip)
+    _keep(source.head, features, torch.tensor([0]))
+    narrow = AttentionResUNet(
+        width=width,
+        residual=network.bottleneck.shortcut is not None,
+        attention=network.decoder[0].gate is not None,
+    )
+    narrow.load_state_dict(source.state_dict())
+    return narrow.train(network.training)
+
+
+class _Cut:
+    """Cuts layers in place, each down to the same share of its outputs.
+
+    Parameters
+    ----------
+    share : float
+        Of channels kept.
+    """
+
+    def __init__(self, share: float) -> None:
+        self.share = share
+
+    def to_kept(self, importance: Tensor) -> Tensor:
+        """Return the channels that matter most, in their order."""
+        count = round(self.share * len(importance))
+        return torch.topk(importance, count).indices.sort().values
+
+    def cut_block(self, block: ConvolutionBlock, kept_in: Tensor) -> Tensor:
+        """Cut a block that reads the channels `kept_in`; return those that it still gives."""
+        inner = self.to_kept(_to_scales(block.first))
+        last = [block.second, block.shortcut]
+        scaled = [each for each in last if isinstance(each, nn.Sequential)]
+        kept = self.to_kept(torch.stack([_to_scales(each) for each in scaled]).sum(dim=0))
+        _keep_normalised(block.first, kept_in, inner)
+        _keep_normalised(block.second, inner, kept)
+        for shortcut in scaled[1:]:
+            _keep_normalised(shortcut, kept_in, kept)
+        return kept
+
+    def cut_level(self, level: DecoderLevel, kept_in: Tensor, skip: Tensor) -> Tensor:
+        """Cut a decoder level that reads `kept_in` and the skip's channels `skip`."""
+        upsampled = self.to_kept(level.upsample.weight.detach().abs().sum(dim=(0, 2, 3)))
+        channels = level.upsample.out_channels
+        _keep(level.upsample, kept_in, upsampled)
+        if level.gate is not None:
+            scales = _to_scales(level.gate.from_gating) + _to_scales(level.gate.from_skip)
+            inner = self.to_kept(scales)
+            _keep_normalised(level.gate.from_gating, upsampled, inner)
+            _keep_normalised(level.gate.from_skip, skip, inner)
+            _keep_normalised(level.gate.to_coefficient, inner, torch.tensor([0]))
+        return self.cut_block(level.block, torch.cat((skip, channels + upsampled)))
+
+
+def _to_scales(convolution: nn.Sequential) -> Tensor:
+    scales: Tensor = convolution[1].weight.detach().abs()
+    return scales
+
+
+def _keep_normalised(convolution: nn.Sequential, kept_in: Tensor, kept_out: Tensor) -> None:
+    _keep(convolution[0], kept_in, kept_out)
+    for values in convolution[1].state_dict(keep_vars=True).values():
+        if values.ndim:
+            values.data = values.data[kept_out]
+
+
+def _keep(layer: nn.Module, kept_in: Tensor, kept_out: Tensor) -> None:
+    is_transposed = isinstance(layer, nn.ConvTranspose2d)  # its kernel is (in, out, h, w)
+    rows, columns = (kept_in, kept_out) if is_transposed else (kept_out, kept_in)
+    layer.weight.data = layer.weight.data[rows][:, columns]
+    if layer.bias is not None:
+        layer.bias.data = layer.bias.data[kept_out]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Read a checkpoint, cut it, write the narrow one."""
+    parser = argparse.ArgumentParser(prog="python -m training.prune", description=__doc__)
+    parser.add_argument("--checkpoint", type=Path, required=True, help="weights (safetensors)")
+    parser.add_argument("--width", type=int, required=True, help="channels of level one to keep")
+    parser.add_argument("--out", type=Path, required=True, help="file to write (safetensors)")
+    chosen = parser.parse_args(arguments)
+    narrow = prune(load_trained(chosen.checkpoint), chosen.width)
+    save_weights(narrow, chosen.out)
+    print(f"{chosen.out.name}: width {narrow.width}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
