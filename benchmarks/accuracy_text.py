@@ -80,9 +80,9 @@ def to_provenance(measured_version: str, shipped_version: str) -> str:
     if measured_version == shipped_version:
         return "These weights ship."
     return (
-        f"Version {shipped_version}, which ships, was trained on from these weights on **all** "
-        "exams: it has no exam left to be measured on, and a figure of it on these would be a "
-        f"training figure. So the figures are those of {measured_version} "
+        f"Version {shipped_version}, which ships, was trained by the same recipe, in the last runs "
+        "on **all** exams: it has no exam left to be measured on, and a figure of it on these "
+        f"would be a training figure. So the figures are those of {measured_version} "
         "(`benchmarks/split_model`), which never saw a calibration or test exam."
     )
 

@@ -5,12 +5,16 @@ and, where HC18 is there, corners cut beside the heads of its calibration exams.
 many get a head, and how many of those an acceptable one. Seeds are fixed; the model is the one that
 was trained on the train part alone, and none of these pictures is trained on (training draws its
 own from the exams that it trains on).
+
+How sure the network is of the surest of them, beside how sure it is of the least sure head of
+HC18's train and calibration parts, is what the smallest mean probability of a head is chosen by.
 """
 
 import argparse
 import math
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -117,20 +121,39 @@ def cut_all(images: Sequence[HC18Image]) -> Iterator[tuple[str, Picture]]:
             yield "corners beside a head", corner
 
 
+def to_unlimited(pipeline: Pipeline) -> Pipeline:
+    """Return the pipeline without the limit on how sure of a head the network must be."""
+    mask = replace(pipeline.manifest.mask, minimum_mean_probability=0.0)
+    return replace(pipeline, manifest=replace(pipeline.manifest, mask=mask))
+
+
 def measure(pipeline: Pipeline, pictures: Iterator[tuple[str, Picture]]) -> dict[str, Any]:
-    """Return, by kind, how many pictures there are and what was found in them."""
+    """Return, by kind, how many pictures there are and what was found in them.
+
+    `surest` counts what the limit on the mean probability turns away, too; 0 where nothing is
+    large enough for a head.
+    """
+    unlimited, limit = to_unlimited(pipeline), pipeline.manifest.mask.minimum_mean_probability
     kinds: dict[str, dict[str, Any]] = {}
     for kind, picture in pictures:
         counts = kinds.setdefault(
             kind, {"pictures": 0, "with_a_head": 0, "acceptable": 0, "surest": 0.0}
         )
-        analysis = pipeline.analyze(to_png(picture), pixel_spacing=SPACING)
+        analysis = unlimited.analyze(to_png(picture), pixel_spacing=SPACING)
         counts["pictures"] += 1
         if analysis.head is not None:
-            counts["with_a_head"] += 1
-            counts["acceptable"] += analysis.quality.acceptable
-            counts["surest"] = max(counts["surest"], analysis.head.mask.mean_probability)
+            sure = analysis.head.mask.mean_probability
+            counts["with_a_head"] += sure >= limit
+            counts["acceptable"] += sure >= limit and analysis.quality.acceptable
+            counts["surest"] = max(counts["surest"], sure)
     return kinds
+
+
+def find_least_sure(pipeline: Pipeline, paths: Sequence[Path]) -> float:
+    """Return the smallest mean probability of a head, of files that hold one; 0: none was found."""
+    unlimited = to_unlimited(pipeline)
+    heads = (unlimited.analyze(path.read_bytes()).head for path in tqdm(paths, "heads"))
+    return min(0.0 if head is None else head.mask.mean_probability for head in heads)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -140,11 +163,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--model", type=Path, default=SPLIT_MODEL_DIR, help="model folder")
     parser.add_argument("--out", type=Path, default=DEFAULT_OUT_DIR, help="folder for the result")
     chosen = parser.parse_args(arguments)
-    pipeline = load_pipeline(chosen.model)
+    pipeline, least_sure_head = load_pipeline(chosen.model), None
     kinds = measure(pipeline, draw_pictures()) | measure(pipeline, load_photographs())
     try:
         require_unseen(chosen.model, PART)
-        kinds |= measure(pipeline, cut_all(load_part(chosen.data, PART)))
+        calibration = load_part(chosen.data, PART)
+        kinds |= measure(pipeline, cut_all(calibration))
+        heads = load_part(chosen.data, "train") + calibration
+        least_sure_head = find_least_sure(pipeline, [image.path for image in heads])
     except (TrainedOnError, FileNotFoundError) as error:
         print(f"Corners beside heads were not measured: {error}", file=sys.stderr)
     report = {
@@ -152,14 +178,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "date": to_timestamp(),
         "model_sha256": pipeline.graph.sha256,
         "precision": pipeline.backend.precision,
+        "minimum_mean_probability": pipeline.manifest.mask.minimum_mean_probability,
+        "least_sure_head": least_sure_head,
         "kinds": kinds,
     }
     write_report(chosen.out / RESULT_NAME, report)
     for kind, counts in kinds.items():
         print(
             f"{kind}: {counts['pictures']} pictures, {counts['with_a_head']} with a head, "
-            f"{counts['acceptable']} acceptable"
+            f"{counts['acceptable']} acceptable, the surest {counts['surest']:.2f}"
         )
+    if least_sure_head is not None:
+        print(f"least sure head: {least_sure_head:.2f}")
     return 0
 
 

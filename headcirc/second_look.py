@@ -18,7 +18,7 @@ Look = tuple[bool, float]
 """Whether the picture is mirrored left to right, and its zoom about the centre."""
 SURE_PROBABILITY = 0.95
 """Mean probability of the pixels that count as head, below which the network looks again; about
-one in fifty of HC18's training and calibration images is below."""
+one in a hundred of HC18's training and calibration images is below."""
 AT_ONCE = 2
 """Copies that run through the network together: a runtime keeps the memory of its largest batch."""
 

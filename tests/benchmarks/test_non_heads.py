@@ -1,8 +1,17 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from benchmarks.non_heads import cut_corners, draw_pictures, load_photographs, measure
+from benchmarks.non_heads import (
+    cut_corners,
+    draw_pictures,
+    find_least_sure,
+    load_photographs,
+    measure,
+)
 from headcirc.geometry import Ellipse
+from headcirc.overlay import to_png
 from headcirc.raster import to_ellipse_coverage
 from tests.synthetic import draw_head, to_synthetic_pipeline
 
@@ -39,3 +48,27 @@ def test_what_is_found_is_counted():
     counts = measure(to_synthetic_pipeline(), iter(pictures))["kind"]
     assert (counts["pictures"], counts["with_a_head"], counts["acceptable"]) == (2, 1, 1)
     assert counts["surest"] > 0.9
+
+
+def test_what_the_limit_turns_away_is_told_apart():
+    """A head that is less sure than the limit is not one, yet how sure it was is told."""
+    pipeline = to_synthetic_pipeline()
+    strict = replace(
+        pipeline,
+        manifest=replace(
+            pipeline.manifest,
+            mask=replace(pipeline.manifest.mask, minimum_mean_probability=1.1),
+        ),
+    )
+    counts = measure(strict, iter([("kind", draw_head())]))["kind"]
+    assert (counts["with_a_head"], counts["acceptable"]) == (0, 0)
+    assert counts["surest"] > 0.9
+
+
+def test_a_head_that_is_not_found_is_the_least_sure(tmp_path):
+    """Of pictures that hold heads, one without an answer counts as 0."""
+    head, black = tmp_path / "head.png", tmp_path / "black.png"
+    head.write_bytes(to_png(draw_head()))
+    black.write_bytes(to_png(np.zeros((ROWS, COLUMNS), np.uint8)))
+    assert find_least_sure(to_synthetic_pipeline(), [head]) > 0.9
+    assert find_least_sure(to_synthetic_pipeline(), [head, black]) == 0
