@@ -410,7 +410,7 @@ def test_command_line_gives_the_same_rows_as_without_a_server(server, key_file, 
     assert here[3].keys() == {"phantom_overlay.png", "unknown_overlay.png"}
     assert [row["error"][:19] for row in here[1]] == [
         "",
-        "The file's content ",
+        "The content is no i",
         "no pixel size is kn",
     ]
 

@@ -140,7 +140,7 @@ def test_result_is_announced(open_page, serve_synthetic):
     number = page.locator("#hc").inner_text()
     expect(page.locator("#live")).to_contain_text(f"head.png: head circumference {number} mm")
     give(page, ("notes.txt", b"x"))
-    expect(page.locator("#live")).to_contain_text("notes.txt: not measured. The file")
+    expect(page.locator("#live")).to_contain_text("notes.txt: not measured. The content")
 
 
 def test_explanations_are_what_the_model_lists(open_page, explain_url):
