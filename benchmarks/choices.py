@@ -23,13 +23,21 @@ from headcirc.geometry import PixelSpacing
 from headcirc.manifest import MaskFacts
 from headcirc.mask import to_frame_grid, to_head_mask
 from headcirc.measurement import measure_head
-from headcirc.pipeline import Pipeline, load_pipeline
+from headcirc.pipeline import Analysis, Pipeline, load_pipeline
 from headcirc.quality import to_fit_overlap, touches_border
 from training.hc18 import HC18Image, load_part, load_pixels, to_true_ellipse
 
 RESULT_PATH = Path(__file__).parent / "results" / "choices.json"
 THRESHOLDS = (0.3, 0.4, 0.5, 0.6, 0.7)
 ELLIPTICITY_POWERS = (0, 2, 4, 8)
+
+
+def to_error_mm(analysis: Analysis, image: HC18Image) -> float:
+    """Return measured minus annotated circumference; NaN, as `to_summary` counts it, without."""
+    measured = None if analysis.head is None else analysis.head.measurement
+    if measured is None:
+        return float("nan")
+    return measured.head_circumference_mm - image.head_circumference_mm
 
 
 def to_summary(errors_mm: list[float]) -> dict[str, float]:

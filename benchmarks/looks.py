@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from benchmarks.choices import to_summary
+from benchmarks.choices import to_error_mm, to_summary
 from benchmarks.degradations import degrade_all
 from benchmarks.documents import write_report
 from benchmarks.doubt_cases import CLEAN, LARGE_ERROR_MM, prepare_pixels
@@ -58,10 +58,7 @@ def measure(pipeline: Pipeline, images: Sequence[HC18Image]) -> dict[str, dict[s
             of_kind = errors_mm.setdefault(kind, {name: [] for name in VARIANTS})
             for name, looks in VARIANTS.items():
                 careful = look_again(pipeline.backend.infer, prepared.network_input[0, 0], looks)
-                answer = pipeline.finish(prepared, careful).head
-                measured = None if answer is None else answer.measurement
-                measured_mm = np.nan if measured is None else measured.head_circumference_mm
-                of_kind[name].append(float(measured_mm - image.head_circumference_mm))
+                of_kind[name].append(to_error_mm(pipeline.finish(prepared, careful), image))
     return errors_mm
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy.stats import wilcoxon
 from tqdm import tqdm
 
-from benchmarks.choices import to_summary
+from benchmarks.choices import to_error_mm, to_summary
 from benchmarks.documents import write_report
 from benchmarks.paths import DEFAULT_DATA_DIR, DEFAULT_OUT_DIR
 from headcirc.geometry import PixelSpacing
@@ -38,10 +38,7 @@ def measure_errors_mm(
         prepared = pipeline.prepare(image.path.read_bytes(), pixel_spacing=spacing)
         threshold = pipeline.manifest.mask.threshold
         probability_map = infer_carefully(run, prepared.network_input, threshold)[0]
-        head = pipeline.finish(prepared, probability_map).head
-        measured = None if head is None else head.measurement
-        measured_mm = np.nan if measured is None else measured.head_circumference_mm
-        errors_mm.append(float(measured_mm - image.head_circumference_mm))
+        errors_mm.append(to_error_mm(pipeline.finish(prepared, probability_map), image))
     return errors_mm
 
 

@@ -110,6 +110,14 @@ class AttentionResUNet(nn.Module):
         )
         self.head = nn.Conv2d(width, 1, 1)
 
+    def to_untrained(self, width: int) -> "AttentionResUNet":
+        """Return a fresh network of another width and the same switches."""
+        return AttentionResUNet(
+            width=width,
+            residual=self.bottleneck.shortcut is not None,
+            attention=self.decoder[0].gate is not None,
+        )
+
     def forward(self, network_input: Tensor) -> Tensor:
         """Map (n, 1, h, w) normalised grey values to (n, 1, h, w) logits; h and w divide by 16."""
         features, skips = network_input, []

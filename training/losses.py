@@ -46,6 +46,10 @@ def to_circumference(coverage: Tensor, pixel_aspect: float) -> Tensor:
         In [0, 1], soft edges too. Exact for an ellipse that lies inside the picture.
     pixel_aspect : float
         A pixel's width over its height.
+
+    References
+    ----------
+    The perimeter is `headcirc.geometry.to_ellipse_perimeter`'s, of tensors with gradients.
     """
     weight = coverage[:, 0]
     y = torch.arange(weight.shape[1], dtype=weight.dtype)[:, None]

@@ -52,11 +52,7 @@ def prune(network: AttentionResUNet, width: int) -> AttentionResUNet:
     for level, skip in zip(source.decoder, reversed(skips), strict=True):
         features = cut.cut_level(level, features, skip)
     _keep(source.head, features, torch.tensor([0]))
-    narrow = AttentionResUNet(
-        width=width,
-        residual=network.bottleneck.shortcut is not None,
-        attention=network.decoder[0].gate is not None,
-    )
+    narrow = network.to_untrained(width)
     narrow.load_state_dict(source.state_dict())
     return narrow.train(network.training)
 
@@ -80,14 +76,14 @@ class _Cut:
 
     def cut_block(self, block: ConvolutionBlock, kept_in: Tensor) -> Tensor:
         """Cut a block that reads the channels `kept_in`; return those that it still gives."""
-        inner = self.to_kept(_to_scales(block.first))
-        last = [block.second, block.shortcut]
-        scaled = [each for each in last if isinstance(each, nn.Sequential)]
-        kept = self.to_kept(torch.stack([_to_scales(each) for each in scaled]).sum(dim=0))
+        inner, scales = self.to_kept(_to_scales(block.first)), _to_scales(block.second)
+        if block.shortcut is not None:
+            scales = scales + _to_scales(block.shortcut)
+        kept = self.to_kept(scales)
         _keep_normalised(block.first, kept_in, inner)
         _keep_normalised(block.second, inner, kept)
-        for shortcut in scaled[1:]:
-            _keep_normalised(shortcut, kept_in, kept)
+        if block.shortcut is not None:
+            _keep_normalised(block.shortcut, kept_in, kept)
         return kept
 
     def cut_level(self, level: DecoderLevel, kept_in: Tensor, skip: Tensor) -> Tensor:

@@ -76,7 +76,6 @@ class Recipe:
                 f"{'with' if is_taught else 'without'} a teacher; a teacher needs a weight above "
                 "0 and at most 1, and no teacher needs none."
             )
-
         if self.circumference_weight < 0:
             raise ValueError(
                 f"Circumference weight {self.circumference_weight}; it needs to be 0 or more."

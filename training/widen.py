@@ -58,11 +58,7 @@ def widen(
             "from 2 on, the width even."
         )
     with torch.device("meta"):  # no time for random weights: every tensor is filled below
-        wide = AttentionResUNet(
-            width=factor * network.width,
-            residual=network.bottleneck.shortcut is not None,
-            attention=network.decoder[0].gate is not None,
-        )
+        wide = network.to_untrained(factor * network.width)
     wide = wide.to(network.head.weight.dtype).to_empty(device="cpu")
     _fill_layers(wide, network, noise_share, torch.Generator().manual_seed(seed))
     return wide.train(network.training)
