@@ -16,6 +16,8 @@ from training.evaluate import BIN_EDGES_MM, to_bin_members
 
 LOWEST_CAUGHT_SHARE = 0.90
 LARGEST_CLEAN_REFUSED_SHARE = 0.05
+WELL_MEASURED_MM = 3.0
+"""What a clean picture's error may be for a large one on its degraded copy to count as brought."""
 
 
 def to_share(hits: int, total: int) -> dict[str, Any]:
@@ -73,7 +75,23 @@ def summarise_verdicts(cases: Sequence[Case]) -> dict[str, Any]:
         "by_kind": {kind: _count([c for c in cases if c.kind == kind]) for kind in kinds},
         "clean": _count([case for case in cases if case.is_clean]),
         "suite": _count([case for case in cases if not case.is_clean]),
+        "large_errors_brought_caught": count_brought(cases),
     }
+
+
+def count_brought(cases: Sequence[Case]) -> dict[str, Any]:
+    """Return how many of the large errors that a degradation brought are refused.
+
+    Where the clean picture, too, is measured far from its annotation, the two disagree about a
+    picture that shows no flaw; a degraded copy's error then tells little of the degradation.
+    """
+    well_measured = {
+        case.name
+        for case in to_answered(cases)
+        if case.is_clean and abs(case.error_mm) <= WELL_MEASURED_MM
+    }
+    brought = [c for c in cases if c.is_large and not c.is_clean and c.name in well_measured]
+    return to_share(sum(not case.acceptable for case in brought), len(brought))
 
 
 def _count(cases: Sequence[Case]) -> dict[str, Any]:

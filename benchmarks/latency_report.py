@@ -89,10 +89,17 @@ def to_report(
         "pictures": pictures,
         "rounds": rounds,
         "default_model": SHIPPED_MODEL_DIR.name,
+        "models": _to_versions(found),
         "products_gflop_per_s": {each.kind.name: each.gflop_per_s for each in products},
         "engines": [to_row(each, peaks) for each in found],
     }
     return report | {"verdicts": [each.to_facts() for each in judge(report)]}
+
+
+def _to_versions(found: Sequence[Measured]) -> dict[str, str]:
+    """Return each folder's model and the version of its weights."""
+    folders = dict.fromkeys(each.engine.model_dir for each in found)
+    return {folder.name: load_manifest(folder).version for folder in folders}
 
 
 def to_row(measured: Measured, peaks: Mapping[tuple[str, str], float]) -> dict[str, Any]:

@@ -63,11 +63,13 @@ def to_machine_line(report: Mapping[str, Any]) -> str:
     products = ", ".join(
         f"{name} {rate:.0f} GFLOP/s" for name, rate in report["products_gflop_per_s"].items()
     )
+    models = ", ".join(f"{name} {version}" for name, version in report["models"].items())
     where = f"{machine['cpu']}, {machine['cpus_available']} CPUs"
     if machine.get("gpu"):
         where += f", {machine['gpu']}"
     return (
-        f"`{report['command']}` on {where}, {report['date'][:10]}: {report['pictures']}; "
+        f"`{report['command']}`, {models} on {where}, {report['date'][:10]}: "
+        f"{report['pictures']}; "
         f"matrix products reach {products or 'no measured rate'}."
     )
 

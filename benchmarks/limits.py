@@ -25,12 +25,13 @@ from benchmarks.load_tool import (
     wait_until_idle,
     write_forms,
 )
-from benchmarks.machine import describe_machine, to_timestamp
+from benchmarks.machine import describe_machine, to_model_facts, to_timestamp
 from benchmarks.processes import read_cpu_s, read_thread_cpu_s
 from benchmarks.questions import Picture, load_pictures
 from benchmarks.service_process import ServiceFailedError, start_service
 from benchmarks.verdicts import Target, Verdict, to_exit_status
 from headcirc.cpus import find_group_folders
+from headcirc.manifest import load_manifest
 
 SCHEMA_VERSION = 1
 COMMAND = "python -m benchmarks.limits"
@@ -198,6 +199,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "command": COMMAND,
         "date": to_timestamp(),
         "machine": describe_machine(),
+        "model": to_model_facts(load_manifest(chosen.model)),
         "pictures": words,
         "connections_per_cpu": CONNECTIONS_PER_CPU,
         "limits": rows,

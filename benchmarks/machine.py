@@ -10,6 +10,7 @@ from pathlib import Path
 from shutil import which
 
 from headcirc.cpus import count_available_cpus
+from headcirc.manifest import Manifest
 
 CPU_INFO = Path("/proc/cpuinfo")
 MEMORY_INFO = Path("/proc/meminfo")
@@ -122,6 +123,11 @@ def describe_machine(packages: Sequence[str] = PACKAGES) -> dict[str, object]:
         "python": platform.python_version(),
         "packages": versions,
     }
+
+
+def to_model_facts(manifest: Manifest) -> dict[str, str]:
+    """Return whose figures they are: of another version's weights they would be others."""
+    return {"name": manifest.name, "version": manifest.version}
 
 
 def to_timestamp() -> str:

@@ -177,10 +177,12 @@ def measure(chosen: argparse.Namespace) -> dict[str, Any]:
 def to_block(report: Mapping[str, Any]) -> str:
     """Return the README's lines, from the report alone."""
     machine, capacity, load = report["machine"], report["capacity"], report["overload"]
+    model = report["model"]
     told = ", ".join(f"{count:,} x {status}" for status, count in sorted(load["statuses"].items()))
     return "\n".join(
         [
-            f"`{COMMAND}` on {machine['cpu']}, {machine['cpus_available']} CPUs, "
+            f"`{COMMAND}`, `{model['name']}` {model['version']} on {machine['cpu']}, "
+            f"{machine['cpus_available']} CPUs, "
             f"{report['date'][:10]}: {capacity['connections']} connections are answered "
             f"{capacity['accepted_per_s']:.1f} times a second; {load['connections']}, which ask "
             f"again at once for {load['duration_s']:.0f} s, {load['accepted_per_s']:.1f} times "

@@ -17,6 +17,7 @@ import numpy as np
 from tqdm import tqdm
 
 from benchmarks.documents import write_report
+from benchmarks.machine import to_model_facts
 from examples.phantom import draw_phantom, load_parameters, true_head_circumference_mm
 from headcirc.overlay import to_png
 from headcirc.pipeline import SHIPPED_MODEL_DIR, Pipeline, load_pipeline
@@ -72,11 +73,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         warnings = " ".join(row["warnings"])
         print(f"| {row['index']} | {row['true_mm']:.1f} | {measured} | {error} | {warnings} |")
     print(json.dumps(summary, indent=2))
-    manifest = pipeline.manifest
-    model = {"name": manifest.name, "version": manifest.version, "sha256": pipeline.graph.sha256}
     result = {
         "command": "python -m benchmarks.phantoms",
-        "model": model,
+        "model": to_model_facts(pipeline.manifest) | {"sha256": pipeline.graph.sha256},
         "summary": summary,
         "rows": rows,
     }

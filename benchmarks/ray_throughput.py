@@ -17,7 +17,7 @@ from typing import Any
 from tqdm import tqdm
 
 from benchmarks.load_tool import drive, report_load, write_forms
-from benchmarks.machine import describe_machine, to_timestamp
+from benchmarks.machine import describe_machine, to_model_facts, to_timestamp
 from benchmarks.paths import DEFAULT_DATA_DIR, DEFAULT_OUT_DIR
 from benchmarks.processes import find_tree, read_cpu_s, read_memory_mb
 from benchmarks.questions import load_pictures
@@ -25,6 +25,7 @@ from benchmarks.service_process import PLAIN, RunningService, start_service
 from benchmarks.throughput import QUEUE_CAPACITY, WARM_S, to_row
 from benchmarks.verdicts import EXIT_NOT_MEASURABLE
 from headcirc.cpus import count_available_cpus
+from headcirc.manifest import load_manifest
 from headcirc.pipeline import SHIPPED_MODEL_DIR
 
 SCHEMA_VERSION = 1
@@ -92,6 +93,7 @@ def measure(chosen: argparse.Namespace) -> dict[str, Any]:
         "command": COMMAND,
         "date": to_timestamp(),
         "machine": describe_machine(),
+        "model": to_model_facts(load_manifest(chosen.model)),
         "load_tool": "wrk, one thread, closed loop, on the same CPUs",
         "pictures": words,
         "services": services,

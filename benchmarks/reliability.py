@@ -12,7 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.documents import replace_block, write_report
+from benchmarks.machine import to_model_facts
 from benchmarks.paths import DEFAULT_OUT_DIR
+from headcirc.manifest import load_manifest
+from headcirc.pipeline import SHIPPED_MODEL_DIR
 
 FIGURES_DIR = Path("build/faults")
 REPORT = DEFAULT_OUT_DIR / "reliability.json"
@@ -135,6 +138,7 @@ def collect(folder: Path) -> dict[str, Any]:
     return {
         "command": "make reliability",
         "machine": records[-1]["machine"],
+        "model": to_model_facts(load_manifest(SHIPPED_MODEL_DIR)),
         "records": [
             {name: each[name] for name in ("name", "test", "measured", "figures")}
             for each in records
@@ -144,10 +148,11 @@ def collect(folder: Path) -> dict[str, Any]:
 
 def to_block(report: Mapping[str, Any]) -> str:
     """Return the README's table, from the report alone."""
-    machine, records = report["machine"], report["records"]
+    machine, model, records = report["machine"], report["model"], report["records"]
     days = sorted({each["measured"][:10] for each in records})
     lines = [
-        f"On {machine['cpu']}, {machine['cpus_available']} CPUs, {' and '.join(days)}; "
+        f"`{model['name']}` {model['version']} on {machine['cpu']}, "
+        f"{machine['cpus_available']} CPUs, {' and '.join(days)}; "
         "`benchmarks/results/reliability.json`.",
         "",
         "| what was done | what came of it |",

@@ -155,6 +155,28 @@ def test_summaries_count_what_is_covered_caught_and_refused():
     assert [check["met"] for check in judge(intervals, verdicts)] == [True, False, True]
 
 
+def test_errors_count_as_brought_where_the_clean_picture_was_measured_well():
+    """Two of three such errors; that of an image wrong from the start is left out."""
+    case = replace(to_cases(1)[0], true_mm=200.0, kind=CLEAN)
+    clean = [
+        replace(case, name="well", measured_mm=203.0),
+        replace(case, name="badly", measured_mm=203.1),
+        replace(case, name="not at all", measured_mm=None),
+    ]
+    spoiled = [
+        replace(case, name=name, kind="blur", measured_mm=206.0, acceptable=acceptable)
+        for name, acceptable in (
+            ("well", False),
+            ("well", True),
+            ("well", False),
+            ("badly", True),
+            ("not at all", True),
+        )
+    ]
+    brought = summarise_verdicts([*clean, *spoiled])["large_errors_brought_caught"]
+    assert (brought["count"], brought["of"]) == (2, 3)
+
+
 def test_facts_of_other_weights_are_refused(tmp_path):
     """What was learned from another graph is not recorded; what was from this one is read back."""
     from headcirc.manifest import load_manifest

@@ -38,6 +38,7 @@ def to_report(**changed):
     return {
         "date": "2026-01-01T00:00:00Z",
         "machine": {"cpu": "a CPU", "cpus_available": 2},
+        "model": {"name": "a-network", "version": "1.2.3"},
         "capacity": capacity,
         "overload": load,
         "probes": {

@@ -5,6 +5,8 @@ import pytest
 
 from benchmarks.documents import read_block
 from benchmarks.reliability import BLOCK, FAULTS, NOT_RUN, REPORT, collect, to_block
+from headcirc.manifest import load_manifest
+from headcirc.pipeline import SHIPPED_MODEL_DIR
 
 MACHINE = {"cpu": "abacus", "cpus_available": 2}
 
@@ -20,7 +22,8 @@ def test_what_was_not_run_is_told(tmp_path):
     block = to_block(collect(tmp_path))
     assert "500 at once: 500 answered, after 1,234 answers 429" in block
     assert block.count(f"| {NOT_RUN} |") == len(FAULTS) - 1
-    assert "On abacus, 2 CPUs, 2026-01-02" in block
+    version = load_manifest(SHIPPED_MODEL_DIR).version
+    assert f"{version} on abacus, 2 CPUs, 2026-01-02" in block
 
 
 def test_records_of_one_kind_are_summed(tmp_path):
