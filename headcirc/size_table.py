@@ -4,9 +4,10 @@ This module does not guess: a row that fits several images is no image's.
 """
 
 import csv
+import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from headcirc.batch import UsageError
 from headcirc.errors import InputError
@@ -16,6 +17,8 @@ from headcirc.pixel_size import to_stated_spacing
 NAME_COLUMNS = ("filename", "file", "name", "image")
 SIZE_COLUMNS = ("pixel size(mm)", "pixel_size_mm")
 X_COLUMN, Y_COLUMN = "pixel_size_x_mm", "pixel_size_y_mm"
+OTHER_MARKS = {";": "semicolons", "\t": "tabs"}
+"""By which a spreadsheet parts where decimals have a comma, or as plain text."""
 
 
 def load_pixel_sizes(path: Path) -> dict[str, PixelSpacing]:
@@ -24,7 +27,8 @@ def load_pixel_sizes(path: Path) -> dict[str, PixelSpacing]:
     Raises
     ------
     UsageError
-        No such file, no known columns, a size that is none, or two for one name; the line is named.
+        No such file, no commas, no known columns, a size that is none, or two for one name; the
+        line is named.
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as table:  # Excel begins with a mark
@@ -38,6 +42,12 @@ def load_pixel_sizes(path: Path) -> dict[str, PixelSpacing]:
 def _read_pixel_sizes(reader: "csv.DictReader[str]") -> dict[str, PixelSpacing]:
     columns = [name.strip() for name in reader.fieldnames or []]
     reader.fieldnames = columns
+    for mark, marks in OTHER_MARKS.items():
+        if any(mark in name for name in columns):
+            raise UsageError(
+                f"The pixel sizes' table is parted by {marks}; save it as CSV parted by commas, "
+                "with decimals that have a point."
+            )
     name_column = next((name for name in NAME_COLUMNS if name in columns), None)
     size_column = next((name for name in SIZE_COLUMNS if name in columns), None)
     sizes = [name for name in columns if name in (*SIZE_COLUMNS, X_COLUMN, Y_COLUMN)]
@@ -53,14 +63,16 @@ def _read_pixel_sizes(reader: "csv.DictReader[str]") -> dict[str, PixelSpacing]:
         )
     spacings: dict[str, PixelSpacing] = {}
     for row in reader:
-        name, line = row[name_column], reader.line_num
-        if any(row.get(None, [])):  # what is beyond the columns
+        name, line = row[name_column] or "", reader.line_num
+        if any(row.pop(None, [])):  # what is beyond the columns
             raise UsageError(
                 f"Line {line} of the pixel sizes' table has more fields than there are columns; "
                 "write decimals with a point."
             )
+        if not any(row.values()):
+            continue  # as a spreadsheet ends a table
         new = _to_spacing(row[size_column or X_COLUMN], row[size_column or Y_COLUMN], line)
-        old = spacings.setdefault(name, new)
+        old = spacings.setdefault(_to_key(name), new)
         if new != old:
             raise UsageError(
                 f"Line {line} of the pixel sizes' table: {name!r} has {new.column_mm} x "
@@ -69,10 +81,23 @@ def _read_pixel_sizes(reader: "csv.DictReader[str]") -> dict[str, PixelSpacing]:
     return spacings
 
 
-def _to_spacing(x_mm: str, y_mm: str, line: int) -> PixelSpacing:
+def _to_key(name: str) -> str:
+    """Return a path as it is compared: without `./`, an umlaut as one letter (a Mac has two)."""
+    return unicodedata.normalize("NFC", str(PurePosixPath(name)))
+
+
+def _to_spacing(x_mm: str | None, y_mm: str | None, line: int) -> PixelSpacing:
     try:
-        spacing = to_stated_spacing(pixel_size_x_mm=float(x_mm), pixel_size_y_mm=float(y_mm))
-    except (ValueError, TypeError, InputError) as error:
+        sizes_mm = float(x_mm or ""), float(y_mm or "")
+    except ValueError as error:
+        stated = " x ".join(dict.fromkeys((x_mm or "", y_mm or "")))
+        raise UsageError(
+            f"Line {line} of the pixel sizes' table has {stated!r} as pixel size; write "
+            "millimetres with a point, such as 0.12, or leave out the line where they are unknown."
+        ) from error
+    try:
+        spacing = to_stated_spacing(pixel_size_x_mm=sizes_mm[0], pixel_size_y_mm=sizes_mm[1])
+    except InputError as error:
         raise UsageError(f"Line {line} of the pixel sizes' table: {error}") from error
     assert spacing is not None, "both sizes were given"
     return spacing
@@ -103,5 +128,6 @@ def to_spacings_of(
 
 
 def _find_name(path: Path, sizes: Mapping[str, PixelSpacing]) -> str | None:
-    ends = ("/".join(path.parts[start:]) for start in range(len(path.parts)))
+    parts = PurePosixPath(_to_key(str(path.absolute()))).parts
+    ends = (str(PurePosixPath(*parts[start:])) for start in range(len(parts)))
     return next((end for end in ends if end in sizes), None)

@@ -40,6 +40,27 @@ def test_bad_line_of_a_table_is_named(load):
         load("filename,pixel_size_mm\na.png,0.1\nb.png,abc\n")
 
 
+@pytest.mark.parametrize("line", ['a.png,"0,069"', "a.png,", "a.png", "a.png;0.069"])
+def test_line_without_a_number_is_told_what_a_size_looks_like(load, line):
+    """Not in the words of the language that this is written in."""
+    with pytest.raises(UsageError, match=r"Line 2 .* with a point, such as 0\.12, or leave"):
+        load(f"filename,pixel_size_mm\n{line}\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "marks"),
+    [
+        ("filename;pixel_size_mm\na.png;0,069\n", "semicolons"),
+        ("sep=;\nfilename;pixel_size_mm\na.png;0,069\n", "semicolons"),
+        ("filename\tpixel_size_mm\na.png\t0.069\n", "tabs"),
+    ],
+)
+def test_table_that_is_not_parted_by_commas_is_told_how_to_be(load, text, marks):
+    """A German spreadsheet's CSV has semicolons: it needs commas, and points in its decimals."""
+    with pytest.raises(UsageError, match=f"parted by {marks}; save it .* commas, .* a point"):
+        load(text)
+
+
 def test_comma_in_a_size_is_refused(load):
     """The 1 of 1,069 is not taken for millimetres."""
     with pytest.raises(UsageError, match=r"Line 2 .* more fields .* with a point"):
@@ -63,8 +84,9 @@ def test_table_that_states_sizes_twice_is_refused(load, columns):
 
 
 def test_empty_fields_beyond_the_columns_are_passed_over(load):
-    """Some programs end each line with commas."""
-    assert load("filename,pixel_size_mm\na.png,0.1,,\n") == {"a.png": PixelSpacing(0.1, 0.1)}
+    """Some programs end each line with commas, and a table with lines of them alone."""
+    text = "filename,pixel_size_mm\na.png,0.1,,\n,\n,,,\n"
+    assert load(text) == {"a.png": PixelSpacing(0.1, 0.1)}
 
 
 def test_name_with_two_sizes_is_refused(load):
@@ -101,6 +123,22 @@ def test_row_is_the_image_s_whose_path_ends_so():
     left, right, other = (Path(f"scans/{name}") for name in ("left/1.png", "1.png", "2.png"))
     sizes = {"1.png": SMALL, "left/1.png": LARGE}
     assert to_spacings_of([left, right, other], sizes) == {left: LARGE, right: SMALL, other: None}
+
+
+def test_row_may_name_the_whole_path(tmp_path, monkeypatch):
+    """As our own table of results does; also where the images are named from their folder."""
+    monkeypatch.chdir(tmp_path)
+    whole = tmp_path / "1.png"
+    for named in (whole, Path("1.png")):
+        assert to_spacings_of([named], {str(whole): SMALL}) == {named: SMALL}
+
+
+@pytest.mark.parametrize("name", ["./left/b\u00e4r 1.png", "left/ba\u0308r 1.png"])
+@pytest.mark.parametrize("path", ["scans/left/b\u00e4r 1.png", "scans/left/ba\u0308r 1.png"])
+def test_names_that_look_the_same_are_the_same(load, name, path):
+    """With the `./` of `find`, and with umlauts of one letter or, as on a Mac, of two."""
+    sizes = load(f"filename,pixel_size_mm\n{name},0.1\n")
+    assert to_spacings_of([Path(path)], sizes) == {Path(path): SMALL}
 
 
 def test_row_that_fits_two_images_is_neither_s():
