@@ -8,7 +8,7 @@ import fcntl
 import json
 import os
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -112,9 +112,9 @@ class Parts:
             found[int(match[1])] = path
         return dict(sorted(found.items()))
 
-    def forget_passing(self, names: Collection[str]) -> None:
-        """Drop images' rows of reasons that may pass, so that they can be measured again."""
-        again = self._passing.keys() & {*names}
+    def forget_passing(self, is_over: Callable[[str], bool]) -> None:
+        """Drop rows of reasons that may pass, by their names, so that others can be written."""
+        again = {name for name in self._passing if is_over(name)}
         for path in {self._passing.pop(name) for name in again}:
             rows = [row for row in _read_part(path).to_pylist() if row["image"] not in again]
             if rows:

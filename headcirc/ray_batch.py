@@ -5,9 +5,10 @@ measure.
 """
 
 import math
+import os
 import time
-from collections.abc import Mapping, Sequence
-from pathlib import Path, PurePath
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
 
 from tqdm import tqdm
 
@@ -58,10 +59,10 @@ def list_tasks(source: Path, spacings: Mapping[Path, PixelSpacing | None]) -> li
     ]
 
 
-def list_names(tasks: Sequence[Task]) -> set[str]:
-    """Return images' names and their folders': one that was locked has a row until it is read."""
-    folders = (map(str, PurePath(task.name).parents) for task in tasks)
-    return {task.name for task in tasks}.union(*folders)
+def is_over(name: str, source: Path, names: Collection[str]) -> bool:
+    """Return whether a reason that may pass has: its image is tried anew, or its folder is open."""
+    folder = source / name
+    return name in names or (os.path.isdir(folder) and os.access(folder, os.R_OK | os.X_OK))
 
 
 def run_batch(
@@ -85,7 +86,7 @@ def run_batch(
         pool = Pool(plan)
         try:
             parts.require_job(pool.start())
-            parts.forget_passing(list_names(tasks))
+            parts.forget_passing(lambda name: is_over(name, source, origins))
             with Buffer(parts, origins) as buffer, _open_bar(len(tasks), len(left)) as bar:
                 for rows in pool.measure(left):
                     buffer.add(rows)

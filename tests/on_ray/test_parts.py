@@ -1,5 +1,6 @@
 import errno
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,8 +12,7 @@ from headcirc.geometry import PixelSpacing
 pytest.importorskip("pyarrow", reason="the package 'pyarrow' is missing (the extra 'ray')")
 
 from headcirc.parts import open_parts, read_origin
-from headcirc.ray_batch import list_names
-from headcirc.ray_start import Task
+from headcirc.ray_batch import is_over
 from tests.on_ray.rows import read_rows
 
 MODEL = {"name": "m", "sha256": "0" * 64}
@@ -73,24 +73,26 @@ def test_failure_that_may_pass_is_no_row_that_stays(tmp_path, origin, error):
         parts.write({"d.png": (replace(failed, image="d.png"), origin)})
     with open_parts(tmp_path / "out") as parts:
         assert parts.origins.keys() == {"b.png"}
-        parts.forget_passing(["a.png", "c.png", "never.png"])
+        parts.forget_passing({"a.png", "c.png", "never.png"}.__contains__)
         assert [row["image"] for row in read_rows(tmp_path / "out")] == ["b.png", "d.png"]
         parts.write({"a.png": (Row("a.png", head_circumference_mm=1.0), origin)})
     with open_parts(tmp_path / "out") as parts:
         assert parts.origins.keys() == {"a.png", "b.png"}
 
 
-def test_row_of_a_locked_folder_goes_once_it_is_read(tmp_path, origin):
-    """Its images have rows of their own then; a folder that is still locked is tried again."""
-    locked = [Row(name, error=f"the folder {UNREADABLE}") for name in ("once/b", "still")]
+def test_row_of_a_locked_folder_goes_once_it_is_open(tmp_path, origin, monkeypatch):
+    """Empty, too; one that is still locked is tried again, where this run looks so deep."""
+    for name in ("once/b", "still"):
+        (tmp_path / name).mkdir(parents=True)
+    monkeypatch.setattr(os, "access", lambda folder, _: folder != tmp_path / "still")
+    locked = [Row(name, error=f"the folder {UNREADABLE}") for name in ("once/b", "still", "gone")]
     with open_parts(tmp_path / "out") as parts:
         parts.write({row.image: (row, origin) for row in locked})
     with open_parts(tmp_path / "out") as parts:
-        tasks = [Task(name, tmp_path / name, None) for name in ("a.png", "once/b/c.png")]
-        parts.forget_passing(list_names(tasks))
-        assert [row["image"] for row in read_rows(tmp_path / "out")] == ["still"]
-        parts.forget_passing(list_names([Task("still", tmp_path / "still", None)]))
-    assert read_rows(tmp_path / "out") == []
+        parts.forget_passing(lambda name: is_over(name, tmp_path, {"a.png"}))
+        assert [row["image"] for row in read_rows(tmp_path / "out")] == ["still", "gone"]
+        parts.forget_passing(lambda name: is_over(name, tmp_path, {"still"}))
+    assert [row["image"] for row in read_rows(tmp_path / "out")] == ["gone"]
 
 
 def test_full_disk_is_told_in_a_sentence(tmp_path, origin, monkeypatch):
