@@ -73,7 +73,19 @@ def to_png_call(path: str) -> Call[bytes]:
 
 
 def to_post(asked: Call[Answer], content: bytes, stated: Stated) -> Call[Answer]:
-    """Return a `GET` as a `POST` of a picture."""
+    """Return a `GET` as a `POST` of a picture.
+
+    Raises
+    ------
+    TypeError
+        What would be sent in a picture's place, or passed over by the service.
+    """
+    if not isinstance(content, bytes):
+        raise TypeError(f"The picture is a {type(content).__name__}; give its file's bytes.")
+    unknown = stated.keys() - Stated.__annotations__.keys()
+    if unknown:
+        known = ", ".join(Stated.__annotations__)
+        raise TypeError(f"{', '.join(sorted(unknown))} cannot be stated; {known} can.")
     fields = {name: str(value) for name, value in stated.items() if value is not None}
     return Call("POST", asked.path, asked.accept, asked.read, content, fields)
 

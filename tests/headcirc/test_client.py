@@ -233,6 +233,24 @@ def test_other_refusals_are_final(status):
     assert len(requests) == 1
 
 
+@pytest.mark.parametrize("content", ["a/patient's name.png", EXAMPLE, bytearray(CONTENT)])
+def test_what_is_not_a_picture_s_bytes_is_not_sent(content):
+    """A path would be sent as if it were the file; the service would learn a patient's name."""
+    client, requests = to_client()
+    with pytest.raises(TypeError, match=f"is a {type(content).__name__}; give its file's bytes"):
+        client.analyze(content)
+    assert not requests
+
+
+@pytest.mark.parametrize("stated", [{"pixel_size": 0.1}, {"pixel_size_mm": 0.1, "x_mm": 0.2}])
+def test_what_cannot_be_stated_is_not_passed_over(stated):
+    """A pixel size by another name would be sent, not heeded, and no millimetres would come."""
+    client, requests = to_client()
+    with pytest.raises(TypeError, match="cannot be stated; pixel_size_mm, pixel_size_x_mm, "):
+        client.analyze(CONTENT, **stated)
+    assert not requests
+
+
 def test_lost_connection_is_tried_again():
     """A question may be repeated: the same question has the same answer."""
     client, requests = to_client(httpx.ConnectError(""), httpx.ReadError(""), to_models())
