@@ -2,10 +2,11 @@
 
 import argparse
 import socket
+import tempfile
 from pathlib import Path
 
 from headcirc import __version__
-from headcirc.batch import UsageError
+from headcirc.batch import SUFFIXES, UsageError
 from headcirc.pipeline import SHIPPED_MODEL_DIR
 
 BACKEND_HELP = "auto, tensorrt, openvino, onnxruntime or onnxruntime-cuda"
@@ -83,6 +84,22 @@ def require_free_address(host: str, port: int) -> None:
         ) from error
 
 
+def require_folder(folder: Path) -> None:
+    """Make the overlays' folder and see that it can be written, before hours of measuring.
+
+    Raises
+    ------
+    UsageError
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise UsageError(
+            f"No overlay can be written to {str(folder)!r} ({error.strerror}); name a folder."
+        ) from error
+
+
 def _to_mm(text: str) -> float:
     try:
         return float(text)
@@ -90,6 +107,15 @@ def _to_mm(text: str) -> float:
         raise argparse.ArgumentTypeError(
             f"{text!r} is no number; write millimetres with a point, such as 0.12"
         ) from error
+
+
+def _to_table_path(text: str) -> Path:
+    path = Path(text)
+    if path.suffix.lower() in SUFFIXES:  # as of `--csv *.png`, where the table was forgotten
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is an image's name, and would be replaced; name a table, such as out.csv"
+        )
+    return path
 
 
 def _describe_loading() -> argparse.ArgumentParser:
@@ -134,7 +160,7 @@ def _add_analyze(analyze: argparse.ArgumentParser) -> None:
     )
     analyze.add_argument(
         "--csv",
-        type=Path,
+        type=_to_table_path,
         metavar="FILE",
         help="write a table, a row for each image, or replace it",
     )

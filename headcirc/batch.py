@@ -4,6 +4,7 @@ A file that cannot be measured becomes a row that says why, never a missing row.
 """
 
 import os
+import stat
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,13 +14,14 @@ from typing import Protocol
 
 from tqdm import tqdm
 
-from headcirc.errors import InputError
+from headcirc.errors import InputError, UnreadableImageError
 from headcirc.geometry import PixelSpacing
 from headcirc.overlay import to_png
 from headcirc.pipeline import Analysis, Pipeline
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
 DRAWN = ("_Annotation", "_overlay")
+SIDECAR = "._"  # begins what a Mac leaves beside each file on a disk of another system
 NO_HEAD, NO_PIXEL_SIZE = "no head was found", "no pixel size is known"
 UNREADABLE, GIVEN_UP = "cannot be read", "workers failed at it"
 MEASURED = (
@@ -55,7 +57,7 @@ class Row:
 
 
 def find_images(paths: Sequence[Path], *, recursive: bool) -> list[Path]:
-    """Return the files named, and the images in the folders named, in order of name.
+    """Return the files named, and the images in the folders named, in order of name, each once.
 
     What was drawn, by HC18 (`*_Annotation.png`) or by us, is no ultrasound: not taken from folders.
     A folder that cannot be read stands for its images, so that its row says so.
@@ -69,8 +71,11 @@ def find_images(paths: Sequence[Path], *, recursive: bool) -> list[Path]:
             continue
         found += sorted(_find_inside(path, recursive=recursive))
     if not found:
-        raise UsageError("No image was found; name files, or a folder (--recursive looks deeper).")
-    return found
+        raise UsageError(
+            f"No image was found; name files, or a folder of {', '.join(sorted(SUFFIXES))} "
+            "(--recursive looks deeper)."
+        )
+    return list(dict.fromkeys(found))
 
 
 def _find_inside(folder: Path, *, recursive: bool) -> set[Path]:
@@ -81,7 +86,9 @@ def _find_inside(folder: Path, *, recursive: bool) -> set[Path]:
         found |= {
             each
             for each in inside
-            if each.suffix.lower() in SUFFIXES and not each.stem.endswith(DRAWN)
+            if each.suffix.lower() in SUFFIXES
+            and not each.stem.endswith(DRAWN)
+            and not each.name.startswith(SIDECAR)
         }
     return found
 
@@ -208,7 +215,7 @@ def measure_files(
     """
     for path in tqdm(images, "measuring", unit="image", disable=len(images) == 1):
         try:
-            measured = measure(path.read_bytes(), spacings[path])
+            measured = measure(_read_content(path), spacings[path])
         except (InputError, OSError) as error:
             what = "folder" if os.path.isdir(path) else "file"
             reason = str(error) if isinstance(error, InputError) else f"the {what} {UNREADABLE}"
@@ -216,6 +223,13 @@ def measure_files(
             continue
         row = measured.row if overlays is None else _write_overlay(measured, overlays[path])
         yield replace(row, image=to_name(path))
+
+
+def _read_content(path: Path) -> bytes:
+    """Return a file's bytes; a pipe would be waited for, and a device read, without an end."""
+    if stat.S_IFMT(path.stat().st_mode) not in (stat.S_IFREG, stat.S_IFDIR):
+        raise UnreadableImageError(f"a pipe, socket or device {UNREADABLE}; name a file")
+    return path.read_bytes()
 
 
 def to_name(path: Path) -> str:
@@ -231,5 +245,6 @@ def _write_overlay(measured: Measured, path: Path) -> Row:
         path.write_bytes(picture)
     except (InputError, OSError) as error:
         reason = str(error) if isinstance(error, InputError) else error.strerror
-        return replace(measured.row, error=f"the overlay is missing: {reason}")
+        fault = f"the overlay is missing: {reason}"
+        return replace(measured.row, error="; ".join(filter(None, (measured.row.error, fault))))
     return measured.row

@@ -6,10 +6,10 @@ Exit status 0: all measured; 1: some image was not (the others are still written
 
 import argparse
 import csv
+import io
 import json
 import os
 import sys
-import tempfile
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -20,7 +20,7 @@ from typing import TextIO
 
 from tqdm import tqdm
 
-from headcirc.arguments import require_free_address, to_parser
+from headcirc.arguments import require_folder, require_free_address, to_parser
 from headcirc.batch import (
     NO_PIXEL_SIZE,
     Measure,
@@ -47,7 +47,7 @@ def run_analyze(chosen: argparse.Namespace) -> int:
     spacings = _read_spacings(chosen, images)
     overlays = None
     if chosen.overlay_dir is not None:
-        _require_folder(chosen.overlay_dir)
+        require_folder(chosen.overlay_dir)
         overlays = to_overlay_paths(chosen.images, images, chosen.overlay_dir)
     counts: Counter[str] = Counter()
     with ExitStack() as stack:
@@ -73,7 +73,7 @@ def _to_kinds(row: Row) -> list[str]:
         "measured": is_measured,
         "doubtful": is_measured and not row.acceptable,
         "error": bool(row.error),
-        "no size": row.error == NO_PIXEL_SIZE,
+        "no size": NO_PIXEL_SIZE in row.error,
     }
     return ["image", *(kind for kind, is_so in kinds.items() if is_so)]
 
@@ -87,19 +87,11 @@ def _to_summary(counts: Counter[str]) -> str:
             f"{counts['doubtful']} of them NOT RELIABLE.\n"
         )
     if counts["no size"]:
-        lines.append("State the pixel size: --pixel-size-mm for all, --pixel-sizes for each.\n")
+        lines.append(
+            f"{counts['no size']} without a pixel size: --pixel-size-mm states it for all, "
+            "--pixel-sizes for each whose path ends as a name in the table, suffix included.\n"
+        )
     return "".join(lines)
-
-
-def _require_folder(folder: Path) -> None:
-    """Make the overlays' folder and see that it can be written, before hours of measuring."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=folder).close()
-    except OSError as error:
-        raise UsageError(
-            f"No overlay can be written to {str(folder)!r} ({error.strerror}); name a folder."
-        ) from error
 
 
 def _open_table(path: Path, pixel_sizes: Path | None) -> TextIO:
@@ -228,6 +220,8 @@ RUNS = {"analyze": run_analyze, "batch": run_batch, "serve": run_serve, "check":
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit status."""
     chosen = to_parser().parse_args(arguments)
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a name may have letters that its encoding lacks
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         return RUNS[chosen.command](chosen)
     except (UsageError, HeadCircumferenceError, ValueError) as error:

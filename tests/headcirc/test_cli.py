@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from headcirc.arguments import to_parser
-from headcirc.batch import UsageError, find_images, to_overlay_paths
+from headcirc.batch import UsageError, find_images, measure_files, to_overlay_paths
 from headcirc.cli import main
 from tests.synthetic import to_file
 
@@ -83,7 +83,7 @@ def test_without_pixel_size_nothing_is_invented(capsys):
     assert main(["analyze", EXAMPLE]) == 1
     printed = capsys.readouterr()
     assert "no pixel size is known" in printed.out
-    assert "--pixel-size-mm" in printed.err
+    assert "1 without a pixel size: --pixel-size-mm" in printed.err
 
 
 def test_several_images_are_summed_up(folder, capsys):
@@ -157,6 +157,56 @@ def test_empty_folder_is_bad_usage(tmp_path):
         find_images([tmp_path], recursive=True)
 
 
+def test_image_named_twice_is_measured_once(tmp_path):
+    """Two rows of one head would count it twice."""
+    image = tmp_path / "a.png"
+    image.touch()
+    assert find_images([image, tmp_path, image], recursive=False) == [image]
+
+
+def test_folder_s_images_are_told_by_their_suffix(tmp_path):
+    """What a Mac leaves beside each on a memory stick is none; which are is told where none is."""
+    for name in ("._a.png", "scan.dcm"):
+        (tmp_path / name).touch()
+    with pytest.raises(UsageError, match=r"a folder of \.bmp, .* \.webp"):
+        find_images([tmp_path], recursive=True)
+
+
+def test_what_is_no_file_is_not_waited_for(tmp_path):
+    """A device or a pipe that is called an image has a row with the reason, and ends no run."""
+    device, pipe = tmp_path / "a.png", tmp_path / "b.png"
+    device.symlink_to("/dev/null")
+    os.mkfifo(pipe)
+    images = find_images([tmp_path], recursive=False)
+    assert images == [device, pipe]
+    rows = measure_files(lambda *_: pytest.fail("read"), images, dict.fromkeys(images), None)
+    for row in rows:
+        assert row.error == "a pipe, socket or device cannot be read; name a file"
+
+
+def test_image_is_not_replaced_by_the_table(folder, capsys):
+    """As by `--csv *.png`, where the table's name was forgotten: told before it is written."""
+    image = folder / "a.png"
+    content = image.read_bytes()
+    with pytest.raises(SystemExit) as ended:
+        main(["analyze", "--csv", str(image), EXAMPLE])
+    assert ended.value.code == 2
+    assert "would be replaced; name a table" in capsys.readouterr().err
+    assert image.read_bytes() == content
+
+
+def test_name_that_the_terminal_cannot_write_ends_no_run(tmp_path):
+    """Its letters are escaped, and the images after it have their rows."""
+    for name in ("\u00e4.png", "\u00f6.png"):
+        (tmp_path / name).touch()
+    command = [sys.executable, "-m", "headcirc.cli", "analyze", str(tmp_path)]
+    given = os.environ | {"PYTHONIOENCODING": "ascii"}  # noqa: TID251 - Python's, not ours
+    ended = subprocess.run(command, check=False, capture_output=True, text=True, env=given)
+    assert ended.returncode == 1
+    first, second = ended.stdout.splitlines()
+    assert "/\\xe4.png: not measured: The file is empty" in first and "/\\xf6.png" in second
+
+
 def test_file_with_the_wrong_name_is_told_by_content(tmp_path, capsys):
     """A JPEG called .png is measured as what it is."""
     from PIL import Image
@@ -178,6 +228,14 @@ def test_overlay_that_cannot_be_written_costs_no_row(tmp_path, capsys):
     assert "HC 18" in first and "the overlay is missing: Is a directory" in first
     assert "HC 18" in second and "missing" not in second
     assert (overlays / "b_overlay.png").is_file()
+
+
+def test_overlay_that_cannot_be_written_hides_no_other_reason(tmp_path, capsys):
+    """Without a pixel size, too, the row says that there is none."""
+    (tmp_path / "phantom_overlay.png").mkdir()
+    assert main(["analyze", EXAMPLE, "--overlay-dir", str(tmp_path)]) == 1
+    reasons = "no pixel size is known; the overlay is missing: Is a directory"
+    assert f"not measured: {reasons}" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
