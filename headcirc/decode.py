@@ -21,11 +21,13 @@ from headcirc.errors import (
     UnsupportedMediaTypeError,
 )
 from headcirc.file_pieces import (
-    MAXIMUM_PIECES,
+    BMP_BITS_AT,
     CountedFile,
     count_tiff_pictures,
+    is_plain_grey_png,
     require_few_tiff_pieces,
     require_few_tiled_pixels,
+    require_whole,
 )
 from headcirc.geometry import CalibratedRegion, Frame, PixelSpacing
 from headcirc.grey import to_grey
@@ -47,12 +49,6 @@ MAXIMUM_SIDE_PX = 32_766
 MAXIMUM_JPEG_SCANS = 32
 """A progressive JPEG has about ten; each costs a pass over all pixels, in as few as 20 bytes."""
 JPEG_SCAN_MARKER = b"\xff\xda"
-
-PNG_8_BIT_GREY = b"\x08\x00"
-"""Bit depth and colour type in a PNG's header."""
-BMP_BITS_AT = 28
-PNG_NOT_PLAIN = frozenset({b"eXIf", b"tRNS", b"zTXt", b"iTXt", b"tEXt", b"acTL"})
-"""Chunks that may hold an orientation, transparency or further pictures."""
 
 DAMAGE = (
     OSError,
@@ -114,7 +110,10 @@ def decode_frame(
     image = _open_image(content, maximum_pixels)
     try:
         _require_single_picture(image, content, frame_index)
-        if _is_plain_grey_png(content) or _is_palette_bmp(content):
+        is_plain = is_plain_grey_png(content)
+        if not is_plain:
+            require_whole(image, content)
+        if is_plain or _is_palette_bmp(content):
             pixels = _decode_grey(content)
         elif image.format == "WEBP":  # for which Pillow takes four times the memory
             pixels = _turn_upright(_decode_grey(content), _read_orientation(image))
@@ -187,31 +186,6 @@ def _require_single_picture(image: Image.Image, content: bytes, frame_index: int
         )
     if frame_index not in (None, 0):
         raise InvalidFrameError(f"Frame {frame_index} was asked for; the file holds 1, number 0.")
-
-
-def _is_plain_grey_png(content: bytes) -> bool:
-    """Tell whether a file is a PNG of 8-bit grey, not turned; ValueError if it is damaged.
-
-    Most ultrasound frames come as such, and OpenCV decodes them in three quarters of Pillow's time.
-    Every chunk's checksum is tested first, so that OpenCV, which writes to the standard error
-    stream, does not meet files that were damaged on their way.
-    """
-    if content[12:16] != b"IHDR" or content[24:26] != PNG_8_BIT_GREY:
-        return False
-    start = len(SIGNATURES[0][2])
-    for _ in range(MAXIMUM_PIECES):
-        end = start + 12 + int.from_bytes(content[start : start + 4], "big")
-        name = content[start + 4 : start + 8]
-        if end > len(content) or name in PNG_NOT_PLAIN:
-            return False
-        if zlib.crc32(content[start + 4 : end - 4]) != int.from_bytes(
-            content[end - 4 : end], "big"
-        ):
-            raise ValueError("A checksum does not fit.")
-        if name == b"IEND":
-            return True
-        start = end
-    return False
 
 
 def _is_palette_bmp(content: bytes) -> bool:

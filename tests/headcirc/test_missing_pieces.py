@@ -1,0 +1,118 @@
+import struct
+import tracemalloc
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from headcirc.decode import decode_frame
+from headcirc.errors import UnreadableImageError
+from tests.headcirc.test_decode import make_bmp, to_png_chunk
+from tests.headcirc.tiff_files import GREY, LONG, SIDE_PX, make_tiff
+from tests.synthetic import SMALL_HEAD, draw_head, to_file
+
+ROWS, COLUMNS = 50, 60
+CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
+HEAD = draw_head(SMALL_HEAD, rows=54, columns=80)
+SIDE = 16
+SAMPLES = np.random.default_rng(5).integers(0, 16, (SIDE, SIDE), np.uint8)
+
+
+def join_png(*chunks: tuple[bytes, bytes]) -> bytes:
+    """Return a PNG of these chunks and its end; every checksum is right."""
+    parts = (to_png_chunk(*each) for each in (*chunks, (b"IEND", b"")))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+
+def make_png(bits: int, colour: int, rows: int, extra: tuple[tuple[bytes, bytes], ...] = ()):
+    """Return a PNG of ROWS x COLUMNS that holds so many rows."""
+    header = struct.pack(">IIBBBBB", COLUMNS, ROWS, bits, colour, 0, 0, 0)
+    row = b"\0" + b"\x01" * (COLUMNS * bits * CHANNELS[colour] // 8)
+    return join_png((b"IHDR", header), *extra, (b"IDAT", zlib.compress(row * rows)))
+
+
+@pytest.mark.parametrize(
+    ("bits", "colour", "extra"),
+    [
+        pytest.param(8, 2, (), id="colour"),
+        pytest.param(16, 0, (), id="grey-16"),
+        pytest.param(8, 3, ((b"PLTE", bytes(768)),), id="palette"),
+        pytest.param(8, 4, (), id="grey-alpha"),
+        pytest.param(8, 0, ((b"tEXt", b"Author\0none"),), id="grey-with-text"),
+    ],
+)
+def test_png_without_its_last_rows_is_unreadable(bits, colour, extra):
+    """Whole, it is decoded; without its last row, which Pillow would make black, it is refused."""
+    assert decode_frame(make_png(bits, colour, ROWS, extra)).pixels.shape == (ROWS, COLUMNS)
+    with pytest.raises(UnreadableImageError):
+        decode_frame(make_png(bits, colour, ROWS - 1, extra))
+
+
+@pytest.mark.parametrize("shape", [(54, 80), (1, 1), (3, 5), (9, 2)])
+def test_interlaced_png_is_whole(shape):
+    """Seven passes, some of them empty in small pictures, are counted as they are written."""
+    rows, columns = shape
+    header = struct.pack(">IIBBBBB", columns, rows, 8, 2, 0, 0, 1)
+    passes = [(0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2),
+              (0, 1, 1, 2)]  # fmt: skip
+    widths = [(-(-(columns - x) // dx), -(-(rows - y) // dy)) for x, y, dx, dy in passes]
+    body = b"".join((b"\0" + b"\x50" * 3 * wide) * high for wide, high in widths if wide > 0)
+
+    whole = join_png((b"IHDR", header), (b"IDAT", zlib.compress(body)))
+    assert (decode_frame(whole).pixels == 0x50).all()
+    with pytest.raises(UnreadableImageError):
+        decode_frame(join_png((b"IHDR", header), (b"IDAT", zlib.compress(body[:-1]))))
+
+
+def test_rows_behind_a_picture_are_not_inflated():
+    """Once the picture is whole: 50 KB of file could be 50 MB, and 10 MB far more."""
+    content = make_png(8, 2, ROWS + 300_000)
+    tracemalloc.start()
+    try:
+        assert decode_frame(content).pixels.shape == (ROWS, COLUMNS)
+        assert tracemalloc.get_traced_memory()[1] < 5_000_000
+    finally:
+        tracemalloc.stop()
+
+
+def test_tiff_with_a_strip_too_few_is_unreadable():
+    """Its directory is whole and says so of a picture that is not."""
+    pixels = bytes(range(SIDE_PX**2))
+    strips = GREY | {278: SIDE_PX // 2}
+    places = {count: struct.pack(f"<{count}I", *range(8, 8 + count)) for count in (2, 3)}
+    whole = make_tiff(strips | {273: (LONG, 2)}, places[2] + pixels)
+    assert decode_frame(whole).pixels.shape == (SIDE_PX, SIDE_PX)
+    with pytest.raises(UnreadableImageError):
+        decode_frame(make_tiff(strips | {273: (LONG, 1)}, pixels))
+
+
+def to_runs(rows: int) -> bytes:
+    """Return so many of the samples' rows: half in runs, half one by one, from below."""
+    half = SIDE // 2 - 1  # odd: what is not in runs is filled up to an even number of bytes
+    return b"".join(
+        b"".join(bytes([1, each]) for each in row[:-half])
+        + bytes([0, half, *row[-half:], 0])
+        + b"\0\0"
+        for row in SAMPLES[::-1][:rows]
+    )
+
+
+@pytest.mark.parametrize(
+    "rest", [b"\0\1", b"\0\2\0\1\0\1", b"\0\0\0\1"], ids=["ends", "jumps", "empty-row"]
+)
+def test_bmp_whose_runs_leave_pixels_out_is_unreadable(rest):
+    """It ends early in good order, or passes pixels over: those would become the first colour."""
+    whole = make_bmp(SAMPLES, range(0, 256, 16), to_runs(SIDE) + b"\0\1")
+    assert (decode_frame(whole).pixels == 16 * SAMPLES).all()
+    with pytest.raises(UnreadableImageError):
+        decode_frame(make_bmp(SAMPLES, range(0, 256, 16), to_runs(SIDE - 1) + rest))
+
+
+def test_whole_files_of_every_mode_are_whole():
+    """Nothing that Pillow writes is said to lack a pixel."""
+    image = Image.fromarray(HEAD)
+    for mode in ("1", "L", "P", "RGB", "RGBA", "LA", "I;16"):
+        for format_name in ("PNG", "TIFF"):
+            content = to_file(image.convert(mode), format_name)
+            assert decode_frame(content).pixels.shape == HEAD.shape
