@@ -6,6 +6,8 @@ and float16 on a GPU. This module draws nothing and changes no measurement.
 """
 
 import math
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from threading import Lock
@@ -15,10 +17,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headcirc.backends.base import Backend, load_explain_backend
+from headcirc.errors import InferenceError
 from headcirc.geometry import GridMapping
 from headcirc.manifest import Manifest, to_attention_output
 from headcirc.mask import to_frame_grid
 
+RETRY_S = 60.0
+"""After a graph did not load, nobody tries for this long: on a GPU a try builds an engine, which
+takes its time from the measurements."""
 EDGE_BAND_SHARE = 0.1
 """Half the width of the band around the head's edge, as a share of the head's mean radius."""
 
@@ -121,12 +127,24 @@ class Explainer:
         Of the backend that measures.
     threads : int
         CPUs that the runtime may use.
+    clock : callable
+        Seconds that only grow.
     """
 
-    def __init__(self, manifest: Manifest, backend_name: str, *, threads: int) -> None:
+    def __init__(
+        self,
+        manifest: Manifest,
+        backend_name: str,
+        *,
+        threads: int,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._load = partial(load_explain_backend, backend_name, manifest, threads=threads)
+        self._clock = clock
         self._lock = Lock()
         self._backend: Backend | None = None
+        self._make_failure: Callable[[], InferenceError] | None = None
+        self._failed_s = 0.0
 
     def explain(self, network_input: NDArray[np.float32], mapping: GridMapping) -> Explanation:
         """Explain one picture.
@@ -143,6 +161,7 @@ class Explainer:
             The model ships no explain graph, or its file is missing or damaged.
         BackendUnavailableError
             The runtime refuses the graph.
+            Either may be that of the last try; see `RETRY_S`.
         """
         backend = self._require_backend()
         outputs = backend.infer_all(network_input)
@@ -152,8 +171,17 @@ class Explainer:
 
     def _require_backend(self) -> Backend:
         with self._lock:  # two first requests load one graph
-            if self._backend is None:
+            if self._backend is not None:
+                return self._backend
+            if self._make_failure is not None and self._clock() < self._failed_s + RETRY_S:
+                raise self._make_failure()
+            try:
                 self._backend = self._load()
+            except InferenceError as error:
+                # Not the error itself, which would keep all that was in the hands of the load.
+                self._make_failure = partial(type(error), *error.args)
+                self._failed_s = self._clock()
+                raise
             return self._backend
 
 

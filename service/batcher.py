@@ -170,6 +170,7 @@ class Batcher:
                 if alone
                 else np.concatenate([each.network_input for each in batch])
             )
+            answers = list(zip(batch, maps, strict=True))
         except Exception as error:  # whatever it is, every request of the batch is told
             self.failure = type(error).__name__
             for each in batch:
@@ -178,6 +179,6 @@ class Batcher:
         run_s = time.perf_counter() - began_s
         self.failure = None
         self._on_batch(len(batch))
-        for each, probability_map in zip(batch, maps, strict=True):
+        for each, probability_map in answers:
             each.queue_s, each.run_s = began_s - each.arrived_s, run_s
             each.probability_map = probability_map

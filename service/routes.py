@@ -201,15 +201,17 @@ async def list_models(owner: Owner, request: Request) -> ModelsBody:
     return ModelsBody(models=[to_model_facts_body(owner.pipeline, asked_backend=asked)])
 
 
-@router.head("/livez", include_in_schema=False)  # as some probes ask
+# The lower one answers, HEAD too, as some probes ask; the upper one only tells OpenAPI, where both
+# methods would have one operation's name.
 @router.get("/livez", tags=["service"])
+@router.api_route("/livez", methods=["GET", "HEAD"], include_in_schema=False)
 async def tell_alive() -> HealthBody:
     """Say that the process is alive."""
     return HealthBody(status="alive")
 
 
-@router.head("/readyz", include_in_schema=False)
 @router.get("/readyz", responses=to_problem_responses(503), tags=["service"])
+@router.api_route("/readyz", methods=["GET", "HEAD"], include_in_schema=False)
 async def tell_ready(owner: Owner) -> HealthBody:
     """Say that the model is loaded and warm and that the queue takes work."""
     owner.require_ready()

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from deploy.ray.proxy import CALLBACK
-from headcirc.arguments import require_port
+from headcirc.arguments import require_free_address
 from headcirc.batch import UsageError
 from headcirc.cpus import count_available_cpus
 from headcirc.ray_start import count_room, open_ray
@@ -43,8 +43,9 @@ def run(chosen: argparse.Namespace) -> None:
     UsageError, ValueError
         Ray, the settings or the sizes cannot be used, or there is no room for them.
     """
-    require_port(chosen.port)
-    settings = load_settings()  # what is wrong with them is told before Ray is started
+    # What is wrong with address and settings is told before Ray is started.
+    require_free_address(chosen.host, chosen.port)
+    settings = load_settings()
     if not is_loopback(chosen.host) and not settings.api_key_hashes:
         print(OPEN_TO_ALL, file=sys.stderr)
     os.environ.setdefault(CALLBACK_NAME, CALLBACK)  # noqa: TID251 - Ray's, not ours

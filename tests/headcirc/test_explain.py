@@ -10,6 +10,7 @@ from headcirc.backends.base import choose_explain_graph, load_explain_backend
 from headcirc.errors import BackendUnavailableError, ModelArtifactError
 from headcirc.explain import (
     EDGE_BAND_SHARE,
+    RETRY_S,
     Explainer,
     Explanation,
     measure_concentration,
@@ -169,6 +170,28 @@ def test_unknown_layer_is_a_key_error(explanation):
         explanation.to_saliency_map("decoder-1024")
     with pytest.raises(KeyError):
         explanation.to_attention_map(1024)
+
+
+def test_graph_that_did_not_load_is_tried_again_after_a_while(facts):
+    """Until then every question gets the same refusal, and no engine is built for it."""
+    now_s, loads, can_load = [0.0], [], []
+
+    def load():
+        loads.append(now_s[0])
+        if not can_load:
+            raise BackendUnavailableError("no memory left")
+        return "a backend"
+
+    explainer = Explainer(facts, "onnxruntime", threads=1, clock=lambda: now_s[0])
+    explainer._load = load
+    for now_s[0] in (0.0, 1.0, RETRY_S - 1, RETRY_S, RETRY_S + 1):
+        with pytest.raises(BackendUnavailableError, match="no memory left"):
+            explainer._require_backend()
+    assert loads == [0.0, RETRY_S]
+    can_load.append(True)
+    for now_s[0] in (2 * RETRY_S, 2 * RETRY_S + 1):
+        assert explainer._require_backend() == "a backend"
+    assert loads == [0.0, RETRY_S, 2 * RETRY_S]
 
 
 def test_graph_is_loaded_once_and_on_first_use(explain_model_dir, tmp_path):

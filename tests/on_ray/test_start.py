@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -68,6 +69,14 @@ def test_impossible_port_is_refused(capsys, port):
     assert f"{port} is no port" in capsys.readouterr().err
 
 
+def test_taken_port_is_refused(capsys):
+    """As by `headcirc serve`: Ray would take half a minute to start, and to fail."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        assert serving.main([f"--port={port}"]) == 2
+    assert f"Nothing can listen at 127.0.0.1, port {port}" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(("hashes", "is_open"), [(",", True), ("0" * 64, False)])
 def test_only_keys_close_the_service(monkeypatch, capsys, hashes, is_open):
     """A list of no keys lets everybody in, and that is said."""
@@ -77,6 +86,7 @@ def test_only_keys_close_the_service(monkeypatch, capsys, hashes, is_open):
         raise UsageError("no Ray")
 
     monkeypatch.setattr(serving, "open_ray", refuse)
+    monkeypatch.setattr(serving, "require_free_address", lambda host, port: None)
     assert serving.main(["--host", "0.0.0.0"]) == 2  # noqa: S104 - nothing is started
     assert ("OPEN TO EVERYBODY" in capsys.readouterr().err) is is_open
 

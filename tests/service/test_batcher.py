@@ -155,6 +155,22 @@ def test_failing_network_fails_its_batch_and_no_other():
     assert batcher.failure is None
 
 
+def test_network_that_answers_too_few_pictures_fails_its_batch():
+    """One that got no answer would else look for a batch with itself in it, without an end."""
+    network = Network(held=True)
+    batcher = Batcher(lambda pictures: network(pictures)[:1], best_batch=2)
+    with ThreadPoolExecutor(3) as executor:
+        first = executor.submit(batcher.infer, to_input(0), to_ticket())
+        assert network.entered.wait(PATIENCE_S)
+        others = send(executor, batcher, [1, 2])
+        network.leave.set()
+        assert first.result(PATIENCE_S).is_done
+        for each in others:
+            with pytest.raises(ValueError, match="shorter"):
+                each.result(PATIENCE_S)
+    assert batcher.failure == "ValueError"
+
+
 def test_many_threads_each_get_their_own_answer():
     """Two hundred requests from eight threads: every answer is its own question's."""
     sizes: list[int] = []

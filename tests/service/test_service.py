@@ -14,8 +14,9 @@ from tests.service.test_analyses import post
 
 @pytest.mark.parametrize("path", ["/livez", "/readyz"])
 def test_probes_may_ask_for_the_headers_alone(client, path):
-    """HEAD is answered as GET is; the documents tell of GET only."""
+    """HEAD is answered as GET is, and `Allow` says so; the documents tell of GET only."""
     assert client.head(path).status_code == 200
+    assert set(client.post(path).headers["allow"].split(", ")) == {"GET", "HEAD"}
     assert set(client.get("/openapi.json").json()["paths"][path]) == {"get"}
 
 
