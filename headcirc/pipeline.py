@@ -18,6 +18,7 @@ from headcirc.cpus import count_available_cpus
 from headcirc.decode import DEFAULT_MAXIMUM_PIXELS, decode_frame
 from headcirc.doubt import Doubt, Interval, measure_doubt, to_interval
 from headcirc.ellipse import fit_head_ellipse
+from headcirc.errors import InferenceError
 from headcirc.geometry import (
     CalibratedRegion,
     Ellipse,
@@ -122,8 +123,20 @@ class Pipeline:
         return Prepared(frame, network_input, mapping, timing_ms)
 
     def infer(self, network_input: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return probabilities (n, h, w) for (n, 1, h, w); unsure, the network looks again."""
-        return infer_carefully(self.backend.infer, network_input, self.manifest.mask.threshold)
+        """Return probabilities (n, h, w) for (n, 1, h, w); unsure, the network looks again.
+
+        Raises
+        ------
+        InferenceError
+            The backend gave something else than numbers, which would be answered as no head.
+        """
+        maps = infer_carefully(self.backend.infer, network_input, self.manifest.mask.threshold)
+        if not np.isfinite(maps).all():
+            raise InferenceError(
+                f"The backend {self.backend.name!r} on {self.backend.device!r} answered with NaN "
+                "or infinity; probabilities are needed. Start it again, or name another backend."
+            )
+        return maps
 
     def finish(self, prepared: Prepared, probability_map: NDArray[np.float32]) -> Analysis:
         """Make mask, ellipse, millimetres and warnings from one (h, w) probability map."""
@@ -151,7 +164,12 @@ class Pipeline:
                 interval = to_interval(measured_mm, doubt, facts=known)
                 head = Head(mask, ellipse, measured, doubt, interval)
                 quality = assess_quality(
-                    mask, ellipse, head_circumference_mm=measured_mm, doubt=doubt, facts=known
+                    mask,
+                    ellipse,
+                    head_circumference_mm=measured_mm,
+                    cephalic_index=None if measured is None else measured.cephalic_index,
+                    doubt=doubt,
+                    facts=known,
                 )
         return Analysis(prepared.frame, head, region, quality, timing_ms)
 

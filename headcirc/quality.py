@@ -1,7 +1,8 @@
 """Doubt in words: stable warning codes, and whether a person should rely on the number.
 
 The limits below let pass at least 99 of 100 of HC18's training exams' images
-(`python -m benchmarks.choices`); they catch gross failures. Finer ones, on the signs of doubt, are
+(`python -m benchmarks.choices`); they catch gross failures. They say what a head, its mask and its
+probabilities are, whatever the model, so they stand here. Finer ones, on the signs of doubt, are
 facts of the model (`python -m benchmarks.doubt fit`); a model without them has only the gross ones.
 None catches every error. This room changes no number; a service that promises one still gives it,
 with `acceptable` false beside it.
@@ -50,6 +51,9 @@ MINIMUM_SURE_PROBABILITY = 0.94
 """Mean probability inside the mask below which the network is in doubt of the head."""
 PLAUSIBLE_HEAD_CIRCUMFERENCE_MM = (40.0, 400.0)
 """HC18 runs from 44 to 346 mm; the growth charts end near 373 mm (+3 SD at 40 weeks)."""
+LEAST_CEPHALIC_INDEX = 0.5
+"""HC18's heads, but the test exams', have 0.66 to 0.96; pixel sizes that are exchanged, or of
+another picture, make less of them."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,7 @@ def assess_quality(
     ellipse: Ellipse | None,
     *,
     head_circumference_mm: float | None = None,
+    cephalic_index: float | None = None,
     doubt: Doubt | None = None,
     facts: DoubtFacts | None = None,
 ) -> Quality:
@@ -79,7 +84,7 @@ def assess_quality(
     head_mask : HeadMask or None
     ellipse : Ellipse or None
         In frame pixels.
-    head_circumference_mm : float or None
+    head_circumference_mm, cephalic_index : float or None
         None where the pixel size is unknown.
     doubt, facts : Doubt or None, DoubtFacts or None
         Without both, only the gross failures are looked for.
@@ -95,8 +100,10 @@ def assess_quality(
         POOR_ELLIPSE_FIT: to_fit_overlap(head_mask.pixels, ellipse) < MINIMUM_FIT_OVERLAP,
         FRAGMENTED_MASK: head_mask.largest_rejected_share > MAXIMUM_REJECTED_SHARE,
         UNCERTAIN_MASK: head_mask.mean_probability < MINIMUM_SURE_PROBABILITY,
-        IMPLAUSIBLE_SIZE: head_circumference_mm is not None
-        and not low_mm <= head_circumference_mm <= high_mm,
+        IMPLAUSIBLE_SIZE: (
+            head_circumference_mm is not None and not low_mm <= head_circumference_mm <= high_mm
+        )
+        or (cephalic_index is not None and cephalic_index < LEAST_CEPHALIC_INDEX),
     }
     if doubt is not None and facts is not None:
         checks |= _judge_doubt(doubt, facts.limits)

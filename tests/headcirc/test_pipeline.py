@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from headcirc.errors import InferenceError
 from headcirc.geometry import Ellipse, PixelSpacing
 from headcirc.measurement import measure_head
 from tests.synthetic import draw_head, to_file, to_synthetic_pipeline
@@ -30,6 +31,26 @@ def test_without_a_pixel_size_there_are_no_millimetres():
     assert analysis.head.measurement is None
     assert analysis.head.head_circumference_px > 1000
     assert "pixel-size-missing" in analysis.quality.warnings
+
+
+def test_pixel_sizes_that_make_no_head_s_shape_are_told():
+    """A head of index 0.77 becomes one of 0.39 by a wrong height of its pixels: not acceptable."""
+    content = to_file(draw_head(Ellipse(400.0, 270.0, 220.0, 170.0, 0.0)))
+    for height_mm, warnings in ((0.13, ()), (0.065, ("implausible-size",))):
+        spacing = PixelSpacing(row_mm=height_mm, column_mm=0.13)
+        analysis = to_synthetic_pipeline().analyze(content, pixel_spacing=spacing)
+        assert 40 < analysis.head.measurement.head_circumference_mm < 400
+        assert analysis.quality.warnings == warnings
+        assert analysis.quality.acceptable is (not warnings)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_backend_that_answers_no_numbers_has_failed(value):
+    """It is an error, which a service's readiness tells, and not a picture without a head."""
+    pipeline = to_synthetic_pipeline()
+    pipeline.backend.infer = lambda pictures: np.full_like(pictures[:, 0], value)
+    with pytest.raises(InferenceError, match="NaN or infinity"):
+        pipeline.analyze(to_file(draw_head()))
 
 
 def test_black_picture_has_no_head():
