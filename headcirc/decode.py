@@ -6,6 +6,7 @@ millimetres. This room does not know networks, and it never guesses a pixel size
 """
 
 import struct
+import warnings
 import zlib
 
 import cv2
@@ -64,7 +65,9 @@ DAMAGE = (
 """What Pillow's decoders raise on damaged files; it has no common base for them."""
 
 Image.MAX_IMAGE_PIXELS = None  # our own limit is exact, and is checked on the header
-# Of damaged files the caller is told, not the standard error stream.
+# Of damaged files the caller is told, not the standard error stream. Python, too, would keep each
+# new warning's text for ever.
+warnings.filterwarnings("ignore", module=r"PIL\.")
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 # Pillow has no entry for big-endian 16-bit samples whose 0 is white; `grey` knows what is white.
 TiffImagePlugin.OPEN_INFO[b"MM", 0, (1,), 1, (16,), ()] = ("I;16B", "I;16B")

@@ -230,7 +230,7 @@ def count_missing_tiff_samples(image: TiffImageFile) -> int:
     tags = image.tag_v2
     is_planar = tags.get(TiffImagePlugin.PLANAR_CONFIGURATION) == 2  # noqa: PLR2004
     planes = tags.get(TiffImagePlugin.SAMPLESPERPIXEL, 1) if is_planar else 1
-    boxes = (tile.extents for tile in image.tile)
+    boxes = (tile.extents or (0, 0, 0, 0) for tile in image.tile)
     held = sum((right - left) * (bottom - top) for left, top, right, bottom in boxes)
     return planes * image.width * image.height - held
 

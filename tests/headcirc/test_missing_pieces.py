@@ -1,4 +1,6 @@
 import struct
+import subprocess
+import sys
 import tracemalloc
 import zlib
 
@@ -85,6 +87,17 @@ def test_tiff_with_a_strip_too_few_is_unreadable():
     assert decode_frame(whole).pixels.shape == (SIDE_PX, SIDE_PX)
     with pytest.raises(UnreadableImageError):
         decode_frame(make_tiff(strips | {273: (LONG, 1)}, pixels))
+
+
+def test_tag_that_reaches_out_of_the_file_is_told_to_nobody():
+    """Pillow passes it over and warns; of each file in other words, which Python would keep."""
+    content = make_tiff(GREY | {270: (LONG, 1_000)}, bytes(SIDE_PX**2))
+    program = (
+        "import sys; from headcirc.decode import decode_frame as f; f(sys.stdin.buffer.read())"
+    )
+    command = [sys.executable, "-W", "default", "-c", program]
+    found = subprocess.run(command, input=content, capture_output=True, check=True)
+    assert found.stderr == b""
 
 
 def to_runs(rows: int) -> bytes:
