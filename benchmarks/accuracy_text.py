@@ -81,8 +81,8 @@ def to_provenance(measured_version: str, shipped_version: str) -> str:
         return "These weights ship."
     return (
         f"Version {shipped_version}, which ships, was trained by the same recipe, in the last runs "
-        "on **all** exams: it has no exam left to be measured on, and a figure of it on these "
-        f"would be a training figure. So the figures are those of {measured_version} "
+        "on **all** exams at hand: of these a figure of it would be a training "
+        f"figure. So the figures are those of {measured_version} "
         "(`benchmarks/split_model`), which never saw a calibration or test exam."
     )
 

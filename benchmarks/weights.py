@@ -1,12 +1,13 @@
-"""Weights beside weights, before any is exported: `python -m benchmarks.weights FILE FILE …`.
+"""Weights beside weights, before any is exported: `python -m benchmarks.weights NAME=FILE …`.
 
 Each network measures the calibration exams in torch, float32, through the same corridor, second
 look included; a paired test holds each against the first. The test exams are never read here.
+The table of `docs/training.md` is this report's.
 """
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from scipy.stats import wilcoxon
 from tqdm import tqdm
 
 from benchmarks.choices import to_error_mm, to_summary
-from benchmarks.documents import write_report
+from benchmarks.documents import replace_block, write_report
 from benchmarks.paths import DEFAULT_DATA_DIR, DEFAULT_OUT_DIR
 from headcirc.geometry import PixelSpacing
 from headcirc.pipeline import Pipeline, load_pipeline
@@ -25,6 +26,7 @@ from model_export.parity import to_torch_runner
 from training.hc18 import HC18Image, load_part
 from training.weights import load_trained, to_file_sha256
 
+PAGE, BLOCK = Path("docs/training.md"), "weights"
 Array = NDArray[np.float32]
 
 
@@ -52,45 +54,66 @@ def to_paired_p(errors_mm: Sequence[float], first_mm: Sequence[float]) -> float 
     return float(wilcoxon(differences_mm).pvalue) if np.any(differences_mm) else None
 
 
-def compare(paths: Sequence[Path], data_dir: Path) -> dict[str, Any]:
+def compare(paths: Mapping[str, Path], data_dir: Path) -> dict[str, Any]:
     """Return every checkpoint's figures on calibration exams, and its test against the first."""
     pipeline, images = load_pipeline(precision="fp32"), load_part(data_dir, "calibration")
-    networks = [load_trained(path) for path in paths]
+    networks = [load_trained(path) for path in paths.values()]
     errors_mm = [measure_errors_mm(to_torch_runner(each), pipeline, images) for each in networks]
     return {
         "command": "python -m benchmarks.weights",
         "data": f"{len(images)} images of HC18's calibration exams, float32, torch",
         "weights": [
-            {"sha256": to_file_sha256(path), "width": network.width}
+            {"name": name, "sha256": to_file_sha256(path), "width": network.width}
             | to_summary(errors)
             | {"p_against_first": to_paired_p(errors, errors_mm[0])}
-            for path, network, errors in zip(paths, networks, errors_mm, strict=True)
+            for (name, path), network, errors in zip(
+                paths.items(), networks, errors_mm, strict=True
+            )
         ],
     }
 
 
-def to_line(row: dict[str, Any]) -> str:
-    """Return a row of the report for people."""
-    p = row["p_against_first"]
-    return (
-        f"width {row['width']}, {row['sha256'][:12]}: mean absolute error "
-        f"{row['mean_absolute_error_mm']:.2f} mm, median {row['median_absolute_error_mm']:.2f}, "
-        f"signed {row['signed_error_mm']:+.2f}, worst {row['worst_mm']:.1f}, without answer "
-        f"{row['no_answer']}" + ("" if p is None else f"; against the first p = {p:.2f}")
-    )
+def to_block(report: Mapping[str, Any]) -> str:
+    """Return the report as a table for people."""
+    lines = [
+        "| weights | width | mean absolute error, mm | median | signed | worst | no answer | p |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for row in report["weights"]:
+        p = row["p_against_first"]
+        lines.append(
+            f"| {row['name']} | {row['width']} | {row['mean_absolute_error_mm']:.2f} "
+            f"| {row['median_absolute_error_mm']:.2f} | {row['signed_error_mm']:+.2f} "
+            f"| {row['worst_mm']:.1f} | {row['no_answer']} | {'-' if p is None else f'{p:.2f}'} |"
+        )
+    note = f"{report['data']}; p: Wilcoxon's paired test of the absolute errors, against the first."
+    return "\n".join([*lines, "", note])
+
+
+def to_named_path(text: str) -> tuple[str, Path]:
+    """Return what stands before and after the `=`; without a name a file has its folder's."""
+    name, equals, path = text.rpartition("=")
+    return (name, Path(path)) if equals else (Path(text).resolve().parent.name, Path(text))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, write, print."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.weights", description=__doc__)
-    parser.add_argument("weights", type=Path, nargs="+", help="checkpoints (safetensors)")
+    parser.add_argument(
+        "weights", type=to_named_path, nargs="+", metavar="NAME=FILE", help="checkpoints"
+    )
     parser.add_argument("--data", type=Path, default=Path(DEFAULT_DATA_DIR), help="HC18's folder")
     parser.add_argument("--out", type=Path, default=DEFAULT_OUT_DIR, help="folder for the result")
+    parser.add_argument("--no-docs", action="store_true", help=f"leave {PAGE} as it is")
     chosen = parser.parse_args(arguments)
-    report = compare(chosen.weights, chosen.data)
+    paths = dict(chosen.weights)
+    if len(paths) < len(chosen.weights):
+        parser.error("Two checkpoints have one name; write NAME=FILE.")
+    report = compare(paths, chosen.data)
     write_report(chosen.out / "weights.json", report)
-    for row in report["weights"]:
-        print(to_line(row))
+    if not chosen.no_docs:
+        PAGE.write_text(replace_block(PAGE.read_text(), BLOCK, to_block(report)))
+    print(to_block(report))
     return 0
 
 

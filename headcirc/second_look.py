@@ -17,8 +17,8 @@ Array = NDArray[np.float32]
 Look = tuple[bool, float]
 """Whether the picture is mirrored left to right, and its zoom about the centre."""
 SURE_PROBABILITY = 0.95
-"""Mean probability of the pixels that count as head, below which the network looks again; about
-one in a hundred of HC18's training and calibration images is below."""
+"""Mean probability of the pixels that count as head, below which the network looks again; of HC18's
+training and calibration images hardly one in a hundred is (`benchmarks.looks`)."""
 AT_ONCE = 2
 """Copies that run through the network together: a runtime keeps the memory of its largest batch."""
 

@@ -8,7 +8,7 @@ from benchmarks.acceptance import LIMITS, Run, compare, judge, to_report, to_tex
 from benchmarks.accuracy_summary import fill_ellipse, to_image_result
 from benchmarks.served import ServedAnswer
 from headcirc.geometry import Ellipse
-from training.hc18 import HC18Image
+from training.hc18 import PARTS, HC18Image
 
 HEAD = Ellipse(80.0, 60.0, 50.0, 40.0, 0.4)
 TRUTH = fill_ellipse(HEAD, 120, 160)
@@ -57,7 +57,7 @@ def test_each_limit_binds(name):
 def test_a_lost_head_refuses():
     """A head that only the reference finds is another verdict, and lowers the Dice."""
     reference = to_run(1.0, 1.0, backend="onnxruntime", precision="fp32")
-    report = to_report(reference, [to_run(1.0, 1.0), to_run(1.0, None)])
+    report = to_report(reference, [to_run(1.0, 1.0), to_run(1.0, None)], trained_on=("train",))
     first, second = report["candidates"]
     assert all(first["within"].values())
     assert not second["within"]["images_with_another_verdict"]
@@ -70,8 +70,11 @@ def test_a_lost_head_refuses():
 def test_report_names_every_engine():
     """An accepted report names reference, candidates, data and limits."""
     reference = to_run(1.0, 1.0, backend="onnxruntime", precision="fp32")
-    report = to_report(replace(reference), [to_run(1.01, 0.99)])
+    report = to_report(replace(reference), [to_run(1.01, 0.99)], trained_on=PARTS)
     assert report["accepted"] is True
     assert report["reference"]["model"]["precision"] == "fp32"
     assert report["data"]["part"] == "calibration"
+    assert report["data"]["are_training_figures"] is True
+    unseen = to_report(reference, [], trained_on=("train",))
+    assert unseen["data"]["are_training_figures"] is False
     assert report["limits"] == LIMITS

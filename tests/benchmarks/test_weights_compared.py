@@ -1,8 +1,12 @@
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
-from benchmarks.weights import measure_errors_mm, to_paired_p
+from benchmarks.documents import read_block
+from benchmarks.weights import BLOCK, PAGE, measure_errors_mm, to_block, to_named_path, to_paired_p
 from model_export.parity import to_torch_runner
 from tests.synthetic import BrightnessBackend, draw_head, to_file, to_synthetic_pipeline
 from training.attention_resunet import AttentionResUNet
@@ -39,3 +43,21 @@ def test_paired_p_is_small_only_where_one_is_better():
     assert to_paired_p(first * 3, first) < 0.001
     assert to_paired_p(-first, first) is None
     assert to_paired_p([*first, np.nan], [*first * -1, 2.0]) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "path"),
+    [
+        ("1.3.0=runs/sixth/last.safetensors", "1.3.0", "runs/sixth/last.safetensors"),
+        ("runs/sixth/last.safetensors", "sixth", "runs/sixth/last.safetensors"),
+    ],
+)
+def test_weights_have_the_name_before_the_sign_or_their_folder_s(text, name, path):
+    """`NAME=FILE`, or a file alone."""
+    assert to_named_path(text) == (name, Path(path))
+
+
+def test_page_has_the_report_s_table():
+    """The comparison of weights in the documents is the committed one."""
+    report = json.loads(Path("benchmarks/results/weights.json").read_text())
+    assert read_block(PAGE.read_text(), BLOCK) == to_block(report)
