@@ -3,12 +3,22 @@ import pytest
 from benchmarks.accuracy_text import BLOCK, DOCUMENTS, read_block, to_acceptable_line
 from benchmarks.documents import read_block as read_between
 from benchmarks.documents import replace_block
+from benchmarks.unseen import SPLIT_MODEL_DIR
+from headcirc.manifest import load_manifest
+from headcirc.pipeline import SHIPPED_MODEL_DIR
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=["README", "model card"])
 def test_documents_say_what_was_measured(path):
     """The accuracy block of README and model card is the one that the committed results give."""
     assert read_between(path.read_text(), BLOCK) == read_block()
+
+
+@pytest.mark.parametrize("folder", [SHIPPED_MODEL_DIR, SPLIT_MODEL_DIR], ids=["shipped", "split"])
+def test_titles_name_the_version(folder):
+    """A model's page begins with the version that its manifest has."""
+    title = (folder / "README.md").read_text().splitlines()[0]
+    assert title.endswith(f"attention-resunet-16, version {load_manifest(folder).version}")
 
 
 def test_answers_to_rely_on_are_told_apart():

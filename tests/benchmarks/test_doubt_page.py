@@ -40,6 +40,19 @@ def test_page_tells_what_is_refused(row, name):
         assert cell.partition(",")[0] == f"{found[key]['count']} of {found[key]['of']}"
 
 
+def test_page_tells_what_is_refused_of_errors_that_a_degradation_brought():
+    """Test exams first, calibration exams in brackets."""
+    text = " ".join(PAGE.split())
+    (told,) = re.findall(
+        r"within 3 mm, (\d+) of (\d+) are refused \(calibration exams: (\d+) of (\d+)\)", text
+    )
+    brought = [
+        read_result(f"doubt_{part}")["verdicts"]["large_errors_brought_caught"]
+        for part in ("test", "calibration")
+    ]
+    assert [int(each) for each in told] == [each[key] for each in brought for key in ("count", "of")]
+
+
 @pytest.mark.parametrize(
     ("row", "name"),
     [
