@@ -50,7 +50,9 @@ def test_page_tells_what_is_refused_of_errors_that_a_degradation_brought():
         read_result(f"doubt_{part}")["verdicts"]["large_errors_brought_caught"]
         for part in ("test", "calibration")
     ]
-    assert [int(each) for each in told] == [each[key] for each in brought for key in ("count", "of")]
+    assert [int(each) for each in told] == [
+        each[key] for each in brought for key in ("count", "of")
+    ]
 
 
 @pytest.mark.parametrize(
