@@ -21,6 +21,8 @@ FIGURES_DIR = Path("build/faults")
 REPORT = DEFAULT_OUT_DIR / "reliability.json"
 README, BLOCK = Path("README.md"), "reliability"
 WHOLE_SOAK_S = 1200
+ALLOWED_GROWTH = 0.05
+"""Of the service's memory in steady use, on its level after the first minute."""
 NOT_RUN = "not run"
 Figures = Sequence[Mapping[str, Any]]
 
@@ -99,10 +101,12 @@ def say_soak(found: Figures) -> str:
     short = f" (**cut short**: the whole is {WHOLE_SOAK_S // 60} minutes)"
     first_mb, last_mb = each["memory_mb"]
     low, high = each["open_files"]
+    verdict = "met" if each["memory_growth"] < ALLOWED_GROWTH else "**missed**"
     return (
         f"{each['requests']:,} requests in {duration_s / 60:.0f} minutes"
         f"{short if duration_s < WHOLE_SOAK_S else ''}: memory {first_mb:.0f} MB after the first "
-        f"minute, {last_mb:.0f} MB at the end (at most {each['memory_growth']:+.1%}); "
+        f"minute, {last_mb:.0f} MB at the end (at most {each['memory_growth']:+.1%}; below "
+        f"{ALLOWED_GROWTH:.0%}: {verdict}); "
         f"{low} to {high} open files"
     )
 

@@ -52,7 +52,16 @@ def test_short_soak_is_told(tmp_path, duration_s, is_short):
     """Two minutes are not sold as twenty."""
     figures = {"requests": 9, "memory_growth": 0.01, "memory_mb": [200, 201], "open_files": [7, 8]}
     write(tmp_path, "soak", duration_s=duration_s, **figures)
-    assert ("cut short" in to_block(collect(tmp_path))) == is_short
+    block = to_block(collect(tmp_path))
+    assert ("cut short" in block) == is_short
+    assert "(at most +1.0%; below 5%: met)" in block
+
+
+def test_memory_that_grew_too_much_is_told(tmp_path):
+    """The limit is the test's own."""
+    figures = {"requests": 9, "memory_growth": 0.05, "memory_mb": [200, 210], "open_files": [7, 8]}
+    write(tmp_path, "soak", duration_s=1200.0, **figures)
+    assert "below 5%: **missed**" in to_block(collect(tmp_path))
 
 
 def test_records_of_two_machines_are_no_report(tmp_path):
