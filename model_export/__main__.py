@@ -50,6 +50,8 @@ def build(checkpoint_path: Path, out_dir: Path, data_dir: Path, training_notes: 
     ------
     ParityError
         A float32 graph is not torch's equal, or the float16 graph gives other answers.
+    InferenceError
+        A graph answers with NaN or infinity.
     SystemExit
         The notes of the training name no version.
     """
