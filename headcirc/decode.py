@@ -23,6 +23,7 @@ from headcirc.errors import (
 )
 from headcirc.file_pieces import (
     BMP_BITS_AT,
+    PNG_SIGNATURE,
     CountedFile,
     count_tiff_pictures,
     is_plain_grey_png,
@@ -34,7 +35,7 @@ from headcirc.geometry import CalibratedRegion, Frame, PixelSpacing
 from headcirc.grey import to_grey
 
 SIGNATURES = (
-    ("PNG", 0, b"\x89PNG\r\n\x1a\n"),
+    ("PNG", 0, PNG_SIGNATURE),
     ("JPEG", 0, b"\xff\xd8\xff"),
     ("BMP", 0, b"BM"),
     ("TIFF", 0, b"II*\x00"),
