@@ -37,9 +37,21 @@ def load_trained(path: Path) -> AttentionResUNet:
     return network.eval()
 
 
-def save_weights(network: nn.Module, path: Path) -> None:
-    """Write a network's weights as safetensors, which wants them in plain memory order."""
-    save_file({name: each.contiguous() for name, each in network.state_dict().items()}, path)
+def save_weights(network: nn.Module, path: Path, *, is_half: bool = False) -> None:
+    """Write a network's weights as safetensors, which wants them in plain memory order.
+
+    Parameters
+    ----------
+    network : nn.Module
+    path : Path
+    is_half : bool
+        Write kernels in half precision. Biases and batch norm's numbers stay as they are: they are
+        few, and a variance can lie outside of half's range.
+    """
+    weights = {name: each.contiguous() for name, each in network.state_dict().items()}
+    if is_half:
+        weights = {name: each.half() if each.ndim > 1 else each for name, each in weights.items()}
+    save_file(weights, path)
 
 
 def to_file_sha256(path: Path) -> str:

@@ -1,5 +1,6 @@
 import os
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -8,12 +9,16 @@ from benchmarks.processes import read_memory_mb
 from benchmarks.reliability import ALLOWED_GROWTH
 from benchmarks.service_process import RunningService, start_service
 from headcirc.client import HeadcircClient, ProblemError
+from headcirc.cpus import count_available_cpus
 from headcirc.pipeline import SHIPPED_MODEL_DIR
 
 SOAK_S = float(os.environ.get("SOAK_S", "1200"))  # noqa: TID251 - a test's length, no setting
 SETTLED_S = 60.0
 INTERVAL_S = 5.0
 PAUSE_S = 0.2
+CLIENTS = count_available_cpus()
+"""As many as the service has threads for pictures: one that began its work late would bring the
+memory that each keeps at hand, some 11 MB, after the first minute."""
 CONTENT = Path("examples/phantom.png").read_bytes()
 ROOM_BYTES = "10000000"
 """For results; they fill it within the first minute, which then is no growth."""
@@ -36,20 +41,35 @@ def sample(service: RunningService) -> tuple[float, int]:
     return read_memory_mb(service.pid), len(os.listdir(f"/proc/{service.pid}/fd"))
 
 
+def live_on(service: RunningService, client_number: int, until_s: float) -> int:
+    """Use the service until then, anew connected each time; return the requests made."""
+    requests, number = 0, client_number
+    while time.monotonic() < until_s:
+        with HeadcircClient(service.url) as client:
+            requests += live_a_little(client, number)
+        number += CLIENTS
+        time.sleep(PAUSE_S)
+    return requests
+
+
 @pytest.mark.slow
 def test_memory_and_open_files_stay_flat(record):
     """Under steady use for as long as SOAK_S says; what comes in the first minute is the level."""
-    samples, requests, number = [], 0, 0
-    with start_service(SHIPPED_MODEL_DIR, store_max_bytes=ROOM_BYTES) as service:
+    samples = []
+    with (
+        start_service(SHIPPED_MODEL_DIR, store_max_bytes=ROOM_BYTES) as service,
+        ThreadPoolExecutor(CLIENTS) as clients,
+    ):
         began_s = time.monotonic()
-        while (now_s := time.monotonic() - began_s) < SOAK_S:
-            if now_s >= SETTLED_S + INTERVAL_S * len(samples):
+        lives = [
+            clients.submit(live_on, service, number, began_s + SOAK_S) for number in range(CLIENTS)
+        ]
+        while not all(life.done() for life in lives):
+            if time.monotonic() - began_s >= SETTLED_S + INTERVAL_S * len(samples):
                 samples.append(sample(service))
-            with HeadcircClient(service.url) as client:  # connections come and go, too
-                requests += live_a_little(client, number)
-            number += 1
             time.sleep(PAUSE_S)
         samples.append(sample(service))
+        requests = sum(life.result() for life in lives)
     memory_mb, open_files = zip(*samples, strict=True)
     growth = max(memory_mb) / memory_mb[0] - 1
     figures = {"duration_s": SOAK_S, "requests": requests, "memory_growth": round(growth, 4)}
@@ -58,4 +78,4 @@ def test_memory_and_open_files_stay_flat(record):
         open_files=[min(open_files), max(open_files)],
     )  # fmt: skip
     assert growth < ALLOWED_GROWTH
-    assert max(open_files) <= open_files[0] + 2
+    assert max(open_files) <= open_files[0] + 2 * CLIENTS

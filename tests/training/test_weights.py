@@ -2,6 +2,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from training import halve
 from training.attention_resunet import AttentionResUNet
 from training.weights import load_trained, save_weights, to_file_sha256
 
@@ -30,6 +31,21 @@ def test_half_precision_is_loaded_as_float32(tmp_path):
     assert {each.dtype for each in loaded.parameters()} == {torch.float32}
     assert torch.equal(loaded.head.weight, network.head.weight.half().float())
     assert not torch.equal(loaded.head.weight, network.head.weight)
+
+
+def test_halving_rounds_kernels_and_nothing_else(tmp_path):
+    """Of two float32 files one is half as large; a variance that half cannot hold survives."""
+    network = AttentionResUNet(width=8)
+    network.bottleneck.first[1].running_var.fill_(1e6)
+    whole, halved = tmp_path / "whole.safetensors", tmp_path / "halved.safetensors"
+    save_weights(network, whole)
+    assert halve.main(["--checkpoint", str(whole), "--out", str(halved)]) == 0
+    assert halved.stat().st_size == pytest.approx(whole.stat().st_size / 2, rel=0.05)
+    expected = {
+        name: each.half().float() if each.ndim > 1 else each
+        for name, each in network.state_dict().items()
+    }
+    torch.testing.assert_close(load_trained(halved).state_dict(), expected, rtol=0, atol=0)
 
 
 def test_other_weights_are_refused(tmp_path):

@@ -1,0 +1,27 @@
+"""A checkpoint at half its size: `python -m training.halve --checkpoint FILE --out FILE`.
+
+A wide network is shipped so. Its kernels are rounded to half precision, and everything that is
+made from the file computes in float32 with the rounded ones. This module does not train.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from training.weights import load_trained, save_weights
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Read a checkpoint, round it, write it."""
+    parser = argparse.ArgumentParser(prog="python -m training.halve", description=__doc__)
+    parser.add_argument("--checkpoint", type=Path, required=True, help="weights (safetensors)")
+    parser.add_argument("--out", type=Path, required=True, help="file to write (safetensors)")
+    chosen = parser.parse_args(arguments)
+    save_weights(load_trained(chosen.checkpoint), chosen.out, is_half=True)
+    print(f"{chosen.out.name}: {chosen.out.stat().st_size:,} bytes")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
