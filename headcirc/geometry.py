@@ -66,6 +66,14 @@ class Frame:
     pixels: NDArray[np.uint8]
     calibrations: tuple[CalibratedRegion, ...] = ()
 
+    @property
+    def pixel_aspect(self) -> float:
+        """Return a pixel's width over its height; 1 where no pixel size is known."""
+        if not self.calibrations:
+            return 1.0
+        spacing = self.calibrations[0].spacing
+        return spacing.column_mm / spacing.row_mm
+
 
 @dataclass(frozen=True)
 class Ellipse:

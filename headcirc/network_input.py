@@ -1,9 +1,9 @@
 """Frame to network input: one resize, one pad, and the map that knows the way back.
 
 The frame is resized by area averaging and centred on a black canvas. A network pixel always
-covers the same shape of frame pixels (`pixel_aspect`, the network's own, from its manifest), so a
-head looks alike to the network whatever the frame's proportions. This room does not read files
-and does not run networks.
+covers the same shape of the picture (`pixel_aspect`, the network's own, from its manifest), so a
+head looks alike to the network whatever the proportions of the frame and of its pixels. This room
+does not read files and does not run networks.
 """
 
 import cv2
@@ -14,7 +14,9 @@ from headcirc.geometry import GridMapping
 from headcirc.manifest import InputFacts
 
 
-def to_grid_mapping(frame_rows: int, frame_columns: int, facts: InputFacts) -> GridMapping:
+def to_grid_mapping(
+    frame_rows: int, frame_columns: int, facts: InputFacts, *, frame_pixel_aspect: float = 1.0
+) -> GridMapping:
     """Choose the largest content size that fits the network's grid at its pixel aspect.
 
     Parameters
@@ -23,19 +25,18 @@ def to_grid_mapping(frame_rows: int, frame_columns: int, facts: InputFacts) -> G
         Size of the frame, at least one pixel each.
     facts : InputFacts
         Size and pixel aspect of the network's grid.
+    frame_pixel_aspect : float
+        Width over height of the frame's pixels.
 
     Returns
     -------
     GridMapping
         Content centred on the grid, at least one network pixel high and wide.
     """
-    step_rows = max(
-        frame_rows / facts.height_px, frame_columns / (facts.width_px * facts.pixel_aspect)
-    )
+    aspect = facts.pixel_aspect / frame_pixel_aspect  # in the frame's pixels
+    step_rows = max(frame_rows / facts.height_px, frame_columns / (facts.width_px * aspect))
     content_rows = max(1, min(facts.height_px, round(frame_rows / step_rows)))
-    content_columns = max(
-        1, min(facts.width_px, round(frame_columns / (step_rows * facts.pixel_aspect)))
-    )
+    content_columns = max(1, min(facts.width_px, round(frame_columns / (step_rows * aspect))))
     return GridMapping(
         frame_rows=frame_rows,
         frame_columns=frame_columns,
@@ -54,7 +55,7 @@ def normalise(pixels: NDArray[np.uint8], facts: InputFacts) -> NDArray[np.float3
 
 
 def to_network_input(
-    pixels: NDArray[np.uint8], facts: InputFacts
+    pixels: NDArray[np.uint8], facts: InputFacts, *, frame_pixel_aspect: float = 1.0
 ) -> tuple[NDArray[np.float32], GridMapping]:
     """Resize, pad and normalise a frame.
 
@@ -64,6 +65,8 @@ def to_network_input(
         Grey values of the upright image.
     facts : InputFacts
         What the network expects, from its manifest.
+    frame_pixel_aspect : float
+        Width over height of the frame's pixels; see `Frame.pixel_aspect`.
 
     Returns
     -------
@@ -72,7 +75,8 @@ def to_network_input(
     mapping : GridMapping
         The way back.
     """
-    mapping = to_grid_mapping(pixels.shape[0], pixels.shape[1], facts)
+    rows, columns = pixels.shape
+    mapping = to_grid_mapping(rows, columns, facts, frame_pixel_aspect=frame_pixel_aspect)
     size = (mapping.content_columns, mapping.content_rows)
     canvas = np.zeros((facts.height_px, facts.width_px), np.uint8)
     content = canvas[mapping.top :, mapping.left :][

@@ -119,7 +119,9 @@ class Pipeline:
                 maximum_pixels=self.maximum_pixels,
             )
         with _timed(timing_ms, "preprocess"):
-            network_input, mapping = to_network_input(frame.pixels, self.manifest.input)
+            network_input, mapping = to_network_input(
+                frame.pixels, self.manifest.input, frame_pixel_aspect=frame.pixel_aspect
+            )
         return Prepared(frame, network_input, mapping, timing_ms)
 
     def infer(self, network_input: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -5,7 +5,7 @@ from headcirc.geometry import Ellipse, to_affine_image
 from headcirc.mask import to_frame_grid
 from headcirc.network_input import to_grid_mapping, to_network_input
 from headcirc.raster import to_ellipse_coverage
-from tests.synthetic import FACTS, draw_head
+from tests.synthetic import FACTS, HEAD, draw_head
 
 SHAPES = [(540, 800), (541, 797), (480, 640), (768, 1024), (300, 900), (900, 300), (1, 1)]
 
@@ -26,6 +26,17 @@ def test_hc18_frames_fill_the_whole_grid():
     assert (mapping.content_rows, mapping.content_columns, mapping.top, mapping.left) == (
         256, 256, 0, 0,
     )  # fmt: skip
+
+
+@pytest.mark.parametrize(("columns", "pixel_aspect"), [(400, 2.0), (1600, 0.5)])
+def test_pixels_that_are_not_square_are_seen_in_their_shape(columns, pixel_aspect):
+    """A picture squeezed to one side gives the input and the way back that it gives unsqueezed."""
+    squeeze = np.array([[columns / 800, 0, columns / 1600 - 0.5], [0, 1, 0]])
+    squeezed = draw_head(to_affine_image(HEAD, squeeze), columns=columns)
+    network_input, mapping = to_network_input(squeezed, FACTS, frame_pixel_aspect=pixel_aspect)
+    expected, _ = to_network_input(draw_head(), FACTS)
+    assert (mapping.content_rows, mapping.content_columns) == (256, 256)
+    assert np.abs(network_input - expected).max() * FACTS.standard_deviation < 0.2
 
 
 @pytest.mark.parametrize(("rows", "columns"), SHAPES[:-1])

@@ -25,6 +25,14 @@ def test_whole_corridor_measures_drawn_heads(ellipse, rows, columns, spacing):
     assert analysis.head.measurement.head_circumference_mm == pytest.approx(expected_mm, rel=0.003)
 
 
+def test_network_is_shown_a_head_in_the_shape_that_it_has():
+    """Where pixels are not square: it would err by millimetres in a head that it sees squeezed."""
+    pipeline, content = to_synthetic_pipeline(), to_file(draw_head())
+    for spacing, sizes in ((None, (256, 256)), (PixelSpacing(0.1, 0.2), (128, 256))):
+        mapping = pipeline.prepare(content, pixel_spacing=spacing).mapping
+        assert (mapping.content_rows, mapping.content_columns) == sizes
+
+
 def test_without_a_pixel_size_there_are_no_millimetres():
     """The head is found, its figures in mm are None, and a warning says why."""
     analysis = to_synthetic_pipeline().analyze(to_file(draw_head()))
