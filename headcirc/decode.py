@@ -5,6 +5,8 @@ decoded. EXIF orientation is applied, and resolution tags are ignored because th
 millimetres. This room does not know networks, and it never guesses a pixel size.
 """
 
+import io
+import re
 import struct
 import warnings
 import zlib
@@ -51,6 +53,11 @@ MAXIMUM_SIDE_PX = 32_766
 MAXIMUM_JPEG_SCANS = 32
 """A progressive JPEG has about ten; each costs a pass over all pixels, in as few as 20 bytes."""
 JPEG_SCAN_MARKER = b"\xff\xda"
+JPEG_END = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
+"""Any marker but those that stand between a scan's data."""
+JPEG_NEVER_REACHED = 128
+"""Grey value of what comes after the end of a JPEG's data."""
+JPEG_MORE_DATA = bytes(range(1, 200))
 
 DAMAGE = (
     OSError,
@@ -122,8 +129,10 @@ def decode_frame(
         elif image.format == "WEBP":  # for which Pillow takes four times the memory
             pixels = _turn_upright(_decode_grey(content), _read_orientation(image))
         else:
-            image.load()
-            pixels = _turn_upright(to_grey(image), _read_orientation(image))
+            stored = to_grey(image)
+            if image.format == "JPEG" and stored[-1, -1] == JPEG_NEVER_REACHED:
+                _require_whole_jpeg(stored, content)
+            pixels = _turn_upright(stored, _read_orientation(image))
     except DAMAGE as error:
         raise UnreadableImageError(
             f"The {image.format} file is damaged or cut off; send the complete file."
@@ -198,6 +207,20 @@ def _is_palette_bmp(content: bytes) -> bool:
     Pillow reads their runs byte by byte in Python, and two colours in 8 bits as one bit.
     """
     return content.startswith(b"BM") and 0 < content[BMP_BITS_AT] <= 8  # noqa: PLR2004
+
+
+def _require_whole_jpeg(stored: NDArray[np.uint8], content: bytes) -> None:
+    """Refuse a JPEG that ends in good order, but before its last pixel; raises ValueError.
+
+    Decoders make the rest grey and do not tell. They pass over data behind the last pixel: only
+    where pixels are missing do more data change the picture.
+    """
+    scan_at = content.rfind(JPEG_SCAN_MARKER)
+    end = JPEG_END.search(content, scan_at + len(JPEG_SCAN_MARKER))
+    end_at = end.start() if end else len(content)
+    longer = io.BytesIO(content[:end_at] + JPEG_MORE_DATA + content[end_at:])
+    if not np.array_equal(to_grey(Image.open(longer, formats=["JPEG"])), stored):
+        raise ValueError("The data end before the picture.")
 
 
 def _decode_grey(content: bytes) -> NDArray[np.uint8]:

@@ -78,6 +78,33 @@ def test_rows_behind_a_picture_are_not_inflated():
         tracemalloc.stop()
 
 
+def cut_jpeg(content: bytes, share: float) -> bytes:
+    """Return a JPEG with so much of its scan's data, and an end in good order."""
+    start = content.index(b"\xff\xda")
+    return content[: start + int(share * (len(content) - start))].rstrip(b"\xff") + b"\xff\xd9"
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+@pytest.mark.parametrize("options", [{}, {"restart_marker_blocks": 3}])
+@pytest.mark.parametrize("share", [0.3, 0.6, 0.95])
+def test_jpeg_cut_off_and_closed_is_unreadable(mode, options, share):
+    """Its end is in good order, and a decoder makes grey what the data do not reach."""
+    whole = to_file(Image.fromarray(HEAD).convert(mode), "JPEG", **options)
+    assert decode_frame(whole).pixels.shape == HEAD.shape
+    with pytest.raises(UnreadableImageError):
+        decode_frame(cut_jpeg(whole, share))
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"restart_marker_blocks": 3}])
+def test_jpeg_that_ends_in_grey_is_whole(mode, options):
+    """The very grey of what is missing may be meant: every pixel's data are there."""
+    grey = HEAD.copy()
+    grey[20:] = 128
+    whole = to_file(Image.fromarray(grey).convert(mode), "JPEG", **options)
+    assert decode_frame(whole).pixels[-1, -1] == 128
+
+
 def test_tiff_with_a_strip_too_few_is_unreadable():
     """Its directory is whole and says so of a picture that is not."""
     pixels = bytes(range(SIDE_PX**2))
