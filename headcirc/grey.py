@@ -2,7 +2,7 @@
 
 So a picture costs its samples and its grey values, not several copies of all of them. Colour
 becomes luma (ITU-R 601), alpha is ignored, deeper samples are scaled by what is white. This module
-does not decode.
+does not know files.
 """
 
 import numpy as np
@@ -17,6 +17,8 @@ STRIP_PIXELS = 200_000
 PNG_WHITE = 65_535
 UNSIGNED = {1}
 """Of TIFF's SampleFormat, one number for each channel."""
+UNCOMPRESSED, PLANES_APART, LOWEST_BIT_FIRST, WHITE_IS_ZERO = 1, 2, 2, 0
+"""Of TIFF's Compression, PlanarConfiguration, FillOrder and PhotometricInterpretation."""
 
 
 def to_grey(image: Image.Image) -> NDArray[np.uint8]:
@@ -25,7 +27,7 @@ def to_grey(image: Image.Image) -> NDArray[np.uint8]:
     Parameters
     ----------
     image : Image.Image
-        Decoded, in any mode that the accepted formats decode to.
+        In any mode that the accepted formats decode to; decoded here, unless it is.
 
     Returns
     -------
@@ -36,7 +38,8 @@ def to_grey(image: Image.Image) -> NDArray[np.uint8]:
     UnsupportedMediaTypeError
         Where white and black would be a guess.
     """
-    _require_unsigned_samples(image)
+    _require_known_samples(image)
+    image.load()
     columns, rows = image.size
     pixels = np.empty((rows, columns), np.uint8)
     step = max(1, STRIP_PIXELS // columns)
@@ -50,17 +53,36 @@ def to_grey(image: Image.Image) -> NDArray[np.uint8]:
     return pixels
 
 
-def _require_unsigned_samples(image: Image.Image) -> None:
+def _require_known_samples(image: Image.Image) -> None:
     is_plain = image.mode not in ("I", "F", "La")
     if isinstance(image, TiffImageFile):
         tags = image.tag_v2
         is_plain &= TiffImagePlugin.PHOTOMETRIC_INTERPRETATION in tags
         is_plain &= set(tags.get(TiffImagePlugin.SAMPLEFORMAT, UNSIGNED)) == UNSIGNED
+        is_plain &= not _is_misread(tags)
     if not is_plain:
         raise UnsupportedMediaTypeError(
-            "The TIFF's samples are signed, fractions, of 32 bits or multiplied by alpha, or it "
-            "does not say whether 0 is black; 1 to 16 bits, unsigned, are accepted. Save it as PNG."
+            "The TIFF's samples are signed, fractions, of 32 bits, multiplied by alpha or in bare "
+            "planes of a rare kind, or it does not say whether 0 is black; 1 to 16 bits, unsigned, "
+            "are accepted. Save it as PNG."
         )
+
+
+def _is_misread(tags: TiffImagePlugin.ImageFileDirectory_v2) -> bool:
+    """Tell whether Pillow takes a TIFF's planes for another kind than they are.
+
+    Uncompressed planes it reads as 8 bits, the highest first and 0 for black, whatever the tags
+    say: 16 bits become a picture of half the width, stretched, with stripes.
+    """
+    return (
+        tags.get(TiffImagePlugin.PLANAR_CONFIGURATION) == PLANES_APART
+        and tags.get(TiffImagePlugin.COMPRESSION, UNCOMPRESSED) == UNCOMPRESSED
+        and (
+            set(tags.get(TiffImagePlugin.BITSPERSAMPLE, (1,))) != {8}
+            or tags.get(TiffImagePlugin.FILLORDER) == LOWEST_BIT_FIRST
+            or tags.get(TiffImagePlugin.PHOTOMETRIC_INTERPRETATION) == WHITE_IS_ZERO
+        )
+    )
 
 
 def _find_black_and_white(image: Image.Image) -> tuple[int, int]:
@@ -69,7 +91,7 @@ def _find_black_and_white(image: Image.Image) -> tuple[int, int]:
         return 0, PNG_WHITE
     bits = image.tag_v2[TiffImagePlugin.BITSPERSAMPLE][0]
     most = 2**bits - 1
-    is_white_zero = image.tag_v2[TiffImagePlugin.PHOTOMETRIC_INTERPRETATION] == 0
+    is_white_zero = image.tag_v2[TiffImagePlugin.PHOTOMETRIC_INTERPRETATION] == WHITE_IS_ZERO
     return (most, 0) if is_white_zero else (0, most)
 
 

@@ -1,3 +1,5 @@
+import struct
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -6,11 +8,12 @@ from headcirc import grey
 from headcirc.decode import decode_frame
 from headcirc.errors import UnreadableImageError, UnsupportedMediaTypeError
 from headcirc.grey import to_grey
-from tests.headcirc.tiff_files import GREY, SIDE_PX, make_tiff
+from tests.headcirc.tiff_files import GREY, LONG, SIDE_PX, make_tiff
 from tests.synthetic import to_file
 
 SAMPLES = SIDE_PX**2
-BITS, PHOTOMETRIC, SAMPLE_FORMAT = 258, 262, 339
+BITS, PHOTOMETRIC, FILL_ORDER, CHANNELS, PLANES, SAMPLE_FORMAT = 258, 262, 266, 277, 284, 339
+COLOUR = {PHOTOMETRIC: 2, CHANNELS: 3, 273: (LONG, 3)}
 
 
 def make_picture(mode):
@@ -95,3 +98,31 @@ def test_samples_of_unknown_meaning_are_refused(tags):
     """No picture is better than one whose black and white are a guess."""
     with pytest.raises(UnsupportedMediaTypeError, match="Save it as PNG"):
         decode_frame(make_tiff(tags, bytes(SAMPLES * 4)))
+
+
+@pytest.mark.parametrize(
+    "tags",
+    [
+        pytest.param(COLOUR | {BITS: 16}, id="colour-16"),
+        pytest.param(COLOUR | {FILL_ORDER: 2}, id="lowest-bit-first"),
+        pytest.param({PHOTOMETRIC: 0}, id="zero-is-white-8"),
+        pytest.param({PHOTOMETRIC: 0, BITS: 1}, id="zero-is-white-1"),
+    ],
+)
+def test_uncompressed_planes_that_would_be_misread_are_refused(tags):
+    """Pillow takes them for other samples: half a picture, stretched, or one turned to negative."""
+    places = struct.pack("<3I", 8, 8, 8)
+    content = make_tiff(GREY | {PLANES: 2} | tags, places + bytes(SAMPLES * 8))
+    with pytest.raises(UnsupportedMediaTypeError, match="planes of a rare kind"):
+        decode_frame(content)
+
+
+def test_uncompressed_planes_of_8_bits_are_read():
+    """One after another, and the only one of a grey picture."""
+    samples = bytes(range(SAMPLES))
+    grey = decode_frame(make_tiff(GREY | {PLANES: 2}, samples)).pixels
+    assert grey.tobytes() == samples
+    tags = GREY | {PLANES: 2} | COLOUR
+    start = 8 + 2 + 12 * len(tags) + 4 + 12
+    places = struct.pack("<3I", *(start + SAMPLES * plane for plane in range(3)))
+    assert (decode_frame(make_tiff(tags, places + samples * 3)).pixels == grey).all()
