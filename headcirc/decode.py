@@ -54,10 +54,9 @@ MAXIMUM_JPEG_SCANS = 32
 """A progressive JPEG has about ten; each costs a pass over all pixels, in as few as 20 bytes."""
 JPEG_SCAN_MARKER = b"\xff\xda"
 JPEG_END = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
-"""Any marker but those that stand between a scan's data."""
-JPEG_NEVER_REACHED = 128
-"""Grey value of what comes after the end of a JPEG's data."""
-JPEG_MORE_DATA = bytes(range(1, 200))
+"""Of a scan: any marker that does not stand in its data."""
+JPEG_FIRST_SCANS, JPEG_NEVER_REACHED = 2, 128
+"""A JPEG cut off in its first scan has no other but a thumbnail's, and grey where data lack."""
 
 DAMAGE = (
     OSError,
@@ -130,7 +129,7 @@ def decode_frame(
             pixels = _turn_upright(_decode_grey(content), _read_orientation(image))
         else:
             stored = to_grey(image)
-            if image.format == "JPEG" and stored[-1, -1] == JPEG_NEVER_REACHED:
+            if image.format == "JPEG":
                 _require_whole_jpeg(stored, content)
             pixels = _turn_upright(stored, _read_orientation(image))
     except DAMAGE as error:
@@ -215,10 +214,11 @@ def _require_whole_jpeg(stored: NDArray[np.uint8], content: bytes) -> None:
     Decoders make the rest grey and do not tell. They pass over data behind the last pixel: only
     where pixels are missing do more data change the picture.
     """
-    scan_at = content.rfind(JPEG_SCAN_MARKER)
-    end = JPEG_END.search(content, scan_at + len(JPEG_SCAN_MARKER))
+    if stored[-1, -1] != JPEG_NEVER_REACHED or content.count(JPEG_SCAN_MARKER) > JPEG_FIRST_SCANS:
+        return
+    end = JPEG_END.search(content, content.rfind(JPEG_SCAN_MARKER) + len(JPEG_SCAN_MARKER))
     end_at = end.start() if end else len(content)
-    longer = io.BytesIO(content[:end_at] + JPEG_MORE_DATA + content[end_at:])
+    longer = io.BytesIO(content[:end_at] + bytes(range(1, 200)) + content[end_at:])
     if not np.array_equal(to_grey(Image.open(longer, formats=["JPEG"])), stored):
         raise ValueError("The data end before the picture.")
 

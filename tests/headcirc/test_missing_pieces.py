@@ -78,14 +78,17 @@ def test_rows_behind_a_picture_are_not_inflated():
         tracemalloc.stop()
 
 
+THUMBNAIL = b"Exif\0\0" + to_file(HEAD[:8, :8], "JPEG")
+
+
 def cut_jpeg(content: bytes, share: float) -> bytes:
     """Return a JPEG with so much of its scan's data, and an end in good order."""
-    start = content.index(b"\xff\xda")
+    start = content.rindex(b"\xff\xda")
     return content[: start + int(share * (len(content) - start))].rstrip(b"\xff") + b"\xff\xd9"
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB"])
-@pytest.mark.parametrize("options", [{}, {"restart_marker_blocks": 3}])
+@pytest.mark.parametrize("options", [{}, {"restart_marker_blocks": 3}, {"exif": THUMBNAIL}])
 @pytest.mark.parametrize("share", [0.3, 0.6, 0.95])
 def test_jpeg_cut_off_and_closed_is_unreadable(mode, options, share):
     """Its end is in good order, and a decoder makes grey what the data do not reach."""
