@@ -88,7 +88,7 @@ def test_last_matching_pattern_of_the_ignore_file_decides():
         "runs/x/best.safetensors", ".git/config", ".env", "training/train.py", "tests/conftest.py",
         "models/attention-resunet-16/checkpoint.safetensors", "headcirc/__pycache__/cli.pyc",
         "models/attention-resunet-16/model.0123.engine", "headcirc.egg-info/PKG-INFO",
-        "models/attention-resunet-64/README.md", "models/attention-resunet-64/model.onnx",
+        "models/attention-resunet-12/README.md", "models/attention-resunet-64/model.onnx",
     ],
 )  # fmt: skip
 def test_the_builder_never_sees(path):
