@@ -16,11 +16,12 @@ import logging
 import math
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from service.connection_rules import STATE_NAME, ConnectionRules
 from service.logs import name_request
 from service.middleware import add_security_headers
+from service.plain_http import PlainHttpProtocol
 from service.problems import MEDIA_TYPE, OverloadedError, to_problem_body
 
 logger = logging.getLogger("headcirc.service")
@@ -34,7 +35,7 @@ MOST_AHEAD = 32
 HEADERS_TOO_LARGE, HEADERS_TOO_LARGE_CODE = 431, "headers-too-large"
 
 
-class BoundedHeadersProtocol(HttpToolsProtocol):
+class BoundedHeadersProtocol(PlainHttpProtocol):
     """See the module.
 
     The time for headers runs from the connection's start, or from the first byte that comes after

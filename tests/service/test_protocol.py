@@ -57,6 +57,8 @@ class TlsTransport(asyncio.Transport):
     def pause_reading(self) -> None:
         pass
 
+    resume_reading = pause_reading
+
 
 def begin_over_tls(app, **state) -> tuple[BoundedHeadersProtocol, TlsTransport]:
     config = uvicorn.Config(app, http=BoundedHeadersProtocol)
@@ -214,3 +216,41 @@ def test_rests_begin_anew_when_the_crowd_is_gone():
         rests.take_s()
     now[0] = 10.0
     assert rests.take_s() == pytest.approx(LEAST_REST_S)
+
+
+@pytest.mark.parametrize("parts", [1, 2])
+def test_body_of_a_request_that_asks_for_another_protocol_is_no_second_request(parts):
+    """What stands in it is the application's to read, however it arrives; then comes the next."""
+    asks = UPLOAD.replace(b"9", b"%d\r\nConnection: Upgrade\r\nUpgrade: h2c" % len(PROBE))
+    received = []
+
+    async def read(scope, receive, send):
+        body = (await receive())["body"]
+        received.append((scope["method"], dict(scope["headers"]).get(b"upgrade"), body))
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body"})
+
+    async def ask() -> None:
+        protocol, transport = begin_over_tls(read)
+        for part in [asks + PROBE * 2] if parts == 1 else [asks, PROBE * 2]:
+            protocol.data_received(part)
+        async with asyncio.timeout(PATIENCE_S):
+            while len(received) < 2:
+                await asyncio.sleep(0)
+        assert not transport.is_closed
+        protocol.connection_lost(None)
+
+    asyncio.run(ask())
+    assert received == [("POST", None, PROBE), ("GET", None, b"")]
+
+
+def test_tunnel_is_refused():
+    """CONNECT asks for no answer of ours, and ends the connection."""
+
+    async def ask() -> tuple[bool, bytes]:
+        protocol, transport = begin_over_tls(None)
+        protocol.data_received(b"CONNECT h:1 HTTP/1.1\r\nHost: h\r\n\r\n")
+        return transport.is_closed, transport.written
+
+    is_closed, written = asyncio.run(ask())
+    assert (is_closed, to_status(written)) == (True, 400)

@@ -74,3 +74,13 @@ def test_length_that_is_none(service, length):
     """A length that is no number is refused by the server, and the next request is answered."""
     assert to_status(exchange(service, FORM, f"Content-Length: {length}")) == 400
     check_alive(service)
+
+
+@pytest.mark.parametrize("protocol", ["h2c", "websocket"])
+def test_request_that_asks_for_another_protocol_is_measured(service, protocol):
+    """Its body is read, as Java's HTTP client needs, which asks for HTTP/2 each time."""
+    service.release()
+    headers = ("Connection: Upgrade, HTTP2-Settings", f"Upgrade: {protocol}", "HTTP2-Settings: AA")
+    answer = exchange(service, FORM, *headers, f"Content-Length: {len(FORM)}")
+    assert to_status(answer) in (200, 201)
+    check_alive(service)
