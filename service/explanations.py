@@ -125,8 +125,9 @@ class Explanations:
         if known is not None:
             return known
         began_s = time.perf_counter()
+        facts, aspect = self._pipeline.manifest.input, stored.pixel_aspect
         explanation = self._explainer.explain(
-            *to_network_input(stored.pixels, self._pipeline.manifest.input)
+            *to_network_input(stored.pixels, facts, frame_pixel_aspect=aspect)
         )
         self._metrics.stage_duration.labels("explain").observe(time.perf_counter() - began_s)
         self._kept.put(stored.body.id, explanation)

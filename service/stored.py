@@ -45,6 +45,12 @@ class StoredAnalysis:
         bits = np.unpackbits(self.mask_bits, count=self.pixels.size)
         return bits.reshape(self.pixels.shape).astype(np.bool_)
 
+    @property
+    def pixel_aspect(self) -> float:
+        """Return a pixel's width over its height, as when it was measured: `Frame.pixel_aspect`."""
+        width_mm, height_mm = self.body.image.pixel_size_x_mm, self.body.image.pixel_size_y_mm
+        return 1.0 if width_mm is None or height_mm is None else width_mm / height_mm
+
     def draw_mask(self) -> Picture:
         """Return (rows, columns) uint8: 255 inside the head, 0 elsewhere."""
         return to_mask_picture(self.mask, *self.pixels.shape)

@@ -11,8 +11,10 @@ from fastapi.testclient import TestClient
 from PIL import Image
 
 from headcirc.explain import EDGE_BAND_SHARE
+from headcirc.geometry import PixelSpacing
 from headcirc.graph import Graph
 from headcirc.manifest import ExplainFacts
+from headcirc.network_input import to_network_input
 from headcirc.raster import to_ellipse_coverage
 from service.app import create_app
 from service.settings import Settings
@@ -75,6 +77,28 @@ def test_bare_map_is_the_layer_s(client, link):
     default = np.asarray(read_picture(client.get(link, params={"format": "map"})))
     assert np.median(default[inside]) == 255
     assert np.median(default[~inside]) == 0
+
+
+@pytest.mark.parametrize(
+    "sizes", [{}, {"pixel_size_mm": 0.1}, {"pixel_size_x_mm": 0.2, "pixel_size_y_mm": 0.1}]
+)
+def test_what_was_measured_is_explained(client, pipeline, monkeypatch, sizes):
+    """The explain graph sees the network's input, pixels that are not square included."""
+    seen = []
+
+    def note(*arguments, **options):
+        seen.append(to_network_input(*arguments, **options))
+        return seen[-1]
+
+    monkeypatch.setattr("service.explanations.to_network_input", note)
+    form = {"files": {"image": ("scan.png", CONTENT)}, "data": sizes}
+    link = client.post("/v1/analyses", **form).json()["links"]["saliency"]
+    assert client.get(link).status_code == 200
+    spacing = PixelSpacing(row_mm=0.1, column_mm=sizes.get("pixel_size_x_mm", 0.1))
+    measured = pipeline.prepare(CONTENT, pixel_spacing=spacing)
+    ((network_input, mapping),) = seen
+    assert mapping == measured.mapping
+    np.testing.assert_array_equal(network_input, measured.network_input)
 
 
 def test_figures_of_a_map_that_is_the_head(client, link):
