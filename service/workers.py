@@ -79,16 +79,18 @@ class Workers:
 
     @property
     def has_room(self) -> bool:
-        """Return whether another request would be taken, and some thread can still be in time."""
-        now_s = time.perf_counter()
-        late = sum(deadline_s <= now_s for deadline_s in self._deadlines_s)
-        return self._can_take(0) and late < self._threads
+        """Return whether another request would be taken."""
+        return self._can_take(0)
 
     def _can_take(self, coming: int) -> bool:
+        # Behind threads that are all late nothing is begun. What is given up meanwhile leaves its
+        # place but not its picture: that is held until a thread comes to it.
+        now_s = time.perf_counter()
+        late = sum(deadline_s <= now_s for deadline_s in self._deadlines_s)
         wanted = self._depth + coming
         wait_s = wanted * self._work_s / self._threads
         is_in_time = wanted < self._threads or wait_s < WAIT_SHARE * self._timeout_s
-        return wanted < self.capacity and is_in_time
+        return wanted < self.capacity and is_in_time and late < self._threads
 
     def require_room(self, *, coming: int = 0) -> None:
         """Refuse what would wait longer than is good for anybody.

@@ -1,11 +1,13 @@
 import asyncio
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 import service.gate
 from service.app import create_app
+from service.measurer import QUICKLY_READ_BYTES
 from service.settings import Settings
 from tests.service.raw import call, never, to_form, to_receive
 from tests.synthetic import draw_head, to_file
@@ -145,6 +147,8 @@ def test_deadline_that_passes_while_waiting_costs_no_inference(pipeline, network
         late = await asyncio.gather(post(app, "0.2"), post(app, "0.3"))
         network.leave.set()
         await first
+        while not app.state.measurer.workers.has_room:
+            await asyncio.sleep(0)
         return late, await post(app, "0.4")
 
     late, later = run(pipeline, scenario, request_timeout_ms=1500)
@@ -212,18 +216,38 @@ def test_health_is_answered_while_every_thread_is_busy(pipeline, network):
     assert run(pipeline, scenario) == [200, 200]
 
 
-def test_service_whose_every_thread_is_late_is_not_ready(pipeline, network):
-    """It answers nobody in time, whatever room its queue has; it is ready again once one ends."""
+def test_service_whose_every_thread_is_late_takes_nothing(pipeline, network):
+    """It answers nobody in time, whatever room its queue has; it is ready again once one ends.
+
+    Pictures that it took would be held until then, however many come.
+    """
 
     async def scenario(app):
         late = await asyncio.gather(post(app, "0.1"), post(app, "0.2"))
-        stuck = await get(app, "/readyz")
+        stuck, refused = await get(app, "/readyz"), await call(app, never)
         network.leave.set()
         while app.state.measurer.workers._depth:
             await asyncio.sleep(0)
-        return [each.status for each in late], stuck, await get(app, "/readyz")
+        return [each.status for each in (*late, refused)], stuck, await get(app, "/readyz")
 
-    assert run(pipeline, scenario, request_timeout_ms=500) == ([504, 504], 503, 200)
+    assert run(pipeline, scenario, request_timeout_ms=500) == ([504, 504, 429], 503, 200)
+
+
+def test_large_picture_does_not_wait_for_an_address(pipeline):
+    """DNS that does not answer holds the event loop's own threads, which pictures do not need."""
+    content = to_file(draw_head(rows=1080, columns=1200), "BMP")
+    assert len(content) > QUICKLY_READ_BYTES
+
+    async def scenario(app):
+        loop, found = asyncio.get_running_loop(), threading.Event()
+        loop.set_default_executor(ThreadPoolExecutor(1))
+        loop.run_in_executor(None, found.wait, PATIENCE_S)
+        try:
+            return await asyncio.wait_for(call(app, to_receive(to_form(content))), PATIENCE_S / 2)
+        finally:
+            found.set()
+
+    assert run(pipeline, scenario).status == 201
 
 
 async def get(app, path):
