@@ -6,6 +6,7 @@ batcher decides who runs it; decoding and drawing of other requests go on beside
 
 import asyncio
 import hashlib
+import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Future
@@ -13,6 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import numpy as np
+from starlette.concurrency import run_in_threadpool
 
 import headcirc
 from headcirc.geometry import PixelSpacing
@@ -29,6 +31,7 @@ from service.stored import StoredAnalysis, to_stored
 from service.tracing import Stage
 from service.workers import Ticket, Workers
 
+logger = logging.getLogger("headcirc.service")
 CPU_BATCH, GPU_BATCH = 1, 8
 """On two CPUs a batch takes as long as its pictures one by one; a GPU is not filled by one."""
 PLACES_PER_PICTURE = 16
@@ -113,16 +116,16 @@ class Measurer:
             raise NotReadyError("The service is going down; it takes no new requests.")
         if self.batcher.failure is not None:
             self._probe()
-            raise NotReadyError(
-                f"The backend {self.pipeline.backend.name} failed at its last inference "
-                f"({self.batcher.failure}); it is being tried again."
-            )
+            # Everybody may ask: which backend it is, and what it failed of, stands in the log.
+            raise NotReadyError("The network failed at its last inference; it is tried again.")
         if not self.workers.has_room:
             raise NotReadyError("The queue is full or stands still; try again in a second.")
 
     def _probe(self) -> None:
         """Try the network anew: who is not ready gets no request that would show its recovery."""
         if self._probing is None or self._probing.done():
+            name, failure = self.pipeline.backend.name, self.batcher.failure
+            logger.warning("not ready: the backend %s failed (%s); it is tried again", name, failure)
             facts = self.pipeline.manifest.input
             blank = np.zeros((1, 1, facts.height_px, facts.width_px), np.float32)
             self._probing = self.workers.submit(lambda ticket: self.batcher.infer(blank, ticket))
@@ -178,7 +181,9 @@ class Measurer:
         """Return the answer's name; to read a large file for it would hold the event loop."""
         if len(question.content) <= QUICKLY_READ_BYTES:
             return question.to_id(self.pipeline)
-        return await asyncio.to_thread(question.to_id, self.pipeline)
+        # Not `asyncio.to_thread`: its few threads also ask for Redis' address, and where DNS does
+        # not answer they wait for it, all of them.
+        return await run_in_threadpool(question.to_id, self.pipeline)
 
     async def find(self, analysis_id: str) -> StoredAnalysis | None:
         """Return a kept result, or None.

@@ -136,8 +136,8 @@ def test_event_loop_lets_new_connections_in_beside_busy_ones(monkeypatch):
     assert given == ["asyncio"]
 
 
-def test_failing_backend_turns_readiness_off_until_it_works_again(make_client, pipeline):
-    """Readiness says what failed, without its message; a probe finds the recovery by itself."""
+def test_failing_backend_turns_readiness_off_until_it_works_again(make_client, pipeline, caplog):
+    """The log says what failed and of what, readiness only that; a probe finds the recovery."""
     infer, tried = pipeline.backend.infer, threading.Event()
 
     def fail(network_input):
@@ -153,8 +153,11 @@ def test_failing_backend_turns_readiness_off_until_it_works_again(make_client, p
     check(post(client, CONTENT), 500, "internal-error")
     answer = client.get("/readyz")
     check(answer, 503, "not-ready")
-    assert "MemoryError" in answer.json()["detail"]
-    assert "secret" not in answer.text
+    (told,) = (each for each in caplog.messages if each.startswith("not ready"))
+    assert "secret" not in answer.text + told
+    for words in (pipeline.backend.name, "MemoryError"):
+        assert words in told
+        assert words not in answer.text
     assert client.get("/livez").status_code == 200
     client.app.state.measurer._probing.exception(PATIENCE_S)
     pipeline.backend.infer = recover
