@@ -8,12 +8,18 @@ from fastapi import Depends, File, Form, Request, UploadFile
 from fastapi.security import HTTPBearer
 from starlette.exceptions import HTTPException
 
-from headcirc.errors import InvalidPixelSizeError
+from headcirc.errors import InputError, InvalidFrameError, InvalidPixelSizeError
 from headcirc.pixel_size import to_stated_spacing
 from service.measurer import Measurer, Question
 from service.problems import NotReadyError
 
-PIXEL_SIZES = ("pixel_size_mm", "pixel_size_x_mm", "pixel_size_y_mm")
+REFUSED_TWICE: dict[str, type[InputError]] = {
+    "pixel_size_mm": InvalidPixelSizeError,
+    "pixel_size_x_mm": InvalidPixelSizeError,
+    "pixel_size_y_mm": InvalidPixelSizeError,
+    "frame": InvalidFrameError,
+}
+"""Fields of the form, and what each is refused by when it comes twice."""
 NOT_AT_ALL = re.compile(r"q=0(\.0*)?")
 """A media range's weight that refuses it (RFC 9110, 12.4.2)."""
 
@@ -72,12 +78,12 @@ async def read_question(
 
     Raises
     ------
-    InvalidPixelSizeError
+    InvalidPixelSizeError, InvalidFrameError
     """
     form = await request.form()  # read by now
-    for name in PIXEL_SIZES:
+    for name, refusal in REFUSED_TWICE.items():
         if len(form.getlist(name)) > 1:
-            raise InvalidPixelSizeError(f"{name} was given more than once; give it once.")
+            raise refusal(f"{name} was given more than once; give it once.")
     spacing = to_stated_spacing(
         pixel_size_mm, pixel_size_x_mm=pixel_size_x_mm, pixel_size_y_mm=pixel_size_y_mm
     )

@@ -40,7 +40,8 @@ class KeyRing:
             raise UnauthorizedError(
                 "No API key was sent; this service needs the header 'Authorization: Bearer KEY'."
             )
-        given = hashlib.sha256(key.strip().encode()).hexdigest()
+        # The very bytes that were sent: Starlette reads headers as Latin-1, whatever they are.
+        given = hashlib.sha256(key.strip(" ").encode("latin-1")).hexdigest()
         # Every hash is compared, each in constant time: how long it takes tells nothing.
         matches = [hmac.compare_digest(given, each) for each in self._sha256s]
         if not any(matches):

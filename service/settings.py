@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import (
     DirectoryPath,
@@ -110,8 +111,16 @@ class Settings(BaseSettings):
     @classmethod
     def require_redis(cls, value: SecretStr | None) -> SecretStr | None:
         """Refuse what is no address of a Redis, without repeating it: it may hold a password."""
-        if value is not None and not value.get_secret_value().startswith(REDIS_SCHEMES):
+        address = REDIS_SCHEMES[0] if value is None else value.get_secret_value()
+        if not address.startswith(REDIS_SCHEMES):
             raise ValueError(f"it must begin with {', '.join(REDIS_SCHEMES)}")
+        try:
+            urlsplit(address).port  # noqa: B018 - reading it checks it
+        except ValueError:
+            raise ValueError(
+                "its port is no number; of a password, write '/', '?', '#' and '@' as %2F, %3F, "
+                "%23 and %40"
+            ) from None  # its words repeat what stands where the port should
         return value
 
     @field_validator("api_key_hashes")

@@ -44,6 +44,14 @@ def test_each_key_lets_in(locked, key):
     assert locked.get("/metrics", headers=to_header(key, "bearer")).status_code == 200
 
 
+def test_key_is_the_bytes_that_were_sent(make_client):
+    """As `sha256sum` has them, also beyond ASCII."""
+    key = "Schlüssel-à".encode()
+    client = make_client(api_key_hashes=hashlib.sha256(key).hexdigest())
+    sent = {"authorization": b"Bearer " + key}
+    assert client.get("/v1/models", headers=sent).status_code == 200
+
+
 def test_a_body_without_a_key_is_not_read(locked, pipeline):
     """A picture without a key costs no inference."""
     check(post(locked, CONTENT), 401, "unauthorized")

@@ -66,9 +66,9 @@ def test_contradictory_pixel_sizes_get_the_documented_code(client, fields):
     check(post(client, CONTENT, **fields), 422, "invalid-pixel-size")
 
 
-@pytest.mark.parametrize("frame", ["1", "-1", "x"])
+@pytest.mark.parametrize("frame", ["1", "-1", "x", ["1", "0"], ["0", "0"]])
 def test_frames_that_are_not_there_get_the_documented_code(client, frame):
-    """A plain picture has frame 0 and no other."""
+    """A plain picture has frame 0 and no other; of two that are asked for none is taken."""
     check(post(client, CONTENT, frame=frame), 422, "invalid-frame")
 
 

@@ -229,6 +229,15 @@ def test_address_is_checked_and_never_shown(monkeypatch):
     assert "passw0rd" not in str(to_public_settings(settings)) + str(settings)
 
 
+@pytest.mark.parametrize("password", ["passw0rd#1", "passw0rd/1", "passw0rd?1"])
+def test_password_that_ends_the_address_is_not_repeated(monkeypatch, password):
+    """What stands before its '#' would be read as the port; the remedy is told instead."""
+    monkeypatch.setenv("HEADCIRC_STORE_URL", f"redis://:{password}@host:6379/0")
+    with pytest.raises(ValueError, match=r"STORE_URL: .*%23") as refusal:
+        load_settings()
+    assert "passw0rd" not in str(refusal.value)
+
+
 def test_default_store_is_in_the_process():
     """Without an address nothing is asked of a network."""
     assert isinstance(open_store(Settings()), MemoryStore)
