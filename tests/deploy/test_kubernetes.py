@@ -146,7 +146,10 @@ def test_image_is_the_version_of_the_project(folder, target):
 
 @pytest.mark.parametrize("folder", RENDERED)
 def test_selectors_find_the_service_s_pods_and_no_others(folder):
-    """Service, budget, policy and deployment name the same pods; Redis' are not among them."""
+    """Service, budget, policy and deployment name the same pods; Redis' are not among them.
+
+    Nor are another application's that has a component of the same name.
+    """
     deployment = find(folder, "Deployment")
     labels = deployment["spec"]["template"]["metadata"]["labels"].items()
     selectors = [
@@ -156,7 +159,7 @@ def test_selectors_find_the_service_s_pods_and_no_others(folder):
         deployment["spec"]["selector"]["matchLabels"],
     ]
     for selector in selectors:
-        assert selector
+        assert selector["app.kubernetes.io/name"] == "headcirc"
         assert selector.items() <= labels
         for each in render(folder):
             if each["kind"] == "Deployment" and each != deployment:
@@ -193,10 +196,15 @@ def test_redis_is_reached_by_the_service_alone():
     """Its address is the Service's; out goes what both policies let through."""
     variables = {e["name"]: e.get("value") for e in find_container("overlays/redis")["env"]}
     host, port = re.fullmatch(r"redis://(.+):(\d+)/0", variables["HEADCIRC_STORE_URL"]).groups()
-    assert find("overlays/redis", "Service", host)["spec"]["ports"][0]["port"] == int(port)
+    service = find("overlays/redis", "Service", host)["spec"]
+    assert service["ports"][0]["port"] == int(port)
     (way_in,) = find("overlays/redis", "NetworkPolicy", host)["spec"]["ingress"]
     (peer,) = way_in["from"]
-    assert peer["podSelector"]["matchLabels"] == {"app.kubernetes.io/component": "service"}
+    deployment = find("overlays/redis", "Deployment")
+    assert peer["podSelector"]["matchLabels"] == deployment["spec"]["selector"]["matchLabels"]
+    its_pods = {f"app.kubernetes.io/{k}": v for k, v in (("name", "headcirc"), ("component", "redis"))}
+    assert service["selector"] == its_pods
     ways_out = find("overlays/redis", "NetworkPolicy")["spec"]["egress"]
     assert {each["port"] for way in ways_out for each in way["ports"]} == {int(port), 53}
+    assert ways_out[0]["to"] == [{"podSelector": {"matchLabels": its_pods}}]
     assert find("base", "NetworkPolicy")["spec"].get("egress", []) == []
