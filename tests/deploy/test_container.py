@@ -89,6 +89,7 @@ def test_last_matching_pattern_of_the_ignore_file_decides():
         "models/attention-resunet-16/checkpoint.safetensors", "headcirc/__pycache__/cli.pyc",
         "models/attention-resunet-16/model.0123.engine", "headcirc.egg-info/PKG-INFO",
         "models/attention-resunet-12/README.md", "models/attention-resunet-64/model.onnx",
+        "models/attention-resunet-16-being-made/model.onnx", "models/notes.txt",
     ],
 )  # fmt: skip
 def test_the_builder_never_sees(path):
