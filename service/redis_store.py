@@ -1,6 +1,5 @@
 """Results in Redis, so that replicas share them; Redis' own `maxmemory` bounds them in all."""
 
-import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
@@ -10,6 +9,7 @@ from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError, ResponseError
+from starlette.concurrency import run_in_threadpool
 
 from service.problems import StoreUnavailableError
 from service.stored import StoredAnalysis, read_stored
@@ -63,7 +63,7 @@ class RedisStore:
         if self._ttl_s <= 0 or stored.count_bytes() > self._max_bytes:
             return
         self._require_here()  # before the work of writing it down
-        content = await asyncio.to_thread(stored.to_bytes)
+        content = await run_in_threadpool(stored.to_bytes)
         key = KEY_PREFIX + analysis_id
         await self._ask(lambda: self._redis.set(key, content, ex=self._ttl_s))
 
@@ -75,7 +75,7 @@ class RedisStore:
         content = await self._ask(lambda: self._redis.get(KEY_PREFIX + analysis_id))
         if not isinstance(content, bytes):
             return None
-        return await asyncio.to_thread(read_stored, content, maximum_pixels=self._maximum_pixels)
+        return await run_in_threadpool(read_stored, content, maximum_pixels=self._maximum_pixels)
 
     async def close(self) -> None:
         """See `service.store.Store`."""

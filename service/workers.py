@@ -167,7 +167,9 @@ class Workers:
             answer = work(ticket)
         finally:
             self._deadlines_s.remove(ticket.deadline_s)
-        self._work_s += NEWEST_SHARE * (time.perf_counter() - began_s - self._work_s)
+        # What hung says little of what comes next: unbounded, it would keep others out for long.
+        took_s = min(time.perf_counter() - began_s, self._timeout_s)
+        self._work_s += NEWEST_SHARE * (took_s - self._work_s)
         return answer
 
     async def close(self) -> None:

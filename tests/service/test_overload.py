@@ -8,7 +8,9 @@ import pytest
 import service.gate
 from service.app import create_app
 from service.measurer import QUICKLY_READ_BYTES
+from service.problems import RequestTimeoutError
 from service.settings import Settings
+from service.workers import Workers
 from tests.service.raw import call, never, to_form, to_receive
 from tests.synthetic import draw_head, to_file
 
@@ -177,6 +179,26 @@ def test_queue_is_no_longer_than_can_be_answered_in_time(pipeline):
     taken, refused = run(pipeline, scenario, queue_capacity=100, request_timeout_ms=1000)
     assert 2 <= taken <= 10
     assert refused.status == 429
+
+
+def test_what_hung_once_keeps_few_out():
+    """It counts as what a request may take, so that three are let in again."""
+
+    async def scenario():
+        workers = Workers(1, capacity=9, timeout_s=1.0, on_depth=lambda _: None)
+        with pytest.raises(RequestTimeoutError):
+            await workers.run(lambda _: time.sleep(2.0))
+        while workers._depth:
+            await asyncio.sleep(0.01)
+        leave, taken = threading.Event(), 0
+        while workers.has_room:
+            workers.submit(lambda _: leave.wait(PATIENCE_S))
+            taken += 1
+        leave.set()
+        await workers.close()
+        return taken
+
+    assert asyncio.run(scenario()) == 3
 
 
 def test_body_that_does_not_arrive_in_time_is_told(pipeline):
