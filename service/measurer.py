@@ -4,7 +4,6 @@ A request is one piece of work in one thread, from bytes to body. Where it meets
 batcher decides who runs it; decoding and drawing of other requests go on beside it.
 """
 
-import asyncio
 import hashlib
 import logging
 import time
@@ -124,8 +123,8 @@ class Measurer:
     def _probe(self) -> None:
         """Try the network anew: who is not ready gets no request that would show its recovery."""
         if self._probing is None or self._probing.done():
-            name, failure = self.pipeline.backend.name, self.batcher.failure
-            logger.warning("not ready: the backend %s failed (%s); it is tried again", name, failure)
+            told = (self.pipeline.backend.name, self.batcher.failure)
+            logger.warning("not ready: the backend %s failed (%s); it is tried again", *told)
             facts = self.pipeline.manifest.input
             blank = np.zeros((1, 1, facts.height_px, facts.width_px), np.float32)
             self._probing = self.workers.submit(lambda ticket: self.batcher.infer(blank, ticket))
