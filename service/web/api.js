@@ -16,11 +16,12 @@ export function useKey(given) {
 }
 
 export async function readModels() {
-  return (await (await request("v1/models")).json()).models;
+  return (await request("v1/models", "json")).models;
 }
 
 /** Measure one file; `pixelSize` is {xMm, yMm}, or null where it is unknown. */
 export async function analyse(file, pixelSize) {
+  await requireReadable(file);
   const form = new FormData();
   form.append("image", file);
   if (pixelSize && pixelSize.xMm === pixelSize.yMm) {
@@ -29,11 +30,21 @@ export async function analyse(file, pixelSize) {
     form.append("pixel_size_x_mm", pixelSize.xMm);
     form.append("pixel_size_y_mm", pixelSize.yMm);
   }
-  return (await request("v1/analyses", { method: "POST", body: form })).json();
+  return request("v1/analyses", "json", { method: "POST", body: form });
+}
+
+/** What the browser cannot read would look like a broken connection. */
+async function requireReadable(file) {
+  try {
+    await file.slice(0, 1).arrayBuffer();
+  } catch {
+    const detail = "The browser cannot read it: it is a folder, or was changed or moved after it was chosen. Choose the file again.";
+    throw new Problem({ code: "unreadable-file", detail });
+  }
 }
 
 export async function readPicture(path) {
-  return (await request(path.replace(/^\//, ""))).blob();
+  return request(path.replace(/^\//, ""), "blob");
 }
 
 /** A picture of a result. One that the service no longer keeps is measured again, with the same id. */
@@ -53,27 +64,26 @@ export async function readShipped(path) {
   return answer;
 }
 
-async function request(path, options = {}) {
+/** An answer's content, `json` or `blob`; one that breaks off, or is none of the service's, is a problem, too. */
+async function request(path, kind, options = {}) {
   const headers = key ? { authorization: `Bearer ${key}` } : {};
   let answer;
   try {
     answer = await fetch(path, { ...options, headers });
+    if (answer.ok) return await answer[kind]();
   } catch {
     throw new Problem({
       code: "unreachable",
-      detail: "The connection broke before an answer came. Is the service running, and the file not too large for it?",
+      detail: "The connection broke before the service's answer came. Is it running, and the file not too large for it?",
     });
   }
-  if (!answer.ok) throw await toProblem(answer);
-  return answer;
+  throw await toProblem(answer);
 }
 
 async function toProblem(answer) {
   const retryAfterS = Number(answer.headers.get("retry-after")) || 1;
-  try {
-    return new Problem(await answer.json(), retryAfterS);
-  } catch {
-    const detail = `The answer was an error (${answer.status}) that says no more.`;
-    return new Problem({ code: "unknown", detail, status: answer.status }, retryAfterS);
-  }
+  const facts = await answer.json().catch(() => null);
+  if (typeof facts?.detail === "string") return new Problem(facts, retryAfterS);
+  const detail = `The answer was an error (${answer.status}) that says no more.`;
+  return new Problem({ code: "unknown", detail, status: answer.status }, retryAfterS);
 }

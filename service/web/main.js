@@ -33,6 +33,7 @@ async function greet() {
   try {
     const [model] = await readModels();
     showFault("");
+    if (byId("key-form").contains(document.activeElement)) byId("files").focus();
     byId("key-form").hidden = true;
     byId("model").hidden = false;
     byId("model").textContent = `${model.name} ${model.version}, ${model.backend} ${model.precision}`;
@@ -137,11 +138,12 @@ byId("clear").addEventListener("click", () => {
 });
 byId("downloads").addEventListener("click", async ({ target }) => {
   if (!target.dataset.save) return;
+  const item = worklist.selected; // another may be by the time of a fault
   try {
-    await saveResult(worklist.selected, target.dataset.save);
+    await saveResult(item, target.dataset.save);
   } catch (problem) {
     if (!(problem instanceof Problem)) throw problem;
-    byId("picture-fault").textContent = problem.detail;
+    byId("picture-fault").textContent = `${item.name} was not saved: ${problem.detail}`;
     byId("picture-fault").hidden = false;
   }
 });

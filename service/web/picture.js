@@ -5,6 +5,7 @@ import { traceMask } from "./edge.js";
 import { makeAxes, makeEdge, makeEllipse } from "./marks.js";
 import { NOTES, toLayerName, toStatus } from "./words.js";
 
+const NOTHING = { width: 1, height: 1, pixelXMm: null };
 const INVITATION = "Choose an image, drop one here, or take a phantom.";
 const byId = (id) => document.getElementById(id);
 
@@ -40,12 +41,13 @@ export class Picture {
   show(item) {
     const known = item && (item.analysis ?? item.file);
     if (known === this.#shown) return;
+    // One item's picture beside another's number would be wrong, however shortly.
+    if (item !== this.#item) this.#viewer.open({ ...NOTHING, label: item?.name ?? "No picture yet" });
     [this.#shown, this.#item] = [known, item];
     this.#forget();
     say("stage-empty", item ? "" : INVITATION);
     say("picture-fault", "");
     if (item) this.#open(item).catch((problem) => this.#tell(known, problem));
-    else this.#viewer.open({ width: 1, height: 1, pixelXMm: null, label: "No picture yet" });
     if (!item?.analysis) this.#changeView();
   }
 

@@ -3,8 +3,13 @@
 import { mayPass, toChartName, toMm, toVerdict, toWarning } from "./words.js";
 
 const byId = (id) => document.getElementById(id);
+let shown = [];
 
+/** Show an item as far as it is known; what is read or marked stays while others are measured. */
 export function showResult(item) {
+  const known = [item, item?.state, item?.analysis, item?.problem];
+  if (known.every((each, i) => each === shown[i])) return;
+  shown = known;
   byId("result-empty").hidden = Boolean(item);
   byId("result-body").hidden = !item;
   if (!item) return;

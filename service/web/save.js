@@ -9,7 +9,7 @@ const COLUMNS = [
 ];
 
 export async function saveResult(item, kind) {
-  const stem = item.name.replace(/\.[^.]+$/, "");
+  const stem = item.name.replace(/\.[^.]+?( \(\d+\))?$/, "$1"); // the second a.png is a (2)
   if (kind === "json") {
     save(new Blob([`${JSON.stringify(item.analysis, null, 2)}\n`], { type: "application/json" }), `${stem}.json`);
   } else {

@@ -55,13 +55,14 @@ export function toStatus(item) {
     default:
       if (!head) return "No head found";
       if (head.head_circumference_mm === null) return "No pixel size";
-      return toMm(head.head_circumference_mm);
+      return toMm(head.head_circumference_mm) + (item.analysis.quality.acceptable ? "" : ", unreliable");
   }
 }
 
 /** Whether the same question may be answered later: the service was busy, away or broken. */
 export function mayPass({ state, problem }) {
-  return state === "failed" && (problem.status === 0 || problem.status === 429 || problem.status >= 500);
+  return state === "failed"
+    && (problem.code === "unreachable" || problem.status === 429 || problem.status >= 500);
 }
 
 /** One sentence for people who hear the page. */

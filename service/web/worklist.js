@@ -10,12 +10,12 @@ export class Worklist extends EventTarget {
   items = [];
   selected = null;
   #running = 0;
-  #next = 1;
+  #named = new Map(); // how often each file's name was given
 
   /** Add files to measure; the first one is shown if nothing is. */
   add(files, pixelSize, truthMm = null) {
     const added = files.map((file) => ({
-      number: this.#next++, name: file.name, file, pixelSize, truthMm,
+      name: this.#toName(file), file, pixelSize, truthMm,
       turn: 0,
       state: "waiting", analysis: null, problem: null,
     }));
@@ -42,7 +42,15 @@ export class Worklist extends EventTarget {
 
   clear() {
     this.items = [];
+    this.#named.clear();
     this.select(null);
+  }
+
+  /** Files of different folders may share a name: two numbers under one could be mixed up. */
+  #toName({ name }) {
+    const count = (this.#named.get(name) ?? 0) + 1;
+    this.#named.set(name, count);
+    return count === 1 ? name : `${name} (${count})`;
   }
 
   #work() {
@@ -59,28 +67,30 @@ export class Worklist extends EventTarget {
 
   async #measure(item) {
     const { turn } = item;
+    // Asked again or cleared meanwhile: an answer is to a question that nobody has any more.
+    const isWanted = () => item.turn === turn && this.items.includes(item);
     this.#set(item, { state: "measuring" });
     let outcome;
     try {
-      outcome = { state: "measured", analysis: await this.#ask(item) };
+      outcome = { state: "measured", analysis: await this.#ask(item, isWanted) };
     } catch (problem) {
       if (!(problem instanceof Problem)) throw problem;
       outcome = { state: "failed", problem };
     }
-    // Asked again or cleared meanwhile: this answer is to a question that nobody has any more.
-    if (item.turn !== turn || !this.items.includes(item)) return;
+    if (!isWanted()) return;
     this.#set(item, outcome);
     this.dispatchEvent(new CustomEvent("finished", { detail: item }));
   }
 
-  async #ask(item) {
+  async #ask(item, isWanted) {
     for (let tries = 1; ; tries += 1) {
       try {
         return await analyse(item.file, item.pixelSize);
       } catch (problem) {
-        if (problem.code !== "overloaded" || tries === MOST_TRIES) throw problem;
-        if (this.items.includes(item)) this.#set(item, { state: "busy" });
+        if (problem.code !== "overloaded" || tries === MOST_TRIES || !isWanted()) throw problem;
+        this.#set(item, { state: "busy" });
         await new Promise((resolve) => setTimeout(resolve, problem.retryAfterS * 1000));
+        if (!isWanted()) throw problem;
       }
     }
   }

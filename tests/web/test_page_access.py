@@ -72,6 +72,25 @@ def test_nothing_is_cut_off_on_the_narrowest_phone(open_page, explain_url):
         assert widths[0] <= widths[1]
 
 
+def test_what_is_chosen_is_seen_in_a_reader_s_own_colours(open_page, explain_url):
+    """Where the system replaces all colours, view and image that are chosen still differ."""
+    page = open_page(explain_url, forced_colors="active")
+    give(page, ("a.png", CONTENT), ("b.png", CONTENT))
+    wait_for(page, 2)
+    for chosen, other in (
+        ("[name=view]:checked + span", "[name=view]:not(:checked) + span"),
+        ("#worklist-rows [aria-pressed=true]", "#worklist-rows [aria-pressed=false]"),
+    ):
+        grounds = [find_ground(page.locator(each).first.screenshot()) for each in (chosen, other)]
+        assert grounds[0] != grounds[1]
+
+
+def find_ground(screenshot: bytes) -> tuple[int, int, int]:
+    """Return the colour that most of a picture has."""
+    picture = Image.open(io.BytesIO(screenshot)).convert("RGB")
+    return max(picture.getcolors(picture.width * picture.height))[1]
+
+
 def press_until_focused(page, key: str, selector: str) -> None:
     """Press a key until an element has the focus; each stop on the way must be visible."""
     for _ in range(40):

@@ -123,6 +123,52 @@ def test_busy_service_is_asked_again_when_it_says(open_page, serve_synthetic):
     expect(page.locator("#worklist-rows .state")).to_have_text("No pixel size")
 
 
+@pytest.mark.parametrize("answer", [{"body": "<html>Log in"}, {"body": '{"id": "cut of'}])
+def test_answer_that_is_none_is_told(open_page, serve_synthetic, answer):
+    """What a gateway puts in an answer's place, or cuts off, does not leave an image waiting."""
+    page = open_page(serve_synthetic())
+    page.route("**/v1/analyses", lambda route: route.fulfill(status=200, **answer))
+    give(page, ("head.png", CONTENT))
+    expect(page.locator("#failure")).to_contain_text("before the service's answer came")
+    expect(page.get_by_role("button", name="Try again")).to_be_visible()
+
+
+def test_refusal_in_a_gateway_s_words_is_told(open_page, serve_synthetic):
+    """JSON without a detail is no empty sentence."""
+    page = open_page(serve_synthetic())
+    page.route("**/v1/analyses", lambda route: route.fulfill(status=413, json={"message": "big"}))
+    give(page, ("head.png", CONTENT))
+    expect(page.locator("#failure")).to_have_text(
+        "The answer was an error (413) that says no more."
+    )
+
+
+def test_file_that_changed_after_it_was_chosen_is_told(open_page, serve_synthetic, tmp_path):
+    """It is not measured in the other one's name, and the service is not blamed."""
+    page = open_page(serve_synthetic())
+    refuse = lambda route: route.abort()  # noqa: E731 - to be taken away by name
+    page.route("**/v1/analyses", refuse)
+    path = tmp_path / "head.png"
+    path.write_bytes(CONTENT)
+    page.locator("#files").set_input_files(path)
+    wait_for(page, 1)
+    page.unroute("**/v1/analyses", refuse)
+    path.write_bytes(CONTENT + b"more")
+    page.get_by_role("button", name="Try again").click()
+    expect(page.locator("#failure")).to_contain_text("changed or moved after it was chosen")
+    expect(page.locator("#again")).to_be_hidden()
+
+
+def test_picture_that_could_not_be_saved_is_named(open_page, serve_synthetic):
+    """The fault says whose picture it is: another may be selected by then."""
+    page = open_page(serve_synthetic())
+    give(page, ("head.png", CONTENT))
+    wait_for(page, 1)
+    page.route("**/overlay", lambda route: route.abort())
+    page.get_by_role("button", name="Overlay PNG").click()
+    expect(page.locator("#picture-fault")).to_contain_text("head.png was not saved: ")
+
+
 def test_service_that_is_gone_is_told_in_words(open_page, serve_synthetic):
     """No answer at all is no silence on the page."""
     page = open_page(serve_synthetic())
@@ -193,6 +239,7 @@ def test_key_is_asked_for_and_used(open_page, serve_synthetic):
     page.get_by_label("API key").fill(KEY)
     page.get_by_label("API key").press("Enter")
     expect(page.locator("#key-form")).to_be_hidden()
+    expect(page.locator("#files")).to_be_focused()
     expect(page.locator("#worklist-rows .state")).to_have_text("No pixel size")
     expect(page.locator("#draw-edge path")).to_be_attached()
     assert KEY not in page.evaluate(
