@@ -9,10 +9,20 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from headcirc.batch import Measure, Measured, Row, UsageError, fill_row
-from headcirc.client import Analysis, ClientError, HeadcircClient, ProblemError
+from headcirc.client import (
+    Analysis,
+    ClientError,
+    HeadcircClient,
+    ProblemError,
+    UnreachableError,
+)
 from headcirc.client.calls import Stated
+from headcirc.client.retries import RETRIED_STATUSES
 from headcirc.errors import InputError
 from headcirc.geometry import PixelSpacing
+
+MOST_UNANSWERED_IN_A_ROW = 12
+"""Each after the client's own attempts: a service that starts anew is back by then."""
 
 
 @contextmanager
@@ -24,7 +34,7 @@ def open_remote_measure(server_url: str, api_key_file: Path | None) -> Iterator[
     UsageError
         The key cannot be read, nothing answers there, or it lets nobody in with this key.
     ValueError
-        The address is none.
+        The address or the key is none.
     """
     api_key = None if api_key_file is None else read_api_key(api_key_file)
     with HeadcircClient(server_url, api_key=api_key) as client:
@@ -32,7 +42,7 @@ def open_remote_measure(server_url: str, api_key_file: Path | None) -> Iterator[
             client.list_models()
         except ClientError as error:
             raise UsageError(_to_reason(error)) from error
-        yield lambda content, spacing: measure_remotely(client, content, spacing)
+        yield RemoteMeasure(client)
 
 
 def read_api_key(path: Path) -> str:
@@ -43,34 +53,52 @@ def read_api_key(path: Path) -> str:
     UsageError
     """
     try:
-        key = path.read_text().strip()
+        return path.read_text().strip()
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(
             f"The API key's file cannot be read ({type(error).__name__}); name a text file."
         ) from error
-    if not key.isascii() or not key.isprintable() or not key:
-        raise UsageError("The API key's file must hold one line, the key.")
-    return key
 
 
-def measure_remotely(
-    client: HeadcircClient, content: bytes, spacing: PixelSpacing | None
-) -> Measured:
-    """Have one file measured.
+class RemoteMeasure:
+    """Has one file after another measured by a service, until that has gone for good."""
 
-    Raises
-    ------
-    InputError
-        There is no answer to this file, and why.
-    """
-    stated: Stated = {}
-    if spacing is not None:
-        stated = {"pixel_size_x_mm": spacing.column_mm, "pixel_size_y_mm": spacing.row_mm}
-    try:
-        analysis = client.analyze(content, **stated)
-    except ClientError as error:
-        raise InputError(_to_reason(error)) from error
-    return Measured(to_row(analysis), lambda: _read_overlay(client, analysis.id))
+    def __init__(self, client: HeadcircClient) -> None:
+        self._client = client
+        self._unanswered = 0
+
+    def __call__(self, content: bytes, spacing: PixelSpacing | None) -> Measured:
+        """Have one file measured.
+
+        Raises
+        ------
+        InputError
+            There is no answer to this file, and why.
+        UsageError
+            There has been none to so many that the rest would fail, too, and take hours.
+        """
+        stated: Stated = {}
+        if spacing is not None:
+            stated = {"pixel_size_x_mm": spacing.column_mm, "pixel_size_y_mm": spacing.row_mm}
+        try:
+            analysis = self._client.analyze(content, **stated)
+        except ClientError as error:
+            self._unanswered = self._unanswered + 1 if _is_away(error) else 0
+            if self._unanswered >= MOST_UNANSWERED_IN_A_ROW:
+                raise UsageError(
+                    f"{self._unanswered} images in a row had no answer, the last one so: "
+                    f"{_to_reason(error)} What was measured is kept; see to the service."
+                ) from error
+            raise InputError(_to_reason(error)) from error
+        self._unanswered = 0
+        return Measured(to_row(analysis), lambda: _read_overlay(self._client, analysis.id))
+
+
+def _is_away(error: ClientError) -> bool:
+    """Return whether it says nothing of the file."""
+    if isinstance(error, ProblemError):
+        return error.status in RETRIED_STATUSES
+    return isinstance(error, UnreachableError)
 
 
 def _read_overlay(client: HeadcircClient, analysis_id: str) -> bytes:

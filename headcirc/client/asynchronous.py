@@ -10,6 +10,7 @@ from headcirc.client import calls
 from headcirc.client.answers import Analysis, HeadCircumference, ModelFacts, SaliencyFigures
 from headcirc.client.calls import Call, SaliencyForm, Stated
 from headcirc.client.retries import Attempts, RetryPolicy
+from headcirc.client.server import require_server_url, to_headers
 
 Answer = TypeVar("Answer")
 TIMEOUT_S = 30.0
@@ -46,8 +47,8 @@ class AsyncHeadcircClient:
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self._http = httpx.AsyncClient(
-            base_url=calls.require_server_url(server_url),
-            headers=calls.to_headers(api_key),
+            base_url=require_server_url(server_url),
+            headers=to_headers(api_key),
             transport=transport,
         )
         self._timeout_s = timeout_s

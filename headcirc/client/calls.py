@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Generic, Literal, TypedDict, TypeVar
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 import httpx
 
@@ -156,31 +156,6 @@ def to_path(analysis_id: str, *parts: str) -> str:
     return "/".join(["/v1/analyses", quote(analysis_id, safe=""), *parts])
 
 
-def require_server_url(server_url: str) -> str:
-    """Return an address, or refuse what is none.
-
-    Raises
-    ------
-    ValueError
-    """
-    try:
-        parts = urlsplit(server_url)
-        is_address = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
-        httpx.URL(server_url)  # refuses more, such as unprintable characters
-    except (ValueError, httpx.InvalidURL):
-        is_address = False
-    if not is_address:
-        raise ValueError(
-            f"{server_url!r} is no server's address; it looks like http://127.0.0.1:8000."
-        )
-    return server_url
-
-
-def to_headers(api_key: str | None) -> dict[str, str]:
-    """Return the headers of every request."""
-    return {} if api_key is None else {"authorization": f"Bearer {api_key}"}
-
-
 def to_wait_s(response: httpx.Response, attempts: Attempts) -> float | None:
     """Return how long to wait before asking again, or None to take the answer as it is."""
     if response.status_code not in RETRIED_STATUSES:
@@ -246,4 +221,10 @@ def require_success(response: httpx.Response) -> None:
         raise UnexpectedAnswerError(
             f"The server's {status} came with a broken problem document."
         ) from error
-    raise ProblemError(status, code=code, detail=detail, request_id=request_id)
+    raise ProblemError(
+        status,
+        code=code,
+        detail=detail,
+        request_id=request_id,
+        retry_after_s=read_retry_after_s(response.headers.get("retry-after")),
+    )

@@ -6,6 +6,9 @@ ClientError
 └── ProblemError           the service refused, and said why
 """
 
+from collections.abc import Callable
+from functools import partial
+
 
 class ClientError(Exception):
     """Base of all errors that this package raises on purpose."""
@@ -31,11 +34,33 @@ class ProblemError(ClientError):
         What was found and what is needed.
     request_id : str
         Under which the service logged it.
+    retry_after_s : float, optional
+        How long the service asks to wait, where that was longer than the patience that was left.
     """
 
-    def __init__(self, status: int, *, code: str, detail: str, request_id: str) -> None:
+    def __init__(
+        self,
+        status: int,
+        *,
+        code: str,
+        detail: str,
+        request_id: str,
+        retry_after_s: float | None = None,
+    ) -> None:
         super().__init__(f"{status} {code}: {detail}")
         self.status = status
         self.code = code
         self.detail = detail
         self.request_id = request_id
+        self.retry_after_s = retry_after_s
+
+    def __reduce__(self) -> tuple[Callable[[int], "ProblemError"], tuple[int]]:
+        """Travel whole from a process pool's worker; by itself it would break the pool."""
+        remake = partial(
+            ProblemError,
+            code=self.code,
+            detail=self.detail,
+            request_id=self.request_id,
+            retry_after_s=self.retry_after_s,
+        )
+        return remake, (self.status,)

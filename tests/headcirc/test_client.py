@@ -2,6 +2,7 @@ import asyncio
 import dataclasses
 import hashlib
 import json
+import pickle
 import re
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -12,6 +13,7 @@ import httpx
 import pytest
 
 from benchmarks.service_process import start_service
+from headcirc.batch import UsageError
 from headcirc.cli import main
 from headcirc.client import (
     AsyncHeadcircClient,
@@ -24,7 +26,9 @@ from headcirc.client import (
 )
 from headcirc.client.retries import Attempts, read_retry_after_s
 from headcirc.decode import decode_frame
+from headcirc.errors import InputError
 from headcirc.pipeline import SHIPPED_MODEL_DIR
+from headcirc.remote import RemoteMeasure
 from service import schemas
 
 EXAMPLE = Path("examples/phantom.png")
@@ -395,6 +399,48 @@ def test_address_that_is_none_is_refused(url):
     """Told at once, with an example."""
     with pytest.raises(ValueError, match="looks like"):
         HeadcircClient(url)
+
+
+@pytest.mark.parametrize("key", ["", f"{KEY}\n", f" {KEY}", "schlüssel"])
+def test_key_that_cannot_be_sent_is_refused(key):
+    """Told at once, and not after seconds that the server did not answer; the key is not told."""
+    with pytest.raises(ValueError, match="one line of printable ASCII") as told:
+        HeadcircClient("http://test", api_key=key)
+    assert KEY not in str(told.value)
+
+
+def test_refusal_says_when_to_ask_again():
+    """Where patience ended, the caller knows how long the service wants to be left alone."""
+    client, _ = to_client(to_refusal(429, "overloaded", retry_after="600"))
+    with pytest.raises(ProblemError) as refusal:
+        client.list_models()
+    assert refusal.value.retry_after_s == 600
+
+
+def test_refusal_can_leave_a_process_pool():
+    """A worker's error arrives whole; one that cannot be unpickled breaks the pool."""
+    problem = ProblemError(429, code="overloaded", detail="Full.", request_id="r", retry_after_s=2)
+    arrived = pickle.loads(pickle.dumps(problem))  # noqa: S301 - our own
+    assert (type(arrived), str(arrived)) == (ProblemError, str(problem))
+    assert vars(arrived) == vars(problem)
+
+
+def test_type_checkers_see_the_types():
+    """PEP 561: without its marker all of the client is `Any` to those who depend on it."""
+    assert Path("headcirc/py.typed").exists()
+
+
+def test_service_that_has_gone_for_good_ends_the_run():
+    """Twelve images in a row without an answer; one answer between begins the count anew."""
+    gone = httpx.ConnectError("refused")
+    replies = [gone] * 11 + [to_refusal(400, "unreadable-image")] + [gone] * 12
+    client, _ = to_client(*replies, most_attempts=1)
+    measure = RemoteMeasure(client)
+    for _ in range(11 + 1 + 11):
+        with pytest.raises(InputError):
+            measure(CONTENT, None)
+    with pytest.raises(UsageError, match=r"12 images in a row .* What was measured is kept"):
+        measure(CONTENT, None)
 
 
 def analyze(capsys, *arguments: str) -> tuple[int, str, str]:

@@ -1,0 +1,43 @@
+"""Which server is asked, and with which key: refused at once where neither can be."""
+
+from urllib.parse import urlsplit
+
+import httpx
+
+
+def require_server_url(server_url: str) -> str:
+    """Return an address, or refuse what is none.
+
+    Raises
+    ------
+    ValueError
+    """
+    try:
+        parts = urlsplit(server_url)
+        is_address = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+        httpx.URL(server_url)  # refuses more, such as unprintable characters
+    except (ValueError, httpx.InvalidURL):
+        is_address = False
+    if not is_address:
+        raise ValueError(
+            f"{server_url!r} is no server's address; it looks like http://127.0.0.1:8000."
+        )
+    return server_url
+
+
+def to_headers(api_key: str | None) -> dict[str, str]:
+    """Return the headers of every request.
+
+    Raises
+    ------
+    ValueError
+        The key could not be sent, such as one with the end of its file's line.
+    """
+    if api_key is None:
+        return {}
+    if not (api_key.isascii() and api_key.isprintable() and api_key.strip() == api_key != ""):
+        raise ValueError(
+            "The API key must be one line of printable ASCII; strip spaces and the end of the line "
+            "from what a file holds, or give None."
+        )
+    return {"authorization": f"Bearer {api_key}"}
