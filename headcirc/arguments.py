@@ -165,6 +165,11 @@ def _add_analyze(analyze: argparse.ArgumentParser) -> None:
         help="write a table, a row for each image, or replace it",
     )
     analyze.add_argument(
+        "--resume",
+        action="store_true",
+        help="keep that table's rows of the same files, pixel sizes and model; measure the rest",
+    )
+    analyze.add_argument(
         "--overlay-dir",
         type=Path,
         metavar="DIR",

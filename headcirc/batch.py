@@ -21,6 +21,7 @@ from headcirc.pipeline import Analysis, Pipeline
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
 DRAWN = ("_Annotation", "_overlay")
+FORMULA_MARKS = ("=", "+", "-", "@", "\t", "\r")
 SIDECAR = "._"  # begins what a Mac leaves beside each file on a disk of another system
 NO_HEAD, NO_PIXEL_SIZE = "no head was found", "no pixel size is known"
 UNREADABLE, GIVEN_UP = "cannot be read", "workers failed at it"
@@ -209,10 +210,7 @@ def measure_files(
     spacings: Mapping[Path, PixelSpacing | None],
     overlays: Mapping[Path, Path] | None,
 ) -> Iterator[Row]:
-    """Measure files one by one; one that fails gives a row that says why.
-
-    `overlays` names the picture to be written for each image.
-    """
+    """Measure files, writing their `overlays`; one that fails gives a row that says why."""
     for path in tqdm(images, "measuring", unit="image", disable=len(images) == 1):
         try:
             measured = measure(_read_content(path), spacings[path])
@@ -233,8 +231,9 @@ def _read_content(path: Path) -> bytes:
 
 
 def to_name(path: Path) -> str:
-    """Return a path as text for every output: bytes that are no UTF-8 are escaped."""
-    return os.fsencode(path).decode(errors="backslashreplace")
+    """Return a path as text that is no formula to a spreadsheet; bytes not UTF-8 are escaped."""
+    name = os.fsencode(path).decode(errors="backslashreplace")
+    return f"./{name}" if name.startswith(FORMULA_MARKS) else name
 
 
 def _write_overlay(measured: Measured, path: Path) -> Row:

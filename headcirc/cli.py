@@ -5,30 +5,29 @@ Exit status 0: all measured; 1: some image was not (the others are still written
 """
 
 import argparse
-import csv
 import io
 import json
 import os
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TextIO
+from typing import Any
 
 from tqdm import tqdm
 
 from headcirc.arguments import require_folder, require_free_address, to_parser
 from headcirc.batch import (
-    NO_PIXEL_SIZE,
     Measure,
     Row,
     UsageError,
     find_images,
     measure_files,
     to_local_measure,
+    to_name,
     to_overlay_paths,
 )
 from headcirc.check import check_measures_truly
@@ -37,6 +36,8 @@ from headcirc.geometry import PixelSpacing
 from headcirc.pipeline import SHIPPED_MODEL_DIR, load_pipeline
 from headcirc.pixel_size import to_stated_spacing
 from headcirc.size_table import load_pixel_sizes, to_spacings_of
+from headcirc.summary import to_closing_lines, to_kinds
+from headcirc.table import Table, open_table, read_kept, to_origin, to_row
 
 EXIT_ALL_MEASURED, EXIT_SOME_NOT, EXIT_USAGE, EXIT_STOPPED = 0, 1, 2, 130
 
@@ -51,60 +52,42 @@ def run_analyze(chosen: argparse.Namespace) -> int:
         overlays = to_overlay_paths(chosen.images, images, chosen.overlay_dir)
     counts: Counter[str] = Counter()
     with ExitStack() as stack:
-        measure = _open_measure(chosen, stack)
-        writer = None
+        measure, model = _open_measure(chosen, stack)
+        origins = {to_name(path): to_origin(path, spacings[path], model) for path in images}
+        kept = _read_kept(chosen, origins, overlays or {})
+        for cells in kept.values():
+            counts.update(to_kinds(asdict(to_row(cells))))
+        table: Table | None = None
         if chosen.csv is not None:
-            table = stack.enter_context(_open_table(chosen.csv, chosen.pixel_sizes))
-            writer = csv.DictWriter(table, list(Row.__dataclass_fields__))
-            writer.writeheader()
-        for row in measure_files(measure, images, spacings, overlays):
-            counts.update(_to_kinds(row))
-            if writer is not None:
-                writer.writerow(asdict(row))
+            table = stack.enter_context(open_table(chosen.csv, origins, kept))
+        left = [path for path in images if to_name(path) not in kept]
+        for row in measure_files(measure, left, spacings, overlays):
+            counts.update(to_kinds(asdict(row)))
+            if table is not None:
+                table.write(row)
             tqdm.write(json.dumps(asdict(row)) if chosen.json else _to_line(row))
             sys.stdout.flush()  # who reads a pipe sees each row when it is there
-    print(_to_summary(counts), end="", file=sys.stderr)
+    print(to_closing_lines(counts), end="", file=sys.stderr)
     return EXIT_SOME_NOT if counts["error"] else EXIT_ALL_MEASURED
 
 
-def _to_kinds(row: Row) -> list[str]:
-    is_measured = row.head_circumference_mm is not None
-    kinds = {
-        "measured": is_measured,
-        "doubtful": is_measured and not row.acceptable,
-        "error": bool(row.error),
-        "no size": NO_PIXEL_SIZE in row.error,
-    }
-    return ["image", *(kind for kind, is_so in kinds.items() if is_so)]
-
-
-def _to_summary(counts: Counter[str]) -> str:
-    """Return what somebody wants to know who will not read a thousand lines."""
-    lines = []
-    if counts["image"] > 1:
-        lines.append(
-            f"{counts['measured']} of {counts['image']} images are measured, "
-            f"{counts['doubtful']} of them NOT RELIABLE.\n"
-        )
-    if counts["no size"]:
-        lines.append(
-            f"{counts['no size']} without a pixel size: --pixel-size-mm states it for all, "
-            "--pixel-sizes for each whose path ends as a name in the table, suffix included.\n"
-        )
-    return "".join(lines)
-
-
-def _open_table(path: Path, pixel_sizes: Path | None) -> TextIO:
-    """Open the CSV, line by line on its way to the disk: a run that is killed leaves its rows."""
-    if pixel_sizes is not None and path.resolve() == pixel_sizes.resolve():
+def _read_kept(
+    chosen: argparse.Namespace, origins: Mapping[str, str], overlays: Mapping[Path, Path]
+) -> dict[str, list[str]]:
+    """Return the lines of an earlier run that stay in the table: all of them have their overlay."""
+    sizes: Path | None = chosen.pixel_sizes
+    if chosen.csv is not None and sizes is not None and chosen.csv.resolve() == sizes.resolve():
         raise UsageError("The pixel sizes' table would be replaced; name another file by --csv.")
-    try:
-        return path.open("w", newline="", encoding="utf-8", buffering=1)
-    except OSError as error:
-        raise UsageError(
-            f"No table can be written to {str(path)!r} ({error.strerror}); name a file in a folder "
-            "that exists."
-        ) from error
+    if not chosen.resume:
+        return {}
+    if chosen.csv is None:
+        raise UsageError("--resume goes on with a table; name it by --csv.")
+    kept = read_kept(chosen.csv, origins)
+    for path, overlay in overlays.items():
+        if not overlay.exists():
+            kept.pop(to_name(path), None)
+    print(f"{len(kept)} of {len(origins)} images are in the table already.", file=sys.stderr)
+    return kept
 
 
 def _read_spacings(
@@ -142,14 +125,15 @@ def run_batch(chosen: argparse.Namespace) -> int:
     return EXIT_SOME_NOT if summary["not_measured"] else EXIT_ALL_MEASURED
 
 
-def _open_measure(chosen: argparse.Namespace, stack: ExitStack) -> Measure:
-    """Return what measures: a model loaded here, or a service elsewhere."""
+def _open_measure(chosen: argparse.Namespace, stack: ExitStack) -> tuple[Measure, tuple[Any, ...]]:
+    """Return what measures, a model loaded here or a service elsewhere, and which model it is."""
     if chosen.server is None:
         if chosen.api_key_file is not None:
             raise UsageError("--api-key-file is for a service; name it by --server.")
-        return to_local_measure(
-            load_pipeline(chosen.model, backend=chosen.backend, precision=chosen.precision)
-        )
+        pipeline = load_pipeline(chosen.model, backend=chosen.backend, precision=chosen.precision)
+        backend, version = pipeline.backend, pipeline.manifest.version
+        model = (version, pipeline.graph.sha256, backend.name, backend.precision)
+        return to_local_measure(pipeline), model
     if (chosen.model, chosen.backend, chosen.precision) != (SHIPPED_MODEL_DIR, "auto", "auto"):
         raise UsageError("--model, --backend and --precision are the server's to choose.")
     if find_spec("httpx") is None:
@@ -229,13 +213,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return EXIT_USAGE
     except BrokenPipeError:  # who read the rows has seen enough, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        print(f"headcirc: stopped: nobody reads the rows. {_to_rest(chosen)}", file=sys.stderr)
         return EXIT_SOME_NOT
     except OSError as error:  # such as a full disk; images that cannot be read are rows
-        print(f"headcirc: {error}. What was written stays.", file=sys.stderr)
+        print(f"headcirc: {error}. {_to_rest(chosen)}", file=sys.stderr)
         return EXIT_USAGE
     except KeyboardInterrupt:
-        print("headcirc: stopped. What was written stays.", file=sys.stderr)
+        print(f"headcirc: stopped. {_to_rest(chosen)}", file=sys.stderr)
         return EXIT_STOPPED
+
+
+def _to_rest(chosen: argparse.Namespace) -> str:
+    """Say what became of a run that ended early."""
+    has_table = getattr(chosen, "csv", None) is not None
+    return f"What was written stays{'; --resume goes on from there' * has_table}."
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ reason in a row, in the words that this machine would have used.
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from headcirc.batch import Measure, Measured, Row, UsageError, fill_row
 from headcirc.client import (
@@ -26,8 +27,10 @@ MOST_UNANSWERED_IN_A_ROW = 12
 
 
 @contextmanager
-def open_remote_measure(server_url: str, api_key_file: Path | None) -> Iterator[Measure]:
-    """Connect to a service; while this lasts, it measures.
+def open_remote_measure(
+    server_url: str, api_key_file: Path | None
+) -> Iterator[tuple[Measure, tuple[Any, ...]]]:
+    """Connect to a service; while this lasts, it measures with the model that is told of.
 
     Raises
     ------
@@ -39,10 +42,13 @@ def open_remote_measure(server_url: str, api_key_file: Path | None) -> Iterator[
     api_key = None if api_key_file is None else read_api_key(api_key_file)
     with HeadcircClient(server_url, api_key=api_key) as client:
         try:
-            client.list_models()
+            served, *_ = client.list_models()
         except ClientError as error:
             raise UsageError(_to_reason(error)) from error
-        yield RemoteMeasure(client)
+        yield (
+            RemoteMeasure(client),
+            (served.version, served.sha256, served.backend, served.precision),
+        )
 
 
 def read_api_key(path: Path) -> str:

@@ -31,3 +31,31 @@ def sum_up(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
         if measured_mm
         else None,
     }
+
+
+def to_kinds(row: dict[str, Any]) -> list[str]:
+    """Return what a row counts as."""
+    is_measured = row["head_circumference_mm"] is not None
+    kinds = {
+        "measured": is_measured,
+        "doubtful": is_measured and not row["acceptable"],
+        "error": bool(row["error"]),
+        "no size": row["head_circumference_px"] is not None and not is_measured,
+    }
+    return ["image", *(kind for kind, is_so in kinds.items() if is_so)]
+
+
+def to_closing_lines(counts: Counter[str]) -> str:
+    """Return what somebody wants to know who will not read a thousand lines."""
+    lines = []
+    if counts["image"] > 1:
+        lines.append(
+            f"{counts['measured']} of {counts['image']} images are measured, "
+            f"{counts['doubtful']} of them NOT RELIABLE.\n"
+        )
+    if counts["no size"]:
+        lines.append(
+            f"{counts['no size']} without a pixel size: --pixel-size-mm states it for all, "
+            "--pixel-sizes for each whose path ends as a name in the table, suffix included.\n"
+        )
+    return "".join(lines)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from headcirc.arguments import to_parser
-from headcirc.batch import UsageError, find_images, measure_files, to_overlay_paths
+from headcirc.batch import UsageError, find_images, measure_files, to_name, to_overlay_paths
 from headcirc.cli import main
 from tests.synthetic import to_file
 
@@ -276,6 +276,14 @@ def test_name_that_is_no_text_costs_no_row(tmp_path):
     assert row["image"] == f"{tmp_path}/\\xe9.png"
 
 
+@pytest.mark.parametrize("name", ["=1+1.png", "+1.png", "-1.png", "@SUM(1).png", "\t=1.png"])
+def test_name_begins_no_formula_in_a_spreadsheet(name):
+    """Its row still names the same file, by a path that begins with the folder."""
+    assert to_name(Path(name)) == f"./{name}"
+    assert Path(to_name(Path(name))) == Path(name)
+    assert to_name(Path("scans") / name) == f"scans/{name}"
+
+
 STOPPABLE = """
 import signal, sys
 from headcirc.cli import main
@@ -317,8 +325,9 @@ def test_rows_of_a_stopped_run_are_kept(long_run, tmp_path):
 
 
 def test_reader_that_has_seen_enough_ends_the_run(long_run):
-    """As `headcirc analyze ... | head -1` does: not all was measured, and nothing is told."""
+    """As `headcirc analyze ... | head -1` does: not all was measured, and the table can go on."""
     long_run.stdout.close()
     told = long_run.stderr.read()
     assert long_run.wait(timeout=60) == 1
     assert "Traceback" not in told and "BrokenPipe" not in told
+    assert "What was written stays; --resume goes on from there." in told
