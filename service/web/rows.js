@@ -39,7 +39,6 @@ export class Rows {
     const button = document.createElement("button");
     button.type = "button";
     const name = Object.assign(document.createElement("span"), { className: "file", textContent: item.name });
-    name.title = item.name;
     button.append(name, Object.assign(document.createElement("span"), { className: "state" }));
     button.addEventListener("click", () => this.#worklist.select(item));
     const row = document.createElement("li");

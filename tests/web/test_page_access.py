@@ -72,17 +72,34 @@ def test_nothing_is_cut_off_on_the_narrowest_phone(open_page, explain_url):
         assert widths[0] <= widths[1]
 
 
+def test_long_names_are_told_apart(open_page, serve_synthetic):
+    """Names that differ at their ends are whole in the list, on the narrowest phone, too."""
+    page = open_page(serve_synthetic(), viewport={"width": 320, "height": 640})
+    state_pixel_size(page, "2")
+    names = [f"a_very_long_name_of_an_examination_{end}.png" for end in ("left", "right")]
+    give(page, *((name, CONTENT) for name in names))
+    wait_for(page, 2)
+    shown = page.locator("#worklist-rows .file")
+    assert shown.all_inner_texts() == names
+    cut = "all => all.map(each => each.scrollWidth - each.clientWidth)"
+    assert max(shown.evaluate_all(cut)) <= 0
+    assert page.locator("#worklist-rows .state").first.bounding_box()["width"] > 0
+
+
 def test_what_is_chosen_is_seen_in_a_reader_s_own_colours(open_page, explain_url):
     """Where the system replaces all colours, view and image that are chosen still differ."""
     page = open_page(explain_url, forced_colors="active")
     give(page, ("a.png", CONTENT), ("b.png", CONTENT))
     wait_for(page, 2)
+    highlights = set()
     for chosen, other in (
         ("[name=view]:checked + span", "[name=view]:not(:checked) + span"),
         ("#worklist-rows [aria-pressed=true]", "#worklist-rows [aria-pressed=false]"),
     ):
         grounds = [find_ground(page.locator(each).first.screenshot()) for each in (chosen, other)]
         assert grounds[0] != grounds[1]
+        highlights.add(grounds[0])
+    assert len(highlights) == 1, "both are the system's own, which its text is seen on"
 
 
 def find_ground(screenshot: bytes) -> tuple[int, int, int]:
