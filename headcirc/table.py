@@ -1,7 +1,7 @@
 """Rows to a CSV file, and what such a file still holds of a run that was cut off.
 
 Each line ends with a seal, made of its cells and of what they were measured from: the file's size
-and time, the stated pixel size, the model and this release. A line that is torn or was edited, or
+and times, the stated pixel size, the model and this release. A line that is torn or was edited, or
 whose file, pixel size or model has changed, does not fit its seal, and its image is measured anew.
 """
 
@@ -32,7 +32,9 @@ def to_origin(path: Path, spacing: PixelSpacing | None, model: Sequence[object])
         status = path.stat()
     except OSError:  # its row will say so, and is not kept
         return ""
-    return repr((status.st_size, status.st_mtime_ns, spacing, model, __version__))
+    # Files of one archive may share size and time; when two of them change names, this one changes.
+    times_ns = status.st_mtime_ns, status.st_ctime_ns
+    return repr((status.st_size, times_ns, spacing, model, __version__))
 
 
 def read_kept(path: Path, origins: Mapping[str, str]) -> dict[str, list[str]]:

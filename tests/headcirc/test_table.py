@@ -68,6 +68,21 @@ def test_line_of_what_has_changed_is_not_kept(table, images):
     assert list(read_kept(table, to_origins(images))) == [NAMES[0]]
 
 
+def test_files_that_have_changed_names_are_measured_anew(table, images):
+    """Even two of the same size and time, as an archive of bitmaps holds them."""
+    first, second = images[NAMES[0]], images[NAMES[1]]
+    for path in (first, second):
+        os.utime(path, ns=(1, 1))
+    origins = to_origins(images)
+    with open_table(table, origins, {}) as out:
+        out.write(replace(ROW, image=NAMES[0]))
+        out.write(replace(ROW, image=NAMES[1]))
+    first.rename(first.with_name("between"))
+    second.rename(first)
+    first.with_name("between").rename(second)
+    assert read_kept(table, to_origins(images)) == {}
+
+
 def test_line_that_was_edited_is_not_kept(table, images):
     """Nor one whose number a spreadsheet has rounded, or that was moved to another image."""
     table.write_bytes(table.read_bytes().replace(b"175.5", b"175.50", 1))
