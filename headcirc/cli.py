@@ -193,6 +193,8 @@ def run_serve(chosen: argparse.Namespace) -> int:
         # /livez waited until they ended; a single request is as fast without it.
         loop="asyncio",
         http="service.protocol:BoundedHeadersProtocol",
+        # uvicorn would take WEB_CONCURRENCY for it: processes whose results and counts differ.
+        workers=1,
     )
     signal.signal(signal.SIGTERM, previous)
     return EXIT_ALL_MEASURED

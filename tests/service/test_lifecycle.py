@@ -136,6 +136,21 @@ def test_event_loop_lets_new_connections_in_beside_busy_ones(monkeypatch):
     assert given == ["asyncio"]
 
 
+def test_one_process_serves_whatever_the_environment_says(monkeypatch):
+    """Platforms set WEB_CONCURRENCY for all; two processes would not find each other's results."""
+    import uvicorn
+
+    from headcirc.cli import main
+
+    given = []
+    monkeypatch.setenv("WEB_CONCURRENCY", "2")
+    monkeypatch.setattr(
+        uvicorn, "run", lambda target, **options: given.append(uvicorn.Config(target, **options))
+    )
+    assert main(["serve"]) == 0
+    assert given[0].workers == 1
+
+
 def test_failing_backend_turns_readiness_off_until_it_works_again(make_client, pipeline, caplog):
     """The log says what failed and of what, readiness only that; a probe finds the recovery."""
     infer, tried = pipeline.backend.infer, threading.Event()
