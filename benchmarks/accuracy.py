@@ -175,9 +175,9 @@ def measure(chosen: argparse.Namespace) -> tuple[list[ImageResult], dict[str, An
         rows = measure_served(client, images)
     rows = add_areas(rows, images, pipeline)
     command = f"python -m benchmarks.accuracy --part {chosen.part}"
-    for option in ("backend", "precision"):
+    for option in ("model", "backend", "precision"):
         value = getattr(chosen, option)
-        command += "" if value == "auto" else f" --{option} {value}"
+        command += "" if value in ("auto", SPLIT_MODEL_DIR) else f" --{option} {value}"
     return rows, to_report(rows, chosen.part, served, command)
 
 

@@ -97,7 +97,7 @@ def _mark_budget(axes: Axes) -> None:
 
 
 def plot_accuracy(rows: Sequence[Row], path: Path) -> None:
-    """Draw the recorded error over the measured network latency; a marker for each model."""
+    """Draw the recorded error and its interval over the network's latency, by model and engine."""
     parts = [row["accuracy"]["part"] for row in rows if row["accuracy"]]
     part = max(set(parts), key=parts.count)  # errors on different images do not compare
     known = [row for row in rows if row["accuracy"] and row["accuracy"]["part"] == part]
@@ -105,18 +105,24 @@ def plot_accuracy(rows: Sequence[Row], path: Path) -> None:
     figure = Figure((WIDTH_INCHES, 5.5), layout="constrained")
     axes = figure.subplots()
     for row in known:
-        axes.plot(
+        error_mm = row["accuracy"]["mean_absolute_error_mm"]
+        low_mm, high_mm = row["accuracy"]["interval_mm"]
+        axes.errorbar(
             row["network_ms"]["p50"],
-            row["accuracy"]["mean_absolute_error_mm"],
-            MARKERS[models.index(row["model"]) % len(MARKERS)],
+            error_mm,
+            [[error_mm - low_mm], [high_mm - error_mm]],
+            fmt=MARKERS[models.index(row["model"]) % len(MARKERS)],
             color=COLOURS[row["backend"], row["precision"]],
             label=row["engine"],
             markersize=8,
+            capsize=3,
+            linewidth=1,
         )
+    axes.set_ylim(bottom=0)
     scale_logarithmically(axes, "x")
     _mark_budget(axes)
     axes.set_xlabel("network alone, p50, milliseconds")
-    axes.set_ylabel(f"HC mean absolute error ({part} exams), mm")
+    axes.set_ylabel(f"HC mean absolute error ({part} exams), mm; 95 % interval")
     axes.set_title(
         "Accuracy against latency (error as recorded at the same precision)", fontsize=11
     )

@@ -138,13 +138,15 @@ def _to_median(samples: Sequence[float]) -> float | None:
 
 
 def read_accuracy(engine: Engine) -> dict[str, Any] | None:
-    """Return a model's recorded error in mm, if it was measured at this engine's precision."""
+    """Return a model's recorded error and interval, if measured at this engine's precision."""
     recorded = load_manifest(engine.model_dir).accuracy
     for part in ("test", "calibration"):
         measured = recorded.get(part)
         if measured and measured.get("precision", "fp32") == engine.kind.precision:
             figure = measured["summary"]["figures"]["mean_absolute_error_mm"]
-            return {"part": part, "mean_absolute_error_mm": figure["value"]}
+            interval_mm = [figure["low"], figure["high"]]
+            error = {"mean_absolute_error_mm": figure["value"], "interval_mm": interval_mm}
+            return {"part": part} | error
     return None
 
 

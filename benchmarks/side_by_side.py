@@ -25,7 +25,7 @@ from benchmarks.paths import DEFAULT_OUT_DIR
 from benchmarks.weights import to_paired_p
 from training.evaluate import Estimate, estimate
 
-OTHERS = ("attention-resunet-12",)
+OTHERS = ("attention-resunet-12", "attention-resunet-64")
 """Shipped beside the one that is served; each one's results lie in a folder of its name."""
 SMALLEST_P = 0.01
 BLOCK = "side-by-side"
@@ -76,6 +76,12 @@ def to_rise(first: Measured, second: Measured) -> Estimate:
     return estimate(np.abs(second.errors_mm) - np.abs(first.errors_mm), first.exams)
 
 
+def to_correlation(first: Measured, second: Measured) -> float:
+    """Return Pearson's correlation of the signed errors, of images that both answered."""
+    both_mm = np.stack((first.errors_mm, second.errors_mm))
+    return float(np.corrcoef(both_mm[:, np.isfinite(both_mm).all(axis=0)])[0, 1])
+
+
 def to_p_text(p: float) -> str:
     """Return a probability with its sign of equality, and none as zero."""
     return "< 0.01" if p < SMALLEST_P else f"= {p:.2f}"
@@ -107,7 +113,8 @@ def to_part_table(first: Measured, second: Measured, part: str) -> str:
             *lines,
             "",
             f"Second minus first, mean of the absolute errors: {rise.value:+.2f} mm "
-            f"({rise.low:+.2f} to {rise.high:+.2f}, bootstrap over exams); {said}.",
+            f"({rise.low:+.2f} to {rise.high:+.2f}, bootstrap over exams); {said}. The signed "
+            f"errors of the two correlate at {to_correlation(first, second):.2f}.",
         ]
     )
 
@@ -130,8 +137,8 @@ def to_block(name: str, results_dir: Path = DEFAULT_OUT_DIR) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Read, write, print."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.side_by_side", description=__doc__)
-    parser.add_argument("models", nargs="*", choices=OTHERS, default=OTHERS, help="default: all")
-    for name in parser.parse_args(arguments).models:
+    parser.parse_args(arguments)
+    for name in OTHERS:
         card, block = to_card(name), to_block(name)
         card.write_text(replace_block(card.read_text(), BLOCK, block))
         print(f"{card}\n\n{block}\n")

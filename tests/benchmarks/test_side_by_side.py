@@ -48,12 +48,14 @@ def test_errors_are_compared_image_by_image(folders):
     rise = to_rise(first, second)
     assert rise.value == pytest.approx(1 / 3)
     assert rise.low <= rise.value <= rise.high
-    assert "+0.33 mm" in to_part_table(first, second, "test")
+    table = to_part_table(first, second, "test")
+    assert "+0.33 mm" in table
+    assert "correlate at 0.78." in table  # 15 / sqrt(18 * 62 / 3)
 
 
 def test_an_image_without_an_answer_is_left_out(folders):
     """Where one of the two has no number there is nothing to compare."""
-    for folder, errors_mm in zip(folders, ([1, 1, 50], [2, 2, None]), strict=True):
+    for folder, errors_mm in zip(folders, ([1, 2, 50], [2, 3, None]), strict=True):
         write(folder, errors_mm)
     both = [read_measured(folder, "test") for folder in folders]
     rise = to_rise(*both)
