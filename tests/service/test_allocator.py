@@ -1,3 +1,4 @@
+import os
 import platform
 import subprocess
 import sys
@@ -24,8 +25,9 @@ with TestClient(create_app(Settings(result_ttl_s=0), to_synthetic_pipeline())) a
             assert client.post("/v1/head-circumference", **form).status_code == 200
         return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 
+    # A thread that begins its work late touches its own memory, once: so not each of three times.
     count_faults(rounds=4)
-    print(count_faults(rounds=4) / (4 * len(files)))
+    print(min(count_faults(rounds=4) for _ in range(3)) / (4 * len(files)))
 """
 
 
@@ -35,6 +37,8 @@ with TestClient(create_app(Settings(result_ttl_s=0), to_synthetic_pipeline())) a
 def test_repeated_requests_touch_no_new_memory():
     """Once warm, a request works in the memory that those before it freed, whatever their heads."""
     command = [sys.executable, "-W", "ignore", "-c", COUNT_FAULTS]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    # As glibc is before something large was freed; what that is depends on the runtime.
+    environment = os.environ | {"MALLOC_MMAP_THRESHOLD_": "131072"}  # noqa: TID251 - glibc's
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     assert done.returncode == 0, done.stderr
     assert float(done.stdout) < MOST_FAULTS
