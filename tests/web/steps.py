@@ -38,6 +38,12 @@ def ask(url: str, content: bytes, **fields: float) -> dict:
     return answer.json()
 
 
+def answer_busy(route, *, retry_after_s: float) -> None:
+    """Refuse a request in the service's place, as it does when its queue is full."""
+    problem = {"code": "overloaded", "detail": "Full.", "title": "Overloaded", "status": 429}
+    route.fulfill(status=429, json=problem, headers={"retry-after": str(retry_after_s)})
+
+
 def read_rows(page) -> dict[str, str]:
     """Return the figures' names and texts."""
     names = page.locator("#rows dt").all_inner_texts()

@@ -8,7 +8,7 @@ from playwright.sync_api import expect
 from headcirc import quality
 from headcirc.batch import SUFFIXES
 from tests.synthetic import draw_head, to_file
-from tests.web.steps import ask, give, state_pixel_size, wait_for
+from tests.web.steps import answer_busy, ask, give, state_pixel_size, wait_for
 
 CONTENT = to_file(draw_head())
 DARK = to_file(draw_head() * 0)
@@ -113,8 +113,7 @@ def test_busy_service_is_asked_again_when_it_says(open_page, serve_synthetic):
         if next(refusals, None) is None:
             route.continue_()
             return
-        problem = {"code": "overloaded", "detail": "Full.", "title": "Overloaded", "status": 429}
-        route.fulfill(status=429, json=problem, headers={"retry-after": "1"})
+        answer_busy(route, retry_after_s=1)
 
     page.route("**/v1/analyses", refuse)
     give(page, ("head.png", CONTENT))

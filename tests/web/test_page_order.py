@@ -7,7 +7,7 @@ from playwright.sync_api import expect
 
 from headcirc.geometry import Ellipse
 from tests.synthetic import draw_head, to_file
-from tests.web.steps import ask, give, state_pixel_size, wait_for
+from tests.web.steps import answer_busy, ask, give, state_pixel_size, wait_for
 
 CONTENT = to_file(draw_head())
 
@@ -83,8 +83,7 @@ def test_question_that_nobody_has_any_more_is_not_asked_again(open_page, serve_s
         if len(posts) == 2:
             route.continue_()
             return
-        problem = {"code": "overloaded", "detail": "Full.", "title": "Overloaded", "status": 429}
-        route.fulfill(status=429, json=problem, headers={"retry-after": "0.7"})
+        answer_busy(route, retry_after_s=0.7)
 
     page.route("**/v1/analyses", refuse_but_the_second)
     give(page, ("head.png", CONTENT))
