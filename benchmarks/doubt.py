@@ -1,9 +1,11 @@
 """Learn the model's facts of doubt, then report how they hold.
 
-`python -m benchmarks.doubt fit` answers training and calibration images, clean and degraded, and
-writes `doubt.json` for `python -m model_export record-doubt`; `python -m benchmarks.doubt report
---part test` answers a part with the facts recorded and writes `doubt_{part}.json`. The test part is
-opened by `report` alone. Exit status of a report on test 0: every target met; 1: one missed.
+`python -m benchmarks.doubt fit` answers training and calibration images, clean and degraded. It
+writes `doubt.json`, for `python -m model_export record-doubt`, and in it what refusing costs on
+exams that were left out of the learning, which `doubt_price.png` draws. `python -m benchmarks.doubt
+report --part test` answers a part with the facts recorded and writes `doubt_{part}.json`. The test
+part is opened by `report` alone. Exit status of a report on test 0: every target met; 1: one
+missed.
 """
 
 import argparse
@@ -19,6 +21,7 @@ import numpy as np
 from benchmarks.documents import write_report
 from benchmarks.doubt_cases import CLEAN, Case, collect, to_answered, to_errors_mm
 from benchmarks.doubt_fit import LEVEL, fit_facts, to_conformal_quantile
+from benchmarks.doubt_folds import judge_unlearned, plot_price
 from benchmarks.doubt_summary import judge, summarise_intervals, summarise_verdicts
 from benchmarks.machine import to_timestamp
 from benchmarks.paths import DEFAULT_DATA_DIR, DEFAULT_OUT_DIR
@@ -27,6 +30,7 @@ from headcirc.pipeline import Pipeline, load_pipeline
 from training.hc18 import PARTS, load_part
 
 FIT_NAME = "doubt.json"
+PRICE_NAME = "doubt_price.png"
 
 
 def fit(chosen: argparse.Namespace) -> int:
@@ -46,8 +50,10 @@ def fit(chosen: argparse.Namespace) -> int:
         "data": {"train": _count(train), "calibration": _count(calibration)},
         "facts": fit_facts(train, calibration),
         "constant_half_width_mm": constant_mm,
+        "unlearned": judge_unlearned(train, calibration),
     }
     write_report(chosen.out / FIT_NAME, report)
+    plot_price(report["unlearned"], chosen.out / PRICE_NAME)
     facts = report["facts"]
     print(json.dumps({key: facts[key] for key in ("interval", "limits")}, indent=2))
     print("expected error:", {k: round(v["weight"], 3) for k, v in facts["error"]["terms"].items()})

@@ -156,10 +156,12 @@ def to_conformal_quantile(scores: FloatArray, exams: Sequence[int], level: float
     return float(np.asarray(scores)[order][reached[0]])
 
 
-def choose_limits(cases: Sequence[Case], facts: DoubtFacts) -> dict[str, float]:
+def choose_limits(
+    cases: Sequence[Case], facts: DoubtFacts, *, clean_refused_share: float = CLEAN_REFUSED_SHARE
+) -> dict[str, float]:
     """Choose the pair of limits that catches most large errors on degraded pictures.
 
-    Of the clean images no more than `CLEAN_REFUSED_SHARE` may be refused by all limits together.
+    Of the clean images no more than that share may be refused by all limits together.
     """
     answered = to_answered(cases)
     clean = np.array([case.is_clean for case in answered])
@@ -167,13 +169,13 @@ def choose_limits(cases: Sequence[Case], facts: DoubtFacts) -> dict[str, float]:
     refused = np.array([not case.acceptable for case in answered])
     expected, oddness = to_expected_mm(answered, facts), _map(answered, facts.oddness.weigh)
     best, chosen = -1.0, (float(expected[clean].max()), float(oddness[clean].max()))
-    for share in np.linspace(0, CLEAN_REFUSED_SHARE, SPLITS):
+    for share in np.linspace(0, clean_refused_share, SPLITS):
         first = float(np.quantile(expected[clean], 1 - share, method="higher"))
-        for other in np.linspace(0, CLEAN_REFUSED_SHARE, SPLITS):
+        for other in np.linspace(0, clean_refused_share, SPLITS):
             second = float(np.quantile(oddness[clean], 1 - other, method="higher"))
             verdict = refused | (expected > first) | (oddness > second)
             caught = float(verdict[large].mean()) if large.any() else 0.0
-            if verdict[clean].mean() <= CLEAN_REFUSED_SHARE and caught > best:
+            if verdict[clean].mean() <= clean_refused_share and caught > best:
                 best, chosen = caught, (first, second)
     sides = {"lack_of_contrast": "lack of contrast", "dark_share": "dark share"}
     warned = {

@@ -22,12 +22,11 @@ from benchmarks.accuracy_text import FIGURES as ACCURACY_TITLES
 from benchmarks.accuracy_text import PARTS
 from benchmarks.documents import replace_block
 from benchmarks.paths import DEFAULT_OUT_DIR
-from benchmarks.weights import to_paired_p
+from benchmarks.weights import to_p_text, to_paired_p
 from training.evaluate import Estimate, estimate
 
 OTHERS = ("attention-resunet-12", "attention-resunet-64")
 """Shipped beside the one that is served; each one's results lie in a folder of its name."""
-SMALLEST_P = 0.01
 BLOCK = "side-by-side"
 FIGURES = (
     "mean_absolute_error_mm", "median_absolute_error_mm", "bias_mm", "worst_absolute_error_mm",
@@ -80,11 +79,6 @@ def to_correlation(first: Measured, second: Measured) -> float:
     """Return Pearson's correlation of the signed errors, of images that both answered."""
     both_mm = np.stack((first.errors_mm, second.errors_mm))
     return float(np.corrcoef(both_mm[:, np.isfinite(both_mm).all(axis=0)])[0, 1])
-
-
-def to_p_text(p: float) -> str:
-    """Return a probability with its sign of equality, and none as zero."""
-    return "< 0.01" if p < SMALLEST_P else f"= {p:.2f}"
 
 
 def to_part_table(first: Measured, second: Measured, part: str) -> str:

@@ -27,6 +27,8 @@ from training.hc18 import HC18Image, load_part
 from training.weights import load_trained, to_file_sha256
 
 PAGE, BLOCK = Path("docs/training.md"), "weights"
+SMALLEST_P = 0.01
+"""A smaller one is told as smaller: with so few images its size says no more."""
 Array = NDArray[np.float32]
 
 
@@ -52,6 +54,11 @@ def to_paired_p(errors_mm: Sequence[float], first_mm: Sequence[float]) -> float 
     differences_mm = np.abs(errors_mm) - np.abs(first_mm)
     differences_mm = differences_mm[np.isfinite(differences_mm)]
     return float(wilcoxon(differences_mm).pvalue) if np.any(differences_mm) else None
+
+
+def to_p_text(p: float) -> str:
+    """Return a probability with its sign of equality, and none as zero."""
+    return "< 0.01" if p < SMALLEST_P else f"= {p:.2f}"
 
 
 def compare(paths: Mapping[str, Path], data_dir: Path) -> dict[str, Any]:
@@ -81,10 +88,11 @@ def to_block(report: Mapping[str, Any]) -> str:
     ]
     for row in report["weights"]:
         p = row["p_against_first"]
+        p_text = "-" if p is None else to_p_text(p).removeprefix("= ")
         lines.append(
             f"| {row['name']} | {row['width']} | {row['mean_absolute_error_mm']:.2f} "
             f"| {row['median_absolute_error_mm']:.2f} | {row['signed_error_mm']:+.2f} "
-            f"| {row['worst_mm']:.1f} | {row['no_answer']} | {'-' if p is None else f'{p:.2f}'} |"
+            f"| {row['worst_mm']:.1f} | {row['no_answer']} | {p_text} |"
         )
     note = f"{report['data']}; p: Wilcoxon's paired test of the absolute errors, against the first."
     return "\n".join([*lines, "", note])

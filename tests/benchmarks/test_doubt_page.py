@@ -1,10 +1,14 @@
 """The figures of `docs/doubt.md`, which are typed by hand, against the benchmarks' results."""
 
+import csv
 import json
 import re
 from pathlib import Path
 
 import pytest
+
+from benchmarks.doubt_fit import CLEAN_REFUSED_SHARE
+from benchmarks.doubt_folds import FIGURES
 
 RESULTS_DIR = Path("benchmarks/results")
 PAGE = Path("docs/doubt.md").read_text()
@@ -53,6 +57,32 @@ def test_page_tells_what_is_refused_of_errors_that_a_degradation_brought():
     assert [int(each) for each in told] == [
         each[key] for each in brought for key in ("count", "of")
     ]
+
+
+def test_page_tells_what_refusing_costs():
+    """The page's rows are the result's, and the bold one is that of the limits that ship."""
+    row_form = r"^\| (\**[\d.]+ %\**)[^|]* \| (\d+ %) \| (\d+ %) \|$"
+    rows = re.findall(row_form, PAGE, re.MULTILINE)
+    found = read_result("doubt")["unlearned"]
+    assert len(rows) == len(found)
+    for (refused, caught, brought), row in zip(rows, found, strict=True):
+        told = f"{row['clean_refused']['share']:.1%}".replace("%", " %")
+        is_shipped = row["chosen_share"] == CLEAN_REFUSED_SHARE
+        assert refused == (f"**{told}**" if is_shipped else told)
+        for cell, key in zip((caught, brought), FIGURES, strict=True):
+            assert cell == f"{row[key]['share']:.0%}".replace("%", " %")
+
+
+def test_page_tells_how_many_exams_the_refused_images_come_from():
+    """Of the accuracy benchmark's rows, those that are not acceptable."""
+    with (RESULTS_DIR / "accuracy_test.csv").open(newline="") as table:
+        rows = list(csv.DictReader(table))
+    refused = [row["exam"] for row in rows if row["acceptable"] == "False"]
+    (told,) = re.findall(
+        r"(\d+) of (\d+); they come from (\d+) of the (\d+) exams", " ".join(PAGE.split())
+    )
+    exams = {row["exam"] for row in rows}
+    assert [int(each) for each in told] == [len(refused), len(rows), len(set(refused)), len(exams)]
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,6 @@ from benchmarks.side_by_side import (
     read_measured,
     to_block,
     to_card,
-    to_p_text,
     to_part_table,
     to_rise,
 )
@@ -61,12 +60,6 @@ def test_an_image_without_an_answer_is_left_out(folders):
     rise = to_rise(*both)
     assert (rise.value, rise.n, rise.excluded) == (1.0, 2, 1)
     assert "| images without an answer | 0 | 1 |" in to_part_table(*both, "test")
-
-
-@pytest.mark.parametrize(("p", "text"), [(0.004, "< 0.01"), (0.0649, "= 0.06"), (1.0, "= 1.00")])
-def test_no_probability_is_printed_as_zero(p, text):
-    """A small one is told as smaller than what two digits show."""
-    assert to_p_text(p) == text
 
 
 def test_equal_answers_are_told_as_equal(folders):

@@ -6,7 +6,15 @@ import pytest
 import torch
 
 from benchmarks.documents import read_block
-from benchmarks.weights import BLOCK, PAGE, measure_errors_mm, to_block, to_named_path, to_paired_p
+from benchmarks.weights import (
+    BLOCK,
+    PAGE,
+    measure_errors_mm,
+    to_block,
+    to_named_path,
+    to_p_text,
+    to_paired_p,
+)
 from model_export.parity import to_torch_runner
 from tests.synthetic import BrightnessBackend, draw_head, to_file, to_synthetic_pipeline
 from training.attention_resunet import AttentionResUNet
@@ -43,6 +51,12 @@ def test_paired_p_is_small_only_where_one_is_better():
     assert to_paired_p(first * 3, first) < 0.001
     assert to_paired_p(-first, first) is None
     assert to_paired_p([*first, np.nan], [*first * -1, 2.0]) is None
+
+
+@pytest.mark.parametrize(("p", "text"), [(0.004, "< 0.01"), (0.0649, "= 0.06"), (1.0, "= 1.00")])
+def test_no_probability_is_printed_as_zero(p, text):
+    """A small one is told as smaller than what two digits show."""
+    assert to_p_text(p) == text
 
 
 @pytest.mark.parametrize(
