@@ -1,3 +1,4 @@
+import re
 import struct
 import subprocess
 import sys
@@ -106,6 +107,47 @@ def test_jpeg_that_ends_in_grey_is_whole(mode, options):
     grey[20:] = 128
     whole = to_file(Image.fromarray(grey).convert(mode), "JPEG", **options)
     assert decode_frame(whole).pixels[-1, -1] == 128
+
+
+def to_restart_parts(content: bytes) -> list[bytes]:
+    """Return a JPEG cut before each restart marker."""
+    return re.split(rb"(?=\xff[\xd0-\xd7])", content)
+
+
+@pytest.mark.parametrize("options", [{}, {"progressive": True}])
+@pytest.mark.parametrize("in_place", [b"", bytes(20)])
+def test_jpeg_with_a_hole_is_unreadable(options, in_place):
+    """Bytes that were lost from its first scan shift, or make grey, all that follows."""
+    whole = to_file(HEAD, "JPEG", **options)
+    hole = whole.index(b"\xff\xda") + 40
+    with pytest.raises(UnreadableImageError):
+        decode_frame(whole[:hole] + in_place + whole[hole + 20 :])
+
+
+@pytest.mark.parametrize("lost", [1, 8])
+def test_jpeg_that_lost_a_piece_between_restarts_is_unreadable(lost):
+    """A decoder finds its place again at the next restart: the hole is grey, the rest is right."""
+    parts = to_restart_parts(to_file(HEAD, "JPEG", restart_marker_blocks=3))
+    assert len(parts) > 20
+    assert decode_frame(b"".join(parts)).pixels.shape == HEAD.shape
+    with pytest.raises(UnreadableImageError):
+        decode_frame(b"".join(parts[:5] + parts[5 + lost :]))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param(lambda content: content + b"junk" * 9, id="bytes-behind"),
+        pytest.param(lambda content: content[:-2] + b"\x12\x34" + content[-2:], id="before-end"),
+        pytest.param(lambda content: content[:-2] + b"\xff\xff" + content[-2:], id="fill"),
+        pytest.param(lambda content: content[:11] + b"\x02" + content[12:], id="jfif-2"),
+    ],
+)
+def test_jpeg_with_all_its_pixels_is_read_however_odd(change):
+    """What devices write around the pixels, and headers of later versions, lose none."""
+    whole = to_file(HEAD, "JPEG")
+    assert whole[6:11] == b"JFIF\0"
+    assert np.array_equal(decode_frame(change(whole)).pixels, decode_frame(whole).pixels)
 
 
 def test_tiff_with_a_strip_too_few_is_unreadable():
