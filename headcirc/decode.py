@@ -27,13 +27,13 @@ from headcirc.file_pieces import (
     PNG_SIGNATURE,
     CountedFile,
     count_tiff_pictures,
-    is_plain_grey_png,
+    is_plain_png,
     require_few_tiff_pieces,
     require_few_tiled_pixels,
     require_whole,
 )
 from headcirc.geometry import CalibratedRegion, Frame, PixelSpacing
-from headcirc.grey import to_grey
+from headcirc.grey import to_grey, to_luma
 
 SIGNATURES = (
     ("PNG", 0, PNG_SIGNATURE),
@@ -117,13 +117,15 @@ def decode_frame(
     image = _open_image(content, maximum_pixels)
     try:
         _require_single_picture(image, content, frame_index)
-        is_plain = is_plain_grey_png(content)
+        is_plain = is_plain_png(content)
         if not is_plain:
             require_whole(image, content)
-        if is_plain or _is_palette_bmp(content):
-            pixels = _decode_grey(content)
+        if is_plain and image.mode != "L":
+            pixels = to_luma(_decode(content, cv2.IMREAD_COLOR_RGB))
+        elif is_plain or _is_palette_bmp(content):
+            pixels = _decode(content, cv2.IMREAD_GRAYSCALE)
         elif image.format == "WEBP":  # for which Pillow takes four times the memory
-            pixels = _turn_upright(_decode_grey(content), _read_orientation(image))
+            pixels = _turn_upright(_decode(content, cv2.IMREAD_GRAYSCALE), _read_orientation(image))
         else:
             if image.format == "JPEG":
                 _require_whole_jpeg(content)
@@ -217,8 +219,9 @@ def _require_whole_jpeg(content: bytes) -> None:
             raise
 
 
-def _decode_grey(content: bytes) -> NDArray[np.uint8]:
-    as_stored = cv2.IMREAD_GRAYSCALE | cv2.IMREAD_IGNORE_ORIENTATION
+def _decode(content: bytes, channels: int) -> NDArray[np.uint8]:
+    """Let OpenCV decode, as `IMREAD_GRAYSCALE` or `IMREAD_COLOR_RGB`, and turn nothing."""
+    as_stored = channels | cv2.IMREAD_IGNORE_ORIENTATION
     pixels = cv2.imdecode(np.frombuffer(content, np.uint8), as_stored)
     if pixels is None:
         raise ValueError("The compressed data do not fill the picture.")

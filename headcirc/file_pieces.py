@@ -28,8 +28,8 @@ TILED_SHARE = 2
 """Tiles reach beyond a picture's edges, but in a large one by less than its own size."""
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-PNG_8_BIT_GREY = b"\x08\x00"
-"""Bit depth and colour type in a PNG's header."""
+PNG_8_BITS = (b"\x08\x00", b"\x08\x02", b"\x08\x06")
+"""Bit depth and colour type in a PNG's header: grey, colour, colour with alpha."""
 PNG_NOT_PLAIN = frozenset({b"eXIf", b"tRNS", b"zTXt", b"iTXt", b"tEXt", b"acTL"})
 """Chunks that may hold an orientation, transparency or further pictures."""
 PNG_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
@@ -172,14 +172,14 @@ def require_whole(image: Image.Image, content: bytes) -> None:
         raise ValueError(f"{missing} bytes or pixels are missing.")
 
 
-def is_plain_grey_png(content: bytes) -> bool:
-    """Tell whether a file is a PNG of 8-bit grey, not turned; ValueError if it is damaged.
+def is_plain_png(content: bytes) -> bool:
+    """Tell whether a file is a PNG of 8-bit grey or colour, not turned; ValueError if damaged.
 
     Most ultrasound frames come as such, and OpenCV decodes them in three quarters of Pillow's time
     and misses no row. Every chunk's checksum is tested first, so that OpenCV, which writes to the
     standard error stream, does not meet files that were damaged on their way.
     """
-    if content[12:16] != b"IHDR" or content[24:26] != PNG_8_BIT_GREY:
+    if content[12:16] != b"IHDR" or content[24:26] not in PNG_8_BITS:
         return False
     return not any(name in PNG_NOT_PLAIN for name, _ in read_png_chunks(content))
 

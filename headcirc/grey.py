@@ -5,6 +5,8 @@ becomes luma (ITU-R 601), alpha is ignored, deeper samples are scaled by what is
 does not know files.
 """
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, TiffImagePlugin
@@ -42,15 +44,29 @@ def to_grey(image: Image.Image) -> NDArray[np.uint8]:
     image.load()
     columns, rows = image.size
     pixels = np.empty((rows, columns), np.uint8)
-    step = max(1, STRIP_PIXELS // columns)
-    for top in range(0, rows, step):
-        bottom = min(top + step, rows)
+    for top, bottom in _to_strips(rows, columns):
         strip = image.crop((0, top, columns, bottom))
         if image.mode.startswith("I;16"):
             pixels[top:bottom] = _scale(np.asarray(strip), *_find_black_and_white(image))
         else:
             pixels[top:bottom] = np.asarray(_to_luma(strip))
     return pixels
+
+
+def to_luma(colours: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return the (rows, columns) uint8 grey values of (rows, columns, 3) uint8 red, green, blue."""
+    rows, columns = colours.shape[:2]
+    pixels = np.empty((rows, columns), np.uint8)
+    for top, bottom in _to_strips(rows, columns):
+        pixels[top:bottom] = np.asarray(Image.fromarray(colours[top:bottom]).convert("L"))
+    return pixels
+
+
+def _to_strips(rows: int, columns: int) -> Iterator[tuple[int, int]]:
+    """Yield first row and end of each strip of about `STRIP_PIXELS`."""
+    step = max(1, STRIP_PIXELS // columns)
+    for top in range(0, rows, step):
+        yield top, min(top + step, rows)
 
 
 def _require_known_samples(image: Image.Image) -> None:

@@ -215,6 +215,15 @@ def test_plain_grey_png_has_the_values_that_pillow_reads():
     assert np.array_equal(np.asarray(Image.open(io.BytesIO(content))), pixels)
 
 
+@pytest.mark.parametrize("channels", [3, 4])
+@pytest.mark.parametrize("shape", [(67, 91), (601, 701)])
+def test_plain_colour_png_has_the_values_that_pillow_reads(shape, channels):
+    """Opaque or not, in one strip or in several."""
+    samples = np.random.default_rng(5).integers(0, 256, (*shape, channels), dtype=np.uint8)
+    expected = np.asarray(Image.fromarray(samples[..., :3]).convert("L"))
+    assert np.array_equal(decode_frame(to_file(samples, "PNG")).pixels, expected)
+
+
 @pytest.mark.parametrize(
     "body",
     [
