@@ -11,7 +11,6 @@ import zlib
 
 import cv2
 import numpy as np
-import simplejpeg
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, TiffImagePlugin
 from PIL.TiffImagePlugin import TiffImageFile
@@ -24,16 +23,15 @@ from headcirc.errors import (
 )
 from headcirc.file_pieces import (
     BMP_BITS_AT,
-    PNG_SIGNATURE,
-    CountedFile,
     count_tiff_pictures,
-    is_plain_png,
     require_few_tiff_pieces,
     require_few_tiled_pixels,
     require_whole,
 )
 from headcirc.geometry import CalibratedRegion, Frame, PixelSpacing
 from headcirc.grey import to_grey, to_luma
+from headcirc.pieces import CountedFile
+from headcirc.png_pieces import PNG_SIGNATURE, is_plain_png
 
 SIGNATURES = (
     ("PNG", 0, PNG_SIGNATURE),
@@ -52,9 +50,6 @@ MAXIMUM_SIDE_PX = 32_766
 MAXIMUM_JPEG_SCANS = 32
 """A progressive JPEG has about ten; each costs a pass over all pixels, in as few as 20 bytes."""
 JPEG_SCAN_MARKER = b"\xff\xda"
-JPEG_DAMAGE = ("Corrupt JPEG data", "Premature end of JPEG")
-"""How libjpeg's warnings begin that tell of lost pixels; its others tell of odd headers."""
-
 DAMAGE = (
     OSError,
     SyntaxError,
@@ -127,8 +122,6 @@ def decode_frame(
         elif image.format == "WEBP":  # for which Pillow takes four times the memory
             pixels = _turn_upright(_decode(content, cv2.IMREAD_GRAYSCALE), _read_orientation(image))
         else:
-            if image.format == "JPEG":
-                _require_whole_jpeg(content)
             pixels = _turn_upright(to_grey(image), _read_orientation(image))
     except DAMAGE as error:
         raise UnreadableImageError(
@@ -204,19 +197,6 @@ def _is_palette_bmp(content: bytes) -> bool:
     Pillow reads their runs byte by byte in Python, and two colours in 8 bits as one bit.
     """
     return content.startswith(b"BM") and 0 < content[BMP_BITS_AT] <= 8  # noqa: PLR2004
-
-
-def _require_whole_jpeg(content: bytes) -> None:
-    """Refuse a JPEG whose data are cut off or damaged; raises ValueError.
-
-    Decoders warn nobody and make grey, or shifted, what they cannot read. All data are read here,
-    but only an eighth of the rows and columns is made of them.
-    """
-    try:
-        simplejpeg.decode_jpeg(content, "GRAY", min_height=1, min_width=1, strict=True)
-    except ValueError as error:
-        if str(error).startswith(JPEG_DAMAGE):
-            raise
 
 
 def _decode(content: bytes, channels: int) -> NDArray[np.uint8]:

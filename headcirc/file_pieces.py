@@ -1,24 +1,19 @@
 """Files in absurdly many pieces, or without some of them: refused.
 
-Of many: Pillow walks chunks, segments, tags and strips in Python, some microseconds each: ten
-megabytes of empty ones take seconds, of one-pixel tiles a minute. Of missing ones: where a file
-ends in good order and early, Pillow and OpenCV make the rest black, and half a head can be measured
-as confidently as a whole one. This module decodes nothing.
+Where a file ends in good order and early, or has a hole, Pillow and OpenCV make black, grey or
+shifted what they cannot read, and half a head can be measured as confidently as a whole one. This
+module makes no picture.
 """
 
-import io
 import struct
-import zlib
-from collections.abc import Iterator
-from itertools import count
 
+import simplejpeg
 from PIL import Image, TiffImagePlugin, TiffTags
 from PIL.TiffImagePlugin import TiffImageFile
 
 from headcirc.errors import ImageTooLargeError
-
-MAXIMUM_PIECES = 50_000
-"""A quarter of a second. A chunk or segment counts three; a file of 10 MB has a few thousand."""
+from headcirc.pieces import require_few
+from headcirc.png_pieces import count_missing_png_bytes
 
 TIFF_PLACES = frozenset({TiffImagePlugin.STRIPOFFSETS, TiffImagePlugin.TILEOFFSETS})
 TIFF_FRACTIONS = frozenset({TiffTags.RATIONAL, TiffTags.SIGNED_RATIONAL})
@@ -27,42 +22,14 @@ TIFF_ENTRY_BYTES = 12
 TILED_SHARE = 2
 """Tiles reach beyond a picture's edges, but in a large one by less than its own size."""
 
-PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-PNG_8_BITS = (b"\x08\x00", b"\x08\x02", b"\x08\x06")
-"""Bit depth and colour type in a PNG's header: grey, colour, colour with alpha."""
-PNG_NOT_PLAIN = frozenset({b"eXIf", b"tRNS", b"zTXt", b"iTXt", b"tEXt", b"acTL"})
-"""Chunks that may hold an orientation, transparency or further pictures."""
-PNG_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
-"""Colour type to samples of a pixel."""
-PNG_INTERLACED = (
-    (0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)
-)  # fmt: skip
-"""Of each pass, its first column and row, and the steps to its next ones."""
-INFLATED_BYTES = 1_000_000
-"""Of a PNG's rows at a time: they are only counted."""
-
 BMP_RUNS = (1, 2)
 """Compressions: runs of 8 and of 4 bits."""
 BMP_START_AT, BMP_BITS_AT = 10, 28
 BMP_SHORTEST_ESCAPE = 3
 """From here on it is so many pixels one by one; below, the end or a jump over pixels."""
 
-
-class CountedFile(io.BytesIO):
-    """A file in memory that is read in at most `MAXIMUM_PIECES` pieces."""
-
-    _pieces = 0
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        """Return the next bytes.
-
-        Raises
-        ------
-        ImageTooLargeError
-        """
-        self._pieces += 1
-        require_few(self._pieces)
-        return super().read(size)
+JPEG_DAMAGE = ("Corrupt JPEG data", "Premature end of JPEG")
+"""How libjpeg's warnings begin that tell of lost pixels; its others tell of odd headers."""
 
 
 def require_few_tiff_pieces(content: bytes) -> None:
@@ -135,17 +102,8 @@ def _to_tiled_px(side_px: int, tile_px: int) -> int:
     return -(-side_px // max(tile_px, 1)) * tile_px
 
 
-def require_few(pieces: int) -> None:
-    """Refuse a file in more pieces than any picture needs; raises ImageTooLargeError."""
-    if pieces > MAXIMUM_PIECES:
-        raise ImageTooLargeError(
-            f"The file is in more than {MAXIMUM_PIECES:,} pieces (chunks, segments, strips or "
-            "tiles), which no picture needs. Save it anew, for instance as PNG."
-        )
-
-
 def require_whole(image: Image.Image, content: bytes) -> None:
-    """Refuse a file that does not hold all of its picture.
+    """Refuse a file that does not hold all of its picture, as far as its format lets one see.
 
     Parameters
     ----------
@@ -168,61 +126,22 @@ def require_whole(image: Image.Image, content: bytes) -> None:
         missing = count_missing_tiff_samples(image)
     elif image.format == "BMP" and image.info.get("compression") in BMP_RUNS:
         missing = count_missing_bmp_pixels(content, image.width * image.height)
+    elif image.format == "JPEG":
+        require_whole_jpeg(content)
     if missing > 0:
         raise ValueError(f"{missing} bytes or pixels are missing.")
 
 
-def is_plain_png(content: bytes) -> bool:
-    """Tell whether a file is a PNG of 8-bit grey or colour, not turned; ValueError if damaged.
+def require_whole_jpeg(content: bytes) -> None:
+    """Refuse a JPEG whose data are cut off or damaged; raises ValueError.
 
-    Most ultrasound frames come as such, and OpenCV decodes them in three quarters of Pillow's time
-    and misses no row. Every chunk's checksum is tested first, so that OpenCV, which writes to the
-    standard error stream, does not meet files that were damaged on their way.
+    All data are read, but only an eighth of the rows and columns is made of them.
     """
-    if content[12:16] != b"IHDR" or content[24:26] not in PNG_8_BITS:
-        return False
-    return not any(name in PNG_NOT_PLAIN for name, _ in read_png_chunks(content))
-
-
-def read_png_chunks(content: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Yield each chunk's name and body, to the file's end; raises as `require_whole` does."""
-    start = len(PNG_SIGNATURE)
-    for pieces in count(1):
-        require_few(pieces)
-        (size_bytes,) = struct.unpack_from(">I", content, start)
-        named, end = start + 4, start + 8 + size_bytes
-        if struct.unpack_from(">I", content, end) != (zlib.crc32(content[named:end]),):
-            raise ValueError("A checksum does not fit.")
-        name = content[named : named + 4]
-        yield name, content[named + 4 : end]
-        if name == b"IEND":
-            return
-        start = end + 4
-
-
-def count_missing_png_bytes(content: bytes) -> int:
-    """Return how many bytes of a PNG's rows are not in its compressed data."""
-    missing, inflater = 0, zlib.decompressobj()
-    for name, body in read_png_chunks(content):
-        if name == b"IHDR":
-            missing = _count_png_bytes(body)
-        while name == b"IDAT" and body and missing > 0:
-            missing -= len(inflater.decompress(body, INFLATED_BYTES))
-            body = inflater.unconsumed_tail  # noqa: PLW2901
-    if missing > 0:  # else it would inflate whatever is left, without a bound
-        missing -= len(inflater.flush())
-    return missing
-
-
-def _count_png_bytes(header: bytes) -> int:
-    """Return how many bytes a PNG's rows take, each behind the byte of its filter."""
-    columns, rows, bits, colour, _, _, is_interlaced = struct.unpack(">IIBBBBB", header)
-    total_bytes = 0
-    for left, top, step_x, step_y in PNG_INTERLACED if is_interlaced else ((0, 0, 1, 1),):
-        across, down = len(range(left, columns, step_x)), len(range(top, rows, step_y))
-        if across > 0:
-            total_bytes += down * (1 + -(-across * bits * PNG_CHANNELS[colour] // 8))
-    return total_bytes
+    try:
+        simplejpeg.decode_jpeg(content, "GRAY", min_height=1, min_width=1, strict=True)
+    except ValueError as error:
+        if str(error).startswith(JPEG_DAMAGE):
+            raise
 
 
 def count_missing_tiff_samples(image: TiffImageFile) -> int:

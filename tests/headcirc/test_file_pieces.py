@@ -6,7 +6,7 @@ from PIL import Image
 
 from headcirc.decode import decode_frame
 from headcirc.errors import ImageTooLargeError, InvalidFrameError, UnreadableImageError
-from headcirc.file_pieces import MAXIMUM_PIECES
+from headcirc.pieces import MAXIMUM_PIECES
 from tests.headcirc.test_decode import to_png_chunk
 from tests.headcirc.tiff_files import (
     DATA,

@@ -6,6 +6,8 @@ import pytest
 from PIL import Image, ImageOps
 
 from headcirc.decode import decode_frame
+from headcirc.png_pieces import is_plain_png
+from tests.headcirc.test_decode import to_png_chunk
 from tests.synthetic import SMALL_HEAD, draw_head, to_file
 
 GREY = draw_head(SMALL_HEAD, rows=54, columns=80)
@@ -51,3 +53,45 @@ def test_orientation_is_applied_beside_tags_of_the_wrong_kind():
 def test_exif_that_says_no_orientation_turns_nothing(exif):
     """Unreadable, or no number from 1 to 8: the pixels are seen as they are stored."""
     assert decode_frame(to_file(GREY, "JPEG", exif=exif)).pixels.shape == (54, 80)
+
+
+TURNED_XMP = b'<x:xmpmeta><rdf tiff:Orientation="6"/></x:xmpmeta>'
+TURNED_EXIF = (
+    b"\nexif\n26\n"
+    + (b"Exif\0\0" + struct.pack(">2sHIHHHIHHI", b"MM", 42, 8, 1, 0x0112, 3, 1, 6, 0, 0))
+    .hex()
+    .encode()
+)
+
+
+@pytest.mark.parametrize(
+    ("chunk", "shape"),
+    [
+        pytest.param((b"tEXt", b"Raw profile type exif\0" + TURNED_EXIF), (80, 54), id="exif"),
+        pytest.param((b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + TURNED_XMP), (80, 54), id="xmp"),
+        pytest.param((b"tEXt", b"date:create\x002026-11-28"), (54, 80), id="date"),
+        pytest.param((b"iTXt", b"Software\0\0\0\0\0exif"), (54, 80), id="software"),
+    ],
+)
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA"])
+def test_text_in_a_png_turns_it_only_if_it_says_so(chunk, shape, mode):
+    """Image editors keep an orientation in texts of certain names."""
+    content = to_file(Image.fromarray(GREY).convert(mode), "PNG")
+    with_text = content[:33] + to_png_chunk(*chunk) + content[33:]
+    expected = GREY if shape == GREY.shape else np.rot90(GREY, -1)
+    assert np.array_equal(decode_frame(with_text).pixels, expected)
+
+
+def test_only_what_may_turn_a_png_makes_it_unusual():
+    """What programs write about themselves does not cost the quick way."""
+    content = to_file(GREY, "PNG")
+
+    def is_plain_with(name, body):
+        return is_plain_png(content[:33] + to_png_chunk(name, body) + content[33:])
+
+    assert is_plain_with(b"tEXt", b"Software\0a scanner")
+    assert is_plain_with(b"pHYs", bytes(9))
+    assert not is_plain_with(b"tEXt", b"exif\0")
+    assert not is_plain_with(b"zTXt", b"Raw profile type APP1 exif\0")
+    assert not is_plain_with(b"eXIf", b"MM")
+    assert not is_plain_with(b"tRNS", bytes(2))
