@@ -31,7 +31,7 @@ from headcirc.file_pieces import (
 from headcirc.geometry import CalibratedRegion, Frame, PixelSpacing
 from headcirc.grey import to_grey, to_luma
 from headcirc.pieces import CountedFile
-from headcirc.png_pieces import PNG_SIGNATURE, is_plain_png
+from headcirc.png_pieces import PNG_SIGNATURE, to_bare_png
 
 SIGNATURES = (
     ("PNG", 0, PNG_SIGNATURE),
@@ -112,13 +112,13 @@ def decode_frame(
     image = _open_image(content, maximum_pixels)
     try:
         _require_single_picture(image, content, frame_index)
-        is_plain = is_plain_png(content)
-        if not is_plain:
+        bare = to_bare_png(content)
+        if bare is None:
             require_whole(image, content)
-        if is_plain and image.mode != "L":
-            pixels = to_luma(_decode(content, cv2.IMREAD_COLOR_RGB))
-        elif is_plain or _is_palette_bmp(content):
-            pixels = _decode(content, cv2.IMREAD_GRAYSCALE)
+        if bare is not None and image.mode != "L":
+            pixels = to_luma(_decode(bare, cv2.IMREAD_COLOR_RGB))
+        elif bare is not None or _is_palette_bmp(content):
+            pixels = _decode(bare or content, cv2.IMREAD_GRAYSCALE)
         elif image.format == "WEBP":  # for which Pillow takes four times the memory
             pixels = _turn_upright(_decode(content, cv2.IMREAD_GRAYSCALE), _read_orientation(image))
         else:

@@ -14,7 +14,8 @@ PNG_NOT_PLAIN = frozenset({b"eXIf", b"tRNS", b"acTL"})
 """Chunks that may hold an orientation, transparency or further pictures."""
 PNG_TEXTS, PNG_TURNING = frozenset({b"tEXt", b"zTXt", b"iTXt"}), (b"exif", b"xmp")
 """Chunks of text, and what stands in the keywords of those that may hold an orientation."""
-PNG_KEYWORD_BYTES = 79
+PNG_KEYWORD_BYTES = 80
+"""At most, with the zero that ends it."""
 PNG_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 """Colour type to samples of a pixel."""
 PNG_INTERLACED = (
@@ -25,49 +26,66 @@ INFLATED_BYTES = 1_000_000
 """Of a PNG's rows at a time: they are only counted."""
 
 
-def is_plain_png(content: bytes) -> bool:
-    """Tell whether a file is a PNG of 8-bit grey or colour, not turned; ValueError if damaged.
+def to_bare_png(content: bytes) -> bytes | None:
+    """Return a PNG of 8-bit grey or colour without all that is not its pixels.
 
     Most ultrasound frames come as such, and OpenCV decodes them in three quarters of Pillow's time
-    and misses no row. Every chunk's checksum is tested first, so that OpenCV, which writes to the
-    standard error stream, does not meet files that were damaged on their way.
+    and misses no row. Every chunk's checksum is tested first, and of odd profiles and texts it
+    learns nothing, because it writes to the standard error stream what it thinks of them.
+
+    Returns
+    -------
+    bytes or None
+        None for other files, and where a chunk may turn the picture or change it.
+
+    Raises
+    ------
+    ValueError, struct.error, ImageTooLargeError
+        As `file_pieces.require_whole` does.
     """
     if content[12:16] != b"IHDR" or content[24:26] not in PNG_8_BITS:
-        return False
-    return not any(_may_change(name, body) for name, body in read_png_chunks(content))
+        return None
+    kept = [PNG_SIGNATURE]
+    for name, start, end in read_png_chunks(content):
+        if _may_change(name, content[start : min(end, start + PNG_KEYWORD_BYTES)]):
+            return None
+        if name[:1].isupper() and name != b"PLTE":  # capitals: who does not know it, cannot read
+            kept.append(content[start - 8 : end + 4])
+    return b"".join(kept)
 
 
 def _may_change(name: bytes, body: bytes) -> bool:
-    """Tell whether a PNG's chunk may make the picture another than its pixels."""
-    keyword = body[:PNG_KEYWORD_BYTES].partition(b"\0")[0].lower() if name in PNG_TEXTS else b""
+    """Tell whether a chunk may make the picture another than its pixels, by its first bytes."""
+    keyword = body.partition(b"\0")[0].lower() if name in PNG_TEXTS else b""
     return name in PNG_NOT_PLAIN or any(word in keyword for word in PNG_TURNING)
 
 
-def read_png_chunks(content: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Yield each chunk's name and body, to the file's end; raises as `require_whole` does."""
-    start = len(PNG_SIGNATURE)
+def read_png_chunks(content: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """Yield each chunk's name and where its body starts and ends, up to the file's end."""
+    start = len(PNG_SIGNATURE) + 8
     for pieces in count(1):
         require_few(pieces)
-        (size_bytes,) = struct.unpack_from(">I", content, start)
-        named, end = start + 4, start + 8 + size_bytes
-        if struct.unpack_from(">I", content, end) != (zlib.crc32(content[named:end]),):
+        (size_bytes,) = struct.unpack_from(">I", content, start - 8)
+        end = start + size_bytes
+        if struct.unpack_from(">I", content, end) != (zlib.crc32(content[start - 4 : end]),):
             raise ValueError("A checksum does not fit.")
-        name = content[named : named + 4]
-        yield name, content[named + 4 : end]
+        name = content[start - 4 : start]
+        yield name, start, end
         if name == b"IEND":
             return
-        start = end + 4
+        start = end + 12
 
 
 def count_missing_png_bytes(content: bytes) -> int:
     """Return how many bytes of a PNG's rows are not in its compressed data."""
     missing, inflater = 0, zlib.decompressobj()
-    for name, body in read_png_chunks(content):
+    for name, start, end in read_png_chunks(content):
+        body = content[start:end]
         if name == b"IHDR":
             missing = _count_png_bytes(body)
         while name == b"IDAT" and body and missing > 0:
             missing -= len(inflater.decompress(body, INFLATED_BYTES))
-            body = inflater.unconsumed_tail  # noqa: PLW2901
+            body = inflater.unconsumed_tail
     if missing > 0:  # else it would inflate whatever is left, without a bound
         missing -= len(inflater.flush())
     return missing

@@ -6,7 +6,6 @@ import pytest
 from PIL import Image, ImageOps
 
 from headcirc.decode import decode_frame
-from headcirc.png_pieces import is_plain_png
 from tests.headcirc.test_decode import to_png_chunk
 from tests.synthetic import SMALL_HEAD, draw_head, to_file
 
@@ -80,18 +79,3 @@ def test_text_in_a_png_turns_it_only_if_it_says_so(chunk, shape, mode):
     with_text = content[:33] + to_png_chunk(*chunk) + content[33:]
     expected = GREY if shape == GREY.shape else np.rot90(GREY, -1)
     assert np.array_equal(decode_frame(with_text).pixels, expected)
-
-
-def test_only_what_may_turn_a_png_makes_it_unusual():
-    """What programs write about themselves does not cost the quick way."""
-    content = to_file(GREY, "PNG")
-
-    def is_plain_with(name, body):
-        return is_plain_png(content[:33] + to_png_chunk(name, body) + content[33:])
-
-    assert is_plain_with(b"tEXt", b"Software\0a scanner")
-    assert is_plain_with(b"pHYs", bytes(9))
-    assert not is_plain_with(b"tEXt", b"exif\0")
-    assert not is_plain_with(b"zTXt", b"Raw profile type APP1 exif\0")
-    assert not is_plain_with(b"eXIf", b"MM")
-    assert not is_plain_with(b"tRNS", bytes(2))
