@@ -150,6 +150,16 @@ def test_jpeg_with_all_its_pixels_is_read_however_odd(change):
     assert np.array_equal(decode_frame(change(whole)).pixels, decode_frame(whole).pixels)
 
 
+@pytest.mark.parametrize("shape", [(54, 80), (540, 800)])
+@pytest.mark.parametrize("options", [{}, {"progressive": True}])
+def test_jpeg_without_its_end_mark_is_unreadable(shape, options):
+    """It was cut off, if only by two bytes; a finer scan may have been to follow."""
+    rows, columns = shape
+    whole = to_file(Image.fromarray(HEAD).resize((columns, rows)), "JPEG", **options)
+    with pytest.raises(UnreadableImageError):
+        decode_frame(whole[:-2])
+
+
 def test_tiff_with_a_strip_too_few_is_unreadable():
     """Its directory is whole and says so of a picture that is not."""
     pixels = bytes(range(SIDE_PX**2))
