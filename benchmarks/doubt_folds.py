@@ -14,13 +14,13 @@ from matplotlib.figure import Figure
 from sklearn.model_selection import GroupKFold
 from tqdm import tqdm
 
+from benchmarks.accuracy_plots import DOTS_PER_INCH
 from benchmarks.doubt_cases import Case
 from benchmarks.doubt_fit import CLEAN_REFUSED_SHARE, choose_limits, fit_facts
 from benchmarks.doubt_summary import (
     LARGEST_CLEAN_REFUSED_SHARE,
     LOWEST_CAUGHT_SHARE,
-    count_brought,
-    to_share,
+    summarise_verdicts,
 )
 from headcirc.doubt_facts import DoubtFacts, DoubtLimits, to_doubt_facts
 
@@ -79,15 +79,14 @@ def refuse(case: Case, facts: DoubtFacts) -> Case:
 
 
 def _summarise(share: float, cases: Sequence[Case], is_train: np.ndarray) -> dict[str, Any]:
-    clean = [(case, known) for case, known in zip(cases, is_train, strict=True) if case.is_clean]
-    unseen = [case for case, known in clean if not known]
-    large = [case for case in cases if case.is_large and not case.is_clean]
+    unseen = [case for case, known in zip(cases, is_train, strict=True) if not known]
+    verdicts = summarise_verdicts(cases)
     return {
         "chosen_share": share,
-        "clean_refused": to_share(sum(not case.acceptable for case, _ in clean), len(clean)),
-        "calibration_clean_refused": to_share(sum(not c.acceptable for c in unseen), len(unseen)),
-        "large_errors_caught": to_share(sum(not c.acceptable for c in large), len(large)),
-        "large_errors_brought_caught": count_brought(cases),
+        "clean_refused": verdicts["clean"]["refused"],
+        "calibration_clean_refused": summarise_verdicts(unseen)["clean"]["refused"],
+        "large_errors_caught": verdicts["suite"]["large_errors_caught"],
+        "large_errors_brought_caught": verdicts["large_errors_brought_caught"],
     }
 
 
@@ -106,4 +105,4 @@ def plot_price(rows: Sequence[dict[str, Any]], path: Path) -> None:
     axes.set_ylim(0, 102)
     axes.set_title("What refusing costs, on exams left out of the learning")
     axes.legend(loc="lower right")
-    figure.savefig(path, dpi=150)
+    figure.savefig(path, dpi=DOTS_PER_INCH)

@@ -50,6 +50,7 @@ MAXIMUM_SIDE_PX = 32_766
 MAXIMUM_JPEG_SCANS = 32
 """A progressive JPEG has about ten; each costs a pass over all pixels, in as few as 20 bytes."""
 JPEG_SCAN_MARKER = b"\xff\xda"
+
 DAMAGE = (
     OSError,
     SyntaxError,

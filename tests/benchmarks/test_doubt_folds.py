@@ -39,9 +39,9 @@ def test_no_exam_is_judged_by_what_was_learned_on_it():
     """Each fold's facts come from other exams than those that they are held against."""
     seen = []
 
-    def remember(cases, *rest):
-        seen.append({case.exam for case in cases})
-        return fit_facts(cases, *rest)
+    def remember(train, calibration):
+        seen.append({case.exam for case in (*train, *calibration)})
+        return fit_facts(train, calibration)
 
     judged = []
 
