@@ -86,7 +86,7 @@ RUN ldconfig \
     && groupadd --gid 10001 headcirc \
     && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /nonexistent \
         --shell /usr/sbin/nologin headcirc \
-    && python -c "import bz2, ctypes, lzma, ssl, cv2, onnxruntime, headcirc.cli"
+    && python -c "import bz2, ctypes, lzma, ssl, cv2, onnxruntime, headcirc.cli.commands"
 WORKDIR /opt/headcirc
 USER 10001:10001
 EXPOSE 8000

@@ -86,12 +86,12 @@ engine: test-env  ## FP16 ONNX -> engine, by the TensorRT of .venv-test: for RTX
 
 accept-int8: test-env  ## Quantise, hold against float32 over HTTP, let it ship if accepted
 	$(TEST_BIN)/python -m model_export quantise --model $(MODEL) --out build/int8 --data $(HC18_DIR)
-	HC18_DIR=$(HC18_DIR) $(TEST_BIN)/python -m benchmarks.acceptance --model build/int8
+	HC18_DIR=$(HC18_DIR) $(TEST_BIN)/python -m evaluation.acceptance --model build/int8
 	$(TEST_BIN)/python -m model_export adopt --model $(MODEL) --candidate build/int8 \
-	  --acceptance benchmarks/results/acceptance_int8.json
+	  --acceptance evaluation/results/acceptance_int8.json
 
 accuracy: test-env  ## Measure accuracy on HC18's test part (HC18_DIR=...)
-	HC18_DIR=$(HC18_DIR) $(TEST_BIN)/python -m benchmarks.accuracy --part test
+	HC18_DIR=$(HC18_DIR) $(TEST_BIN)/python -m evaluation.accuracy --part test
 
 bench: test-env  ## Measure latency of every engine; writes the README's table (HC18_DIR=...)
 	HC18_DIR=$(HC18_DIR) $(TEST_BIN)/python -m benchmarks.latency
@@ -112,8 +112,8 @@ sizing: test-env  ## Write the table of docs/scaling.md from the measured latenc
 	$(TEST_BIN)/python -m deploy.sizing
 
 explain: test-env  ## Measure what the saliency maps are worth; writes the table of docs/explain.md
-	HC18_DIR=$(HC18_DIR) $(TEST_BIN)/python -m benchmarks.explain
-	$(TEST_BIN)/python -m benchmarks.explain_text
+	HC18_DIR=$(HC18_DIR) $(TEST_BIN)/python -m evaluation.explanations
+	$(TEST_BIN)/python -m evaluation.explanations.text
 
 reliability: test-env  ## Try to break the service; writes the README's table (SOAK_S=1200)
 	rm -rf build/faults

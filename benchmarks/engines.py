@@ -19,8 +19,8 @@ from benchmarks.gemm import write_gemm
 from headcirc.backends import load_backend
 from headcirc.cpus import count_available_cpus
 from headcirc.errors import BackendUnavailableError
-from headcirc.graph import Graph
-from headcirc.manifest import MANIFEST_NAME, Manifest, load_manifest
+from headcirc.model.graph import Graph
+from headcirc.model.manifest import MANIFEST_NAME, Manifest, load_manifest
 
 CHECKPOINT_NAME = "checkpoint.safetensors"
 TORCH = "torch-"
@@ -144,7 +144,7 @@ def _load_torch(engine: Engine) -> Network:
         raise BackendUnavailableError("torch is not installed; it comes with headcirc[test].")
     import torch  # noqa: PLC0415 - a heavy import, for two kinds of engine only
 
-    from training.weights import load_trained  # noqa: PLC0415
+    from training.checkpoint import load_trained  # noqa: PLC0415
 
     device = CUDA if engine.kind.device == "gpu" else "cpu"
     if device == CUDA and not torch.cuda.is_available():

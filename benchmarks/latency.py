@@ -17,8 +17,8 @@ from typing import Any
 
 from tqdm import tqdm
 
-from benchmarks.documents import write_report
 from benchmarks.engines import KINDS, Engine, find_models, list_engines
+from benchmarks.interleaving import interleave, measure_interleaved
 from benchmarks.latency_plots import plot_latency
 from benchmarks.latency_report import (
     LEFT_OUT,
@@ -30,13 +30,13 @@ from benchmarks.latency_report import (
     write_readme,
 )
 from benchmarks.network_process import AbsentEngineError, NetworkProcess
-from benchmarks.paths import DEFAULT_DATA_DIR, DEFAULT_OUT_DIR
-from benchmarks.processes import read_memory_mb, reset_peak_memory
-from benchmarks.questions import load_pictures, to_http_request
 from benchmarks.request_client import RequestClient
-from benchmarks.service_process import RunningService, ServiceFailedError, start_service
-from benchmarks.turns import interleave, measure_interleaved
-from benchmarks.verdicts import to_exit_status
+from harness.documents import write_report
+from harness.paths import DEFAULT_DATA_DIR, SPEED_RESULTS_DIR
+from harness.pictures import load_pictures, to_http_request
+from harness.processes import read_memory_mb, reset_peak_memory
+from harness.service_process import RunningService, ServiceFailedError, start_service
+from harness.targets import to_exit_status
 from headcirc.pipeline import SHIPPED_MODEL_DIR
 
 BATCHES = (1, 2, 4, 8)
@@ -204,7 +204,9 @@ def to_parser() -> argparse.ArgumentParser:
     parser.add_argument("--judge", choices=("cpu", "gpu"), nargs="+", help="default: what is here")
     parser.add_argument("--models", type=Path, default=SHIPPED_MODEL_DIR.parent)
     parser.add_argument("--data", type=Path, default=Path(DEFAULT_DATA_DIR), help="HC18's folder")
-    parser.add_argument("--out", type=Path, default=DEFAULT_OUT_DIR, help="folder for the results")
+    parser.add_argument(
+        "--out", type=Path, default=SPEED_RESULTS_DIR, help="folder for the results"
+    )
     return parser
 
 
@@ -217,7 +219,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     write_report(chosen.out / "latency.json", report)
     (chosen.out / "latency.md").write_text(markdown + "\n")
     plot_latency(report, chosen.out)
-    if chosen.out == DEFAULT_OUT_DIR:
+    if chosen.out == SPEED_RESULTS_DIR:
         write_readme(markdown)
     print(markdown)
     here = {row["device"] for row in report["engines"] if row["network_ms"]}

@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks import verdicts as targets
-from benchmarks.documents import replace_block
 from benchmarks.engines import Engine, Kind, read_gflop
+from benchmarks.interleaving import summarise
 from benchmarks.latency_table import to_table
-from benchmarks.machine import describe_machine, to_timestamp
-from benchmarks.turns import summarise
-from benchmarks.verdicts import Target, Verdict
-from headcirc.manifest import load_manifest
+from harness import targets
+from harness.documents import replace_block
+from harness.machine import describe_machine, to_timestamp
+from harness.targets import Target, Verdict
+from headcirc.model.manifest import load_manifest
 from headcirc.pipeline import SHIPPED_MODEL_DIR
 
 SCHEMA_VERSION = 1

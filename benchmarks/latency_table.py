@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from benchmarks.verdicts import NOT_MEASURED
+from harness.targets import NOT_MEASURED
 
 Row = Mapping[str, Any]
 STAGES = ("decode", "preprocess", "queue", "inference", "postprocess", "http")

@@ -16,7 +16,6 @@ from typing import Any
 
 from tqdm import tqdm
 
-from benchmarks.documents import write_report
 from benchmarks.load_tool import (
     LoadToolError,
     add_load_options,
@@ -25,13 +24,14 @@ from benchmarks.load_tool import (
     wait_until_idle,
     write_forms,
 )
-from benchmarks.machine import describe_machine, to_model_facts, to_timestamp
-from benchmarks.processes import read_cpu_s, read_thread_cpu_s
-from benchmarks.questions import Picture, load_pictures
-from benchmarks.service_process import ServiceFailedError, start_service
-from benchmarks.verdicts import Target, Verdict, to_exit_status
+from harness.documents import write_report
+from harness.machine import describe_machine, to_model_facts, to_timestamp
+from harness.pictures import Picture, load_pictures
+from harness.processes import read_cpu_s, read_thread_cpu_s
+from harness.service_process import ServiceFailedError, start_service
+from harness.targets import Target, Verdict, to_exit_status
 from headcirc.cpus import find_group_folders
-from headcirc.manifest import load_manifest
+from headcirc.model.manifest import load_manifest
 
 SCHEMA_VERSION = 1
 COMMAND = "python -m benchmarks.limits"

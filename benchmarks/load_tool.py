@@ -18,11 +18,11 @@ from pathlib import Path
 from shutil import which
 from typing import Any
 
-from benchmarks.documents import write_report
-from benchmarks.paths import DEFAULT_DATA_DIR, DEFAULT_OUT_DIR
-from benchmarks.processes import read_cpu_s
-from benchmarks.questions import CONTENT_TYPE, ROUTE, Picture, to_multipart
-from benchmarks.service_process import RunningService, ServiceFailedError
+from harness.documents import write_report
+from harness.paths import DEFAULT_DATA_DIR, SPEED_RESULTS_DIR
+from harness.pictures import CONTENT_TYPE, ROUTE, Picture, to_multipart
+from harness.processes import read_cpu_s
+from harness.service_process import RunningService, ServiceFailedError
 from headcirc.pipeline import SHIPPED_MODEL_DIR
 
 TOOL = "wrk"
@@ -86,7 +86,9 @@ def add_load_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--backend", default="auto", help="of the service")
     parser.add_argument("--precision", default="auto", help="of the service")
     parser.add_argument("--data", type=Path, default=Path(DEFAULT_DATA_DIR), help="HC18's folder")
-    parser.add_argument("--out", type=Path, default=DEFAULT_OUT_DIR, help="folder for the results")
+    parser.add_argument(
+        "--out", type=Path, default=SPEED_RESULTS_DIR, help="folder for the results"
+    )
 
 
 def to_service_settings(chosen: argparse.Namespace) -> dict[str, str]:

@@ -18,12 +18,12 @@ from typing import IO, Any, Self
 import numpy as np
 
 from benchmarks.engines import Array, Engine, Kind, Network, load_network, load_product
-from benchmarks.questions import load_pictures
-from benchmarks.turns import take_turn
-from headcirc.decode import decode_frame
+from benchmarks.interleaving import take_turn
+from harness.pictures import load_pictures
 from headcirc.errors import HeadCircumferenceError
-from headcirc.manifest import InputFacts
+from headcirc.model.manifest import InputFacts
 from headcirc.network_input import to_network_input
+from headcirc.readers.decode import decode_frame
 
 FRAMES = 8
 """As many as the largest batch has."""

@@ -18,7 +18,6 @@ from typing import Any
 import httpx
 import numpy as np
 
-from benchmarks.documents import replace_block
 from benchmarks.load_tool import (
     GRACE_S,
     LoadToolError,
@@ -29,12 +28,13 @@ from benchmarks.load_tool import (
     wait_until_idle,
     write_forms,
 )
-from benchmarks.machine import describe_machine, to_timestamp
-from benchmarks.processes import read_memory_mb
-from benchmarks.questions import load_pictures
-from benchmarks.served import fetch_model
-from benchmarks.service_process import RunningService, start_service
-from benchmarks.verdicts import EXIT_NOT_MEASURABLE, Target, Verdict, to_exit_status
+from harness.documents import replace_block
+from harness.machine import describe_machine, to_timestamp
+from harness.pictures import load_pictures
+from harness.processes import read_memory_mb
+from harness.served import fetch_model
+from harness.service_process import RunningService, start_service
+from harness.targets import EXIT_NOT_MEASURABLE, Target, Verdict, to_exit_status
 
 SCHEMA_VERSION = 1
 COMMAND = "python -m benchmarks.overload"

@@ -17,15 +17,15 @@ from typing import Any
 from tqdm import tqdm
 
 from benchmarks.load_tool import drive, report_load, write_forms
-from benchmarks.machine import describe_machine, to_model_facts, to_timestamp
-from benchmarks.paths import DEFAULT_DATA_DIR, DEFAULT_OUT_DIR
-from benchmarks.processes import find_tree, read_cpu_s, read_memory_mb
-from benchmarks.questions import load_pictures
-from benchmarks.service_process import PLAIN, RunningService, start_service
 from benchmarks.throughput import QUEUE_CAPACITY, WARM_S, to_row
-from benchmarks.verdicts import EXIT_NOT_MEASURABLE
+from harness.machine import describe_machine, to_model_facts, to_timestamp
+from harness.paths import DEFAULT_DATA_DIR, SPEED_RESULTS_DIR
+from harness.pictures import load_pictures
+from harness.processes import find_tree, read_cpu_s, read_memory_mb
+from harness.service_process import PLAIN, RunningService, start_service
+from harness.targets import EXIT_NOT_MEASURABLE
 from headcirc.cpus import count_available_cpus
-from headcirc.manifest import load_manifest
+from headcirc.model.manifest import load_manifest
 from headcirc.pipeline import SHIPPED_MODEL_DIR
 
 SCHEMA_VERSION = 1
@@ -128,7 +128,9 @@ def to_parser() -> argparse.ArgumentParser:
     parser.add_argument("--concurrency", type=int, nargs="+", default=CONCURRENCIES)
     parser.add_argument("--model", type=Path, default=SHIPPED_MODEL_DIR, help="model folder")
     parser.add_argument("--data", type=Path, default=Path(DEFAULT_DATA_DIR), help="HC18's folder")
-    parser.add_argument("--out", type=Path, default=DEFAULT_OUT_DIR, help="folder for the results")
+    parser.add_argument(
+        "--out", type=Path, default=SPEED_RESULTS_DIR, help="folder for the results"
+    )
     return parser
 
 

@@ -11,14 +11,14 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.documents import replace_block, write_report
-from benchmarks.machine import to_model_facts
-from benchmarks.paths import DEFAULT_OUT_DIR
-from headcirc.manifest import load_manifest
+from harness.documents import replace_block, write_report
+from harness.machine import to_model_facts
+from harness.paths import SPEED_RESULTS_DIR
+from headcirc.model.manifest import load_manifest
 from headcirc.pipeline import SHIPPED_MODEL_DIR
 
 FIGURES_DIR = Path("build/faults")
-REPORT = DEFAULT_OUT_DIR / "reliability.json"
+REPORT = SPEED_RESULTS_DIR / "reliability.json"
 README, BLOCK = Path("README.md"), "reliability"
 WHOLE_SOAK_S = 1200
 ALLOWED_GROWTH = 0.05

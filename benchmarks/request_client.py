@@ -9,8 +9,8 @@ import socket
 from collections.abc import Sequence
 from functools import partial
 
-from benchmarks.service_process import ADDRESS, OK, RunningService, ServiceFailedError
-from benchmarks.turns import take_turn
+from benchmarks.interleaving import take_turn
+from harness.service_process import ADDRESS, OK, RunningService, ServiceFailedError
 
 TIMEOUT_S = 60.0
 BLOCK_BYTES = 65_536

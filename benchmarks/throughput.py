@@ -26,12 +26,12 @@ from benchmarks.load_tool import (
     wait_until_idle,
     write_forms,
 )
-from benchmarks.machine import describe_machine, to_timestamp
-from benchmarks.processes import read_memory_mb
-from benchmarks.questions import load_pictures
-from benchmarks.served import fetch_model
-from benchmarks.service_process import start_service
-from benchmarks.verdicts import EXIT_NOT_MEASURABLE, Target, Verdict, to_exit_status
+from harness.machine import describe_machine, to_timestamp
+from harness.pictures import load_pictures
+from harness.processes import read_memory_mb
+from harness.served import fetch_model
+from harness.service_process import start_service
+from harness.targets import EXIT_NOT_MEASURABLE, Target, Verdict, to_exit_status
 
 SCHEMA_VERSION = 1
 COMMAND = "python -m benchmarks.throughput"

@@ -9,7 +9,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.documents import replace_block
+from harness.documents import replace_block
 
 RESULTS_DIR = Path("benchmarks/results")
 DOCUMENT = Path("docs/scaling.md")

@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # to run as a scri
 from examples.phantom import to_filename, write_phantoms
 from examples.phantom_parameters import load_parameters, true_head_circumference_mm
 
-PAGE_DIR = Path(__file__).resolve().parents[1] / "service" / "web" / "examples"
+PAGE_DIR = Path(__file__).resolve().parents[1] / "service" / "headcirc_service" / "web" / "examples"
 TITLES = {
     7: "Mid-size head",
     0: "Small head",

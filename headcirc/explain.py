@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from headcirc.backends.base import Backend, load_explain_backend
 from headcirc.errors import InferenceError
 from headcirc.geometry import GridMapping
-from headcirc.manifest import Manifest, to_attention_output
 from headcirc.mask import to_frame_grid
+from headcirc.model.manifest import Manifest, to_attention_output
 
 RETRY_S = 60.0
 """After a graph did not load, nobody tries for this long: on a GPU a try builds an engine, which

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headcirc.geometry import GridMapping, HeadMask
-from headcirc.manifest import MaskFacts
+from headcirc.model.manifest import MaskFacts
 
 
 def to_frame_grid(

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headcirc.geometry import GridMapping
-from headcirc.manifest import InputFacts
+from headcirc.model.manifest import InputFacts
 
 
 def to_grid_mapping(

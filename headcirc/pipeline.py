@@ -15,8 +15,6 @@ from numpy.typing import NDArray
 
 from headcirc.backends import Backend, load_backend
 from headcirc.cpus import count_available_cpus
-from headcirc.decode import DEFAULT_MAXIMUM_PIXELS, decode_frame
-from headcirc.doubt import Doubt, Interval, measure_doubt, to_interval
 from headcirc.ellipse import fit_head_ellipse
 from headcirc.errors import InferenceError
 from headcirc.geometry import (
@@ -28,16 +26,18 @@ from headcirc.geometry import (
     PixelSpacing,
     to_ellipse_perimeter,
 )
-from headcirc.graph import Graph
-from headcirc.manifest import Manifest, load_manifest
 from headcirc.mask import to_frame_grid, to_head_mask
 from headcirc.measurement import HeadMeasurement, find_region, measure_head
+from headcirc.model.graph import Graph
+from headcirc.model.manifest import Manifest, load_manifest
 from headcirc.network_input import to_network_input
 from headcirc.overlay import Picture, draw_overlay
-from headcirc.quality import Quality, assess_quality
-from headcirc.second_look import infer_carefully
+from headcirc.quality.assessment import Quality, assess_quality
+from headcirc.quality.augmentation import infer_with_augmentation
+from headcirc.quality.uncertainty import Interval, Uncertainty, measure_uncertainty, to_interval
+from headcirc.readers.decode import DEFAULT_MAXIMUM_PIXELS, decode_frame
 
-SHIPPED_MODEL_DIR = Path(__file__).parent.parent / "models" / "attention-resunet-16"
+SHIPPED_MODEL_DIR = Path(__file__).parent / "model" / "shipped"
 Timing = dict[str, float]
 
 
@@ -61,7 +61,7 @@ class Head:
     mask: HeadMask
     ellipse: Ellipse
     measurement: HeadMeasurement | None
-    doubt: Doubt
+    uncertainty: Uncertainty
     interval: Interval | None
 
     @property
@@ -132,7 +132,9 @@ class Pipeline:
         InferenceError
             The backend gave something else than numbers, which would be answered as no head.
         """
-        maps = infer_carefully(self.backend.infer, network_input, self.manifest.mask.threshold)
+        maps = infer_with_augmentation(
+            self.backend.infer, network_input, self.manifest.mask.threshold
+        )
         if not np.isfinite(maps).all():
             raise InferenceError(
                 f"The backend {self.backend.name!r} on {self.backend.device!r} answered with NaN "
@@ -143,7 +145,7 @@ class Pipeline:
     def finish(self, prepared: Prepared, probability_map: NDArray[np.float32]) -> Analysis:
         """Make mask, ellipse, millimetres and warnings from one (h, w) probability map."""
         timing_ms = dict(prepared.timing_ms)
-        facts, known = self.manifest.mask, self.manifest.doubt
+        facts, known = self.manifest.mask, self.manifest.uncertainty
         with _timed(timing_ms, "postprocess"):
             probabilities = to_frame_grid(probability_map, prepared.mapping)
             mask, ellipse = to_head_mask(probabilities, facts), None
@@ -155,7 +157,7 @@ class Pipeline:
                 region = find_region(prepared.frame.calibrations, ellipse)
                 measured = None if region is None else measure_head(ellipse, region.spacing)
                 measured_mm = None if measured is None else measured.head_circumference_mm
-                doubt = measure_doubt(
+                uncertainty = measure_uncertainty(
                     prepared.frame.pixels,
                     probabilities,
                     mask,
@@ -163,14 +165,14 @@ class Pipeline:
                     facts=known,
                     head_circumference_mm=measured_mm,
                 )
-                interval = to_interval(measured_mm, doubt, facts=known)
-                head = Head(mask, ellipse, measured, doubt, interval)
+                interval = to_interval(measured_mm, uncertainty, facts=known)
+                head = Head(mask, ellipse, measured, uncertainty, interval)
                 quality = assess_quality(
                     mask,
                     ellipse,
                     head_circumference_mm=measured_mm,
                     cephalic_index=None if measured is None else measured.cephalic_index,
-                    doubt=doubt,
+                    uncertainty=uncertainty,
                     facts=known,
                 )
         return Analysis(prepared.frame, head, region, quality, timing_ms)

@@ -15,7 +15,7 @@ from headcirc.backends.tensorrt_builder import load_flavour
 from headcirc.backends.tensorrt_engines import write_engine
 from headcirc.cpus import count_available_cpus
 from headcirc.geometry import PixelSpacing
-from headcirc.manifest import MANIFEST_NAME, SCHEMA_VERSION, MaskFacts, load_manifest
+from headcirc.model.manifest import MANIFEST_NAME, SCHEMA_VERSION, MaskFacts, load_manifest
 from headcirc.pipeline import load_pipeline
 from model_export.explain_files import write_explain_files
 from model_export.explain_parity import measure_explain_parity
@@ -23,18 +23,18 @@ from model_export.fp16 import load_rounded, write_fp16
 from model_export.onnx_graph import INPUT_NAME, OPSET, OUTPUT_NAME, write_onnx
 from model_export.parity import measure_agreement, measure_parity
 from model_export.quantise import EVERY, METHOD, write_int8
-from model_export.record import record_accuracy, record_doubt, replace_files, write_manifest
+from model_export.record import record_accuracy, record_uncertainty, replace_files, write_manifest
 from training.attention_resunet import AttentionResUNet, count_macs, count_parameters
-from training.hc18 import SPLIT_PATH, load_part, to_input_facts
-from training.weights import load_trained, to_file_sha256
+from training.checkpoint import load_trained, to_file_sha256
+from training.data.hc18 import SPLIT_PATH, load_part, to_input_facts
 
 GRAPH_NAMES = {"fp32": "model.onnx", "fp16": "model.fp16.onnx", "int8": "model.int8.onnx"}
 """Precision to the file of its graph; int8 joins the others only after it was accepted."""
 MASK = MaskFacts(
     threshold=0.5, minimum_head_share=0.005, minimum_mean_probability=0.85, ellipticity_power=4
 )
-"""Chosen on training and calibration exams: `python -m benchmarks.choices`. The mean probability:
-midway between the surest picture without a head and the least sure head, `benchmarks.non_heads`."""
+"""Chosen on training and calibration exams: `python -m evaluation.choices`. The mean probability:
+midway between the surest picture without a head and the least sure head, `evaluation.non_heads`."""
 MEASURED = "folder of the model that was measured (default: the model itself)"
 LICENCE = (
     "CC BY 4.0; trained on HC18 (van den Heuvel et al. 2018, doi:10.5281/zenodo.1322001, CC BY 4.0)"
@@ -198,11 +198,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     builder.add_argument("--training", type=Path, help="training.json (default: beside checkpoint)")
     recorder = commands.add_parser("record-accuracy", help="measured figures -> manifest")
     recorder.add_argument("--model", type=Path, required=True, help="the model's folder")
-    recorder.add_argument("results", type=Path, nargs="+", help="JSON of benchmarks.accuracy")
+    recorder.add_argument("results", type=Path, nargs="+", help="JSON of evaluation.accuracy")
     recorder.add_argument("--measured", type=Path, help=MEASURED)
-    doubter = commands.add_parser("record-doubt", help="learned facts of doubt -> manifest")
+    doubter = commands.add_parser(
+        "record-uncertainty", help="learned facts of uncertainty -> manifest"
+    )
     doubter.add_argument("--model", type=Path, required=True, help="the model's folder")
-    doubter.add_argument("fit", type=Path, help="JSON of benchmarks.doubt fit")
+    doubter.add_argument("fit", type=Path, help="JSON of evaluation.uncertainty.__main__ fit")
     doubter.add_argument("--measured", type=Path, help=MEASURED)
     quantiser = commands.add_parser("quantise", help="a model -> a candidate with INT8")
     quantiser.add_argument("--model", type=Path, required=True, help="the model's folder")
@@ -211,7 +213,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     adopter = commands.add_parser("adopt", help="an accepted candidate's INT8 -> the model")
     adopter.add_argument("--model", type=Path, required=True, help="the model's folder")
     adopter.add_argument("--candidate", type=Path, required=True, help="folder by `quantise`")
-    adopter.add_argument("--acceptance", type=Path, required=True, help="by benchmarks.acceptance")
+    adopter.add_argument("--acceptance", type=Path, required=True, help="by evaluation.acceptance")
     engine = commands.add_parser("engine", help="FP16 ONNX -> TensorRT engine, for this machine")
     engine.add_argument("--model", type=Path, required=True, help="the model's folder")
     chosen = parser.parse_args(arguments)
@@ -221,8 +223,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         adopt(chosen.model, chosen.candidate, chosen.acceptance)
     elif chosen.command == "engine":
         build_engine(chosen.model)
-    elif chosen.command == "record-doubt":
-        record_doubt(chosen.model, chosen.fit, chosen.measured or chosen.model)
+    elif chosen.command == "record-uncertainty":
+        record_uncertainty(chosen.model, chosen.fit, chosen.measured or chosen.model)
     elif chosen.command == "build":
         notes = chosen.training or chosen.checkpoint.with_name("training.json")
         build(chosen.checkpoint, chosen.out, chosen.data, notes)

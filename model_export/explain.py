@@ -29,7 +29,7 @@ from torch.fx.experimental.proxy_tensor import disable_proxy_modes_tracing, make
 from torch.nn.functional import conv2d
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from headcirc.manifest import InputFacts, to_attention_output
+from headcirc.model.manifest import InputFacts, to_attention_output
 from model_export.onnx_graph import OUTPUT_NAME, export_module
 from training.attention_resunet import LEVELS, PAPER_WIDTH, AttentionResUNet
 

@@ -2,7 +2,7 @@
 
 Forward weights are those of the network's own graph, and a gradient's are decoder kernels turned,
 to the last bit. So a file names each weight that a shipped graph has, and holds the others, which
-are a few constants. `headcirc.shared_weights` puts them together again.
+are a few constants. `headcirc.model.shared_weights` puts them together again.
 """
 
 from collections.abc import Mapping
@@ -12,12 +12,12 @@ from typing import Any
 import onnx
 from onnx import numpy_helper
 
-from headcirc.manifest import InputFacts
-from headcirc.shared_weights import TURNED, fill_weights, turn_kernel
+from headcirc.model.manifest import InputFacts
+from headcirc.model.shared_weights import TURNED, fill_weights, turn_kernel
 from model_export.explain import ATTENTION_LEVELS, DEFAULT_LAYER, LAYERS, write_explain
 from model_export.fp16 import write_fp16
 from training.attention_resunet import AttentionResUNet
-from training.weights import to_file_sha256
+from training.checkpoint import to_file_sha256
 
 EXPLAIN_NAMES = {"fp32": "model.explain.onnx", "fp16": "model.explain.fp16.onnx"}
 """Precision to the file of its graph."""

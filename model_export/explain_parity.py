@@ -16,7 +16,7 @@ from tqdm import tqdm
 from headcirc.backends.base import load_explain_backend
 from headcirc.cpus import count_available_cpus
 from headcirc.geometry import PixelSpacing
-from headcirc.manifest import to_attention_output
+from headcirc.model.manifest import to_attention_output
 from headcirc.pipeline import Pipeline
 from model_export.explain import ATTENTION_LEVELS, LAYERS
 from model_export.onnx_graph import OUTPUT_NAME

@@ -12,7 +12,7 @@ from onnxruntime.transformers.float16 import convert_float_to_float16
 from onnxruntime.transformers.onnx_model import OnnxModel
 
 from headcirc.backends.onnxruntime import OnnxRuntimeBackend, load
-from headcirc.graph import Graph
+from headcirc.model.graph import Graph
 
 
 def write_fp16(source: Path, path: Path) -> None:

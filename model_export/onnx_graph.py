@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.fx.experimental.optimization import fuse
 
-from headcirc.manifest import InputFacts
+from headcirc.model.manifest import InputFacts
 from training.attention_resunet import AttentionResUNet
 
 OPSET = 20

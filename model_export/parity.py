@@ -1,6 +1,6 @@
 """Are the answers the same? The export against torch, one precision against another.
 
-Compared in probability and in mm of HC, each as it is served: unsure, it looks a second time.
+Compared in probability and in mm of HC, each as it is served: unsure, it augmentations a second time.
 """
 
 from collections.abc import Callable
@@ -17,7 +17,7 @@ from headcirc.backends import Backend
 from headcirc.backends.base import SAME_ANSWERS_95TH_PERCENTILE_MM, SAME_ANSWERS_LARGEST_MM
 from headcirc.geometry import PixelSpacing
 from headcirc.pipeline import Pipeline, Prepared
-from headcirc.second_look import infer_carefully
+from headcirc.quality.augmentation import infer_with_augmentation
 
 Array = NDArray[np.float32]
 MAXIMUM_PROBABILITY_DIFFERENCE = 1e-4
@@ -82,7 +82,7 @@ def measure_parity(
     differences, differences_mm = [], []
     for path, spacing in tqdm(pictures, "parity"):
         prepared = pipeline.prepare(path.read_bytes(), pixel_spacing=spacing)
-        reference = infer_carefully(run_torch, prepared.network_input, threshold)[0]
+        reference = infer_with_augmentation(run_torch, prepared.network_input, threshold)[0]
         exported = pipeline.infer(prepared.network_input)[0]
         differences.append(np.abs(exported - reference).max())
         differences_mm.append(_to_difference_mm(pipeline, prepared, (exported, reference)))

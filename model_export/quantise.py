@@ -4,7 +4,7 @@ Weights and activations are scaled by the ranges that training images really tak
 that gives the logits and the sigmoid after it stay in float32, because the head's edge is where
 their values cross a threshold and 256 steps are too few to say where. Weights take 7 bits: CPUs
 without VNNI add two products in 16 bits, which overflows with 8, so that answers would depend on
-the CPU. A graph made here is a candidate: it ships only after `benchmarks.acceptance` has accepted
+the CPU. A graph made here is a candidate: it ships only after `evaluation.acceptance` has accepted
 it over HTTP.
 """
 
@@ -25,9 +25,9 @@ from onnxruntime.quantization import (
 from onnxruntime.quantization.shape_inference import quant_pre_process
 from tqdm import tqdm
 
-from headcirc.manifest import InputFacts
+from headcirc.model.manifest import InputFacts
 from headcirc.network_input import to_network_input
-from training.hc18 import HC18Image, load_pixels
+from training.data.hc18 import HC18Image, load_pixels
 
 METHOD = (
     "ONNX Runtime static quantisation (QDQ): ranges by minimum and maximum, weights int8 of "

@@ -7,7 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from headcirc.manifest import MANIFEST_NAME, Manifest, load_manifest, to_manifest
+from headcirc.model.manifest import MANIFEST_NAME, Manifest, load_manifest, to_manifest
 
 
 @contextmanager
@@ -30,7 +30,7 @@ def write_manifest(out_dir: Path, manifest: dict[str, Any]) -> None:
 
 
 def record_accuracy(model_dir: Path, results: Sequence[Path], measured_dir: Path) -> None:
-    """Copy what `benchmarks.accuracy` measured into the manifest, by part.
+    """Copy what `evaluation.accuracy` measured into the manifest, by part.
 
     Parameters
     ----------
@@ -61,8 +61,8 @@ def record_accuracy(model_dir: Path, results: Sequence[Path], measured_dir: Path
     write_manifest(model_dir, manifest | {"accuracy": accuracy})
 
 
-def record_doubt(model_dir: Path, fit_path: Path, learned_dir: Path) -> None:
-    """Copy what `benchmarks.doubt fit` learned from the model in `learned_dir` into a manifest.
+def record_uncertainty(model_dir: Path, fit_path: Path, learned_dir: Path) -> None:
+    """Copy what `evaluation.uncertainty.__main__ fit` learned from the model in `learned_dir` into a manifest.
 
     Raises
     ------
@@ -77,9 +77,9 @@ def record_doubt(model_dir: Path, fit_path: Path, learned_dir: Path) -> None:
         load_manifest(learned_dir), learned["model_sha256"], manifest["version"], fit_path
     )
     origin = {key: learned[key] for key in ("command", "date", "data", "precision")}
-    with_doubt = manifest | {"doubt": origin | weights | learned["facts"]}
-    to_manifest(with_doubt, model_dir)
-    write_manifest(model_dir, with_doubt)
+    with_uncertainty = manifest | {"uncertainty": origin | weights | learned["facts"]}
+    to_manifest(with_uncertainty, model_dir)
+    write_manifest(model_dir, with_uncertainty)
 
 
 def _to_weights(source: Manifest, sha256: str, version: str, path: Path) -> dict[str, Any]:

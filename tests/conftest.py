@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from headcirc.graph import Graph
+from headcirc.model.graph import Graph
 from headcirc.pipeline import SHIPPED_MODEL_DIR
 
 EXIT_STATUS = pytest.StashKey[int]()
@@ -54,10 +54,10 @@ def fp16_graph(tmp_path_factory) -> Graph:
 @pytest.fixture(scope="session")
 def explain_model_dir(tmp_path_factory) -> Path:
     """Return the shipped model with explain graphs that were exported now, from its checkpoint."""
-    from headcirc.manifest import MANIFEST_NAME, load_manifest
+    from headcirc.model.manifest import MANIFEST_NAME, load_manifest
     from model_export.__main__ import write_manifest
     from model_export.explain_files import write_explain_files
-    from training.weights import load_trained
+    from training.checkpoint import load_trained
 
     shipped = load_manifest(SHIPPED_MODEL_DIR)
     facts = json.loads((SHIPPED_MODEL_DIR / MANIFEST_NAME).read_text())

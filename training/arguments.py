@@ -8,9 +8,9 @@ from pathlib import Path
 
 import torch
 
-from training.augment import NARROW, AugmentationRanges
+from training.augmentation.examples import NARROW, AugmentationRanges
+from training.data.hc18 import PARTS
 from training.distill import to_teacher_sha256
-from training.hc18 import PARTS
 from training.recipe import Recipe
 
 DISTILLATION_WEIGHT = 0.5

@@ -12,8 +12,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from training.checkpoint import load_trained, to_file_sha256
 from training.losses import to_loss
-from training.weights import load_trained, to_file_sha256
 
 
 class Teacher:

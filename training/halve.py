@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from training.weights import load_trained, save_weights
+from training.checkpoint import load_trained, save_weights
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

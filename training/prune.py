@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from training.attention_resunet import AttentionResUNet, ConvolutionBlock, DecoderLevel
-from training.weights import load_trained, save_weights
+from training.checkpoint import load_trained, save_weights
 
 
 def prune(network: AttentionResUNet, width: int) -> AttentionResUNet:

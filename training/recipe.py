@@ -3,8 +3,8 @@
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from training.augment import AugmentationRanges
-from training.hc18 import PARTS
+from training.augmentation.examples import AugmentationRanges
+from training.data.hc18 import PARTS
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Recipe:
     ranges : AugmentationRanges
         How far examples are changed; a record that lacks them is of older, narrower ones.
     parts : tuple of str
-        Parts of HC18 that are trained on, in the order of `PARTS`.
+        Components of HC18 that are trained on, in the order of `PARTS`.
     teacher_sha256 : str or None
         Of the teacher's weights; None without one.
     distillation_weight : float

@@ -24,13 +24,13 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from training.arguments import to_parser, to_recipe
+from training.checkpoint import save_weights
+from training.data.dataset import Heads, draw_addresses
+from training.data.hc18 import load_part, to_input_facts
 from training.distill import Teacher, load_teacher, to_distilled_loss
-from training.hc18 import load_part, to_input_facts
-from training.heads import Heads, draw_addresses
 from training.losses import to_circumference_loss, to_loss
-from training.progress import Progress, start
 from training.recipe import Recipe
-from training.weights import save_weights
+from training.training_state import Progress, start
 
 LAST_NAME = "last.pt"
 TRAINING_FIGURES = (
@@ -110,7 +110,7 @@ def to_batch_loss(
 def measure_dice(network: torch.nn.Module, heads: Heads) -> float:
     """Return the mean Dice at threshold 0.5 on the network's grid, for choosing an epoch only.
 
-    Published figures come from `benchmarks.accuracy`, which measures in the frame.
+    Published figures come from `evaluation.accuracy`, which measures in the frame.
     """
     network.eval()
     dices = []

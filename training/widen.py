@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from training.attention_resunet import AttentionResUNet
-from training.weights import load_trained, save_weights
+from training.checkpoint import load_trained, save_weights
 
 NOISE_SHARE = 0.5
 """Mean absolute noise over mean absolute weight of the widened layer."""

@@ -9,14 +9,13 @@ import logging
 import math
 
 from fastapi import FastAPI
+from headcirc_service.admission.gate import BODIES_PER_PLACE
+from headcirc_service.app import create_app
+from headcirc_service.measurer import GPU_BATCH, PLACES_PER_PICTURE
+from headcirc_service.settings import Settings, load_settings
 from pydantic import BaseModel, ConfigDict, NonNegativeFloat, PositiveFloat, PositiveInt
 from ray import serve
 from ray.serve import Application
-
-from service.app import create_app
-from service.gate import BODIES_PER_PLACE
-from service.measurer import GPU_BATCH, PLACES_PER_PICTURE
-from service.settings import Settings, load_settings
 
 NAME = "headcirc"
 READS = 64

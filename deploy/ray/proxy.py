@@ -5,19 +5,18 @@ Ray finds `to_middlewares` by RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH. This fi
 
 import logging
 
-from starlette.middleware import Middleware
-from starlette.requests import Request
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
-
-from service.logs import name_request
-from service.middleware import add_security_headers
-from service.problems import (
+from headcirc_service.http.middleware import add_security_headers
+from headcirc_service.http.problems import (
     MEDIA_TYPE,
     NotReadyError,
     OverloadedError,
     ServiceError,
     to_known_problem,
 )
+from headcirc_service.telemetry.logs import name_request
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 logger = logging.getLogger("ray.serve")
 CALLBACK = "deploy.ray.proxy:to_middlewares"

@@ -12,14 +12,14 @@ import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from headcirc_service.settings import load_settings
 from pydantic import ValidationError
 
 from deploy.ray.proxy import CALLBACK
-from headcirc.arguments import require_free_address
-from headcirc.batch import UsageError
+from headcirc.batch.files import UsageError
+from headcirc.batch.ray_cluster import count_capacity, open_ray
+from headcirc.cli.arguments import require_free_address
 from headcirc.cpus import count_available_cpus
-from headcirc.ray_start import count_room, open_ray
-from service.settings import load_settings
 
 if TYPE_CHECKING:
     from ray.serve import Application
@@ -56,7 +56,7 @@ def run(chosen: argparse.Namespace) -> None:
         from deploy.ray.application import build
 
         sizes = to_sizes(chosen)
-        require_room(sizes)
+        require_capacity(sizes)
         application = build(sizes)
         told = watch_signals()
         try:
@@ -93,14 +93,14 @@ def to_sizes(chosen: argparse.Namespace) -> "Sizes":
     return sizes
 
 
-def require_room(sizes: "Sizes") -> None:
+def require_capacity(sizes: "Sizes") -> None:
     """Refuse replicas that Ray has no room for; it would wait for it without an end.
 
     Raises
     ------
     UsageError
     """
-    room = count_room(sizes.cpus, sizes.gpus)
+    room = count_capacity(sizes.cpus, sizes.gpus)
     if room < sizes.min_replicas:
         raise UsageError(
             f"At least {sizes.min_replicas} replicas of {sizes.cpus:g} CPUs and {sizes.gpus:g} "

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from headcirc.backends.gpu import require_gpu
 from headcirc.backends.tensorrt_builder import FLAVOURS
 from headcirc.errors import BackendUnavailableError, ModelArtifactError
-from headcirc.graph import Graph
-from headcirc.manifest import Manifest
+from headcirc.model.graph import Graph
+from headcirc.model.manifest import Manifest
 
 logger = logging.getLogger("headcirc.backends")
 

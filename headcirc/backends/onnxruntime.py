@@ -8,7 +8,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from headcirc.errors import BackendUnavailableError
-from headcirc.graph import Graph
+from headcirc.model.graph import Graph
 
 PROVIDER = "CPUExecutionProvider"
 ALL = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL

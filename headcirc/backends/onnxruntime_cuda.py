@@ -9,7 +9,7 @@ import onnxruntime
 from headcirc.backends.gpu import require_gpu
 from headcirc.backends.onnxruntime import OnnxRuntimeBackend, open_session, to_options
 from headcirc.errors import BackendUnavailableError
-from headcirc.graph import Graph
+from headcirc.model.graph import Graph
 
 PROVIDER = "CUDAExecutionProvider"
 

@@ -9,7 +9,7 @@ import openvino
 from numpy.typing import NDArray
 
 from headcirc.errors import BackendUnavailableError
-from headcirc.graph import Graph
+from headcirc.model.graph import Graph
 
 
 @dataclass

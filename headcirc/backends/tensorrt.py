@@ -17,7 +17,7 @@ from headcirc.backends.gpu import call, load_cuda, require_gpu
 from headcirc.backends.tensorrt_builder import is_portable, load_flavour
 from headcirc.backends.tensorrt_engines import load_engine
 from headcirc.errors import BackendUnavailableError
-from headcirc.graph import Graph
+from headcirc.model.graph import Graph
 
 COPY = "cudaMemcpyAsync"
 INPUT_AND_ANSWER = 2

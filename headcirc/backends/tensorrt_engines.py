@@ -21,7 +21,7 @@ from headcirc.backends.tensorrt_builder import (
     to_logger,
 )
 from headcirc.errors import BackendUnavailableError
-from headcirc.graph import Graph
+from headcirc.model.graph import Graph
 
 logger = logging.getLogger("headcirc.tensorrt")
 

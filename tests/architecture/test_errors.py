@@ -1,8 +1,8 @@
 import re
 
+import headcirc_service.http.problems
 import pytest
 
-import service.problems
 from headcirc.errors import HeadCircumferenceError
 
 
@@ -20,7 +20,10 @@ ERRORS = [
 
 def test_the_tree_is_walked_whole():
     """The walk meets the errors of both packages."""
-    assert {each.__module__ for each in ERRORS} >= {"headcirc.errors", "service.problems"}
+    assert {each.__module__ for each in ERRORS} >= {
+        "headcirc.errors",
+        "headcirc_service.http.problems",
+    }
 
 
 @pytest.mark.parametrize("error", ERRORS, ids=lambda each: each.__name__)
@@ -28,6 +31,6 @@ def test_every_error_has_code_docstring_and_status(error):
     """Each error has a code in kebab case, a docstring of its own, and an HTTP status."""
     assert re.fullmatch(r"[a-z]+(-[a-z]+)*", error.code)
     assert error.__doc__
-    status = service.problems.to_status(error("found, needed, to do"))
+    status = headcirc_service.http.problems.to_status(error("found, needed, to do"))
     assert 400 <= status < 600
-    assert status in service.problems.TITLES
+    assert status in headcirc_service.http.problems.TITLES

@@ -1,9 +1,7 @@
 import subprocess
 import sys
 
-PROGRAM = (
-    "import sys, headcirc.explain, headcirc.pipeline, service.app; print('torch' in sys.modules)"
-)
+PROGRAM = "import sys, headcirc.explain, headcirc.pipeline, headcirc_service.app; print('torch' in sys.modules)"
 
 
 def test_serving_does_not_import_torch():

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
+from headcirc_service.app import create_app
+from headcirc_service.settings import Settings
 
-from headcirc.cli import main
-from service.app import create_app
-from service.settings import Settings
+from headcirc.cli.commands import main
 
 README = Path("README.md").read_text()
 MEASURE, SETTINGS, INSIDE = (

@@ -3,7 +3,6 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.documents import read_block
 from benchmarks.engines import KINDS, Engine, Kind, read_gflop
 from benchmarks.latency_plots import plot_latency
 from benchmarks.latency_report import (
@@ -16,6 +15,7 @@ from benchmarks.latency_report import (
     to_markdown,
     to_report,
 )
+from harness.documents import read_block
 from headcirc.backends.base import AUTO, PRECISIONS
 from headcirc.pipeline import SHIPPED_MODEL_DIR
 

@@ -5,7 +5,7 @@ import pytest
 
 from benchmarks import limits, ray_throughput, throughput
 from benchmarks.load_tool import Load, LoadToolError, parse_summary, report_load
-from benchmarks.service_process import ServiceFailedError
+from harness.service_process import ServiceFailedError
 
 SUMMARY = {
     "duration_s": 2.0,

@@ -9,12 +9,12 @@ from shutil import which
 import pytest
 
 from benchmarks import overload
-from benchmarks.documents import read_block
 from benchmarks.load_tool import LoadToolError, run_tool, write_forms
 from benchmarks.probes import UNANSWERED, probe
-from benchmarks.questions import Picture
-from benchmarks.service_process import RunningService
-from benchmarks.verdicts import EXIT_MISSED, EXIT_NOT_MEASURABLE, to_exit_status
+from harness.documents import read_block
+from harness.pictures import Picture
+from harness.service_process import RunningService
+from harness.targets import EXIT_MISSED, EXIT_NOT_MEASURABLE, to_exit_status
 
 ACCEPTED_MS = [100.0] * 90 + [200.0] * 10
 TOOK_MS = {"p50": 2.0, "p95": 9.0, "p99": 12.0, "most": 40.0}

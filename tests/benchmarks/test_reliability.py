@@ -3,9 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.documents import read_block
 from benchmarks.reliability import BLOCK, FAULTS, NOT_RUN, REPORT, collect, to_block
-from headcirc.manifest import load_manifest
+from harness.documents import read_block
+from headcirc.model.manifest import load_manifest
 from headcirc.pipeline import SHIPPED_MODEL_DIR
 
 MACHINE = {"cpu": "abacus", "cpus_available": 2}

@@ -4,8 +4,9 @@ import threading
 
 import pytest
 
-from benchmarks import questions
-from benchmarks.questions import (
+from benchmarks.request_client import RequestClient
+from harness import pictures as questions
+from harness.pictures import (
     BOUNDARY,
     HEIGHT_PX,
     WIDTH_PX,
@@ -14,8 +15,7 @@ from benchmarks.questions import (
     load_pictures,
     to_http_request,
 )
-from benchmarks.request_client import RequestClient
-from benchmarks.service_process import ADDRESS, RunningService, ServiceFailedError
+from harness.service_process import ADDRESS, RunningService, ServiceFailedError
 
 PICTURE = Picture(b"\x89PNG bytes", 0.1277)
 

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 import yaml
+from headcirc_service.settings import Settings
 
 import headcirc
 from deploy.dockerfile import parse_dockerfile
-from service.settings import Settings
-from tests.deploy.shutdown import find_graceful_s
+from tests.support.shutdown import find_graceful_s
 
 COMPOSE = yaml.safe_load(Path("docker-compose.yml").read_text())
 SERVICES = COMPOSE["services"]

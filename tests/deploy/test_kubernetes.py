@@ -7,12 +7,12 @@ from pathlib import Path
 import kubernetes_validate
 import pytest
 import yaml
+from headcirc_service.settings import Settings, require_known_variables
+from headcirc_service.telemetry.metrics import Metrics
 
 import headcirc
 from deploy.dockerfile import parse_dockerfile
-from service.metrics import Metrics
-from service.settings import Settings, require_known_variables
-from tests.deploy.shutdown import find_graceful_s
+from tests.support.shutdown import find_graceful_s
 
 KUBERNETES = Path("deploy/kubernetes")
 RENDERED = ("base", "overlays/gpu", "overlays/redis")

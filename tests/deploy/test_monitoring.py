@@ -11,11 +11,11 @@ from pathlib import Path
 import httpx
 import pytest
 import yaml
+from headcirc_service.telemetry.metrics import Metrics
 from prometheus_client import generate_latest
 
-from benchmarks.service_process import find_free_port, start_service
+from harness.service_process import find_free_port, start_service
 from headcirc.pipeline import SHIPPED_MODEL_DIR
-from service.metrics import Metrics
 
 PROMETHEUS = Path("deploy/prometheus")
 GRAFANA = Path("deploy/grafana")

@@ -3,7 +3,6 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.documents import read_block
 from deploy.sizing import (
     BLOCK,
     DOCUMENT,
@@ -15,6 +14,7 @@ from deploy.sizing import (
     to_row,
     to_wait_ms,
 )
+from harness.documents import read_block
 
 ROUND = Measured(
     "a test",

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.machine import describe_machine, to_timestamp
+from harness.machine import describe_machine, to_timestamp
 
 FIGURES_DIR = Path("build/faults")
 """Where each fault test leaves its figures; `python -m benchmarks.reliability` collects them."""

@@ -4,11 +4,11 @@ from collections import Counter
 
 import pytest
 
-from benchmarks.service_process import RunningService, start_service
+from harness.service_process import RunningService, start_service
 from headcirc.client import AsyncHeadcircClient
 from headcirc.pipeline import SHIPPED_MODEL_DIR
-from tests.service.raw import BOUNDARY, to_form
-from tests.service.test_problems import CONTENT
+from tests.service.http.test_problems import CONTENT
+from tests.support.raw_http import BOUNDARY, to_form
 
 CROWD = 500
 MOST_ROUNDS = 400

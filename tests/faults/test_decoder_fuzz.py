@@ -5,8 +5,8 @@ from collections import Counter
 import pytest
 
 from headcirc import errors
-from headcirc.decode import decode_frame
-from tests.faults.mutations import mutate, to_bombs, to_seeds
+from headcirc.readers.decode import decode_frame
+from tests.support.mutations import mutate, to_bombs, to_seeds
 
 FEW, MANY = 400, 6_000
 MOST_CPU_S = 2.0
@@ -28,7 +28,7 @@ def test_every_format_is_mutated():
 @pytest.mark.parametrize("files", [FEW, pytest.param(MANY, marks=pytest.mark.slow)])
 def test_mutated_files_are_decoded_or_refused(record, files):
     """No crash, no hang, no memory over the limit: a frame, or one of the documented refusals."""
-    command = [sys.executable, "-m", "tests.faults.decoder_process", "0", str(files)]
+    command = [sys.executable, "-m", "tests.support.decoder_process", "0", str(files)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     *lines, memory = (line.split() for line in done.stdout.splitlines())
     assert done.returncode == 0, f"the process died at file {len(lines)}: {done.stderr[-2000:]}"

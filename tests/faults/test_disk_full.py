@@ -4,10 +4,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from benchmarks.service_process import start_service
+from harness.service_process import start_service
 from headcirc.client import HeadcircClient, ProblemError, RetryPolicy
 from headcirc.pipeline import SHIPPED_MODEL_DIR
-from tests.synthetic import to_file
+from tests.support.synthetic import to_file
 
 EXAMPLE = Path("examples/phantom.png")
 SMALL = EXAMPLE.read_bytes()

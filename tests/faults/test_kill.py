@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.service_process import start_service
+from harness.service_process import start_service
 from headcirc.client import ClientError, HeadcircClient, RetryPolicy
 from headcirc.pipeline import SHIPPED_MODEL_DIR
-from tests.service.redis_server import run_redis
+from tests.support.redis_server import run_redis
 
 CONTENT = Path("examples/phantom.png").read_bytes()
 ROUNDS, CLIENTS = 12, 4

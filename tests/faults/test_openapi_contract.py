@@ -3,17 +3,17 @@ from collections import Counter
 
 import pytest
 import schemathesis
+from headcirc_service.app import create_app
+from headcirc_service.settings import Settings
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from schemathesis import GenerationMode
 from schemathesis.specs.openapi.checks import negative_data_rejection, positive_data_acceptance
 
-from benchmarks.service_process import start_service
+from harness.service_process import start_service
 from headcirc.client import HeadcircClient
 from headcirc.pipeline import SHIPPED_MODEL_DIR
-from service.app import create_app
-from service.settings import Settings
-from tests.synthetic import SMALL_HEAD, draw_head, to_file, to_synthetic_pipeline
+from tests.support.synthetic import SMALL_HEAD, draw_head, to_file, to_synthetic_pipeline
 
 FEW, MANY = 20, 400
 DOCUMENT = create_app(Settings(), to_synthetic_pipeline()).openapi()

@@ -5,11 +5,11 @@ from contextlib import ExitStack
 
 import pytest
 
-from benchmarks.service_process import start_service
+from harness.service_process import start_service
 from headcirc.pipeline import SHIPPED_MODEL_DIR
-from tests.service.raw import BOUNDARY, to_form
-from tests.service.test_problems import CONTENT
-from tests.service.test_wire import to_status
+from tests.service.http.test_problems import CONTENT
+from tests.service.http.test_wire import to_status
+from tests.support.raw_http import BOUNDARY, to_form
 
 CROWD = 60
 PATIENCE_S = 60.0

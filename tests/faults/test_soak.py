@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.processes import read_memory_mb
 from benchmarks.reliability import ALLOWED_GROWTH
-from benchmarks.service_process import RunningService, start_service
+from harness.processes import read_memory_mb
+from harness.service_process import RunningService, start_service
 from headcirc.client import HeadcircClient, ProblemError
 from headcirc.cpus import count_available_cpus
 from headcirc.pipeline import SHIPPED_MODEL_DIR

@@ -7,7 +7,7 @@ from examples.phantom import draw_phantom, load_parameters
 from headcirc.backends.base import load_explain_backend
 from headcirc.backends.gpu import require_gpu
 from headcirc.errors import BackendUnavailableError
-from headcirc.manifest import load_manifest
+from headcirc.model.manifest import load_manifest
 from headcirc.network_input import to_network_input
 from model_export.explain_parity import to_share_of_range
 

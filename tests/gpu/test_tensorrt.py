@@ -17,14 +17,14 @@ from headcirc.backends.gpu import Gpu, require_gpu
 from headcirc.backends.tensorrt_builder import load_flavour
 from headcirc.errors import BackendUnavailableError
 from headcirc.geometry import PixelSpacing
-from headcirc.graph import Graph
+from headcirc.model.graph import Graph
 from headcirc.network_input import to_network_input
 from headcirc.pipeline import load_pipeline
 from model_export.fp16 import write_fp16
 from model_export.onnx_graph import write_onnx
 from model_export.parity import measure_agreement
 from training.attention_resunet import AttentionResUNet
-from training.hc18 import load_part, to_input_facts
+from training.data.hc18 import load_part, to_input_facts
 
 pytestmark = pytest.mark.gpu
 PAPER_LATENCY_MS = 23.0

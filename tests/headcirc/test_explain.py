@@ -17,8 +17,8 @@ from headcirc.explain import (
     to_edge_band,
 )
 from headcirc.geometry import Ellipse, GridMapping
-from headcirc.graph import Graph
-from headcirc.manifest import ExplainFacts, InputFacts, Manifest, MaskFacts, load_manifest
+from headcirc.model.graph import Graph
+from headcirc.model.manifest import ExplainFacts, InputFacts, Manifest, MaskFacts, load_manifest
 from headcirc.network_input import to_network_input
 from headcirc.pipeline import load_pipeline
 from headcirc.raster import to_ellipse_coverage

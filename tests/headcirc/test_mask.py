@@ -1,8 +1,8 @@
 import numpy as np
 
 from headcirc.geometry import Ellipse
-from headcirc.manifest import MaskFacts
 from headcirc.mask import to_head_mask
+from headcirc.model.manifest import MaskFacts
 from headcirc.raster import to_ellipse_coverage
 
 FACTS = MaskFacts(

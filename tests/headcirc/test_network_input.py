@@ -5,7 +5,7 @@ from headcirc.geometry import Ellipse, to_affine_image
 from headcirc.mask import to_frame_grid
 from headcirc.network_input import to_grid_mapping, to_network_input
 from headcirc.raster import to_ellipse_coverage
-from tests.synthetic import FACTS, HEAD, draw_head
+from tests.support.synthetic import FACTS, HEAD, draw_head
 
 SHAPES = [(540, 800), (541, 797), (480, 640), (768, 1024), (300, 900), (900, 300), (1, 1)]
 

@@ -4,7 +4,7 @@ import pytest
 from headcirc.errors import InferenceError
 from headcirc.geometry import Ellipse, PixelSpacing
 from headcirc.measurement import measure_head
-from tests.synthetic import draw_head, to_file, to_synthetic_pipeline
+from tests.support.synthetic import draw_head, to_file, to_synthetic_pipeline
 
 
 @pytest.mark.parametrize(

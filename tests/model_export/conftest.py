@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from headcirc.manifest import MANIFEST_NAME, SCHEMA_VERSION, InputFacts
+from headcirc.model.manifest import MANIFEST_NAME, SCHEMA_VERSION, InputFacts
 from model_export.__main__ import MASK
 from model_export.onnx_graph import write_onnx
 from training.attention_resunet import AttentionResUNet

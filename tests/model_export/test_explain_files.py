@@ -7,8 +7,8 @@ import pytest
 from onnx import numpy_helper
 
 from headcirc.backends.base import load_explain_backend
-from headcirc.manifest import MANIFEST_NAME, load_manifest
-from headcirc.shared_weights import TURNED
+from headcirc.model.manifest import MANIFEST_NAME, load_manifest
+from headcirc.model.shared_weights import TURNED
 from model_export.__main__ import write_manifest
 from model_export.explain import OUTPUT_NAMES
 from model_export.explain_files import share_weights, write_explain_files
@@ -19,7 +19,7 @@ from model_export.explain_parity import (
 )
 from model_export.fp16 import load_rounded, write_fp16
 from model_export.onnx_graph import OUTPUT_NAME, write_onnx
-from training.weights import to_file_sha256
+from training.checkpoint import to_file_sha256
 
 CONSTANTS_BYTES = 200
 """Of a few numbers, such as the threshold's logit, that no network holds."""

@@ -14,7 +14,7 @@ from examples.phantom import draw_phantom, load_parameters
 from headcirc.backends.base import load_explain_backend
 from headcirc.backends.tensorrt_builder import build_engine, find_wide_layers, parse_network
 from headcirc.backends.tensorrt_builder import to_logger as to_trt_logger
-from headcirc.manifest import MANIFEST_NAME, load_manifest, to_attention_output
+from headcirc.model.manifest import MANIFEST_NAME, load_manifest, to_attention_output
 from headcirc.network_input import to_network_input
 from headcirc.pipeline import SHIPPED_MODEL_DIR, load_pipeline
 from model_export.__main__ import main, write_manifest
@@ -28,7 +28,7 @@ from model_export.explain_parity import (
 from model_export.fp16 import load_rounded
 from model_export.onnx_graph import INPUT_NAME, OUTPUT_NAME
 from model_export.parity import ParityError
-from training.weights import load_trained
+from training.checkpoint import load_trained
 
 PHANTOMS = (0, 7, 13)
 BACKENDS = ("onnxruntime", "openvino")

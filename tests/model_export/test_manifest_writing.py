@@ -6,18 +6,18 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.unseen import SPLIT_MODEL_DIR
+from evaluation.unseen_exams import SPLIT_MODEL_DIR
 from headcirc.errors import InferenceError, ModelArtifactError
-from headcirc.manifest import MANIFEST_NAME, load_manifest
+from headcirc.model.manifest import MANIFEST_NAME, load_manifest
 from headcirc.pipeline import SHIPPED_MODEL_DIR
 from model_export.__main__ import build, main, write_manifest
-from model_export.record import record_doubt, replace_files
+from model_export.record import record_uncertainty, replace_files
 from training.attention_resunet import AttentionResUNet
-from training.hc18 import IMAGE_FOLDER, SPLIT_PATH, TABLE_NAME
-from training.weights import save_weights
+from training.checkpoint import save_weights
+from training.data.hc18 import IMAGE_FOLDER, SPLIT_PATH, TABLE_NAME
 
 FIGURES = {
-    "command": "python -m benchmarks.accuracy",
+    "command": "python -m evaluation.accuracy",
     "date": "2026-01-01",
     "data": {"name": "HC18", "part": "test", "images": 3},
     "summary": {"dice": 0.97},
@@ -95,13 +95,19 @@ def test_doubt_that_does_not_load_is_refused(tmp_path):
     """Learned facts of the wrong kind raise, and the manifest stays as it was."""
     shutil.copy(SHIPPED_MODEL_DIR / MANIFEST_NAME, tmp_path)
     manifest = json.loads((tmp_path / MANIFEST_NAME).read_text())
-    facts = {"error": {}, "size_exponent": 1.0, "oddness": {}, "interval": {}, "limits": {}}
+    facts = {
+        "error": {},
+        "size_exponent": 1.0,
+        "out_of_distribution": {},
+        "interval": {},
+        "limits": {},
+    }
     learned = {"command": "", "date": "", "data": {}, "precision": "fp32", "facts": facts}
     fit = tmp_path / "fit.json"
     fit.write_text(json.dumps(learned | {"model_sha256": manifest["graphs"]["fp32"]["sha256"]}))
     before = read_all(tmp_path)
     with pytest.raises(ModelArtifactError, match="lacks a fact"):
-        record_doubt(tmp_path, fit, tmp_path)
+        record_uncertainty(tmp_path, fit, tmp_path)
     assert read_all(tmp_path) == before
 
 

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 
 from model_export.onnx_graph import INPUT_NAME, OUTPUT_NAME
-from training.weights import load_trained
+from training.checkpoint import load_trained
 
 
 @pytest.fixture(scope="module")

@@ -7,12 +7,12 @@ import onnx
 import pytest
 
 from headcirc.errors import ModelArtifactError
-from headcirc.manifest import MANIFEST_NAME
+from headcirc.model.manifest import MANIFEST_NAME
 from headcirc.pipeline import load_pipeline
 from model_export.__main__ import adopt, write_manifest
 from model_export.quantise import find_output_nodes, write_int8
 from tests.model_export.conftest import TINY_FACTS
-from training.hc18 import HC18Image
+from training.data.hc18 import HC18Image
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +107,7 @@ def candidate_dir(tmp_path, int8_path):
 def write_acceptance(folder, *, sha256="a" * 64, accepted=True):
     model = {"backend": "openvino", "sha256": sha256}
     report = {
-        "command": "python -m benchmarks.acceptance",
+        "command": "python -m evaluation.acceptance",
         "date": "2026-01-01",
         "data": {"part": "calibration"},
         "limits": {},

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from benchmarks.processes import find_tree
-from headcirc.ray_start import ALONE, QUIET, open_ray
+from harness.processes import find_tree
+from headcirc.batch.ray_cluster import ALONE, QUIET, open_ray
 
 PHANTOM = Path("examples/phantom.png")
 PIXEL_SIZE_MM = "0.1277"
@@ -127,4 +127,4 @@ def images(tmp_path):
 @pytest.fixture
 def command():
     """Return the start of a command line that runs ours in a process of its own."""
-    return [sys.executable, "-m", "headcirc.cli"]
+    return [sys.executable, "-m", "headcirc.cli.commands"]

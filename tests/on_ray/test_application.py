@@ -6,13 +6,13 @@ from pydantic import ValidationError
 
 pytest.importorskip("ray", reason="the package 'ray' is missing (the extra 'ray')")
 
+from headcirc_service.admission.gate import BODIES_PER_PLACE
+from headcirc_service.measurer import GPU_BATCH, PLACES_PER_PICTURE
+from headcirc_service.settings import Settings
 from ray.serve.schema import ServeDeploySchema
 
 from deploy.ray.application import Sizes, build, require_shared_results
 from deploy.ray.serve import main
-from service.gate import BODIES_PER_PLACE
-from service.measurer import GPU_BATCH, PLACES_PER_PICTURE
-from service.settings import Settings
 
 
 def test_config_for_a_cluster_is_valid():

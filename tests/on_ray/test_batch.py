@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from headcirc.batch import measure_files, to_local_measure
-from headcirc.cli import main
+from headcirc.batch.files import measure_files, to_local_measure
+from headcirc.batch.pixel_size_table import load_pixel_sizes, to_spacings_of
+from headcirc.cli.commands import main
 from headcirc.pipeline import load_pipeline
-from headcirc.size_table import load_pixel_sizes, to_spacings_of
 from tests.on_ray.conftest import PHANTOM, PIXEL_SIZE_MM, WAIT_S, find_named, wait_for
-from tests.on_ray.rows import read_rows
+from tests.support.ray_rows import read_rows
 
 MANY = 96
 WORKING = b"ray::MeasuringWorker.measure"
@@ -90,10 +90,10 @@ def test_unusable_model_is_told_in_a_sentence(local_ray, images, tmp_path, capsy
 @pytest.mark.slow
 def test_image_that_fails_its_workers_gets_a_row(local_ray, images):
     """An image at which workers fail is tried alone, thrice, and costs no other its row."""
+    from headcirc.batch.ray_cluster import Plan
+    from headcirc.batch.ray_job import list_tasks
+    from headcirc.batch.ray_workers import Pool
     from headcirc.pipeline import SHIPPED_MODEL_DIR
-    from headcirc.ray_batch import list_tasks
-    from headcirc.ray_pool import Pool
-    from headcirc.ray_start import Plan
 
     no_spacing = 0.1  # at which measuring raises
     tasks = list_tasks(images, dict.fromkeys(images.iterdir(), no_spacing))
@@ -219,7 +219,7 @@ def test_killed_run_goes_on_where_it_stopped(command, many, tmp_path):
 
 def test_without_ray_the_extra_is_named(images, tmp_path):
     """Where Ray is missing the command says what to install, and ends with status 2."""
-    hide = "import sys; sys.modules['ray'] = None; import headcirc.cli as c; "
+    hide = "import sys; sys.modules['ray'] = None; import headcirc.cli.commands as c; "
     program = hide + "import importlib.util as u; " + "sys.exit(c.main(sys.argv[1:]))"
     command = [sys.executable, "-c", program, "batch", str(images), str(tmp_path / "out")]
     ended = subprocess.run(command, check=False, capture_output=True, text=True, timeout=WAIT_S)

@@ -9,16 +9,16 @@ import httpx
 import pytest
 import yaml
 
-from benchmarks.service_process import find_free_port
+from harness.service_process import find_free_port
 from headcirc.geometry import PixelSpacing
 from headcirc.pipeline import load_pipeline
 from tests.on_ray.conftest import PHANTOM, PIXEL_SIZE_MM, WAIT_S, wait_for
-from tests.service.redis_server import run_redis
+from tests.support.redis_server import run_redis
 
 CONFIG = Path("deploy/ray/serve.yaml")
 PROXY = "deploy.ray.proxy:to_middlewares"
 OBJECT_STORE_BYTES = "150000000"
-"""As in `headcirc.ray_start`: nothing but names and rows passes through."""
+"""As in `headcirc.batch.ray_cluster`: nothing but names and rows passes through."""
 RAY, SERVE = (
     [sys.executable, "-c", f"from {module} import {name}; {name}()"]
     for module, name in (("ray.scripts.scripts", "main"), ("ray.serve.scripts", "cli"))

@@ -9,13 +9,13 @@ import httpx
 import numpy as np
 import pytest
 
-from benchmarks.service_process import start_service
+from harness.service_process import start_service
 from headcirc.client import HeadcircClient
 from headcirc.pipeline import SHIPPED_MODEL_DIR
 from tests.faults.test_kill import CLIENTS, PATIENT, ROUNDS, run_clients
 from tests.on_ray.conftest import PHANTOM, WAIT_S, find_named, is_named
-from tests.service.redis_server import run_redis
-from tests.synthetic import to_file
+from tests.support.redis_server import run_redis
+from tests.support.synthetic import to_file
 
 PROGRAM = ("deploy.ray.serve", "--cpus", "1")
 QUEUE_CAPACITY = 3

@@ -13,9 +13,9 @@ import pytest
 pytest.importorskip("ray", reason="the package 'ray' is missing (the extra 'ray')")
 
 from deploy.ray import serve as serving
-from headcirc.batch import UsageError
+from headcirc.batch.files import UsageError
+from headcirc.batch.ray_cluster import count_capacity
 from headcirc.pipeline import SHIPPED_MODEL_DIR
-from headcirc.ray_start import count_room
 from tests.on_ray.conftest import WAIT_S, find_named, wait_for
 
 LOADING = b"ray::ServeReplica:headcirc"
@@ -34,8 +34,8 @@ def two_machines(monkeypatch):
 
 def test_room_is_counted_machine_by_machine(two_machines):
     """What no machine has by itself is no room, and rounding costs none."""
-    assert [count_room(cpus, 0.0) for cpus in (0.1, 1.0, 1.5, 2.0)] == [40, 4, 2, 2]
-    assert count_room(1.0, 1.0) == 1
+    assert [count_capacity(cpus, 0.0) for cpus in (0.1, 1.0, 1.5, 2.0)] == [40, 4, 2, 2]
+    assert count_capacity(1.0, 1.0) == 1
 
 
 @pytest.mark.parametrize(

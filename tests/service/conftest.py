@@ -1,9 +1,9 @@
 import pytest
 from fastapi.testclient import TestClient
+from headcirc_service.app import create_app
+from headcirc_service.settings import Settings
 
-from service.app import create_app
-from service.settings import Settings
-from tests.synthetic import to_synthetic_pipeline
+from tests.support.synthetic import to_synthetic_pipeline
 
 
 @pytest.fixture

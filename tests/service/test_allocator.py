@@ -11,9 +11,9 @@ COUNT_FAULTS = """
 import resource
 from fastapi.testclient import TestClient
 from headcirc.geometry import Ellipse
-from service.app import create_app
-from service.settings import Settings
-from tests.synthetic import draw_head, to_file, to_synthetic_pipeline
+from headcirc_service.app import create_app
+from headcirc_service.settings import Settings
+from tests.support.synthetic import draw_head, to_file, to_synthetic_pipeline
 
 heads = [Ellipse(400, 270, size_px, 0.8 * size_px, 0.5) for size_px in (250, 60, 140, 220, 90)]
 files = [to_file(draw_head(head)) for head in heads]

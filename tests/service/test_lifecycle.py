@@ -9,15 +9,15 @@ from http.client import HTTPConnection
 
 import pytest
 
-from tests.service.raw import BOUNDARY, to_form
-from tests.service.test_problems import CONTENT, check, post
+from tests.service.http.test_problems import CONTENT, check, post
+from tests.support.raw_http import BOUNDARY, to_form
 
 PATIENCE_S = 60.0
 SERVICE = """
 import os, sys, threading
-import service.app
-from headcirc.cli import main
-from tests.synthetic import to_synthetic_pipeline
+import headcirc_service.app
+from headcirc.cli.commands import main
+from tests.support.synthetic import to_synthetic_pipeline
 
 pipeline = to_synthetic_pipeline()
 infer = pipeline.backend.infer
@@ -28,7 +28,7 @@ def held(network_input):
     return infer(network_input)
 
 pipeline.backend.infer = held
-service.app.load_pipeline = lambda *_, **__: pipeline
+headcirc_service.app.load_pipeline = lambda *_, **__: pipeline
 sys.exit(main(["serve", "--port", sys.argv[1]]))
 """
 """The real server, with a network that waits for a line before it answers."""
@@ -128,7 +128,7 @@ def test_event_loop_lets_new_connections_in_beside_busy_ones(monkeypatch):
     """Asyncio's loop, not uvloop's, which starves new connections while others are busy."""
     import uvicorn
 
-    from headcirc.cli import main
+    from headcirc.cli.commands import main
 
     given = []
     monkeypatch.setattr(uvicorn, "run", lambda _, **options: given.append(options["loop"]))
@@ -140,7 +140,7 @@ def test_one_process_serves_whatever_the_environment_says(monkeypatch):
     """Platforms set WEB_CONCURRENCY for all; two processes would not find each other's results."""
     import uvicorn
 
-    from headcirc.cli import main
+    from headcirc.cli.commands import main
 
     given = []
     monkeypatch.setenv("WEB_CONCURRENCY", "2")

@@ -1,15 +1,15 @@
 import pytest
-from starlette.testclient import TestClient
-
-from service.app import create_app
-from service.keys import PROTECTED
-from service.settings import (
+from headcirc_service.admission.keys import PROTECTED
+from headcirc_service.app import create_app
+from headcirc_service.settings import (
     Settings,
     load_settings,
     require_known_variables,
     to_public_settings,
 )
-from tests.service.test_analyses import post
+from starlette.testclient import TestClient
+
+from tests.service.http.test_analyses import post
 
 
 @pytest.mark.parametrize("path", ["/livez", "/readyz"])

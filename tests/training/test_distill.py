@@ -4,12 +4,12 @@ import pytest
 import torch
 
 from training.attention_resunet import AttentionResUNet
+from training.checkpoint import save_weights, to_file_sha256
 from training.distill import Teacher, load_teacher, to_distilled_loss
 from training.losses import to_loss
-from training.progress import start
 from training.recipe import Recipe
 from training.train import train_epoch
-from training.weights import save_weights, to_file_sha256
+from training.training_state import start
 
 RECIPE = Recipe(
     width=2, epochs=1, bfloat16=False, teacher_sha256="of the test", distillation_weight=1.0

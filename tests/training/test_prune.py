@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from training.attention_resunet import AttentionResUNet
+from training.checkpoint import load_trained, save_weights
 from training.prune import main, prune
-from training.weights import load_trained, save_weights
 from training.widen import widen
 
 SWITCHES = [(residual, attention) for residual in (True, False) for attention in (True, False)]

@@ -13,12 +13,12 @@ from safetensors.torch import load_file
 
 from headcirc.geometry import to_ellipse_perimeter
 from training.attention_resunet import AttentionResUNet
-from training.hc18 import IMAGE_FOLDER, SPLIT_PATH, TABLE_NAME, load_part
-from training.heads import Heads
-from training.progress import Progress, start, to_averaging
+from training.checkpoint import load_trained, save_weights, to_file_sha256
+from training.data.dataset import Heads
+from training.data.hc18 import IMAGE_FOLDER, SPLIT_PATH, TABLE_NAME, load_part
 from training.recipe import Recipe
 from training.train import RunPaths, main, measure_dice, train
-from training.weights import load_trained, save_weights, to_file_sha256
+from training.training_state import Progress, start, to_averaging
 
 OPTIONS = ["--width", "2", "--epochs", "2", "--float32", "--seed", "8"]
 RECIPE = Recipe(width=2, epochs=2, bfloat16=False, seed=8)

@@ -6,12 +6,12 @@ from contextlib import contextmanager
 
 import pytest
 import uvicorn
+from headcirc_service.app import create_app
+from headcirc_service.settings import Settings
 from playwright.sync_api import sync_playwright
 
 from headcirc.pipeline import load_pipeline
-from service.app import create_app
-from service.settings import Settings
-from tests.synthetic import to_synthetic_pipeline
+from tests.support.synthetic import to_synthetic_pipeline
 
 PATIENCE_MS = 20_000
 FLAGS = [

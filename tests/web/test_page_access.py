@@ -9,8 +9,8 @@ from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
 from playwright.sync_api import expect
 
-from tests.service.test_saliency import explain_facts  # noqa: F401 - a fixture
-from tests.synthetic import BrightnessBackend, draw_head, to_file, to_synthetic_pipeline
+from tests.service.http.test_saliency import explain_facts  # noqa: F401 - a fixture
+from tests.support.synthetic import BrightnessBackend, draw_head, to_file, to_synthetic_pipeline
 from tests.web.steps import give, state_pixel_size, take_phantom, wait_for
 
 CONTENT = to_file(draw_head())

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
-from headcirc import quality
-from headcirc.batch import SUFFIXES
-from tests.synthetic import draw_head, to_file
+from headcirc.batch.files import SUFFIXES
+from headcirc.quality import assessment as quality
+from tests.support.synthetic import draw_head, to_file
 from tests.web.steps import answer_busy, ask, give, state_pixel_size, wait_for
 
 CONTENT = to_file(draw_head())
@@ -17,7 +17,7 @@ KEY = "a-key"
 
 def test_every_warning_has_a_sentence():
     """A code of the measurement that the page has no words for would be shown as a code."""
-    words = Path("service/web/words.js").read_text()
+    words = Path("service/headcirc_service/web/words.js").read_text()
     codes = {
         value
         for name, value in vars(quality).items()
@@ -29,7 +29,7 @@ def test_every_warning_has_a_sentence():
 
 def test_chooser_offers_only_what_the_service_reads():
     """A file that would be refused, as DICOM is today, is not offered to be chosen."""
-    page = Path("service/web/index.html").read_text()
+    page = Path("service/headcirc_service/web/index.html").read_text()
     (accepted,) = re.findall(r'accept="(.+?)"', page)
     assert {"." + re.split("[./]", each)[-1] for each in accepted.split(",")} <= SUFFIXES
 

@@ -13,7 +13,7 @@ from examples.page import PAGE_DIR, TITLES, to_list
 from examples.phantom import draw_phantom, to_filename
 from examples.phantom_parameters import load_parameters
 from headcirc.geometry import Ellipse
-from tests.synthetic import draw_head, to_file
+from tests.support.synthetic import draw_head, to_file
 from tests.web.steps import (
     ask,
     give,

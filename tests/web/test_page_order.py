@@ -6,7 +6,7 @@ import re
 from playwright.sync_api import expect
 
 from headcirc.geometry import Ellipse
-from tests.synthetic import draw_head, to_file
+from tests.support.synthetic import draw_head, to_file
 from tests.web.steps import answer_busy, ask, give, state_pixel_size, wait_for
 
 CONTENT = to_file(draw_head())

@@ -1,7 +1,7 @@
 import pytest
 from playwright.sync_api import expect
 
-from tests.synthetic import draw_head, to_file
+from tests.support.synthetic import draw_head, to_file
 from tests.web.steps import give, wait_for
 
 CONTENT = to_file(draw_head())

@@ -1,7 +1,0 @@
-"""Where benchmarks find HC18 and where they leave what they measured."""
-
-import os
-from pathlib import Path
-
-DEFAULT_DATA_DIR = os.environ.get("HC18_DIR", "../shared/data/hc18")  # noqa: TID251 - Makefile's
-DEFAULT_OUT_DIR = Path(__file__).with_name("results")

@@ -1,0 +1,1 @@
+"""Judge the model: accuracy, uncertainty, comparisons, and what its explanations are worth."""

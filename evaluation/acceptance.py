@@ -1,0 +1,176 @@
+"""May the INT8 graph ship? `python -m evaluation.acceptance --model DIR`, over HTTP.
+
+The calibration exams go through the real service, once with float32 in ONNX Runtime, the
+reference, and once with INT8 in every CPU runtime. INT8 is accepted if the mean absolute error
+rises by at most 0.05 mm and the ellipse Dice falls by at most 0.05 points, and if the answers are
+the same: the circumference differs by at most 0.5 mm at the 95th percentile and 2 mm at most, and
+no image gains or loses its head. Exit status 0: accepted; 1: refused; 2: it could not be measured.
+"""
+
+import argparse
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+
+from evaluation.accuracy import LEAKAGE_NOTE, measure_served
+from evaluation.accuracy_summary import ImageResult
+from harness.documents import write_report
+from harness.machine import describe_machine, to_timestamp
+from harness.paths import DEFAULT_DATA_DIR, EVALUATION_RESULTS_DIR
+from harness.served import REQUEST_TIMEOUT_S, ServiceFailedError, fetch_model, serve
+from headcirc.backends.base import SAME_ANSWERS_95TH_PERCENTILE_MM, SAME_ANSWERS_LARGEST_MM
+from headcirc.errors import HeadCircumferenceError
+from headcirc.model.manifest import load_manifest
+from headcirc.pipeline import SHIPPED_MODEL_DIR
+from training.data.hc18 import HC18Image, load_part
+
+REFERENCE = ("onnxruntime", "fp32")
+CANDIDATES = (("openvino", "int8"), ("onnxruntime", "int8"))
+PART = "calibration"
+RESULT_NAME = "acceptance_int8.json"
+EXIT_ACCEPTED, EXIT_REFUSED, EXIT_FAILED = 0, 1, 2
+LIMITS = {
+    "mean_absolute_error_rise_mm": 0.05,
+    "ellipse_dice_fall": 0.0005,
+    "difference_95th_percentile_mm": SAME_ANSWERS_95TH_PERCENTILE_MM,
+    "largest_difference_mm": SAME_ANSWERS_LARGEST_MM,
+    "images_with_another_verdict": 0.0,
+}
+"""Of a candidate against the reference."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One engine's answers: `model` is what the service says of itself."""
+
+    model: dict[str, Any]
+    rows: list[ImageResult]
+
+    @property
+    def mean_absolute_error_mm(self) -> float:
+        """Return the mean over the images that have an answer."""
+        return float(np.mean([abs(row.error_mm) for row in self.rows if row.error_mm is not None]))
+
+    @property
+    def ellipse_dice(self) -> float:
+        """Return the mean over all images; 0 where there is no answer."""
+        return float(np.mean([row.ellipse_dice for row in self.rows]))
+
+
+def run_engine(model_dir: Path, engine: tuple[str, str], images: Sequence[HC18Image]) -> Run:
+    """Serve a model on one engine and ask it about each image."""
+    backend, precision = engine
+    with (
+        serve(model_dir, backend, precision) as url,
+        httpx.Client(base_url=url, timeout=REQUEST_TIMEOUT_S) as client,
+    ):
+        return Run(fetch_model(client), measure_served(client, images))
+
+
+def compare(candidate: Run, reference: Run) -> dict[str, float]:
+    """Return the figures that the limits bind, by their names."""
+    pairs = [
+        (ours.measured_hc_mm, theirs.measured_hc_mm)
+        for ours, theirs in zip(candidate.rows, reference.rows, strict=True)
+    ]
+    differences_mm = [abs(a - b) for a, b in pairs if a is not None and b is not None]
+    another = sum((a is None) != (b is None) for a, b in pairs)
+    return {
+        "mean_absolute_error_rise_mm": (
+            candidate.mean_absolute_error_mm - reference.mean_absolute_error_mm
+        ),
+        "ellipse_dice_fall": reference.ellipse_dice - candidate.ellipse_dice,
+        "difference_95th_percentile_mm": float(np.percentile(differences_mm, 95)),
+        "largest_difference_mm": max(differences_mm),
+        "images_with_another_verdict": float(another),
+    }
+
+
+def judge(figures: Mapping[str, float]) -> dict[str, bool]:
+    """Return, by figure, whether it is within its limit; NaN is not."""
+    return {name: figures[name] <= limit for name, limit in LIMITS.items()}
+
+
+def to_report(
+    reference: Run, candidates: Sequence[Run], *, trained_on: Sequence[str]
+) -> dict[str, Any]:
+    """Return everything that `acceptance_int8.json` says.
+
+    Of weights that were `trained_on` these exams, the errors are training figures: then they serve
+    to compare the engines, and say nothing of other exams.
+    """
+    compared = []
+    for run in candidates:
+        figures = compare(run, reference)
+        compared.append(_describe(run) | {"figures": figures, "within": judge(figures)})
+    exams = len({row.exam for row in reference.rows})
+    data = {"name": "HC18", "part": PART, "images": len(reference.rows), "exams": exams}
+    return {
+        "schema_version": 1,
+        "command": "python -m evaluation.acceptance",
+        "date": to_timestamp(),
+        "machine": describe_machine(),
+        "data": data | {"note": LEAKAGE_NOTE, "are_training_figures": PART in trained_on},
+        "limits": LIMITS,
+        "reference": _describe(reference),
+        "candidates": compared,
+        "accepted": all(all(each["within"].values()) for each in compared),
+    }
+
+
+def _describe(run: Run) -> dict[str, Any]:
+    return {
+        "model": run.model,
+        "mean_absolute_error_mm": run.mean_absolute_error_mm,
+        "ellipse_dice": run.ellipse_dice,
+    }
+
+
+def to_text(report: Mapping[str, Any]) -> str:
+    """Return the verdict as lines for people."""
+    reference = report["reference"]
+    lines = [
+        f"reference: HC error {reference['mean_absolute_error_mm']:.3f} mm, "
+        f"ellipse Dice {reference['ellipse_dice']:.5f}"
+    ]
+    for each in report["candidates"]:
+        model = each["model"]
+        lines.append(f"{model['backend']} {model['precision']}:")
+        lines += [
+            f"  {name} {value:.5f} (at most {LIMITS[name]:g}): "
+            f"{'within' if each['within'][name] else 'NOT WITHIN'}"
+            for name, value in each["figures"].items()
+        ]
+    return "\n".join([*lines, "accepted" if report["accepted"] else "REFUSED"])
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure, write the result, print the verdict; return the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m evaluation.acceptance", description=__doc__)
+    parser.add_argument("--model", type=Path, default=SHIPPED_MODEL_DIR, help="model folder")
+    parser.add_argument("--data", type=Path, default=Path(DEFAULT_DATA_DIR), help="HC18's folder")
+    parser.add_argument(
+        "--out", type=Path, default=EVALUATION_RESULTS_DIR, help="folder for the result"
+    )
+    chosen = parser.parse_args(arguments)
+    try:
+        images = load_part(chosen.data, PART)
+        trained_on = load_manifest(chosen.model).trained_on
+        reference = run_engine(chosen.model, REFERENCE, images)
+        candidates = [run_engine(chosen.model, engine, images) for engine in CANDIDATES]
+    except (ServiceFailedError, HeadCircumferenceError, OSError, httpx.HTTPError) as error:
+        print(f"evaluation.acceptance: {error}", file=sys.stderr)
+        return EXIT_FAILED
+    report = to_report(reference, candidates, trained_on=trained_on)
+    write_report(chosen.out / RESULT_NAME, report)
+    print(to_text(report))
+    return EXIT_ACCEPTED if report["accepted"] else EXIT_REFUSED
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,123 @@
+"""What a second augmentation should augmentation at: `python -m evaluation.augmentation`.
+
+Training and calibration exams, clean and degraded, answered by the model that was trained on the
+train part alone. Every picture that the network is unsure of is measured from its first augmentation and
+from the mean of several altered copies. The test exams are never read here.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from evaluation.choices import to_error_mm, to_summary
+from evaluation.degradations import degrade_all
+from evaluation.uncertainty.cases import CLEAN, LARGE_ERROR_MM, prepare_pixels
+from evaluation.unseen_exams import SPLIT_MODEL_DIR
+from harness.documents import write_report
+from harness.machine import to_timestamp
+from harness.paths import DEFAULT_DATA_DIR, EVALUATION_RESULTS_DIR
+from headcirc.geometry import PixelSpacing
+from headcirc.pipeline import Pipeline, load_pipeline
+from headcirc.quality.augmentation import (
+    AUGMENTATIONS,
+    Augmentation,
+    infer_augmented,
+    is_unsure,
+    to_augmentations,
+)
+from training.data.hc18 import HC18Image, load_part, load_pixels, to_true_ellipse
+
+PARTS = ("train", "calibration")
+FIRST = "first augmentation"
+VARIANTS: dict[str, tuple[Augmentation, ...]] = {
+    FIRST: ((False, 1.0),),
+    "mirror image too": to_augmentations(1.0),
+    "0.9": to_augmentations(0.9),
+    "0.9, 1.1": to_augmentations(0.9, 1.1),
+    "0.8, 0.9, 1.1 (ships)": AUGMENTATIONS,
+    "0.8, 0.9, 1, 1.1": (*AUGMENTATIONS, *to_augmentations(1.0)),
+}
+"""All but the first augmentation: each zoom with and without mirroring."""
+
+
+def measure(pipeline: Pipeline, images: Sequence[HC18Image]) -> dict[str, dict[str, list[float]]]:
+    """Return the errors in mm of unsure pictures: by kind of picture, then by variant."""
+    errors_mm: dict[str, dict[str, list[float]]] = {}
+    threshold = pipeline.manifest.mask.threshold
+    for image in tqdm(images, "looking", unit="image"):
+        pixels = load_pixels(image.path)
+        spacing = PixelSpacing(image.pixel_size_mm, image.pixel_size_mm)
+        head = to_true_ellipse(load_pixels(image.annotation_path))
+        degraded = [
+            (kind, picture) for kind, _, picture, _ in degrade_all(pixels, head, image.name)
+        ]
+        for kind, picture in [(CLEAN, pixels), *degraded]:
+            prepared = prepare_pixels(pipeline, picture, spacing)
+            first = pipeline.backend.infer(prepared.network_input)[0]
+            if not is_unsure(first, threshold):
+                continue
+            of_kind = errors_mm.setdefault(kind, {name: [] for name in VARIANTS})
+            for name, augmentations in VARIANTS.items():
+                careful = infer_augmented(
+                    pipeline.backend.infer, prepared.network_input[0, 0], augmentations
+                )
+                of_kind[name].append(to_error_mm(pipeline.finish(prepared, careful), image))
+    return errors_mm
+
+
+def to_figures(errors_mm: Sequence[float]) -> dict[str, Any]:
+    """Return the summary of one variant, and the share of answers that are far off."""
+    known_mm = np.abs([error for error in errors_mm if np.isfinite(error)])
+    share = float((known_mm > LARGE_ERROR_MM).mean())
+    return to_summary(list(errors_mm)) | {"large_errors_share": share}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure, print and write."""
+    parser = argparse.ArgumentParser(prog="python -m evaluation.augmentation", description=__doc__)
+    parser.add_argument("--data", type=Path, default=Path(DEFAULT_DATA_DIR), help="HC18's folder")
+    parser.add_argument("--model", type=Path, default=SPLIT_MODEL_DIR, help="model folder")
+    parser.add_argument("--every", type=int, default=1, help="take every n-th image")
+    parser.add_argument(
+        "--out", type=Path, default=EVALUATION_RESULTS_DIR, help="folder for the result"
+    )
+    chosen = parser.parse_args(arguments)
+    pipeline = load_pipeline(chosen.model)
+    images = [image for part in PARTS for image in load_part(chosen.data, part)[:: chosen.every]]
+    errors_mm = measure(pipeline, images)
+    kinds = {
+        kind: {name: to_figures(errors) for name, errors in variants.items()}
+        for kind, variants in errors_mm.items()
+    }
+    every = {
+        name: to_figures([error for each in errors_mm.values() for error in each[name]])
+        for name in VARIANTS
+    }
+    report = {
+        "command": "python -m evaluation.augmentation"
+        + (f" --every {chosen.every}" if chosen.every > 1 else ""),
+        "date": to_timestamp(),
+        "model_sha256": pipeline.graph.sha256,
+        "precision": pipeline.backend.precision,
+        "images": len(images),
+        "unsure": {kind: len(each[FIRST]) for kind, each in errors_mm.items()},
+        "all": every,
+        "kinds": kinds,
+    }
+    write_report(chosen.out / "augmentations.json", report)
+    for name, figures in every.items():
+        print(
+            f"{name}: mean absolute error {figures['mean_absolute_error_mm']:.2f} mm, median "
+            f"{figures['median_absolute_error_mm']:.2f}, over {LARGE_ERROR_MM:g} mm "
+            f"{figures['large_errors_share']:.0%}, no answer {figures['no_answer']}"
+        )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

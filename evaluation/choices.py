@@ -1,0 +1,137 @@
+"""Threshold, ellipse fit and component rule, compared on training and calibration exams.
+
+`python -m evaluation.choices --data DIR` runs the network once over each image, and every choice
+over its probabilities. The test exams are never read here.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from evaluation.ellipse_fits import FITS, Fit
+from evaluation.unseen_exams import SPLIT_MODEL_DIR
+from harness.documents import write_report
+from headcirc.geometry import PixelSpacing
+from headcirc.mask import to_frame_grid, to_head_mask
+from headcirc.measurement import measure_head
+from headcirc.model.manifest import MaskFacts
+from headcirc.pipeline import Analysis, Pipeline, load_pipeline
+from headcirc.quality.assessment import to_fit_overlap, touches_border
+from training.data.hc18 import HC18Image, load_part, load_pixels, to_true_ellipse
+
+RESULT_PATH = Path(__file__).parent / "results" / "choices.json"
+THRESHOLDS = (0.3, 0.4, 0.5, 0.6, 0.7)
+ELLIPTICITY_POWERS = (0, 2, 4, 8)
+
+
+def to_error_mm(analysis: Analysis, image: HC18Image) -> float:
+    """Return measured minus annotated circumference; NaN, as `to_summary` counts it, without."""
+    measured = None if analysis.head is None else analysis.head.measurement
+    if measured is None:
+        return float("nan")
+    return measured.head_circumference_mm - image.head_circumference_mm
+
+
+def to_summary(errors_mm: list[float]) -> dict[str, float]:
+    """Return mean absolute, median and signed error, the worst, and how many had no answer."""
+    known_mm = np.array([error for error in errors_mm if np.isfinite(error)])
+    return {
+        "mean_absolute_error_mm": float(np.abs(known_mm).mean()),
+        "median_absolute_error_mm": float(np.median(np.abs(known_mm))),
+        "signed_error_mm": float(known_mm.mean()),
+        "worst_mm": float(np.abs(known_mm).max()),
+        "no_answer": len(errors_mm) - len(known_mm),
+    }
+
+
+def to_variants(facts: MaskFacts) -> dict[str, tuple[MaskFacts, Fit]]:
+    """Name each choice that is compared; every one changes a single thing."""
+    shipped = FITS["soft edge"]
+    variants = {
+        f"threshold {value}": (replace(facts, threshold=value), shipped) for value in THRESHOLDS
+    }
+    variants |= {
+        f"ellipticity power {value}": (replace(facts, ellipticity_power=value), shipped)
+        for value in ELLIPTICITY_POWERS
+    }
+    return variants | {f"fit {name}": (facts, fit) for name, fit in FITS.items()}
+
+
+def measure_mm(
+    probabilities: NDArray[np.float32], facts: MaskFacts, fit: Fit, spacing: PixelSpacing
+) -> float:
+    """Return the circumference that one choice gives, NaN without a head."""
+    head = to_head_mask(probabilities, facts)
+    if head is None:
+        return float("nan")
+    ellipse = fit(probabilities, head, facts.threshold)
+    return float("nan") if ellipse is None else measure_head(ellipse, spacing).head_circumference_mm
+
+
+def compare(pipeline: Pipeline, images: Sequence[HC18Image]) -> dict[str, Any]:
+    """Measure every image with every choice; pixels of HC18 are square."""
+    variants = to_variants(pipeline.manifest.mask)
+    errors_mm: dict[str, list[float]] = {name: [] for name in variants}
+    uncertainties: dict[str, list[float]] = {
+        "overlap": [],
+        "rejected": [],
+        "touching": [],
+        "share": [],
+        "sure": [],
+    }
+    for image in tqdm(images):
+        prepared = pipeline.prepare(image.path.read_bytes())
+        probability_map = pipeline.infer(prepared.network_input)[0]
+        probabilities = to_frame_grid(probability_map, prepared.mapping)
+        spacing = PixelSpacing(image.pixel_size_mm, image.pixel_size_mm)
+        for name, (facts, fit) in variants.items():
+            measured_mm = measure_mm(probabilities, facts, fit, spacing)
+            errors_mm[name].append(measured_mm - image.head_circumference_mm)
+        true = to_true_ellipse(load_pixels(image.annotation_path))
+        area_px = np.pi * true.semi_axis_major_px * true.semi_axis_minor_px
+        uncertainties["share"].append(area_px / prepared.frame.pixels.size)
+        head = pipeline.finish(prepared, probability_map).head
+        if head is not None:
+            uncertainties["overlap"].append(to_fit_overlap(head.mask.pixels, head.ellipse))
+            uncertainties["rejected"].append(head.mask.largest_rejected_share)
+            uncertainties["sure"].append(head.mask.mean_probability)
+            uncertainties["touching"].append(touches_border(head.ellipse, *head.mask.pixels.shape))
+    return {name: to_summary(values) for name, values in errors_mm.items()} | {
+        "images": len(images),
+        "smallest_head_share": min(uncertainties["share"]),
+        "fit_overlap_1st_percentile": float(np.percentile(uncertainties["overlap"], 1)),
+        "rejected_share_99th_percentile": float(np.percentile(uncertainties["rejected"], 99)),
+        "no_head": len(images) - len(uncertainties["sure"]),
+        "mean_probability_lowest": min(uncertainties["sure"]),
+        "mean_probability_1st_percentile": float(np.percentile(uncertainties["sure"], 1)),
+        "touching_border": int(np.sum(uncertainties["touching"])),
+    }
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Compare, print and write."""
+    parser = argparse.ArgumentParser(prog="python -m evaluation.choices", description=__doc__)
+    parser.add_argument("--data", type=Path, required=True, help="HC18's folder")
+    chosen = parser.parse_args(arguments)
+    pipeline = load_pipeline(SPLIT_MODEL_DIR)
+    result: dict[str, Any] = {
+        "command": "python -m evaluation.choices --data DIR",
+        "model_sha256": pipeline.graph.sha256,
+    }
+    for part in ("train", "calibration"):
+        result[part] = compare(pipeline, load_part(chosen.data, part))
+    print(json.dumps(result, indent=2))
+    write_report(RESULT_PATH, result)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Measure how faithful the saliency maps are."""

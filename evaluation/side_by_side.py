@@ -1,0 +1,143 @@
+"""Two models that measured the same images, side by side: `python -m evaluation.side_by_side`.
+
+Reads what `evaluation.accuracy` wrote of each, the same parts of HC18, and puts one table between
+the markers of the second one's model card; the first is always the split model of width 16. It
+measures nothing and needs no image.
+"""
+
+import argparse
+import csv
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evaluation.accuracy_summary import to_bin_label
+from evaluation.accuracy_text import FIGURES as ACCURACY_TITLES
+from evaluation.accuracy_text import PARTS
+from evaluation.metrics import Estimate, estimate
+from evaluation.weights import to_p_text, to_paired_p
+from harness.documents import replace_block
+from harness.paths import EVALUATION_RESULTS_DIR
+
+OTHERS = ("attention-resunet-12", "attention-resunet-64")
+"""Shipped beside the one that is served; each one's results lie in a folder of its name."""
+BLOCK = "side-by-side"
+FIGURES = (
+    "mean_absolute_error_mm", "median_absolute_error_mm", "bias_mm", "worst_absolute_error_mm",
+    "ellipse_dice", "mask_hausdorff_95_mm",
+)  # fmt: skip
+TITLES = ACCURACY_TITLES | {"worst_absolute_error_mm": ("worst, mm", 1)}
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One model on one part: the report, and each image's signed error in mm, NaN unanswered."""
+
+    report: dict[str, Any]
+    names: list[str]
+    exams: list[int]
+    errors_mm: Array
+
+    @property
+    def title(self) -> str:
+        """Return name, version and arithmetic."""
+        model = self.report["model"]
+        return f"{model['name']} {model['version']}, {model['precision']}"
+
+
+def read_measured(folder: Path, part: str) -> Measured:
+    """Read what `evaluation.accuracy` wrote into a folder."""
+    report = json.loads((folder / f"accuracy_{part}.json").read_text())
+    with (folder / f"accuracy_{part}.csv").open(newline="") as table:
+        rows = list(csv.DictReader(table))
+    errors_mm = np.array([float(row["error_mm"] or "nan") for row in rows])
+    names, exams = [row["name"] for row in rows], [int(row["exam"]) for row in rows]
+    return Measured(report, names, exams, errors_mm)
+
+
+def to_rise(first: Measured, second: Measured) -> Estimate:
+    """Return how much larger the second's absolute errors are on average, bootstrap over exams.
+
+    Raises
+    ------
+    ValueError
+        They did not measure the same images.
+    """
+    if first.names != second.names:
+        raise ValueError("The two were not measured on the same images; measure both again.")
+    return estimate(np.abs(second.errors_mm) - np.abs(first.errors_mm), first.exams)
+
+
+def to_correlation(first: Measured, second: Measured) -> float:
+    """Return Pearson's correlation of the signed errors, of images that both answered."""
+    both_mm = np.stack((first.errors_mm, second.errors_mm))
+    return float(np.corrcoef(both_mm[:, np.isfinite(both_mm).all(axis=0)])[0, 1])
+
+
+def to_part_table(first: Measured, second: Measured, part: str) -> str:
+    """Return one part's table: both models, their difference, both again by true size."""
+    both, rise = (first, second), to_rise(first, second)
+    p = to_paired_p(second.errors_mm, first.errors_mm)
+    lines = [
+        f"| {part}: {len(first.names)} images | {first.title} | {second.title} |",
+        "|---|---|---|",
+    ]
+    for name in FIGURES:
+        title, factor = TITLES[name]
+        values = (factor * each.report["summary"]["figures"][name]["value"] for each in both)
+        lines.append(f"| {title} | {' | '.join(f'{value:.2f}' for value in values)} |")
+    unanswered = (str(len(each.report["summary"]["without_answer"])) for each in both)
+    lines.append(f"| images without an answer | {' | '.join(unanswered)} |")
+    for of_first, of_second in zip(first.report["bins"], second.report["bins"], strict=True):
+        errors = (
+            band["errors"]["mean_absolute_error_mm"]["value"] for band in (of_first, of_second)
+        )
+        title = f"mean absolute error, {to_bin_label(of_first)} mm ({of_first['images']} images)"
+        lines.append(f"| {title} | {' | '.join(f'{value:.2f}' for value in errors)} |")
+    said = "equal everywhere" if p is None else f"Wilcoxon's paired test: p {to_p_text(p)}"
+    return "\n".join(
+        [
+            *lines,
+            "",
+            f"Second minus first, mean of the absolute errors: {rise.value:+.2f} mm "
+            f"({rise.low:+.2f} to {rise.high:+.2f}, bootstrap over exams); {said}. The signed "
+            f"errors of the two correlate at {to_correlation(first, second):.2f}.",
+        ]
+    )
+
+
+def to_card(name: str) -> Path:
+    """Return the model card of one of `OTHERS`."""
+    return Path("models") / name / "README.md"
+
+
+def to_block(name: str, results_dir: Path = EVALUATION_RESULTS_DIR) -> str:
+    """Return one model's tables, of all parts, beside the split model's."""
+    return "\n\n".join(
+        to_part_table(
+            read_measured(results_dir, part), read_measured(results_dir / name, part), part
+        )
+        for part in PARTS
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Read, write, print."""
+    parser = argparse.ArgumentParser(prog="python -m evaluation.side_by_side", description=__doc__)
+    parser.parse_args(arguments)
+    for name in OTHERS:
+        card, block = to_card(name), to_block(name)
+        card.write_text(replace_block(card.read_text(), BLOCK, block))
+        print(f"{card}\n\n{block}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

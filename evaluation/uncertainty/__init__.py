@@ -1,0 +1,1 @@
+"""Fit the uncertainty model, and report how its intervals and limits hold."""

@@ -1,0 +1,110 @@
+"""HC18's images, clean and degraded, as the pipeline answers them: one case each.
+
+This module measures; what the features of uncertainty are worth, `doubt_fit` finds.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from tqdm import tqdm
+
+from evaluation.degradations import Picture, degrade_all
+from headcirc.geometry import CalibratedRegion, Frame, PixelSpacing
+from headcirc.network_input import to_network_input
+from headcirc.pipeline import Analysis, Pipeline, Prepared
+from headcirc.quality.uncertainty import Interval
+from training.data.hc18 import HC18Image, load_pixels, to_true_ellipse
+
+CLEAN = "clean"
+LARGE_ERROR_MM = 5.0
+
+
+@dataclass(frozen=True)
+class Case:
+    """One picture: where it is from, the truth, the answer; None where there was no answer."""
+
+    name: str
+    exam: int
+    kind: str
+    severity: float
+    true_mm: float
+    measured_mm: float | None
+    interval: Interval | None
+    features: dict[str, float] | None
+    acceptable: bool
+    warnings: tuple[str, ...]
+
+    @property
+    def error_mm(self) -> float:
+        """Return measured minus true; only for a case with an answer."""
+        assert self.measured_mm is not None, "no answer has no error"
+        return self.measured_mm - self.true_mm
+
+    @property
+    def is_clean(self) -> bool:
+        """Return whether the picture is as HC18 has it."""
+        return self.kind == CLEAN
+
+    @property
+    def is_large(self) -> bool:
+        """Return whether there is an answer that is far from the truth."""
+        return self.measured_mm is not None and abs(self.error_mm) > LARGE_ERROR_MM
+
+
+def collect(pipeline: Pipeline, images: Sequence[HC18Image]) -> list[Case]:
+    """Return each image's clean case and one of each degradation."""
+    return [
+        case for image in tqdm(images, "cases", unit="image") for case in _to_cases(pipeline, image)
+    ]
+
+
+def _to_cases(pipeline: Pipeline, image: HC18Image) -> Iterator[Case]:
+    pixels = load_pixels(image.path)
+    head = to_true_ellipse(load_pixels(image.annotation_path))
+    spacing = PixelSpacing(image.pixel_size_mm, image.pixel_size_mm)
+    degraded = degrade_all(pixels, head, image.name)
+    for kind, severity, picture, _ in [(CLEAN, 0.0, pixels, head), *degraded]:
+        yield to_case(image, kind, severity, analyze_pixels(pipeline, picture, spacing))
+
+
+def analyze_pixels(pipeline: Pipeline, pixels: Picture, spacing: PixelSpacing) -> Analysis:
+    """Return the pipeline's answer to a decoded picture."""
+    prepared = prepare_pixels(pipeline, pixels, spacing)
+    return pipeline.finish(prepared, pipeline.infer(prepared.network_input)[0])
+
+
+def prepare_pixels(pipeline: Pipeline, pixels: Picture, spacing: PixelSpacing) -> Prepared:
+    """Make the network's input of a decoded picture."""
+    rows, columns = pixels.shape
+    region = CalibratedRegion(0, 0, columns - 1, rows - 1, spacing, source="request")
+    network_input, mapping = to_network_input(pixels, pipeline.manifest.input)
+    return Prepared(Frame(pixels, (region,)), network_input, mapping, {})
+
+
+def to_case(image: HC18Image, kind: str, severity: float, analysis: Analysis) -> Case:
+    """Write an answer down beside its truth."""
+    head = analysis.head
+    measured = None if head is None else head.measurement
+    return Case(
+        name=image.name,
+        exam=image.exam,
+        kind=kind,
+        severity=severity,
+        true_mm=image.head_circumference_mm,
+        measured_mm=None if measured is None else measured.head_circumference_mm,
+        interval=None if head is None else head.interval,
+        features=None if head is None else head.uncertainty.features,
+        acceptable=analysis.quality.acceptable,
+        warnings=analysis.quality.warnings,
+    )
+
+
+def to_answered(cases: Sequence[Case]) -> list[Case]:
+    """Return the cases with an answer in millimetres."""
+    return [case for case in cases if case.measured_mm is not None]
+
+
+def to_errors_mm(cases: Sequence[Case]) -> np.ndarray:
+    """Return the signed errors of cases that all have an answer."""
+    return np.array([case.error_mm for case in cases])

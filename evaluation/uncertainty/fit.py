@@ -1,0 +1,206 @@
+"""From cases to the manifest's facts of uncertainty: two scores, the intervals' factor, the limits.
+
+The scores are learned on training exams, clean and degraded; the intervals' factor comes from the
+clean images of the calibration exams alone; the limits from both parts. Nothing here opens a file.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import lsq_linear
+from sklearn.linear_model import LogisticRegression
+
+from evaluation.uncertainty.cases import Case, to_answered, to_errors_mm
+from headcirc.model.uncertainty_model import (
+    OUTMOST_DEVIATIONS,
+    REFERENCE_MM,
+    UncertaintyModel,
+    to_uncertainty_model,
+)
+from headcirc.quality.uncertainty import FEATURES
+
+LEVEL = 0.9
+FEW_FEATURES = ("lost share", "worst displacement", "flatness", "unsure mask")
+"""Of which the expected error is made: on training exams the others add nothing to these."""
+SMALLEST_ERROR_MM = 0.5
+"""Added to each error before its logarithm."""
+RIDGE = 20.0
+INVERSE_PENALTY = 0.1
+LARGE_ERRORS_WEIGHT, SPOILED_WEIGHT = 0.5, 0.5
+"""Of all degraded pictures with large errors, and of the others; clean ones together have 1."""
+CLEAN_REFUSED_SHARE = 0.04
+"""Of clean images on training and calibration exams, by all limits together; 5 % is the target."""
+WARNED_SHARE = 0.01
+"""Of those images, that each of the two warnings of contrast and shadow may touch."""
+SPLITS = 25
+FloatArray = NDArray[np.float64]
+
+
+def fit_facts(train: Sequence[Case], calibration: Sequence[Case]) -> dict[str, Any]:
+    """Return what the manifest's section `uncertainty` says.
+
+    Parameters
+    ----------
+    train, calibration : sequence of Case
+        Answered without any fact of uncertainty, so that their verdicts are those of the gross limits.
+    """
+    learned = to_answered(train)
+    scores = fit_error(learned) | {"out_of_distribution": fit_out_of_distribution(learned)}
+    unlimited = {"expected_error_mm": np.inf, "out_of_distribution": np.inf}
+    signs_only = {"lack_of_contrast": np.inf, "dark_share": np.inf}
+    interval = {"level": LEVEL, "factor": 1.0}
+    facts = scores | {"interval": interval, "limits": unlimited | signs_only}
+    clean = [case for case in to_answered(calibration) if case.is_clean]
+    expected_mm = to_expected_mm(clean, to_uncertainty_model(facts))
+    ratios = np.abs(to_errors_mm(clean)) / expected_mm
+    interval["factor"] = to_conformal_quantile(ratios, [case.exam for case in clean], LEVEL)
+    both = [*train, *calibration]
+    limits = choose_limits(both, to_uncertainty_model(facts))
+    return facts | {"limits": limits}
+
+
+def to_expected_mm(cases: Sequence[Case], facts: UncertaintyModel) -> FloatArray:
+    """Return the expected errors of answered cases."""
+    return np.array(
+        [
+            facts.to_expected_error_mm(case.features, case.measured_mm)
+            for case in cases
+            if case.features is not None
+        ]
+    )
+
+
+def fit_error(cases: Sequence[Case]) -> dict[str, Any]:
+    """Fit the error's logarithm to few features and to size: uncertainty never means a smaller error."""
+    center, scale, standard = _standardise(cases, FEW_FEATURES)
+    sizes = np.array([case.measured_mm for case in cases]) / REFERENCE_MM
+    wanted = np.log(np.abs(to_errors_mm(cases)) + SMALLEST_ERROR_MM)
+    features = len(FEW_FEATURES)
+    penalty = np.sqrt(RIDGE) * np.eye(features, features + 2)
+    design = np.column_stack((standard, np.log(sizes), np.ones(len(cases))))
+    targets = np.concatenate((wanted, np.zeros(features)))
+    bounds = (np.r_[np.zeros(features + 1), -np.inf], np.r_[np.full(features, np.inf), 1, np.inf])
+    *weights, exponent, intercept = lsq_linear(np.vstack((design, penalty)), targets, bounds).x
+    score = _to_score_facts(FEW_FEATURES, center, scale, weights=weights, intercept=intercept)
+    return {"error": score, "size_exponent": float(exponent)}
+
+
+def fit_out_of_distribution(cases: Sequence[Case]) -> dict[str, Any]:
+    """Fit the log-odds of a degraded picture, large errors weighing more, against a clean one.
+
+    Too bright is not the opposite of too dark: each feature has a weight to either side.
+    """
+    center, scale, standard = _standardise(cases, FEATURES)
+    sides = np.column_stack((np.maximum(standard, 0), np.minimum(standard, 0)))
+    groups = np.array([0 if case.is_clean else 1 + case.is_large for case in cases])
+    totals = np.array([1.0, SPOILED_WEIGHT, LARGE_ERRORS_WEIGHT])
+    counts = np.maximum(np.bincount(groups, minlength=3), 1)
+    sample_weight = len(cases) * (totals / totals.sum() / counts)[groups]
+    model = LogisticRegression(C=INVERSE_PENALTY, max_iter=5000)
+    model.fit(sides, groups > 0, sample_weight=sample_weight)
+    above, below = np.split(model.coef_[0], 2)
+    facts = _to_score_facts(
+        FEATURES, center, scale, weights=above, intercept=float(model.intercept_[0])
+    )
+    for term, weight in zip(facts["terms"].values(), below, strict=True):
+        term["weight_below"] = float(weight)
+    return facts
+
+
+def _standardise(
+    cases: Sequence[Case], features: Sequence[str]
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Return centre and scale, of the clean cases, and the cases' (n, features) standardised features."""
+    values = np.array(
+        [[case.features[feature] for feature in features] for case in cases if case.features]
+    )
+    clean = values[[case.is_clean for case in cases]]
+    center, scale = clean.mean(axis=0), clean.std(axis=0)
+    scale = np.maximum(scale, 0.05 * values.std(axis=0) + 1e-6)
+    limited = np.clip((values - center) / scale, -OUTMOST_DEVIATIONS, OUTMOST_DEVIATIONS)
+    return center, scale, limited
+
+
+def _to_score_facts(
+    features: Sequence[str],
+    center: FloatArray,
+    scale: FloatArray,
+    *,
+    weights: Sequence[float],
+    intercept: float,
+) -> dict[str, Any]:
+    terms = {
+        feature: {"center": float(middle), "scale": float(spread), "weight": float(weight)}
+        for feature, middle, spread, weight in zip(features, center, scale, weights, strict=True)
+    }
+    return {"intercept": float(intercept), "terms": terms}
+
+
+def to_conformal_quantile(scores: FloatArray, exams: Sequence[int], level: float) -> float:
+    """Return the score that a new exam's image stays below with the probability `level`.
+
+    Each exam weighs the same, its images share its weight, and one exam's worth of weight lies at
+    infinity; assumed is that exams, not images, are exchangeable.
+
+    Raises
+    ------
+    ValueError
+        Too few exams for the level.
+
+    References
+    ----------
+    Lee, Barber, Willett 2023, "Distribution-free inference with hierarchical data",
+    arXiv 2306.06342.
+    """
+    _, exam_index, images = np.unique(exams, return_inverse=True, return_counts=True)
+    weights = 1 / images[exam_index] / (len(images) + 1)
+    order = np.argsort(scores)
+    reached = np.flatnonzero(np.cumsum(weights[order]) >= level - 1e-12)
+    if len(reached) == 0:
+        raise ValueError(f"{len(images)} exams cannot promise a level of {level}; use more.")
+    return float(np.asarray(scores)[order][reached[0]])
+
+
+def choose_limits(
+    cases: Sequence[Case],
+    facts: UncertaintyModel,
+    *,
+    clean_refused_share: float = CLEAN_REFUSED_SHARE,
+) -> dict[str, float]:
+    """Choose the pair of limits that catches most large errors on degraded pictures.
+
+    Of the clean images no more than that share may be refused by all limits together.
+    """
+    answered = to_answered(cases)
+    clean = np.array([case.is_clean for case in answered])
+    large = np.array([case.is_large for case in answered]) & ~clean
+    refused = np.array([not case.acceptable for case in answered])
+    expected, out_of_distribution = (
+        to_expected_mm(answered, facts),
+        _map(answered, facts.out_of_distribution.weigh),
+    )
+    best, chosen = -1.0, (float(expected[clean].max()), float(out_of_distribution[clean].max()))
+    for share in np.linspace(0, clean_refused_share, SPLITS):
+        first = float(np.quantile(expected[clean], 1 - share, method="higher"))
+        for other in np.linspace(0, clean_refused_share, SPLITS):
+            second = float(np.quantile(out_of_distribution[clean], 1 - other, method="higher"))
+            verdict = refused | (expected > first) | (out_of_distribution > second)
+            caught = float(verdict[large].mean()) if large.any() else 0.0
+            if verdict[clean].mean() <= clean_refused_share and caught > best:
+                best, chosen = caught, (first, second)
+    sides = {"lack_of_contrast": "lack of contrast", "dark_share": "dark share"}
+    warned = {
+        name: float(
+            np.quantile(
+                _map(answered, lambda features, key=feature: features[key])[clean], 1 - WARNED_SHARE
+            )
+        )
+        for name, feature in sides.items()
+    }
+    return {"expected_error_mm": chosen[0], "out_of_distribution": chosen[1]} | warned
+
+
+def _map(cases: Sequence[Case], read: Callable[[dict[str, float]], float]) -> FloatArray:
+    return np.array([read(case.features) for case in cases if case.features is not None])

@@ -1,0 +1,115 @@
+"""What refusing costs: verdicts on exams that neither scores nor limits were learned on.
+
+Five-fold by exam, for several shares of clean images that may be refused: what a limit is worth
+where it was chosen flatters it. The network itself was trained on the training exams all the same.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from sklearn.model_selection import GroupKFold
+from tqdm import tqdm
+
+from evaluation.accuracy_plots import DOTS_PER_INCH
+from evaluation.uncertainty.cases import Case
+from evaluation.uncertainty.fit import CLEAN_REFUSED_SHARE, choose_limits, fit_facts
+from evaluation.uncertainty.summary import (
+    LARGEST_CLEAN_REFUSED_SHARE,
+    LOWEST_CAUGHT_SHARE,
+    summarise_verdicts,
+)
+from headcirc.model.uncertainty_model import (
+    UncertaintyLimits,
+    UncertaintyModel,
+    to_uncertainty_model,
+)
+
+FOLDS = 5
+SHARES = (0.01, 0.02, CLEAN_REFUSED_SHARE, 0.06, 0.08, 0.10, 0.15, 0.20)
+"""Of clean images that all limits together may refuse where they are chosen."""
+FIGURES = {
+    "large_errors_caught": "all errors over 5 mm on degraded pictures",
+    "large_errors_brought_caught": "those that the degradation brought",
+}
+
+
+def judge_unlearned(train: Sequence[Case], calibration: Sequence[Case]) -> list[dict[str, Any]]:
+    """Return, for each of `SHARES`, what is refused on exams that were left out.
+
+    Parameters
+    ----------
+    train, calibration : sequence of Case
+        As `fit_facts` takes them.
+
+    Returns
+    -------
+    list of dict
+        `chosen_share`, and shares with their counts: `clean_refused`, `calibration_clean_refused`
+        (of those of the exams that the network never saw), and the keys of `FIGURES`.
+    """
+    cases = [*train, *calibration]
+    is_train = np.arange(len(cases)) < len(train)
+    judged: dict[float, list[Case]] = {share: list(cases) for share in SHARES}
+    folds = GroupKFold(FOLDS, shuffle=True, random_state=0)
+    exams = [case.exam for case in cases]
+    for learned, left_out in tqdm(folds.split(cases, groups=exams), "folds", total=FOLDS):
+        known = [cases[i] for i in learned]
+        facts = to_uncertainty_model(
+            fit_facts(
+                [cases[i] for i in learned if is_train[i]],
+                [cases[i] for i in learned if not is_train[i]],
+            )
+        )
+        for share, verdicts in judged.items():
+            limits = UncertaintyLimits(**choose_limits(known, facts, clean_refused_share=share))
+            for i in left_out:
+                verdicts[i] = refuse(cases[i], replace(facts, limits=limits))
+    return [_summarise(share, verdicts, is_train) for share, verdicts in judged.items()]
+
+
+def refuse(case: Case, facts: UncertaintyModel) -> Case:
+    """Return a case with the verdict that these facts give; gross failures stay refused."""
+    if case.features is None:
+        return case
+    expected_mm = facts.to_expected_error_mm(case.features, case.measured_mm)
+    out_of_distribution = facts.out_of_distribution.weigh(case.features)
+    limits = facts.limits
+    is_sure = (
+        expected_mm <= limits.expected_error_mm
+        and out_of_distribution <= limits.out_of_distribution
+    )
+    return replace(case, acceptable=case.acceptable and is_sure)
+
+
+def _summarise(share: float, cases: Sequence[Case], is_train: np.ndarray) -> dict[str, Any]:
+    unseen = [case for case, known in zip(cases, is_train, strict=True) if not known]
+    verdicts = summarise_verdicts(cases)
+    return {
+        "chosen_share": share,
+        "clean_refused": verdicts["clean"]["refused"],
+        "calibration_clean_refused": summarise_verdicts(unseen)["clean"]["refused"],
+        "large_errors_caught": verdicts["suite"]["large_errors_caught"],
+        "large_errors_brought_caught": verdicts["large_errors_brought_caught"],
+    }
+
+
+def plot_price(rows: Sequence[dict[str, Any]], path: Path) -> None:
+    """Plot what is caught over what is refused of clean images, both targets beside it, as PNG."""
+    figure = Figure((8.0, 5.0), layout="constrained")
+    axes = figure.subplots()
+    refused = [100 * row["clean_refused"]["share"] for row in rows]
+    for key, words in FIGURES.items():
+        axes.plot(refused, [100 * row[key]["share"] for row in rows], marker="o", label=words)
+    wanted = [0, 100 * LARGEST_CLEAN_REFUSED_SHARE], 100 * LOWEST_CAUGHT_SHARE, 100
+    axes.fill_between(*wanted, color="0.85", linewidth=0, zorder=0, label="wanted")
+    axes.set_xlabel("clean images refused, %")
+    axes.set_ylabel("refused of large errors, %")
+    axes.set_xlim(left=0)
+    axes.set_ylim(0, 102)
+    axes.set_title("What refusing costs, on exams left out of the learning")
+    axes.legend(loc="lower right")
+    figure.savefig(path, dpi=DOTS_PER_INCH)

@@ -1,0 +1,131 @@
+"""Weights beside weights, before any is exported: `python -m evaluation.weights NAME=FILE …`.
+
+Each network measures the calibration exams in torch, float32, through the same corridor, second
+look included; a paired test holds each against the first. The test exams are never read here.
+The table of `docs/training.md` is this report's.
+"""
+
+import argparse
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import wilcoxon
+from tqdm import tqdm
+
+from evaluation.choices import to_error_mm, to_summary
+from harness.documents import replace_block, write_report
+from harness.paths import DEFAULT_DATA_DIR, EVALUATION_RESULTS_DIR
+from headcirc.geometry import PixelSpacing
+from headcirc.pipeline import Pipeline, load_pipeline
+from headcirc.quality.augmentation import infer_with_augmentation
+from model_export.parity import to_torch_runner
+from training.checkpoint import load_trained, to_file_sha256
+from training.data.hc18 import HC18Image, load_part
+
+PAGE, BLOCK = Path("docs/training.md"), "weights"
+SMALLEST_P = 0.01
+"""A smaller one is told as smaller: with so few images its size says no more."""
+Array = NDArray[np.float32]
+
+
+def measure_errors_mm(
+    run: Callable[[Array], Array], pipeline: Pipeline, images: Sequence[HC18Image]
+) -> list[float]:
+    """Return each image's error of the head circumference, in mm; NaN without an answer."""
+    errors_mm = []
+    for image in tqdm(images, "measuring", unit="image", leave=False):
+        spacing = PixelSpacing(image.pixel_size_mm, image.pixel_size_mm)
+        prepared = pipeline.prepare(image.path.read_bytes(), pixel_spacing=spacing)
+        threshold = pipeline.manifest.mask.threshold
+        probability_map = infer_with_augmentation(run, prepared.network_input, threshold)[0]
+        errors_mm.append(to_error_mm(pipeline.finish(prepared, probability_map), image))
+    return errors_mm
+
+
+def to_paired_p(errors_mm: Sequence[float], first_mm: Sequence[float]) -> float | None:
+    """Return Wilcoxon's p of the absolute errors' differences; None where all are equal.
+
+    An image that either did not answer is left out.
+    """
+    differences_mm = np.abs(errors_mm) - np.abs(first_mm)
+    differences_mm = differences_mm[np.isfinite(differences_mm)]
+    return float(wilcoxon(differences_mm).pvalue) if np.any(differences_mm) else None
+
+
+def to_p_text(p: float) -> str:
+    """Return a probability with its sign of equality, and none as zero."""
+    return "< 0.01" if p < SMALLEST_P else f"= {p:.2f}"
+
+
+def compare(paths: Mapping[str, Path], data_dir: Path) -> dict[str, Any]:
+    """Return every checkpoint's figures on calibration exams, and its test against the first."""
+    pipeline, images = load_pipeline(precision="fp32"), load_part(data_dir, "calibration")
+    networks = [load_trained(path) for path in paths.values()]
+    errors_mm = [measure_errors_mm(to_torch_runner(each), pipeline, images) for each in networks]
+    return {
+        "command": "python -m evaluation.weights",
+        "data": f"{len(images)} images of HC18's calibration exams, float32, torch",
+        "weights": [
+            {"name": name, "sha256": to_file_sha256(path), "width": network.width}
+            | to_summary(errors)
+            | {"p_against_first": to_paired_p(errors, errors_mm[0])}
+            for (name, path), network, errors in zip(
+                paths.items(), networks, errors_mm, strict=True
+            )
+        ],
+    }
+
+
+def to_block(report: Mapping[str, Any]) -> str:
+    """Return the report as a table for people."""
+    lines = [
+        "| weights | width | mean absolute error, mm | median | signed | worst | no answer | p |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for row in report["weights"]:
+        p = row["p_against_first"]
+        p_text = "-" if p is None else to_p_text(p).removeprefix("= ")
+        lines.append(
+            f"| {row['name']} | {row['width']} | {row['mean_absolute_error_mm']:.2f} "
+            f"| {row['median_absolute_error_mm']:.2f} | {row['signed_error_mm']:+.2f} "
+            f"| {row['worst_mm']:.1f} | {row['no_answer']} | {p_text} |"
+        )
+    note = f"{report['data']}; p: Wilcoxon's paired test of the absolute errors, against the first."
+    return "\n".join([*lines, "", note])
+
+
+def to_named_path(text: str) -> tuple[str, Path]:
+    """Return what stands before and after the `=`; without a name a file has its folder's."""
+    name, equals, path = text.rpartition("=")
+    return (name, Path(path)) if equals else (Path(text).resolve().parent.name, Path(text))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure, write, print."""
+    parser = argparse.ArgumentParser(prog="python -m evaluation.weights", description=__doc__)
+    parser.add_argument(
+        "weights", type=to_named_path, nargs="+", metavar="NAME=FILE", help="checkpoints"
+    )
+    parser.add_argument("--data", type=Path, default=Path(DEFAULT_DATA_DIR), help="HC18's folder")
+    parser.add_argument(
+        "--out", type=Path, default=EVALUATION_RESULTS_DIR, help="folder for the result"
+    )
+    parser.add_argument("--no-docs", action="store_true", help=f"leave {PAGE} as it is")
+    chosen = parser.parse_args(arguments)
+    paths = dict(chosen.weights)
+    if len(paths) < len(chosen.weights):
+        parser.error("Two checkpoints have one name; write NAME=FILE.")
+    report = compare(paths, chosen.data)
+    write_report(chosen.out / "weights.json", report)
+    if not chosen.no_docs:
+        PAGE.write_text(replace_block(PAGE.read_text(), BLOCK, to_block(report)))
+    print(to_block(report))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

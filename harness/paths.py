@@ -1,0 +1,9 @@
+"""Where benchmarks find HC18 and where they leave what they measured."""
+
+import os
+from pathlib import Path
+
+DEFAULT_DATA_DIR = os.environ.get("HC18_DIR", "../shared/data/hc18")  # noqa: TID251 - Makefile's
+ROOT = Path(__file__).parent.parent
+SPEED_RESULTS_DIR = ROOT / "benchmarks" / "results"
+EVALUATION_RESULTS_DIR = ROOT / "evaluation" / "results"

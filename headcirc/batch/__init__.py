@@ -1,0 +1,1 @@
+"""Files and folders to rows: tables, resuming, a remote service, Ray."""

@@ -1,0 +1,133 @@
+"""The table of pixel sizes that a command line names, and which of its rows is whose.
+
+This module does not guess: a row that fits several images is no image's.
+"""
+
+import csv
+import unicodedata
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePosixPath
+
+from headcirc.batch.files import UsageError
+from headcirc.errors import InputError
+from headcirc.geometry import PixelSpacing
+from headcirc.readers.pixel_size import to_stated_spacing
+
+NAME_COLUMNS = ("filename", "file", "name", "image")
+SIZE_COLUMNS = ("pixel size(mm)", "pixel_size_mm")
+X_COLUMN, Y_COLUMN = "pixel_size_x_mm", "pixel_size_y_mm"
+OTHER_MARKS = {";": "semicolons", "\t": "tabs"}
+"""By which a spreadsheet parts where decimals have a comma, or as plain text."""
+
+
+def load_pixel_sizes(path: Path) -> dict[str, PixelSpacing]:
+    """Read file name to pixel spacing from a CSV; HC18's own table is accepted as it is.
+
+    Raises
+    ------
+    UsageError
+        No such file, no commas, no known columns, a size that is none, or two for one name; the
+        line is named.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as table:  # Excel begins with a mark
+            return _read_pixel_sizes(csv.DictReader(table))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise UsageError(
+            f"The pixel sizes' table cannot be read ({error}); name a CSV file in UTF-8."
+        ) from error
+
+
+def _read_pixel_sizes(reader: "csv.DictReader[str]") -> dict[str, PixelSpacing]:
+    columns = [name.strip() for name in reader.fieldnames or []]
+    reader.fieldnames = columns
+    for mark, marks in OTHER_MARKS.items():
+        if any(mark in name for name in columns):
+            raise UsageError(
+                f"The pixel sizes' table is parted by {marks}; save it as CSV parted by commas, "
+                "with decimals that have a point."
+            )
+    name_column = next((name for name in NAME_COLUMNS if name in columns), None)
+    size_column = next((name for name in SIZE_COLUMNS if name in columns), None)
+    sizes = [name for name in columns if name in (*SIZE_COLUMNS, X_COLUMN, Y_COLUMN)]
+    if len(sizes) > (1 if size_column else 2):
+        raise UsageError(
+            f"The pixel sizes' table has the columns {', '.join(sizes)}; keep one for square "
+            f"pixels, or {X_COLUMN} and {Y_COLUMN}."
+        )
+    if name_column is None or not (size_column or {X_COLUMN, Y_COLUMN} <= {*columns}):
+        raise UsageError(
+            f"The pixel sizes' table has the columns {', '.join(columns)}; needed are "
+            f"'filename' and 'pixel_size_mm' (or {X_COLUMN!r} and {Y_COLUMN!r})."
+        )
+    spacings: dict[str, PixelSpacing] = {}
+    for row in reader:
+        name, line = row[name_column] or "", reader.line_num
+        if any(row.pop(None, [])):  # what is beyond the columns
+            raise UsageError(
+                f"Line {line} of the pixel sizes' table has more fields than there are columns; "
+                "write decimals with a point."
+            )
+        if not any(row.values()):
+            continue  # as a spreadsheet ends a table
+        new = _to_spacing(row[size_column or X_COLUMN], row[size_column or Y_COLUMN], line)
+        old = spacings.setdefault(_to_key(name), new)
+        if new != old:
+            raise UsageError(
+                f"Line {line} of the pixel sizes' table: {name!r} has {new.column_mm} x "
+                f"{new.row_mm} mm here and {old.column_mm} x {old.row_mm} mm above; keep one."
+            )
+    return spacings
+
+
+def _to_key(name: str) -> str:
+    """Return a path as it is compared: without `./`, an umlaut as one letter (a Mac has two)."""
+    return unicodedata.normalize("NFC", str(PurePosixPath(name)))
+
+
+def _to_spacing(x_mm: str | None, y_mm: str | None, line: int) -> PixelSpacing:
+    try:
+        sizes_mm = float(x_mm or ""), float(y_mm or "")
+    except ValueError as error:
+        stated = " x ".join(dict.fromkeys((x_mm or "", y_mm or "")))
+        raise UsageError(
+            f"Line {line} of the pixel sizes' table has {stated!r} as pixel size; write "
+            "millimetres with a point, such as 0.12, or leave out the line where they are unknown."
+        ) from error
+    try:
+        spacing = to_stated_spacing(pixel_size_x_mm=sizes_mm[0], pixel_size_y_mm=sizes_mm[1])
+    except InputError as error:
+        raise UsageError(f"Line {line} of the pixel sizes' table: {error}") from error
+    assert spacing is not None, "both sizes were given"
+    return spacing
+
+
+def to_spacings_of(
+    images: Sequence[Path], sizes: Mapping[str, PixelSpacing]
+) -> dict[Path, PixelSpacing | None]:
+    """Return each image's pixel spacing from the table; None where it has no row.
+
+    A row names an image by the end of its path: `1.png`, or `left/1.png` where folders hold files
+    of the same name. The longest end that is in the table counts.
+
+    Raises
+    ------
+    UsageError
+        A row's name fits several images, as `000_HC.png` does in two of HC18's folders.
+    """
+    names = {path: _find_name(path, sizes) for path in images}
+    counts = Counter(name for name in names.values() if name is not None)
+    for name, count in counts.items():
+        if count > 1:
+            raise UsageError(
+                f"{name!r} in the pixel sizes' table fits {count} images of different folders; "
+                "name each with its folder (folder/name), or measure one folder at a time."
+            )
+    return {path: None if name is None else sizes[name] for path, name in names.items()}
+
+
+def _find_name(path: Path, sizes: Mapping[str, PixelSpacing]) -> str | None:
+    parts = PurePosixPath(_to_key(str(path.absolute()))).parts
+    ends = (str(PurePosixPath(*parts[start:])) for start in range(len(parts)))
+    return next((end for end in ends if end in sizes), None)

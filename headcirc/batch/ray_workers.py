@@ -1,0 +1,190 @@
+"""Images to rows by workers on Ray, on this machine or many.
+
+Each worker is an actor that loads the model once. What a dead worker had in hand is measured by
+another; an image that ends its workers by itself gets a row that says so. This module writes
+nothing.
+"""
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import ray
+from ray.exceptions import RayActorError, RayError, RayTaskError
+
+from headcirc.batch.files import GIVEN_UP, Row, UsageError, measure_files, to_local_measure
+from headcirc.batch.ray_cluster import Plan, Task, count_capacity
+from headcirc.pipeline import load_pipeline
+
+IMAGES_A_TASK = 16
+MOST_ATTEMPTS = 3
+MOST_FAILURES_IN_A_ROW = 12
+
+Facts = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Images that are measured by one call, and how often that has been tried."""
+
+    tasks: tuple[Task, ...]
+    attempts: int = 0
+
+    @property
+    def is_spent(self) -> bool:
+        """Return whether it has been tried often enough."""
+        return self.attempts >= MOST_ATTEMPTS
+
+    def to_retries(self) -> list["Chunk"]:
+        """Return what to try after a failure: each image alone, to find the one at fault."""
+        return [Chunk((task,), self.attempts + 1) for task in self.tasks]
+
+
+class MeasuringWorker:
+    """What runs in an actor."""
+
+    def load(self, plan: Plan) -> Facts:
+        """Load the model and say which it is; a bad one raises as `load_pipeline` does."""
+        pipeline = load_pipeline(
+            plan.model_dir,
+            backend=plan.backend,
+            precision=plan.precision,
+            threads=max(1, int(plan.cpus)),
+        )
+        self._measure = to_local_measure(pipeline)
+        manifest = pipeline.manifest
+        return {
+            "name": manifest.name,
+            "version": manifest.version,
+            "sha256": pipeline.graph.sha256,
+            "backend": pipeline.backend.name,
+            "precision": pipeline.backend.precision,
+        }
+
+    def measure(self, tasks: Sequence[Task]) -> list[Row]:
+        """Measure images in their order; one that cannot be measured gives a row that says why."""
+        return [
+            replace(row, image=task.name)
+            for task in tasks
+            for row in measure_files(self._measure, [task.path], {task.path: task.spacing}, None)
+        ]
+
+
+class Pool:
+    """Workers, and what each is doing.
+
+    Attributes
+    ----------
+    lost : int
+        Workers that died and were replaced.
+
+    Raises
+    ------
+    UsageError
+        Ray has no room for a worker, and would wait for it without an end.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        self.lost = 0
+        self._plan = plan
+        room = count_capacity(plan.cpus, plan.gpus)
+        self._size = plan.workers or room
+        self._facts: Facts = {}
+        self._busy: dict[Any, tuple[Any, Chunk | None]] = {}
+        self._idle: list[Any] = []
+        self._failures = 0
+
+    def start(self) -> Facts:
+        """Load the first worker and return what it says; alone, it may build what others reuse.
+
+        Raises
+        ------
+        UsageError
+            The model cannot be used.
+        """
+        worker = self._spawn()
+        try:
+            self._facts = ray.get(worker.load.remote(self._plan))
+        except RayTaskError as error:
+            raise UsageError(f"No worker can start: {error.cause}") from error
+        except RayError as error:
+            raise UsageError(f"No worker can start: {_to_reason(error)}") from error
+        self._idle.append(worker)
+        return self._facts
+
+    def measure(self, tasks: Sequence[Task]) -> Iterator[list[Row]]:
+        """Measure everything, each image once, in the order in which workers finish."""
+        starts = range(0, len(tasks), IMAGES_A_TASK)
+        queue = deque(Chunk(tuple(tasks[at : at + IMAGES_A_TASK])) for at in starts)
+        for _ in range(min(self._size, len(queue)) - 1):
+            self._begin(self._spawn(), None)
+        while queue or any(chunk for _, chunk in self._busy.values()):
+            while queue and self._idle:
+                self._begin(self._idle.pop(), queue.popleft())
+            (done, *_), _ = ray.wait(list(self._busy))
+            worker, chunk = self._busy.pop(done)
+            try:
+                answer = ray.get(done)
+            except RayError as error:
+                retries = self._note_failure(worker, chunk, error)
+                yield [_to_given_up(each, error) for each in retries if each.is_spent]
+                queue.extend(each for each in retries if not each.is_spent)
+                continue
+            self._failures = 0
+            self._idle.append(worker)
+            if chunk is None:
+                self._require_same(answer)
+            else:
+                yield answer
+
+    def _spawn(self) -> Any:
+        options = {"num_cpus": self._plan.cpus, "num_gpus": self._plan.gpus, "max_restarts": 0}
+        return ray.remote(MeasuringWorker).options(**options).remote()
+
+    def _begin(self, worker: Any, chunk: Chunk | None) -> None:
+        """Let a worker measure, or load its model."""
+        call = (
+            worker.load.remote(self._plan) if chunk is None else worker.measure.remote(chunk.tasks)
+        )
+        self._busy[call] = worker, chunk
+
+    def _note_failure(self, worker: Any, chunk: Chunk | None, error: Exception) -> list[Chunk]:
+        """Replace a worker that is dead or never came up; return what is to be tried again."""
+        self._failures += 1
+        if self._failures >= MOST_FAILURES_IN_A_ROW:
+            raise UsageError(
+                f"Workers failed {self._failures} times in a row, the last time so: "
+                f"{_to_reason(error)}. What was measured is kept; start again to go on."
+            ) from error
+        if isinstance(error, RayActorError) or chunk is None:
+            self.lost += 1
+            ray.kill(worker)
+            self._begin(self._spawn(), None)
+        else:
+            self._idle.append(worker)
+        return [] if chunk is None else chunk.to_retries()
+
+    def _require_same(self, facts: Facts) -> None:
+        if facts != self._facts:
+            raise UsageError(
+                f"Workers run different things, {self._facts} and {facts}; name --backend and "
+                "--precision."
+            )
+
+    def close(self) -> None:
+        """End all workers."""
+        for worker in (*self._idle, *(worker for worker, _ in self._busy.values())):
+            ray.kill(worker)
+
+
+def _to_given_up(chunk: Chunk, error: Exception) -> Row:
+    reason = f"{chunk.attempts} {GIVEN_UP}: {_to_reason(error)}"
+    return Row(chunk.tasks[0].name, error=reason)
+
+
+def _to_reason(error: Exception) -> str:
+    """Return one line, without the stack and the advice of Ray's own words."""
+    if isinstance(error, RayTaskError):
+        return type(error.cause).__name__
+    return type(error).__name__

@@ -1,0 +1,133 @@
+"""Files to rows by a service elsewhere, where `headcirc.batch.files` would measure them here.
+
+The rows are the same, field by field. No model is loaded, and what the service refuses becomes the
+reason in a row, in the words that this machine would have used.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from headcirc.batch.files import Measure, Measured, Row, UsageError, fill_row
+from headcirc.client import (
+    Analysis,
+    ClientError,
+    HeadcircClient,
+    ProblemError,
+    UnreachableError,
+)
+from headcirc.client.calls import Stated
+from headcirc.client.retries import RETRIED_STATUSES
+from headcirc.errors import InputError
+from headcirc.geometry import PixelSpacing
+
+MOST_UNANSWERED_IN_A_ROW = 12
+"""Each after the client's own attempts: a service that starts anew is back by then."""
+
+
+@contextmanager
+def open_remote_measure(
+    server_url: str, api_key_file: Path | None
+) -> Iterator[tuple[Measure, tuple[Any, ...]]]:
+    """Connect to a service; while this lasts, it measures with the model that is told of.
+
+    Raises
+    ------
+    UsageError
+        The key cannot be read, nothing answers there, or it lets nobody in with this key.
+    ValueError
+        The address or the key is none.
+    """
+    api_key = None if api_key_file is None else read_api_key(api_key_file)
+    with HeadcircClient(server_url, api_key=api_key) as client:
+        try:
+            served, *_ = client.list_models()
+        except ClientError as error:
+            raise UsageError(_to_reason(error)) from error
+        yield (
+            RemoteMeasure(client),
+            (served.version, served.sha256, served.backend, served.precision),
+        )
+
+
+def read_api_key(path: Path) -> str:
+    """Read a key from a file: on the command line everybody on the machine could see it.
+
+    Raises
+    ------
+    UsageError
+    """
+    try:
+        return path.read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(
+            f"The API key's file cannot be read ({type(error).__name__}); name a text file."
+        ) from error
+
+
+class RemoteMeasure:
+    """Has one file after another measured by a service, until that has gone for good."""
+
+    def __init__(self, client: HeadcircClient) -> None:
+        self._client = client
+        self._unanswered = 0
+
+    def __call__(self, content: bytes, spacing: PixelSpacing | None) -> Measured:
+        """Have one file measured.
+
+        Raises
+        ------
+        InputError
+            There is no answer to this file, and why.
+        UsageError
+            There has been none to so many that the rest would fail, too, and take hours.
+        """
+        stated: Stated = {}
+        if spacing is not None:
+            stated = {"pixel_size_x_mm": spacing.column_mm, "pixel_size_y_mm": spacing.row_mm}
+        try:
+            analysis = self._client.analyze(content, **stated)
+        except ClientError as error:
+            self._unanswered = self._unanswered + 1 if _is_away(error) else 0
+            if self._unanswered >= MOST_UNANSWERED_IN_A_ROW:
+                raise UsageError(
+                    f"{self._unanswered} images in a row had no answer, the last one so: "
+                    f"{_to_reason(error)} What was measured is kept; see to the service."
+                ) from error
+            raise InputError(_to_reason(error)) from error
+        self._unanswered = 0
+        return Measured(to_row(analysis), lambda: _read_overlay(self._client, analysis.id))
+
+
+def _is_away(error: ClientError) -> bool:
+    """Return whether it says nothing of the file."""
+    if isinstance(error, ProblemError):
+        return error.status in RETRIED_STATUSES
+    return isinstance(error, UnreachableError)
+
+
+def _read_overlay(client: HeadcircClient, analysis_id: str) -> bytes:
+    try:
+        return client.read_overlay(analysis_id)
+    except ClientError as error:
+        raise InputError(_to_reason(error)) from error
+
+
+def _to_reason(error: ClientError) -> str:
+    return error.detail if isinstance(error, ProblemError) else str(error)
+
+
+def to_row(analysis: Analysis) -> Row:
+    """Return a service's answer as one line of output."""
+    head, image = analysis.head, analysis.image
+    if head is None:
+        return fill_row(analysis.quality)
+    interval = head.head_circumference_interval_mm
+    return fill_row(
+        analysis.quality,
+        head.head_circumference_px,
+        measured=None if head.head_circumference_mm is None else head,
+        bounds_mm=None if interval is None else (interval.low, interval.high),
+        pixel_size_mm=(image.pixel_size_x_mm, image.pixel_size_y_mm),
+    )

@@ -1,0 +1,1 @@
+"""How far an answer can be trusted: uncertainty, interval, warnings, test-time augmentation."""

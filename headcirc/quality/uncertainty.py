@@ -1,0 +1,227 @@
+"""How sure one answer is: features of uncertainty from the one inference, and what they say together.
+
+The features are read where the ellipse runs: probabilities and grey values on short lines across it,
+and a coarse look at the whole frame. Their weights are facts of the model, from its manifest; this
+module does not know how they were found, and it changes no measurement.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from headcirc.geometry import Ellipse, FloatArray, HeadMask
+from headcirc.model.uncertainty_model import UncertaintyModel
+
+LINES = 96
+"""Across the ellipse, equal steps of its own angle apart."""
+LINE_POINTS = 33
+REACH_SHARE = 0.2
+"""Of the head's mean radius, to both sides of the ellipse."""
+SURE_PROBABILITY = 0.8
+"""The head's side of a line should exceed it, the other stay below one minus it. As of all the
+numbers here, the feature's meaning depends on it, and a model's weights and limits on the feature's."""
+DARK_SHARE = 0.35
+"""Of the outline's bright echoes; a line whose echo is weaker lies in shadow."""
+BRIGHT_PERCENTILE, WORST_PERCENTILE = 75, 95
+BLACK, WHITE = 2, 250
+FRAME_STEP_PX = 8
+GRAINS_PX = (1, 3)
+"""Neighbours whose grey values are compared: their ratio is that of fine and coarse grain."""
+SMALLEST_GREY = 1.0
+
+ERROR_FEATURES = (
+    "unseen share",
+    "soft width",
+    "widest soft width",
+    "lost share",
+    "uncertainty inside",
+    "uncertainty outside",
+    "displacement",
+    "worst displacement",
+    "flatness",
+    "unsure mask",
+    "rejected share",
+    "lack of contrast",
+    "dark share",
+    "uneven echo",
+    "small head",
+)
+"""The larger, the more doubtful the measurement."""
+FRAME_FEATURES = ("brightness", "grain", "roughness", "white share", "black share")
+"""Of the picture as a whole; each is ordinary or not, to either side."""
+FEATURES = ERROR_FEATURES + FRAME_FEATURES
+
+_ANGLES_RAD = np.arange(LINES) * (2 * math.pi / LINES)
+_CIRCLE = np.stack((np.cos(_ANGLES_RAD), np.sin(_ANGLES_RAD)))
+_TANGENTS = np.stack((-_CIRCLE[1], _CIRCLE[0]))
+_OFFSETS = np.linspace(-REACH_SHARE, REACH_SHARE, LINE_POINTS)
+_STEP = float(_OFFSETS[1] - _OFFSETS[0])
+_END = LINE_POINTS // 3
+_MIDDLE = LINE_POINTS // 2
+_ECHO = slice(LINE_POINTS // 5, 5 * LINE_POINTS // 8)
+
+
+@dataclass(frozen=True)
+class Uncertainty:
+    """What the features say.
+
+    Attributes
+    ----------
+    features : dict
+        Sign to value, in the order of `FEATURES`.
+    expected_error_mm : float or None
+        How large errors with such features are; in a head of `doubt_facts.REFERENCE_MM` where there
+        are no millimetres. None without the model's facts.
+    out_of_distribution : float or None
+        The larger, the less the picture is like the clean ones that the model was trained on.
+    """
+
+    features: dict[str, float]
+    expected_error_mm: float | None
+    out_of_distribution: float | None
+
+
+@dataclass(frozen=True)
+class Interval:
+    """Holds the annotated circumference in `level` of all cases; see `docs/uncertainty.md`."""
+
+    level: float
+    low_mm: float
+    high_mm: float
+
+
+def measure_uncertainty(
+    pixels: NDArray[np.uint8],
+    probabilities: NDArray[np.float32],
+    head_mask: HeadMask,
+    ellipse: Ellipse,
+    *,
+    facts: UncertaintyModel | None = None,
+    head_circumference_mm: float | None = None,
+) -> Uncertainty:
+    """Read the features and weigh them.
+
+    Parameters
+    ----------
+    pixels, probabilities : (rows, columns), frame grid
+        Grey values, uint8, and probabilities, float32.
+    head_mask : HeadMask
+    ellipse : Ellipse
+        As fitted, in frame pixels.
+    facts : UncertaintyModel or None
+        From the manifest.
+    head_circumference_mm : float or None
+        None where the pixel size is unknown.
+    """
+    radius_px = math.sqrt(ellipse.semi_axis_major_px * ellipse.semi_axis_minor_px)
+    x_px, y_px, lengths = _to_lines(ellipse, radius_px, pixels.shape)
+    seen = lengths / max(float(lengths.sum()), 1e-9)
+    across = cv2.remap(probabilities, x_px, y_px, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    echoes = cv2.remap(pixels, x_px, y_px, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    whole = float(np.linalg.norm(ellipse.to_shape_matrix() @ _TANGENTS, axis=0).sum())
+    values = (
+        1 - float(lengths.sum()) / whole,
+        *_to_edge_features(across, seen),
+        1 - head_mask.mean_probability,
+        head_mask.largest_rejected_share,
+        *_to_echo_features(echoes, seen),
+        -math.log(radius_px / math.sqrt(pixels.size)),
+        *_to_frame_features(pixels),
+    )
+    features = dict(zip(FEATURES, values, strict=True))
+    if facts is None:
+        return Uncertainty(features, None, None)
+    expected_error_mm = facts.to_expected_error_mm(features, head_circumference_mm)
+    return Uncertainty(features, expected_error_mm, facts.out_of_distribution.weigh(features))
+
+
+def to_interval(
+    head_circumference_mm: float | None, uncertainty: Uncertainty, *, facts: UncertaintyModel | None
+) -> Interval | None:
+    """Return the interval around a circumference, or None without one or without facts."""
+    if head_circumference_mm is None or facts is None or uncertainty.expected_error_mm is None:
+        return None
+    half_mm = facts.interval.factor * uncertainty.expected_error_mm
+    low_mm = max(head_circumference_mm - half_mm, 0.0)
+    return Interval(facts.interval.level, low_mm, head_circumference_mm + half_mm)
+
+
+def _to_lines(
+    ellipse: Ellipse, radius_px: float, shape: tuple[int, ...]
+) -> tuple[NDArray[np.float32], NDArray[np.float32], FloatArray]:
+    """Return x and y, (LINE_POINTS, LINES), inside first, and the length that each line stands for.
+
+    A line that crosses the ellipse outside the frame stands for none.
+    """
+    matrix = ellipse.to_shape_matrix()
+    center = np.array([[ellipse.center_x_px], [ellipse.center_y_px]])
+    edge = center + matrix @ _CIRCLE
+    normals = np.linalg.solve(matrix.T, _CIRCLE)
+    normals /= np.linalg.norm(normals, axis=0)
+    points = edge[:, None] + normals[:, None] * (_OFFSETS * radius_px)[:, None]
+    x_px, y_px = points.astype(np.float32)
+    last = np.array(shape[::-1])[:, None] - 1
+    is_seen = ((edge >= 0) & (edge <= last)).all(axis=0)
+    return x_px, y_px, np.linalg.norm(matrix @ _TANGENTS, axis=0) * is_seen
+
+
+def _to_edge_features(across: NDArray[np.float32], seen: FloatArray) -> tuple[float, ...]:
+    """Return what the probabilities on the lines say; widths are shares of the mean radius."""
+    soft_width = (across * (1 - across)).sum(axis=0) * (4 * _STEP)
+    inside, outside = across[:_END].mean(axis=0), across[-_END:].mean(axis=0)
+    is_lost = (inside < SURE_PROBABILITY) | (outside > 1 - SURE_PROBABILITY)
+    displacement = np.where(seen > 0, across.sum(axis=0) * _STEP - REACH_SHARE - _STEP / 2, 0)
+    slope = float(seen @ (across[_MIDDLE - 2] - across[_MIDDLE + 2])) / (4 * _STEP)
+    return (
+        float(seen @ soft_width),
+        float((soft_width * (seen > 0)).max()),
+        float(seen @ is_lost),
+        1 - float(seen @ inside),
+        float(seen @ outside),
+        math.sqrt(float(seen @ displacement**2)),
+        _to_percentile(np.abs(displacement), WORST_PERCENTILE),
+        -math.log(max(slope, 1.0)),
+    )
+
+
+def _to_echo_features(echoes: NDArray[np.uint8], seen: FloatArray) -> tuple[float, float, float]:
+    """Return lack of contrast, dark share and unevenness of the skull's echo."""
+    wrapped = np.concatenate((echoes[:, -3:], echoes, echoes[:, :3]), axis=1)
+    smooth = cv2.blur(wrapped, (7, 3))[:, 3:-3].astype(np.float32)
+    peak = smooth[_ECHO].max(axis=0)
+    beside = np.maximum(smooth[: _ECHO.start].mean(axis=0), smooth[_ECHO.stop :].mean(axis=0))
+    is_dark = peak < DARK_SHARE * _to_percentile(peak, BRIGHT_PERCENTILE)
+    level = smooth.mean(axis=0) + SMALLEST_GREY
+    uneven = math.log(_to_percentile(level, 50) / _to_percentile(level, 100 - WORST_PERCENTILE))
+    return -float(seen @ ((peak - beside) / (peak + 10))), float(seen @ is_dark), uneven
+
+
+def _to_frame_features(pixels: NDArray[np.uint8]) -> tuple[float, ...]:
+    """Return the features of the whole picture, from every eighth row and column."""
+    fine, coarse = GRAINS_PX
+    rows = pixels[::FRAME_STEP_PX]
+    columns = max((pixels.shape[1] - coarse) // FRAME_STEP_PX, 1) * FRAME_STEP_PX
+    grey, near, far = (
+        rows[:, at : columns + at : FRAME_STEP_PX].astype(np.int16) for at in (0, fine, coarse)
+    )
+    if grey.shape != far.shape:  # narrower than one step
+        near = far = grey
+    mean = float(grey.mean()) + SMALLEST_GREY
+    near_change = float(np.abs(near - grey).mean()) + SMALLEST_GREY / 4
+    far_change = float(np.abs(far - grey).mean()) + SMALLEST_GREY / 4
+    return (
+        math.log(mean),
+        math.log(near_change / far_change),
+        math.log(near_change / mean),
+        float((grey >= WHITE).mean()),
+        float((grey <= BLACK).mean()),
+    )
+
+
+def _to_percentile(values: NDArray[Any], percent: int) -> float:
+    """Return the value of that rank; numpy's own interpolates, and takes ten times as long."""
+    return float(np.sort(values)[(len(values) - 1) * percent // 100])

@@ -1,0 +1,179 @@
+"""The composition root: settings and model in, application out. Everything is built here, once."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.middleware.cors import CORSMiddleware
+from starlette.types import Lifespan
+
+import headcirc
+from headcirc.pipeline import Pipeline, load_pipeline
+from headcirc_service.admission.gate import Gate
+from headcirc_service.allocator import keep_freed_memory
+from headcirc_service.http.connection_rules import STATE_NAME, ConnectionRules, to_connection_rules
+from headcirc_service.http.explain_routes import router as explain_router
+from headcirc_service.http.middleware import FailureGuard, RequestFrame
+from headcirc_service.http.pages import router as pages_router
+from headcirc_service.http.problems import (
+    MAXIMUM_FIELD_BYTES,
+    MAXIMUM_FIELDS,
+    install_problem_handlers,
+)
+from headcirc_service.http.routes import router as measuring_router
+from headcirc_service.lifecycle import announce_end
+from headcirc_service.measurer import Measurer
+from headcirc_service.results.store import open_store
+from headcirc_service.settings import Settings, load_settings, to_public_settings
+from headcirc_service.telemetry.logs import use_json_lines
+from headcirc_service.telemetry.metrics import Metrics
+from headcirc_service.telemetry.tracing import Tracing, open_tracing
+
+logger = logging.getLogger("headcirc.service")
+# The form reader's warnings quote what it read, which may be a patient's.
+logging.getLogger("python_multipart").setLevel(logging.CRITICAL)
+DESCRIPTION = """Measure fetal head circumference in a 2-D ultrasound image.
+
+Research use only: this is not a medical device. A physical number that could not be measured is
+`null`, with a warning that says why."""
+ROUTERS = (measuring_router, explain_router, pages_router)
+
+
+@dataclass(frozen=True)
+class Components:
+    """What an application is made of, built once and in this order."""
+
+    settings: Settings
+    metrics: Metrics
+    tracing: Tracing
+    measurer: Measurer
+
+
+def create_app(settings: Settings | None = None, pipeline: Pipeline | None = None) -> FastAPI:
+    """Build the service.
+
+    Parameters
+    ----------
+    settings : Settings, optional
+        By default from the environment.
+    pipeline : Pipeline, optional
+        By default loaded and warmed from the settings, before anything is served.
+
+    Raises
+    ------
+    HeadCircumferenceError, ValueError
+        The model or the settings cannot be used; the message says why.
+    """
+    settings = settings or load_settings()
+    if settings.log_format == "json":
+        use_json_lines()
+    keep_freed_memory()
+    parts = build_components(settings, pipeline or load_chosen_pipeline(settings))
+    app = FastAPI(
+        title="Headcirc",
+        version=headcirc.__version__,
+        description=DESCRIPTION,
+        lifespan=to_lifespan(parts),
+        docs_url=None,  # `pages` has it, without another host
+        redoc_url=None,
+        redirect_slashes=False,  # its Location would be of the Host header's making
+        form_limits={
+            "max_files": 1,
+            "max_fields": MAXIMUM_FIELDS,
+            "max_part_size": MAXIMUM_FIELD_BYTES,
+        },
+    )
+    app.state.settings, app.state.metrics = parts.settings, parts.metrics
+    for each in ROUTERS:
+        app.include_router(each)
+    install_problem_handlers(app)
+    add_middleware(app, parts)
+    if not settings.api_key_hashes:
+        app.openapi = partial(describe_without_keys, app)  # type: ignore[method-assign]
+    return app
+
+
+def describe_without_keys(app: FastAPI) -> dict[str, Any]:
+    """Return the OpenAPI document of a service that asks for no key."""
+    document = FastAPI.openapi(app)
+    document["components"].pop("securitySchemes", None)
+    for operations in document["paths"].values():
+        for operation in operations.values():
+            operation.pop("security", None)
+    return document
+
+
+def load_chosen_pipeline(settings: Settings) -> Pipeline:
+    """Load and warm the model that the settings name."""
+    return load_pipeline(
+        settings.artifact_dir,
+        backend=settings.backend,
+        precision=settings.precision,
+        threads=settings.threads or None,
+        maximum_pixels=settings.max_pixels,
+    )
+
+
+def build_components(settings: Settings, pipeline: Pipeline) -> Components:
+    """Build what the routes and the middleware share."""
+    metrics = Metrics()
+    metrics.tell_model(pipeline)
+    tracing = open_tracing(settings)
+    store = open_store(settings)
+    measurer = Measurer(pipeline, settings, metrics, store, tell_stages=tracing.tell_stages)
+    return Components(settings, metrics, tracing, measurer)
+
+
+def to_lifespan(parts: Components) -> Lifespan[FastAPI]:
+    """Return what surrounds serving: say what runs, catch SIGTERM, close in the end."""
+    settings, measurer = parts.settings, parts.measurer
+
+    @asynccontextmanager
+    async def live(app: FastAPI) -> AsyncIterator[dict[str, ConnectionRules]]:
+        app.state.measurer = measurer
+        backend = measurer.pipeline.backend
+        logger.info("settings: %s", to_public_settings(settings))
+        logger.info("backend: %s %s", backend.name, backend.precision)
+        with announce_end(measurer.tell_end, drain_s=settings.drain_ms / 1000):
+            yield {STATE_NAME: to_connection_rules(settings, parts.metrics)}
+        app.state.measurer = None
+        await measurer.close()
+        await asyncio.to_thread(parts.tracing.close)
+
+    return live
+
+
+def add_middleware(app: FastAPI, parts: Components) -> None:
+    """Put around the routes what every request meets; the last one added is the outermost."""
+    settings = parts.settings
+    routes = [route for router in ROUTERS for route in router.routes]
+    app.add_middleware(Gate, settings=settings, workers=parts.measurer.workers, routes=routes)
+    parts.tracing.install(app)
+    app.add_middleware(FailureGuard)
+    if settings.cors_origins:
+        # Around all that refuses or fails: that, too, must be readable for the page that asked.
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors_origins,
+            allow_methods=["GET", "POST"],
+            allow_headers=["Authorization", "X-Request-ID", "traceparent"],
+            expose_headers=["Location", "Retry-After", "X-Request-ID"],
+        )
+    app.add_middleware(RequestFrame, metrics=parts.metrics)
+
+
+def create_public_app() -> FastAPI:
+    """Build the service for an address that others can reach, and warn if it is open to all."""
+    settings = load_settings()
+    app = create_app(settings)
+    if not settings.api_key_hashes:
+        logger.warning(
+            "THIS SERVICE IS OPEN TO EVERYBODY who can reach it: it listens beyond this machine "
+            "and HEADCIRC_API_KEY_HASHES is not set. Set it, or put a gateway in front."
+        )
+    return app

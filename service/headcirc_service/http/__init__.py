@@ -1,0 +1,1 @@
+"""Routes, request and answer bodies, and problem documents."""

@@ -1,0 +1,99 @@
+"""What routes ask for before they begin: the pipeline's owner, a form, an Accept header."""
+
+import re
+from collections.abc import Awaitable, Callable
+from typing import Annotated
+
+from fastapi import Depends, File, Form, Request, UploadFile
+from fastapi.security import HTTPBearer
+from starlette.exceptions import HTTPException
+
+from headcirc.errors import InputError, InvalidFrameError, InvalidPixelSizeError
+from headcirc.readers.pixel_size import to_stated_spacing
+from headcirc_service.http.problems import NotReadyError
+from headcirc_service.measurer import Measurer, Question
+
+REFUSED_TWICE: dict[str, type[InputError]] = {
+    "pixel_size_mm": InvalidPixelSizeError,
+    "pixel_size_x_mm": InvalidPixelSizeError,
+    "pixel_size_y_mm": InvalidPixelSizeError,
+    "frame": InvalidFrameError,
+}
+"""Fields of the form, and what each is refused by when it comes twice."""
+NOT_AT_ALL = re.compile(r"q=0(\.0*)?")
+"""A media range's weight that refuses it (RFC 9110, 12.4.2)."""
+
+
+async def require_measurer(request: Request) -> Measurer:
+    """Return the loaded pipeline's owner, or refuse while there is none."""
+    measurer: Measurer | None = getattr(request.app.state, "measurer", None)
+    if measurer is None:
+        raise NotReadyError("The model is not loaded; try again in a second.")
+    return measurer
+
+
+def require_acceptable(request: Request, media_type: str) -> None:
+    """Refuse a request whose Accept header rules the answer's media type out."""
+    stated = {}
+    for part in ",".join(request.headers.getlist("accept")).lower().split(","):
+        media_range, *parameters = (each.strip() for each in part.split(";"))
+        stated[media_range] = not any(NOT_AT_ALL.fullmatch(each) for each in parameters)
+    kind = media_type.split("/", maxsplit=1)[0]
+    # The closest range decides; an empty header rules nothing out.
+    closest_first = (media_type, f"{kind}/*", "*/*", "")
+    if not next((stated[each] for each in closest_first if each in stated), False):
+        raise HTTPException(406, f"The answer is {media_type}; the Accept header rules it out.")
+
+
+async def accept_json(request: Request) -> None:
+    """Refuse callers that do not take JSON."""
+    require_acceptable(request, "application/json")
+
+
+async def accept_png(request: Request) -> None:
+    """Refuse callers that do not take PNG."""
+    require_acceptable(request, "image/png")
+
+
+async def watch_client(request: Request) -> Callable[[], Awaitable[None]]:
+    """Return what waits until the client has left; it is of use once the body is read."""
+
+    async def wait_until_gone() -> None:
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
+
+    return wait_until_gone
+
+
+async def read_question(
+    request: Request,
+    image: Annotated[UploadFile, File(description="PNG, JPEG, BMP, TIFF or WebP")],
+    *,
+    pixel_size_mm: Annotated[float | None, Form(description="of square pixels")] = None,
+    pixel_size_x_mm: Annotated[float | None, Form(description="width of a pixel")] = None,
+    pixel_size_y_mm: Annotated[float | None, Form(description="height of a pixel")] = None,
+    frame: Annotated[int | None, Form(description="0-based, of a multi-frame file")] = None,
+) -> Question:
+    """Read the multipart form that all measuring routes share.
+
+    Raises
+    ------
+    InvalidPixelSizeError, InvalidFrameError
+    """
+    form = await request.form()  # read by now
+    for name, refusal in REFUSED_TWICE.items():
+        if len(form.getlist(name)) > 1:
+            raise refusal(f"{name} was given more than once; give it once.")
+    spacing = to_stated_spacing(
+        pixel_size_mm, pixel_size_x_mm=pixel_size_x_mm, pixel_size_y_mm=pixel_size_y_mm
+    )
+    return Question(await image.read(), spacing, frame)
+
+
+Owner = Annotated[Measurer, Depends(require_measurer)]
+Asked = Annotated[Question, Depends(read_question)]
+Watch = Annotated[Callable[[], Awaitable[None]], Depends(watch_client)]
+TAKES_JSON = Depends(accept_json)
+TAKES_PNG = Depends(accept_png)
+KEYED = Depends(HTTPBearer(auto_error=False, description="Where the service was given API keys."))
+"""Only tells the documentation of keys: the gate asks for them, before a route is looked for."""

@@ -1,0 +1,232 @@
+"""The routes of `docs/api.md`; each is a few lines, because the work is done elsewhere."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from headcirc.errors import NoHeadFoundError, PixelSizeMissingError
+from headcirc.overlay import Picture, to_png
+from headcirc_service.http.answers import to_head_circumference_body, to_model_facts_body
+from headcirc_service.http.dependencies import KEYED, TAKES_JSON, TAKES_PNG, Asked, Owner, Watch
+from headcirc_service.http.problems import (
+    MEDIA_TYPE,
+    TITLES,
+    AnalysisNotFoundError,
+    StoredNoHeadError,
+    StoredPixelSizeMissingError,
+)
+from headcirc_service.http.schemas import (
+    AnalysisBody,
+    HeadCircumferenceBody,
+    HealthBody,
+    ModelsBody,
+    ProblemBody,
+)
+from headcirc_service.measurer import Measurer
+from headcirc_service.results.stored_analysis import StoredAnalysis
+from headcirc_service.telemetry.metrics import Metrics
+from headcirc_service.telemetry.tracing import Stage
+
+NO_HEAD = "No head was found in the picture; send a frame that shows the whole fetal head."
+NO_PIXEL_SIZE = (
+    "A head was found, but nothing says how large a pixel is; state pixel_size_mm, or "
+    "pixel_size_x_mm and pixel_size_y_mm."
+)
+Responses = dict[int | str, dict[str, Any]]
+PNG_RESPONSE: Responses = {200: {"content": {"image/png": {}}, "description": "A PNG picture."}}
+
+
+def to_problem_responses(*statuses: int) -> Responses:
+    """Document refusals; FastAPI would give them the answer's own media type.
+
+    Without a default it would tell of a 422 of its own kind, which is never sent.
+    """
+    content = {MEDIA_TYPE: {"schema": ProblemBody.model_json_schema()}}
+    descriptions = {status: TITLES[status] for status in statuses} | {"default": "Another problem"}
+    return {key: {"description": said, "content": content} for key, said in descriptions.items()}
+
+
+POST_PROBLEMS = to_problem_responses(400, 401, 406, 413, 415, 422, 429, 500, 503, 504)
+GET_PROBLEMS = to_problem_responses(401, 404, 406, 500, 503)
+PICTURE_PROBLEMS = GET_PROBLEMS | to_problem_responses(429, 504)
+NUMBER_PROBLEMS = GET_PROBLEMS | to_problem_responses(409)
+
+
+class Png(Response):
+    """A PNG answer."""
+
+    media_type = "image/png"
+
+
+router = APIRouter()
+
+
+async def require_stored(owner: Measurer, analysis_id: str) -> StoredAnalysis:
+    """Return a kept analysis or raise the 404."""
+    stored = await owner.find(analysis_id)
+    if stored is None:
+        raise AnalysisNotFoundError(
+            "No analysis of that id is kept here (any more); post it again."
+        )
+    return stored
+
+
+async def answer_png(owner: Measurer, draw: Callable[[], Picture], metrics: Metrics) -> Png:
+    """Draw and encode a picture in a thread, and time it."""
+    began = time.perf_counter()
+    encoded = await owner.workers.run(lambda _: to_png(draw()))
+    duration_s = time.perf_counter() - began
+    metrics.stage_duration.labels("render").observe(duration_s)
+    owner.tell_stages([Stage("render", began, duration_s)])
+    return Png(encoded)
+
+
+@router.post(
+    "/v1/analyses",
+    status_code=201,
+    dependencies=[KEYED, TAKES_JSON],
+    responses=POST_PROBLEMS | {200: {"model": AnalysisBody}},
+    tags=["measure"],
+)
+async def create_analysis(
+    question: Asked, owner: Owner, watch: Watch, response: Response
+) -> AnalysisBody:
+    """Measure a head and keep the result for a while."""
+    stored, is_new = await owner.answer(question, watch)
+    response.status_code = 201 if is_new else 200
+    response.headers["Location"] = stored.body.links.self
+    return stored.body
+
+
+@router.get(
+    "/v1/analyses/{analysis_id}",
+    dependencies=[KEYED, TAKES_JSON],
+    responses=GET_PROBLEMS,
+    tags=["results"],
+)
+async def read_analysis(analysis_id: str, owner: Owner) -> AnalysisBody:
+    """Return a kept analysis."""
+    return (await require_stored(owner, analysis_id)).body
+
+
+@router.get(
+    "/v1/analyses/{analysis_id}/mask",
+    response_class=Png,
+    dependencies=[KEYED, TAKES_PNG],
+    responses=PICTURE_PROBLEMS | PNG_RESPONSE,
+    tags=["results"],
+)
+async def read_mask(analysis_id: str, owner: Owner, request: Request) -> Response:
+    """Return the mask: 0 or 255, in the upright picture's own size."""
+    analysis = await require_stored(owner, analysis_id)
+    return await answer_png(owner, analysis.draw_mask, request.app.state.metrics)
+
+
+@router.get(
+    "/v1/analyses/{analysis_id}/overlay",
+    response_class=Png,
+    dependencies=[KEYED, TAKES_PNG],
+    responses=PICTURE_PROBLEMS | PNG_RESPONSE,
+    tags=["results"],
+)
+async def read_overlay(analysis_id: str, owner: Owner, request: Request) -> Response:
+    """Return the picture with mask edge, ellipse and both axes."""
+    analysis = await require_stored(owner, analysis_id)
+    return await answer_png(owner, analysis.draw_overlay, request.app.state.metrics)
+
+
+@router.get(
+    "/v1/analyses/{analysis_id}/head-circumference",
+    dependencies=[KEYED, TAKES_JSON],
+    responses=NUMBER_PROBLEMS,
+    tags=["results"],
+)
+async def read_head_circumference(analysis_id: str, owner: Owner) -> HeadCircumferenceBody:
+    """Return a kept analysis' number."""
+    stored = await require_stored(owner, analysis_id)
+    if stored.body.head is None:
+        raise StoredNoHeadError(NO_HEAD)
+    body = to_head_circumference_body(stored.body)
+    if body is None:
+        raise StoredPixelSizeMissingError(NO_PIXEL_SIZE)
+    return body
+
+
+@router.post(
+    "/v1/mask",
+    response_class=Png,
+    dependencies=[KEYED, TAKES_PNG],
+    responses=POST_PROBLEMS | PNG_RESPONSE,
+    tags=["measure"],
+)
+async def create_mask(question: Asked, owner: Owner, watch: Watch, request: Request) -> Response:
+    """Return the mask at once."""
+    stored, _ = await owner.answer(question, watch)
+    if stored.body.head is None:
+        raise NoHeadFoundError(NO_HEAD)
+    return await answer_png(owner, stored.draw_mask, request.app.state.metrics)
+
+
+@router.post(
+    "/v1/head-circumference",
+    dependencies=[KEYED, TAKES_JSON],
+    responses=POST_PROBLEMS,
+    tags=["measure"],
+)
+async def create_head_circumference(
+    question: Asked, owner: Owner, watch: Watch
+) -> HeadCircumferenceBody:
+    """Return the number at once."""
+    stored, _ = await owner.answer(question, watch)
+    if stored.body.head is None:
+        raise NoHeadFoundError(NO_HEAD)
+    body = to_head_circumference_body(stored.body)
+    if body is None:
+        raise PixelSizeMissingError(NO_PIXEL_SIZE)
+    return body
+
+
+@router.get(
+    "/v1/models",
+    dependencies=[KEYED, TAKES_JSON],
+    responses=to_problem_responses(401, 406, 503),
+    tags=["service"],
+)
+async def list_models(owner: Owner, request: Request) -> ModelsBody:
+    """Tell what is served, where it runs and how well it was measured to do."""
+    asked = request.app.state.settings.backend
+    return ModelsBody(models=[to_model_facts_body(owner.pipeline, asked_backend=asked)])
+
+
+# The lower one answers, HEAD too, as some probes ask; the upper one only tells OpenAPI, where both
+# methods would have one operation's name.
+@router.get("/livez", tags=["service"])
+@router.api_route("/livez", methods=["GET", "HEAD"], include_in_schema=False)
+async def tell_alive() -> HealthBody:
+    """Say that the process is alive."""
+    return HealthBody(status="alive")
+
+
+@router.get("/readyz", responses=to_problem_responses(503), tags=["service"])
+@router.api_route("/readyz", methods=["GET", "HEAD"], include_in_schema=False)
+async def tell_ready(owner: Owner) -> HealthBody:
+    """Say that the model is loaded and warm and that the queue takes work."""
+    owner.require_ready()
+    return HealthBody(status="ready")
+
+
+@router.get(
+    "/metrics",
+    dependencies=[KEYED],
+    responses=to_problem_responses(401),
+    tags=["service"],
+    response_class=Response,
+)
+def read_metrics(request: Request) -> Response:  # in a thread: it takes several milliseconds
+    """Return the metrics in Prometheus' text format."""
+    return Response(
+        generate_latest(request.app.state.metrics.registry), media_type=CONTENT_TYPE_LATEST
+    )

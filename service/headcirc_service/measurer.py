@@ -1,0 +1,245 @@
+"""Requests to answers: bounded work in threads, so that the event loop never waits for a network.
+
+A request is one piece of work in one thread, from bytes to body. Where it meets the network, the
+batcher decides who runs it; decoding and drawing of other requests go on beside it.
+"""
+
+import hashlib
+import logging
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import dataclass, replace
+
+import numpy as np
+from starlette.concurrency import run_in_threadpool
+
+import headcirc
+from headcirc.geometry import PixelSpacing
+from headcirc.pipeline import Analysis, Pipeline
+from headcirc_service.admission.batcher import Batcher, Inference
+from headcirc_service.admission.coalescing import SameQuestion
+from headcirc_service.admission.workers import Ticket, Workers
+from headcirc_service.http.answers import to_analysis_body
+from headcirc_service.http.problems import NotReadyError, StoreUnavailableError
+from headcirc_service.results.explanations import Explanations
+from headcirc_service.results.store import Store
+from headcirc_service.results.stored_analysis import StoredAnalysis, to_stored
+from headcirc_service.settings import Settings
+from headcirc_service.telemetry.metrics import Metrics
+from headcirc_service.telemetry.tracing import Stage
+
+logger = logging.getLogger("headcirc.service")
+CPU_BATCH, GPU_BATCH = 1, 8
+"""On two CPUs a batch takes as long as its pictures one by one; a GPU is not filled by one."""
+PLACES_PER_PICTURE = 16
+"""The last of them waits twice as long as eight at a time do: what overload costs comes on top."""
+QUICKLY_READ_BYTES = 1_000_000
+"""SHA-256 of so much takes about a millisecond."""
+WORKERS_PER_PICTURE = 2
+"""While one request infers, another decodes; more threads would only queue at the network."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """A picture and what its sender states about it."""
+
+    content: bytes
+    pixel_spacing: PixelSpacing | None
+    frame_index: int | None
+
+    def to_id(self, pipeline: Pipeline) -> str:
+        """Return the name of the answer: the same everywhere for the same question and model.
+
+        The versions are in it because replicas of two releases may share a store: with the same
+        network they can give other millimetres and other warnings.
+        """
+        digest = hashlib.sha256(self.content)
+        facts = (
+            self.pixel_spacing,
+            self.frame_index or 0,
+            pipeline.graph.sha256,
+            pipeline.backend.precision,
+            pipeline.manifest.version,
+            headcirc.__version__,
+        )
+        digest.update(repr(facts).encode())
+        return digest.hexdigest()[:32]
+
+
+class Measurer:
+    """The pipeline behind a bounded queue, and the store beside it."""
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        settings: Settings,
+        metrics: Metrics,
+        store: Store,
+        *,
+        tell_stages: Callable[[Sequence[Stage]], None] = lambda _: None,
+    ) -> None:
+        self.pipeline = pipeline
+        self.tell_stages = tell_stages
+        self._store = store
+        self._metrics = metrics
+        best_batch = settings.max_batch or choose_batch(pipeline)
+        self.batcher = Batcher(
+            pipeline.infer,
+            best_batch=best_batch,
+            wait_s=settings.batch_wait_ms / 1000,
+            on_batch=metrics.batch_size.observe,
+        )
+        self.workers = Workers(
+            WORKERS_PER_PICTURE * best_batch,
+            capacity=settings.queue_capacity or PLACES_PER_PICTURE * best_batch,
+            timeout_s=settings.request_timeout_ms / 1000,
+            on_depth=metrics.queue_depth.set,
+        )
+        self.explanations = Explanations(
+            pipeline, settings, metrics, capacity=self.workers.capacity
+        )
+        self._same = SameQuestion(capacity=self.workers.capacity)
+        self._probing: Future[Inference] | None = None
+        self.is_ending = False
+
+    def require_ready(self) -> None:
+        """Refuse while no request should be sent here, and say why.
+
+        Raises
+        ------
+        NotReadyError
+        """
+        if self.is_ending:
+            raise NotReadyError("The service is going down; it takes no new requests.")
+        if self.batcher.failure is not None:
+            self._probe()
+            # Everybody may ask: which backend it is, and what it failed of, stands in the log.
+            raise NotReadyError("The network failed at its last inference; it is tried again.")
+        if not self.workers.has_capacity:
+            raise NotReadyError("The queue is full or stands still; try again in a second.")
+
+    def _probe(self) -> None:
+        """Try the network anew: who is not ready gets no request that would show its recovery."""
+        if self._probing is None or self._probing.done():
+            told = (self.pipeline.backend.name, self.batcher.failure)
+            logger.warning("not ready: the backend %s failed (%s); it is tried again", *told)
+            facts = self.pipeline.manifest.input
+            blank = np.zeros((1, 1, facts.height_px, facts.width_px), np.float32)
+            self._probing = self.workers.submit(lambda ticket: self.batcher.infer(blank, ticket))
+
+    async def answer(
+        self, question: Question, wait_until_gone: Callable[[], Awaitable[None]]
+    ) -> tuple[StoredAnalysis, bool]:
+        """Measure a picture, or find that it was, or is being, measured.
+
+        Parameters
+        ----------
+        question : Question
+        wait_until_gone : callable
+            Returns when the client has left.
+
+        Returns
+        -------
+        stored : StoredAnalysis
+        is_new : bool
+            False when the answer is that of the same question, asked before or at the same time.
+        """
+        analysis_id = await self._name(question)
+        with suppress(StoreUnavailableError):  # then it is measured again
+            known = await self.find(analysis_id)
+            if known is not None:
+                return known, False
+        known = await self._same.share(analysis_id)
+        if known is not None:
+            return known, False
+        with self._same.announce(analysis_id) as tell:
+            stored = await self._measure_in_thread(question, analysis_id, wait_until_gone)
+            tell(stored)
+            with suppress(StoreUnavailableError):  # the answer is worth having all the same
+                await self._store.put(analysis_id, stored)
+        return stored, True
+
+    async def _measure_in_thread(
+        self, question: Question, analysis_id: str, wait_until_gone: Callable[[], Awaitable[None]]
+    ) -> StoredAnalysis:
+        arrived_s = time.perf_counter()
+
+        def measure(ticket: Ticket) -> tuple[StoredAnalysis, tuple[Stage, ...]]:
+            analysis, stages = self._measure(question, ticket, arrived_s)
+            body = to_analysis_body(analysis_id, analysis, self.pipeline)
+            return to_stored(body, analysis), stages
+
+        stored, stages = await self.workers.run(measure, wait_until_gone)
+        self.tell_stages(stages)
+        self._metrics.count_analysis(stored.body.timing_ms, stored.body.quality.warnings)
+        return stored
+
+    async def _name(self, question: Question) -> str:
+        """Return the answer's name; to read a large file for it would hold the event loop."""
+        if len(question.content) <= QUICKLY_READ_BYTES:
+            return question.to_id(self.pipeline)
+        # Not `asyncio.to_thread`: its few threads also ask for Redis' address, and where DNS does
+        # not answer they wait for it, all of them.
+        return await run_in_threadpool(question.to_id, self.pipeline)
+
+    async def find(self, analysis_id: str) -> StoredAnalysis | None:
+        """Return a kept result, or None.
+
+        Raises
+        ------
+        StoreUnavailableError
+        """
+        outcome = "unavailable"
+        try:
+            stored = await self._store.get(analysis_id)
+            outcome = "miss" if stored is None else "hit"
+        finally:
+            self._metrics.store_reads.labels(outcome).inc()
+        return stored
+
+    def _measure(
+        self, question: Question, ticket: Ticket, arrived_s: float
+    ) -> tuple[Analysis, tuple[Stage, ...]]:
+        began_s = time.perf_counter()
+        with self.batcher.announce(ticket):
+            prepared = self.pipeline.prepare(
+                question.content,
+                pixel_spacing=question.pixel_spacing,
+                frame_index=question.frame_index,
+            )
+            inference = self.batcher.infer(prepared.network_input, ticket)
+        assert inference.probability_map is not None
+        finishing_s = time.perf_counter()
+        analysis = self.pipeline.finish(prepared, inference.probability_map)
+        timing_ms = analysis.timing_ms | {
+            "queue": (began_s - arrived_s + inference.queue_s) * 1000,
+            "inference": inference.run_s * 1000,
+            "total": (time.perf_counter() - arrived_s) * 1000,
+        }
+        decode_s, preprocess_s = (timing_ms[name] / 1000 for name in ("decode", "preprocess"))
+        stages = (
+            Stage("queue", arrived_s, began_s - arrived_s),  # for a thread
+            Stage("decode", began_s, decode_s),
+            Stage("preprocess", began_s + decode_s, preprocess_s),
+            Stage("queue", inference.arrived_s, inference.queue_s),  # for the network
+            Stage("inference", inference.arrived_s + inference.queue_s, inference.run_s),
+            Stage("postprocess", finishing_s, timing_ms["postprocess"] / 1000),
+        )
+        return replace(analysis, timing_ms=timing_ms), stages
+
+    def tell_end(self) -> None:
+        """Be not ready from now on; what comes all the same is still answered."""
+        self.is_ending = True
+
+    async def close(self) -> None:
+        """Let the work at hand end and take no more."""
+        await self.workers.close()
+        await self.explanations.close()
+        await self._store.close()
+
+
+def choose_batch(pipeline: Pipeline) -> int:
+    """Return how many pictures are best run together where this pipeline runs."""
+    return CPU_BATCH if pipeline.backend.device == "cpu" else GPU_BATCH

@@ -1,0 +1,1 @@
+"""Results that are kept, and the explanations made from them."""

@@ -1,0 +1,154 @@
+"""Stored analyses to explanations: one at a time, in a thread of their own.
+
+So a measurement never queues behind an explanation, whatever is asked; what it can lose to one is
+CPU time. The explain graph is loaded with the first question. This file draws nothing.
+"""
+
+import time
+from collections.abc import Awaitable, Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headcirc.cpus import count_available_cpus
+from headcirc.errors import InputError
+from headcirc.explain import Explainer, Explanation
+from headcirc.model.manifest import ExplainFacts
+from headcirc.network_input import to_network_input
+from headcirc.pipeline import Pipeline
+from headcirc_service.admission.workers import Ticket, Workers
+from headcirc_service.http.problems import AnalysisNotFoundError, ExplanationNotFoundError
+from headcirc_service.results.store import Shelf
+from headcirc_service.results.stored_analysis import StoredAnalysis
+from headcirc_service.settings import Settings
+from headcirc_service.telemetry.metrics import Metrics
+
+KEPT_MAX_BYTES = 32_000_000
+"""Some thirty explanations at 256 x 256: a page asks for several pictures of each analysis."""
+
+
+class Explanations:
+    """See the module.
+
+    Parameters
+    ----------
+    pipeline : Pipeline
+        That measures; its model may ship no explain graph.
+    settings : Settings
+    metrics : Metrics
+    capacity : int
+        Questions at work or waiting; more are refused.
+    """
+
+    def __init__(
+        self, pipeline: Pipeline, settings: Settings, metrics: Metrics, *, capacity: int
+    ) -> None:
+        self._pipeline = pipeline
+        self._metrics = metrics
+        threads = settings.threads or count_available_cpus()
+        self._explainer = Explainer(pipeline.manifest, pipeline.backend.name, threads=threads)
+        self._workers = Workers(
+            1,
+            capacity=capacity,
+            timeout_s=settings.request_timeout_ms / 1000,
+            on_depth=lambda _: None,
+        )
+        # Only the one thread touches it. Nobody finds an explanation whose analysis has expired.
+        self._kept: Shelf[Explanation] = Shelf(
+            ttl_s=settings.result_ttl_s, max_bytes=KEPT_MAX_BYTES
+        )
+
+    def require_facts(self) -> ExplainFacts:
+        """Return what the model can tell.
+
+        Raises
+        ------
+        ExplanationNotFoundError
+            It ships no explain graph.
+        """
+        facts = self._pipeline.manifest.explain
+        if facts is None:
+            raise ExplanationNotFoundError(
+                f"The model {self._pipeline.manifest.name!r} ships no explain graph, so there are "
+                "no saliency and no attention maps; the list of models shows which layers there "
+                "are."
+            )
+        return facts
+
+    def require_layer(self, layer: str | None) -> str:
+        """Return the layer that was asked for, or the default one.
+
+        Raises
+        ------
+        ExplanationNotFoundError, InputError
+        """
+        facts = self.require_facts()
+        if layer is not None and layer not in facts.layers:
+            raise InputError(f"The layer is unknown; known are {', '.join(facts.layers)}.")
+        return layer or facts.default_layer
+
+    def require_level(self, level: int) -> int:
+        """Return the level that was asked for.
+
+        Raises
+        ------
+        ExplanationNotFoundError, InputError
+        """
+        levels = self.require_facts().attention_levels
+        if level not in levels:
+            raise InputError(f"The level is unknown; known are {', '.join(map(str, levels))}.")
+        return level
+
+    async def explain(
+        self, stored: StoredAnalysis, wait_until_gone: Callable[[], Awaitable[None]]
+    ) -> Explanation:
+        """Explain a kept analysis, from its 8-bit frame.
+
+        Raises
+        ------
+        AnalysisNotFoundError
+            Another model made it, as while replicas that share a store are brought up to date.
+        OverloadedError, RequestTimeoutError, ClientLeftError
+        """
+        made_by, manifest = stored.body.model, self._pipeline.manifest
+        if (made_by.name, made_by.version) != (manifest.name, manifest.version):
+            raise AnalysisNotFoundError(
+                "The analysis of that id was made by another model than is served here; post the "
+                "picture again."
+            )
+        return await self._workers.run(
+            lambda ticket: self._explain(stored, ticket), wait_until_gone
+        )
+
+    def _explain(self, stored: StoredAnalysis, _ticket: Ticket) -> Explanation:
+        known = self._kept.get(stored.body.id)
+        if known is not None:
+            return known
+        began_s = time.perf_counter()
+        facts, aspect = self._pipeline.manifest.input, stored.pixel_aspect
+        explanation = self._explainer.explain(
+            *to_network_input(stored.pixels, facts, frame_pixel_aspect=aspect)
+        )
+        self._metrics.stage_duration.labels("explain").observe(time.perf_counter() - began_s)
+        self._kept.put(stored.body.id, explanation)
+        return explanation
+
+    async def close(self) -> None:
+        """Let the work at hand end and take no more."""
+        await self._workers.close()
+        self._kept.clear()
+
+
+def find_saliency_map(
+    stored: StoredAnalysis, explanation: Explanation, layer: str
+) -> NDArray[np.float32]:
+    """Return a layer's map of an analysis.
+
+    Returns
+    -------
+    (rows, columns) float32 in [0, 1], frame grid
+        0 everywhere where no head was found: a map of what was not believed would explain nothing.
+    """
+    if stored.body.head is None:
+        return np.zeros(stored.pixels.shape, np.float32)
+    return explanation.to_saliency_map(layer)

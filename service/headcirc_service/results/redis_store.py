@@ -1,0 +1,107 @@
+"""Results in Redis, so that replicas share them; Redis' own `maxmemory` bounds them in all."""
+
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError, ResponseError
+from starlette.concurrency import run_in_threadpool
+
+from headcirc_service.http.problems import StoreUnavailableError
+from headcirc_service.results.stored_analysis import StoredAnalysis, read_stored
+
+logger = logging.getLogger("headcirc.store")
+Reply = TypeVar("Reply")
+KEY_PREFIX = "headcirc:1:"
+"""The number changes with the form in which results are written."""
+TIMEOUT_S = 0.5
+AWAY_S = 1.0
+"""After a failure nobody asks for this long, so that requests do not each wait for the timeout."""
+
+
+class RedisStore:
+    """See `headcirc_service.results.store.Store`.
+
+    Parameters
+    ----------
+    url : str
+        `redis://`, `rediss://` or `unix://`.
+    ttl_s, max_bytes : int
+        Of a result; a larger one is not kept.
+    maximum_pixels : int
+        Of a frame that is read back.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        ttl_s: int,
+        max_bytes: int,
+        maximum_pixels: int,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._redis = Redis.from_url(
+            url,
+            socket_connect_timeout=TIMEOUT_S,
+            socket_timeout=TIMEOUT_S,
+            retry=Retry(NoBackoff(), 1),  # a pooled connection may be older than Redis' last start
+        )
+        self._ttl_s = ttl_s
+        self._max_bytes = max_bytes
+        self._maximum_pixels = maximum_pixels
+        self._clock = clock
+        self._away_until_s = 0.0
+        self._is_away = False
+
+    async def put(self, analysis_id: str, stored: StoredAnalysis) -> None:
+        """See `headcirc_service.results.store.Store`."""
+        if self._ttl_s <= 0 or stored.count_bytes() > self._max_bytes:
+            return
+        self._require_here()  # before the work of writing it down
+        content = await run_in_threadpool(stored.to_bytes)
+        key = KEY_PREFIX + analysis_id
+        await self._ask(lambda: self._redis.set(key, content, ex=self._ttl_s))
+
+    async def get(self, analysis_id: str) -> StoredAnalysis | None:
+        """See `headcirc_service.results.store.Store`."""
+        if self._ttl_s <= 0:
+            return None
+        self._require_here()
+        content = await self._ask(lambda: self._redis.get(KEY_PREFIX + analysis_id))
+        if not isinstance(content, bytes):
+            return None
+        return await run_in_threadpool(read_stored, content, maximum_pixels=self._maximum_pixels)
+
+    async def close(self) -> None:
+        """See `headcirc_service.results.store.Store`."""
+        await self._redis.aclose()
+
+    def _require_here(self) -> None:
+        if self._clock() < self._away_until_s:
+            raise StoreUnavailableError(
+                "The store of results is away; results are measured but not kept. Try again in a "
+                "second."
+            )
+
+    async def _ask(self, command: Callable[[], Awaitable[Reply]]) -> Reply:
+        """Give Redis one command, and remember whether it is there."""
+        try:
+            reply = await command()
+        except (RedisError, OSError) as error:
+            if not isinstance(error, ResponseError):  # that would be an answer, if a refusal
+                self._away_until_s = self._clock() + AWAY_S
+            if not self._is_away:
+                logger.warning("the store is away: %s", type(error).__name__)
+            self._is_away = True
+            raise StoreUnavailableError(
+                "The store of results does not answer; try again in a second."
+            ) from error
+        if self._is_away:
+            logger.info("the store is back")
+            self._is_away = False
+        return reply

@@ -1,0 +1,129 @@
+"""Results that a caller may come back for: in this process, or in a Redis that replicas share."""
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from importlib.util import find_spec
+from typing import Generic, Protocol, TypeVar
+
+from headcirc_service.results.stored_analysis import StoredAnalysis
+from headcirc_service.settings import Settings
+
+
+class Store(Protocol):
+    """Keeps results for a time. Both calls raise `StoreUnavailableError` while it is away."""
+
+    async def put(self, analysis_id: str, stored: StoredAnalysis) -> None:
+        """Keep a result, unless nothing is to be kept or it alone is too large."""
+
+    async def get(self, analysis_id: str) -> StoredAnalysis | None:
+        """Return a result that has not expired, or None."""
+
+    async def close(self) -> None:
+        """Let go of what it holds."""
+
+
+class Sized(Protocol):
+    """What knows roughly how much memory it takes."""
+
+    def count_bytes(self) -> int:
+        """Return roughly how much memory it holds."""
+
+
+Kept = TypeVar("Kept", bound=Sized)
+
+
+class Shelf(Generic[Kept]):
+    """Keep things in this process, the oldest leaving first when the bytes run out.
+
+    It has no lock: only one thread may use it.
+    """
+
+    def __init__(
+        self, *, ttl_s: float, max_bytes: int, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._ttl_s = ttl_s
+        self._max_bytes = max_bytes
+        self._clock = clock
+        self._entries: OrderedDict[str, tuple[float, Kept]] = OrderedDict()
+        self._bytes = 0
+
+    def put(self, key: str, kept: Kept) -> None:
+        """Keep a thing, unless nothing is to be kept or it alone is too large."""
+        size_bytes = kept.count_bytes()
+        if self._ttl_s <= 0 or size_bytes > self._max_bytes:
+            return
+        self._drop(key)
+        self._entries[key] = (self._clock() + self._ttl_s, kept)
+        self._bytes += size_bytes
+        self._drop_expired()
+        while self._bytes > self._max_bytes:
+            self._drop(next(iter(self._entries)))
+
+    def get(self, key: str) -> Kept | None:
+        """Return a thing that has not expired, or None."""
+        self._drop_expired()
+        entry = self._entries.get(key)
+        return None if entry is None else entry[1]
+
+    def clear(self) -> None:
+        """Keep nothing any more."""
+        self._entries.clear()
+        self._bytes = 0
+
+    def _drop_expired(self) -> None:
+        # Everything lives equally long, so the order of entry is the order of expiry.
+        now = self._clock()
+        while self._entries and next(iter(self._entries.values()))[0] <= now:
+            self._drop(next(iter(self._entries)))
+
+    def _drop(self, key: str) -> None:
+        entry = self._entries.pop(key, None)
+        if entry is not None:
+            self._bytes -= entry[1].count_bytes()
+
+
+class MemoryStore:
+    """Keep results on a shelf of the event loop's; see `Shelf` for the parameters."""
+
+    def __init__(
+        self, *, ttl_s: float, max_bytes: int, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._shelf: Shelf[StoredAnalysis] = Shelf(ttl_s=ttl_s, max_bytes=max_bytes, clock=clock)
+
+    async def put(self, analysis_id: str, stored: StoredAnalysis) -> None:
+        """See `Store`."""
+        self._shelf.put(analysis_id, stored)
+
+    async def get(self, analysis_id: str) -> StoredAnalysis | None:
+        """See `Store`."""
+        return self._shelf.get(analysis_id)
+
+    async def close(self) -> None:
+        """See `Store`."""
+        self._shelf.clear()
+
+
+def open_store(settings: Settings) -> Store:
+    """Return the store that the settings name; nothing is connected yet.
+
+    Raises
+    ------
+    ValueError
+        Redis is named and its package is not installed.
+    """
+    if settings.store_url is None:
+        return MemoryStore(ttl_s=settings.result_ttl_s, max_bytes=settings.store_max_bytes)
+    if find_spec("redis") is None:
+        raise ValueError(
+            "HEADCIRC_STORE_URL names a Redis and the package 'redis' is missing; install it with: "
+            "pip install 'headcirc[redis]'"
+        )
+    from headcirc_service.results.redis_store import RedisStore  # noqa: PLC0415 - an extra, imported when chosen
+
+    return RedisStore(
+        settings.store_url.get_secret_value(),
+        ttl_s=settings.result_ttl_s,
+        max_bytes=settings.store_max_bytes,
+        maximum_pixels=settings.max_pixels,
+    )

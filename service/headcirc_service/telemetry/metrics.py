@@ -1,0 +1,105 @@
+"""Prometheus metrics: what is counted and timed. No label ever holds an id, a name or free text."""
+
+import math
+from collections.abc import Iterable, Mapping
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+
+from headcirc.backends.gpu import call, load_cuda
+from headcirc.errors import BackendUnavailableError
+from headcirc.pipeline import Pipeline
+
+BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.015, 0.025, 0.035, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+BATCH_BUCKETS = (1, 2, 4, 8, 16)
+
+
+class Metrics:
+    """All metrics of one application, in a registry of its own so that tests do not meet."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)  # memory, CPU time, open file descriptors
+        self.request_duration = Histogram(
+            "headcirc_request_duration_seconds",
+            "Time from the request's headers to the answer's last byte.",
+            ["route", "method", "status"],
+            buckets=BUCKETS_S,
+            registry=self.registry,
+        )
+        self.stage_duration = Histogram(
+            "headcirc_stage_duration_seconds",
+            "Time in one stage of a measurement.",
+            ["stage"],
+            buckets=BUCKETS_S,
+            registry=self.registry,
+        )
+        self.in_flight = Gauge(
+            "headcirc_requests_in_flight", "Requests being answered.", registry=self.registry
+        )
+        self.queue_depth = Gauge(
+            "headcirc_queue_depth", "Measurements at work or waiting.", registry=self.registry
+        )
+        self.batch_size = Histogram(
+            "headcirc_batch_size",
+            "Pictures that ran through the network together.",
+            buckets=BATCH_BUCKETS,
+            registry=self.registry,
+        )
+        self.store_reads = Counter(
+            "headcirc_store_reads_total",
+            "Augmentations into the store of results, by what came of them.",
+            ["outcome"],
+            registry=self.registry,
+        )
+        self.rejected = Counter(
+            "headcirc_rejected_total",
+            "Requests refused, by problem code.",
+            ["reason"],
+            registry=self.registry,
+        )
+        self.quality_warnings = Counter(
+            "headcirc_quality_warnings_total",
+            "Warnings given with answers.",
+            ["code"],
+            registry=self.registry,
+        )
+        self.model_info = Gauge(
+            "headcirc_model_info",
+            "1 for the served model.",
+            ["name", "version", "backend", "precision"],
+            registry=self.registry,
+        )
+
+    def tell_model(self, pipeline: Pipeline) -> None:
+        """Set the labels that say what is served."""
+        manifest, backend = pipeline.manifest, pipeline.backend
+        self.model_info.labels(
+            manifest.name, manifest.version, backend.name, backend.precision
+        ).set(1)
+        if backend.device != "cpu":
+            Gauge(
+                "headcirc_gpu_memory_used_bytes",
+                "Memory in use on the GPU that measures, by all processes.",
+                registry=self.registry,
+            ).set_function(read_gpu_memory_used_bytes)
+
+    def count_refusal(self, code: str) -> None:
+        """Add one request that was refused, by its problem's code."""
+        self.rejected.labels(code).inc()
+
+    def count_analysis(self, timing_ms: Mapping[str, float], warnings: Iterable[str]) -> None:
+        """Add one measurement's stages and warnings."""
+        for stage, duration_ms in timing_ms.items():
+            if stage != "total":
+                self.stage_duration.labels(stage).observe(duration_ms / 1000)
+        for code in warnings:
+            self.quality_warnings.labels(code).inc()
+
+
+def read_gpu_memory_used_bytes() -> float:
+    """Return how much of the GPU's memory is in use; NaN while it cannot be asked."""
+    try:
+        free_bytes, total_bytes = call(load_cuda(), "cudaMemGetInfo")
+    except BackendUnavailableError:  # the other metrics are wanted all the more
+        return math.nan
+    return float(total_bytes - free_bytes)

@@ -1,0 +1,182 @@
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from evaluation.explanations.__main__ import choose_images
+from evaluation.explanations.curves import (
+    BASELINES,
+    CENTRE,
+    KINDS,
+    RANDOM,
+    SHARES,
+    draw_baselines,
+    measure_curves,
+    summarise_curves,
+    to_area,
+    to_ranks,
+)
+from evaluation.explanations.plots import plot_curves, plot_randomised
+from evaluation.explanations.randomised import (
+    ANOTHER,
+    STAGES,
+    measure_randomised,
+    randomise,
+    to_rank_correlation,
+)
+from evaluation.explanations.text import ABSENT, BLOCK, DOCUMENT, read_block, to_block
+from harness.documents import read_block as read_between
+from model_export.explain import LAYERS
+from training.attention_resunet import AttentionResUNet
+
+SIDE_PX = 20
+HEAD = np.zeros((SIDE_PX, SIDE_PX), bool)
+HEAD[:10, :10] = True
+"""A quarter of the picture."""
+PICTURE = np.ones((SIDE_PX, SIDE_PX), np.float32)
+
+
+def see_brightness(network_input):
+    """Answer as a network for which a pixel is head where it is left, and is not where black."""
+    return network_input[:, 0]
+
+
+def measure(saliency_map):
+    ranks = to_ranks(saliency_map.astype(np.float32), np.random.default_rng(0))
+    return measure_curves(see_brightness, PICTURE, HEAD, ranks, black=0.0)
+
+
+def test_perfect_map_s_curves_are_known():
+    """The head first: the score falls, or rises, over the head's quarter of the picture only."""
+    curves = measure(HEAD)
+    expected = [max(0.0, 1 - share / 0.25) for share in SHARES]
+    assert curves["deletion"] == pytest.approx(expected, abs=1e-6)
+    assert curves["insertion"] == pytest.approx([1 - each for each in expected], abs=1e-6)
+
+
+def test_worst_map_s_curves_are_its_opposite():
+    """The head last: nothing happens before three quarters of the picture are gone."""
+    expected = [min(1.0, (1 - share) / 0.25) for share in SHARES]
+    assert measure(~HEAD)["deletion"] == pytest.approx(expected, abs=1e-6)
+
+
+def test_map_without_an_order_loses_every_region_alike():
+    """A map that is the same everywhere says nothing: equal values leave in random order."""
+    assert measure(np.zeros_like(PICTURE))["deletion"] == pytest.approx(
+        [1 - share for share in SHARES], abs=0.1
+    )
+
+
+def test_area_of_a_straight_line_is_a_half():
+    """Trapezoids over uneven steps."""
+    assert to_area([1 - share for share in SHARES]) == pytest.approx(0.5)
+
+
+def test_gain_is_positive_for_the_better_map_in_both_directions():
+    """A perfect map beats noise in deletion and insertion, its opposite loses in both."""
+    maps = {"good": HEAD, "bad": ~HEAD, RANDOM: np.zeros_like(PICTURE)}
+    measured = [{name: measure(each) for name, each in maps.items()}] * 3
+    summary = summarise_curves(measured, [1, 2, 2])
+    for kind in KINDS:
+        assert summary[kind]["good"]["gain"]["value"] > 0.2
+        assert summary[kind]["bad"]["gain"]["value"] < -0.2
+        assert summary[kind][RANDOM]["gain"]["value"] == 0
+        assert summary[kind]["good"]["curve"] == pytest.approx(measured[0]["good"][kind])
+
+
+def test_baselines_know_nothing_of_the_network():
+    """All of the picture's size; the middle is highest for `centre`, noise differs by generator."""
+    network_input = np.zeros((32, 48), np.float32)
+    network_input[:, 24:] = 1
+    drawn = [
+        draw_baselines(network_input, network_input, np.random.default_rng(seed)) for seed in (0, 1)
+    ]
+    assert list(drawn[0]) == list(BASELINES)
+    assert all(each.shape == (32, 48) for each in drawn[0].values())
+    assert np.unravel_index(drawn[0][CENTRE].argmax(), (32, 48)) in {(15, 23), (15, 24), (16, 23)}
+    assert drawn[0]["edge"][16].argmax() in {23, 24}
+    assert (drawn[0][RANDOM] != drawn[1][RANDOM]).any()
+
+
+def test_images_are_spread_over_the_part():
+    """A few of many are not the first few; as many as there are is all of them."""
+    assert choose_images(list(range(95)), 5) == [0, 19, 38, 57, 76]
+    assert choose_images(list(range(3)), 8) == choose_images(list(range(3)), None) == [0, 1, 2]
+
+
+def test_rank_correlation_of_known_maps():
+    """1 for any growing function of a map, -1 for its opposite, None for a map without ranks."""
+    values = np.random.default_rng(0).random((8, 8)).astype(np.float32)
+    assert to_rank_correlation(values, values**3) == pytest.approx(1)
+    assert to_rank_correlation(values, -values) == pytest.approx(-1)
+    assert to_rank_correlation(values, np.zeros_like(values)) is None
+
+
+@pytest.fixture(scope="module")
+def network():
+    torch.manual_seed(0)
+    return AttentionResUNet(width=2).eval()
+
+
+def test_weights_are_randomised_from_the_output_backwards(network):
+    """Each stage changes one more level, the levels before it stay, the network itself too."""
+    before = {name: each.clone() for name, each in network.state_dict().items()}
+    levels = {
+        "decoder-64": "decoder.3", "decoder-128": "decoder.2", "decoder-256": "decoder.1",
+        "decoder-512": "decoder.0", "bottleneck": "bottleneck", "encoder": "encoder",
+    }  # fmt: skip
+    randomised = {"head"}
+    for stage, changed in randomise(network, 1):
+        randomised.add(levels[stage])
+        for name, each in changed.state_dict().items():
+            if each.ndim == 4:
+                is_changed = any(name.startswith(level) for level in randomised)
+                assert bool((each != before[name]).any()) == is_changed, (stage, name)
+    assert list(levels) == list(STAGES)
+    assert all((each == before[name]).all() for name, each in network.state_dict().items())
+
+
+@pytest.fixture(scope="module")
+def report(network):
+    """Return a report with every field that is drawn and written, from tiny measurements."""
+    generator = np.random.default_rng(0)
+    inputs = [generator.normal(size=(1, 1, 32, 32)).astype(np.float32) for _ in range(2)]
+    maps = dict.fromkeys((*LAYERS, *BASELINES), HEAD)
+    curves = {name: measure(each) for name, each in maps.items()}
+    figure = {"value": 0.5, "low": 0.4, "high": 0.6}
+    names = ("head_share", "edge_share", "head_area_share", "edge_area_share")
+    return {
+        "command": "python -m evaluation.explanations", "date": "2026-01-01T00:00:00Z",
+        "machine": {"cpu": "some"}, "shares": SHARES,
+        "model": {"name": "tiny", "version": "0", "precision": "fp32", "backend": "onnxruntime"},
+        "data": {"part": "calibration", "images": 2, "exams": 2, "without_head": []},
+        "curves": summarise_curves([curves, curves], [1, 2]),
+        "concentration": {layer: dict.fromkeys(names, figure) for layer in LAYERS},
+        "randomised": measure_randomised(network, inputs, [1, 2], threshold=0.0),
+    }  # fmt: skip
+
+
+def test_randomised_weights_change_the_maps(report):
+    """Every stage has every layer, and with all weights new no map is the trained network's."""
+    randomised = report["randomised"]
+    assert list(randomised) == [ANOTHER, *STAGES]
+    for layer in LAYERS:
+        value = randomised["encoder"][layer]["value"]
+        assert value is None or value < 0.99
+
+
+def test_report_becomes_tables_and_plots(report, tmp_path):
+    """Every map, baseline and stage has a line; a report survives JSON; both plots are drawn."""
+    block = to_block(json.loads(json.dumps(report, allow_nan=False)))
+    for name in (*LAYERS, *BASELINES, *STAGES):
+        assert any(name in line for line in block.splitlines() if line.startswith("|")), name
+    for name, plot in (("curves.png", plot_curves), ("randomised.png", plot_randomised)):
+        plot(report, tmp_path / name)
+        assert (tmp_path / name).stat().st_size > 10_000, name
+
+
+def test_document_says_what_was_measured():
+    """The document has the block that the committed results give, or says that there are none."""
+    assert read_between(DOCUMENT.read_text(), BLOCK) == read_block()
+    assert to_block(None) == ABSENT

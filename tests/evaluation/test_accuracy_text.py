@@ -1,0 +1,57 @@
+import pytest
+
+from evaluation.accuracy_text import BLOCK, DOCUMENTS, read_block, to_acceptable_line
+from evaluation.unseen_exams import SPLIT_MODEL_DIR
+from harness.documents import read_block as read_between
+from harness.documents import replace_block
+from headcirc.model.manifest import load_manifest
+from headcirc.pipeline import SHIPPED_MODEL_DIR
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=["README", "model card"])
+def test_documents_say_what_was_measured(path):
+    """The accuracy block of README and model card is the one that the committed results give."""
+    assert read_between(path.read_text(), BLOCK) == read_block()
+
+
+@pytest.mark.parametrize("folder", [SHIPPED_MODEL_DIR, SPLIT_MODEL_DIR], ids=["shipped", "split"])
+def test_titles_name_the_version(folder):
+    """A model's page begins with the version that its manifest has."""
+    title = (folder / "README.md").read_text().splitlines()[0]
+    assert title.endswith(f"attention-resunet-16, version {load_manifest(folder).version}")
+
+
+def test_answers_to_rely_on_are_told_apart():
+    """Three acceptable answers and one other, their figures by hand."""
+    rows = [
+        {"acceptable": str(acceptable), "error_mm": error_mm}
+        for acceptable, error_mm in ((True, "1.0"), (True, "-2.0"), (True, "4.0"), (False, "9.5"))
+    ]
+    assert to_acceptable_line(rows) == (
+        "The 3 test answers marked as acceptable: mean absolute error 2.33 mm, signed error "
+        "+1.00 mm, worst 4.0 mm. The 1 others: 9.50 mm, +9.50 mm, worst 9.5 mm."
+    )
+
+
+def test_a_block_is_replaced_and_nothing_else():
+    """Text around the markers stays; writing twice changes nothing more."""
+    text = "before\n<!-- x:begin -->\nold\n<!-- x:end -->\nafter\n"
+    once = replace_block(text, "x", "new")
+    assert once == "before\n<!-- x:begin -->\n\nnew\n\n<!-- x:end -->\nafter\n"
+    assert replace_block(once, "x", "new") == once
+    assert read_between(once, "x") == "new"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "<!-- x:begin -->",
+        "<!-- x:end --><!-- x:begin -->",
+        "<!-- x:begin --><!-- x:end -->" * 2,
+    ],
+)
+def test_missing_or_doubled_markers_are_refused(text):
+    """Without one pair in order, nothing is written where it does not belong."""
+    with pytest.raises(ValueError, match="x:begin"):
+        replace_block(text, "x", "new")

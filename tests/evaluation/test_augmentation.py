@@ -1,0 +1,44 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from evaluation.augmentation import FIRST, VARIANTS, measure, to_figures
+from headcirc.quality.augmentation import AUGMENTATIONS
+from tests.support.synthetic import to_synthetic_pipeline
+from training.data.hc18 import load_part
+
+
+class Fringed:
+    """A backend that half believes in what surrounds a disc, but for copies of a picture."""
+
+    name, precision, device = "fringed", "fp32", "cpu"
+
+    def infer(self, network_input):
+        """Return (n, h, w): one picture has a fringe of 0.7 around the disc, several have none."""
+        count, _, rows, columns = network_input.shape
+        y, x = np.ogrid[:rows, :columns]
+        distance_px = np.hypot(y - (rows - 1) / 2, x - (columns - 1) / 2)
+        disc = np.clip(60 - distance_px, 0, 1)
+        if count == 1:
+            disc = np.maximum(disc, 0.7 * np.clip(90 - distance_px, 0, 1))
+        return np.repeat(disc[None].astype(np.float32), count, axis=0)
+
+
+def test_unsure_pictures_are_measured_by_every_variant(hc18_dir):
+    """Each kind of one image is unsure; what no copy shows makes the first augmentation's answer larger."""
+    pipeline = to_synthetic_pipeline()
+    errors_mm = measure(replace(pipeline, backend=Fringed()), load_part(hc18_dir, "train")[:1])
+    assert len(errors_mm) == 7
+    for variants in errors_mm.values():
+        assert set(variants) == set(VARIANTS)
+        (first,), (careful,) = variants[FIRST], variants["0.8, 0.9, 1.1 (ships)"]
+        assert np.isnan(first) or first > careful
+    assert VARIANTS["0.8, 0.9, 1.1 (ships)"] == AUGMENTATIONS
+
+
+def test_figures_by_hand():
+    """Three answers, one far off, and a picture without one."""
+    figures = to_figures([1.0, -2.0, 6.0, float("nan")])
+    assert figures["large_errors_share"] == pytest.approx(1 / 3)
+    assert (figures["mean_absolute_error_mm"], figures["no_answer"]) == (3.0, 1)

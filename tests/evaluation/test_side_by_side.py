@@ -1,0 +1,85 @@
+import csv
+import json
+
+import pytest
+
+from evaluation.side_by_side import (
+    BLOCK,
+    FIGURES,
+    OTHERS,
+    read_measured,
+    to_block,
+    to_card,
+    to_part_table,
+    to_rise,
+)
+from harness.documents import read_block
+
+
+def write(folder, errors_mm, *, part="test", first_exam=1):
+    """Write a model's results: an image an exam, and 7 for every other figure."""
+    folder.mkdir(exist_ok=True)
+    figures = {name: {"value": 7.0} for name in FIGURES}
+    band = {"low_mm": 100.0, "high_mm": None, "images": len(errors_mm)}
+    report = {
+        "model": {"name": folder.name, "version": "1.0.0", "precision": "int8"},
+        "summary": {"figures": figures, "without_answer": ["x"] * errors_mm.count(None)},
+        "bins": [band | {"errors": {"mean_absolute_error_mm": {"value": 3.0}}}],
+    }
+    (folder / f"accuracy_{part}.json").write_text(json.dumps(report))
+    with (folder / f"accuracy_{part}.csv").open("w", newline="") as table:
+        writer = csv.writer(table)
+        writer.writerow(["name", "exam", "error_mm"])
+        for exam, error_mm in enumerate(errors_mm, first_exam):
+            writer.writerow([f"{exam:03}_HC.png", exam, "" if error_mm is None else error_mm])
+
+
+@pytest.fixture
+def folders(tmp_path):
+    return tmp_path / "narrow", tmp_path / "wide"
+
+
+def test_errors_are_compared_image_by_image(folders):
+    """Absolute errors of 1, 2, 4 against 3, 2, 3: 1/3 mm more, whatever their features."""
+    for folder, errors_mm in zip(folders, ([1, -2, 4], [-3, -2, 3]), strict=True):
+        write(folder, errors_mm)
+    first, second = (read_measured(folder, "test") for folder in folders)
+    rise = to_rise(first, second)
+    assert rise.value == pytest.approx(1 / 3)
+    assert rise.low <= rise.value <= rise.high
+    table = to_part_table(first, second, "test")
+    assert "+0.33 mm" in table
+    assert "correlate at 0.78." in table  # 15 / sqrt(18 * 62 / 3)
+
+
+def test_an_image_without_an_answer_is_left_out(folders):
+    """Where one of the two has no number there is nothing to compare."""
+    for folder, errors_mm in zip(folders, ([1, 2, 50], [2, 3, None]), strict=True):
+        write(folder, errors_mm)
+    both = [read_measured(folder, "test") for folder in folders]
+    rise = to_rise(*both)
+    assert (rise.value, rise.n, rise.excluded) == (1.0, 2, 1)
+    assert "| images without an answer | 0 | 1 |" in to_part_table(*both, "test")
+
+
+def test_equal_answers_are_told_as_equal(folders):
+    """Without a difference there is no test of it."""
+    for folder in folders:
+        write(folder, [1, -2, 3])
+    table = to_part_table(*(read_measured(folder, "test") for folder in folders), "test")
+    assert "+0.00 mm (+0.00 to +0.00" in table
+    assert "equal everywhere" in table
+
+
+def test_other_images_are_refused(folders):
+    """Figures of different images make no pair."""
+    write(folders[0], [1, 2])
+    write(folders[1], [1, 2], first_exam=5)
+    with pytest.raises(ValueError, match="same images"):
+        to_rise(*(read_measured(folder, "test") for folder in folders))
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_cards_say_what_was_measured(name):
+    """The table of each card is the one that the committed results give."""
+    assert read_block(to_card(name).read_text(), BLOCK) == to_block(name)

@@ -1,0 +1,64 @@
+import json
+
+import pytest
+
+from evaluation import accuracy, shadow
+from evaluation.uncertainty import __main__ as uncertainty
+from evaluation.unseen_exams import SPLIT_MODEL_DIR, TrainedOnError, require_unseen
+from headcirc.model.manifest import MANIFEST_NAME, load_manifest
+from headcirc.pipeline import SHIPPED_MODEL_DIR
+
+
+def test_the_split_model_saw_the_train_part_alone():
+    """The model that published figures are of may be measured on calibration and test exams."""
+    assert load_manifest(SPLIT_MODEL_DIR).trained_on == ("train",)
+    for part in ("train", "calibration", "test"):
+        require_unseen(SPLIT_MODEL_DIR, part)
+
+
+def test_weights_are_not_measured_on_what_they_were_trained_on():
+    """The weights that ship saw every exam: calibration and test are refused, with the remedy."""
+    assert load_manifest(SHIPPED_MODEL_DIR).trained_on == ("train", "calibration", "test")
+    require_unseen(SHIPPED_MODEL_DIR, "train")
+    for part in ("calibration", "test"):
+        with pytest.raises(
+            TrainedOnError, match=rf"the {part} exams too.*models/attention-resunet-16-split"
+        ):
+            require_unseen(SHIPPED_MODEL_DIR, part)
+
+
+@pytest.mark.parametrize(
+    ("command", "arguments"),
+    [
+        (accuracy.main, ["--part", "test"]),
+        (uncertainty.main, ["report", "--part", "test"]),
+        (uncertainty.main, ["fit"]),
+        (shadow.main, ["--part", "calibration"]),
+    ],
+)
+def test_a_training_figure_is_refused_before_any_image_is_read(
+    command, arguments, tmp_path, capsys
+):
+    """Each command says so with status 2, although the folder of images does not exist."""
+    options = ["--model", str(SHIPPED_MODEL_DIR), "--data", str(tmp_path / "none")]
+    try:
+        status = command([*arguments, *options])
+    except SystemExit as stopped:
+        status = stopped.code
+    assert status == 2
+    assert "was trained on the" in capsys.readouterr().err
+
+
+def test_figures_of_the_shipped_model_say_whose_they_are():
+    """Accuracy and uncertainty in the manifest that ships name the split model's version and graph."""
+    split = load_manifest(SPLIT_MODEL_DIR)
+    facts = json.loads((SHIPPED_MODEL_DIR / MANIFEST_NAME).read_text())
+    for measured in (
+        facts["accuracy"]["test"],
+        facts["accuracy"]["calibration"],
+        facts["uncertainty"],
+    ):
+        weights = measured["weights"]
+        assert weights["version"] == split.version != facts["version"]
+        assert weights["sha256"] == split.graphs[measured["precision"]].sha256
+        assert "trained on train alone" in weights["note"]

@@ -1,0 +1,116 @@
+"""The figures of `docs/uncertainty.md`, which are typed by hand, against the benchmarks' results."""
+
+import csv
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from evaluation.uncertainty.fit import CLEAN_REFUSED_SHARE
+from evaluation.uncertainty.folds import FIGURES
+
+RESULTS_DIR = Path("benchmarks/results")
+PAGE = Path("docs/uncertainty.md").read_text()
+
+
+def read_result(name: str) -> dict:
+    """Return what a benchmark wrote."""
+    return json.loads((RESULTS_DIR / f"{name}.json").read_text())
+
+
+def to_cells(row: str) -> list[str]:
+    """Return the cells of the page's row that begins with these words."""
+    (line,) = re.findall(rf"^\| {re.escape(row)} \|(.*)\|$", PAGE, flags=re.MULTILINE)
+    return [cell.strip() for cell in line.split("|")]
+
+
+@pytest.mark.parametrize("path", ["README.md", "docs/uncertainty.md"])
+def test_pages_tell_how_many_intervals_held(path):
+    """Both pages have the test part's count, however the line is broken."""
+    text = " ".join(Path(path).read_text().split())
+    (told,) = re.findall(r"held on (\d+) of (?:the )?(\d+) (?:test )?images", text)
+    coverage = read_result("doubt_test")["intervals"]["coverage"]
+    assert told == (str(coverage["count"]), str(coverage["of"]))
+
+
+@pytest.mark.parametrize(("row", "name"), [("clean", "clean"), ("degraded", "suite")])
+def test_page_tells_what_is_refused(row, name):
+    """The page's counts of refusals on test exams are the report's."""
+    found = read_result("doubt_test")["verdicts"][name]
+    for cell, key in zip(
+        to_cells(row), ("refused", "large_errors_caught", "others_refused"), strict=True
+    ):
+        assert cell.partition(",")[0] == f"{found[key]['count']} of {found[key]['of']}"
+
+
+def test_page_tells_what_is_refused_of_errors_that_a_degradation_brought():
+    """Test exams first, calibration exams in brackets."""
+    text = " ".join(PAGE.split())
+    (told,) = re.findall(
+        r"within 3 mm, (\d+) of (\d+) are refused \(calibration exams: (\d+) of (\d+)\)", text
+    )
+    brought = [
+        read_result(f"doubt_{part}")["verdicts"]["large_errors_brought_caught"]
+        for part in ("test", "calibration")
+    ]
+    assert [int(each) for each in told] == [
+        each[key] for each in brought for key in ("count", "of")
+    ]
+
+
+def test_page_tells_what_refusing_costs():
+    """The page's rows are the result's, and the bold one is that of the limits that ship."""
+    row_form = r"^\| (\**[\d.]+ %\**)[^|]* \| (\d+ %) \| (\d+ %) \|$"
+    rows = re.findall(row_form, PAGE, re.MULTILINE)
+    found = read_result("uncertainty")["unlearned"]
+    assert len(rows) == len(found)
+    for (refused, caught, brought), row in zip(rows, found, strict=True):
+        told = f"{row['clean_refused']['share']:.1%}".replace("%", " %")
+        is_shipped = row["chosen_share"] == CLEAN_REFUSED_SHARE
+        assert refused == (f"**{told}**" if is_shipped else told)
+        for cell, key in zip((caught, brought), FIGURES, strict=True):
+            assert cell == f"{row[key]['share']:.0%}".replace("%", " %")
+
+
+def test_page_tells_how_many_exams_the_refused_images_come_from():
+    """Of the accuracy benchmark's rows, those that are not acceptable."""
+    with (RESULTS_DIR / "accuracy_test.csv").open(newline="") as table:
+        rows = list(csv.DictReader(table))
+    refused = [row["exam"] for row in rows if row["acceptable"] == "False"]
+    (told,) = re.findall(
+        r"(\d+) of (\d+); they come from (\d+) of the (\d+) exams", " ".join(PAGE.split())
+    )
+    exams = {row["exam"] for row in rows}
+    assert [int(each) for each in told] == [len(refused), len(rows), len(set(refused)), len(exams)]
+
+
+@pytest.mark.parametrize(
+    ("row", "name"),
+    [
+        ("the first look", "first look"),
+        ("and its mirror image", "mirror image too"),
+        ("zoom 0.9", "0.9"),
+        ("zooms 0.9, 1.1", "0.9, 1.1"),
+        ("**zooms 0.8, 0.9, 1.1** (ships)", "0.8, 0.9, 1.1 (ships)"),
+        ("and the first look", "0.8, 0.9, 1, 1.1"),
+    ],
+)
+def test_page_tells_what_second_looks_gave(row, name):
+    """The page's table of looks is the result's."""
+    found = read_result("looks")["all"][name]
+    assert to_cells(row) == [
+        f"{found['mean_absolute_error_mm']:.2f}",
+        f"{found['median_absolute_error_mm']:.2f}",
+        f"{found['large_errors_share']:.0%}".replace("%", " %"),
+        str(found["no_answer"]),
+    ]
+
+
+def test_page_tells_what_fits_give_under_shadow():
+    """The page's table of fits is the result's."""
+    for name, shares in read_result("shadow_calibration")["fits"].items():
+        row = f"{name} (ships)" if name == "soft edge" else name
+        assert to_cells(row) == [
+            f"{each['mean_absolute_error_mm']:.2f}" for each in shares.values()
+        ]

@@ -1,0 +1,333 @@
+import csv
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from headcirc.batch.files import UsageError, find_images, measure_files, to_name, to_overlay_paths
+from headcirc.cli.arguments import to_parser
+from headcirc.cli.commands import main
+from tests.support.synthetic import to_file
+
+EXAMPLE = "examples/phantom.png"
+
+
+def read_table(path):
+    return list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Two measurable pictures, one in a folder below, and a text file that calls itself PNG."""
+    with open(EXAMPLE, "rb") as file:
+        content = file.read()
+    (tmp_path / "below").mkdir()
+    (tmp_path / "a.png").write_bytes(content)
+    (tmp_path / "below" / "b.png").write_bytes(content)
+    (tmp_path / "a_Annotation.png").write_bytes(content)
+    (tmp_path / "notes.txt").write_text("not an image")
+    return tmp_path
+
+
+def test_one_image_is_measured(capsys):
+    """A file and its pixel size give one line with HC, BPD and OFD, and exit status 0."""
+    assert main(["analyze", EXAMPLE, "--pixel-size-mm", "0.1277"]) == 0
+    assert "HC 18" in capsys.readouterr().out
+
+
+def test_folder_gives_csv_overlays_and_json(folder, capsys):
+    """A folder is walked; rows, pictures and JSON lines come out, annotations stay out."""
+    table, overlays = folder / "out.csv", folder / "overlays"
+    options = ["--recursive", "--pixel-size-mm", "0.1277", "--csv", str(table), "--json"]
+    assert main(["analyze", str(folder), *options, "--overlay-dir", str(overlays)]) == 0
+    rows = read_table(table)
+    assert [row["image"].endswith(name) for row, name in zip(rows, ["a.png", "b.png"], strict=True)]
+    assert all(175 < float(row["head_circumference_mm"]) < 193 for row in rows)
+    assert len(list(overlays.iterdir())) == 2
+    printed = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert printed[0]["acceptable"] is True
+
+
+def test_one_bad_image_does_not_stop_the_others(folder, capsys):
+    """The bad file gives a reason, the good one a number, and the exit status is 1."""
+    (folder / "broken.png").write_bytes(b"no image at all")
+    assert main(["analyze", str(folder), "--pixel-size-mm", "0.1277"]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert any("not measured" in line and "PNG, JPEG" in line for line in lines)
+    assert any("HC 18" in line for line in lines)
+
+
+def test_folder_that_cannot_be_read_is_named(folder, capsys, monkeypatch):
+    """It has a row with the reason, the others are measured, and the exit status is 1."""
+
+    def scan(path, scan=os.scandir):
+        if Path(path).name == "below":
+            raise PermissionError(13, "Permission denied", path)
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", scan)
+    assert main(["analyze", str(folder), "--recursive", "--pixel-size-mm", "0.1277"]) == 1
+    measured, locked = capsys.readouterr().out.splitlines()
+    assert "HC 18" in measured
+    assert locked.endswith("below: not measured: the folder cannot be read")
+
+
+def test_without_pixel_size_nothing_is_invented(capsys):
+    """No pixel size: no millimetres, a reason, and exit status 1."""
+    assert main(["analyze", EXAMPLE]) == 1
+    printed = capsys.readouterr()
+    assert "no pixel size is known" in printed.out
+    assert "1 without a pixel size: --pixel-size-mm" in printed.err
+
+
+def test_several_images_are_summed_up(folder, capsys):
+    """Who does not read every line is told how many have a number, beside the rows."""
+    (folder / "broken.png").write_bytes(b"no image at all")
+    main(["analyze", str(folder), "--pixel-size-mm", "0.1277"])
+    printed = capsys.readouterr()
+    assert "1 of 2 images are measured, 0 of them NOT RELIABLE." in printed.err
+    assert "images are" not in printed.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["analyze", "absent.png"], "does not exist"),
+        (["analyze", EXAMPLE, "--pixel-size-mm", "9"], "from 0.005 to 2 mm"),
+        (["analyze", EXAMPLE, "--backend", "abacus"], "unknown"),
+        (["analyze", EXAMPLE, "--pixel-sizes", "LICENSE"], "columns"),
+        (["analyze", EXAMPLE, "--csv", "absent/out.csv"], "in a folder that exists"),
+        (["analyze", EXAMPLE, "--csv", "examples"], "Is a directory"),
+        (["analyze", EXAMPLE, "--csv", "/dev/full"], "No space left"),
+        (["analyze", EXAMPLE, "--overlay-dir", "LICENSE"], "name a folder"),
+        (["analyze", EXAMPLE, "--overlay-dir", "/proc"], "name a folder"),
+        (["analyze", "a" * 300], "name too long"),
+        (["check", "--model", "tests"], "no manifest.json"),
+    ],
+)
+def test_bad_usage_is_told_in_a_sentence(arguments, message, capsys):
+    """Bad usage ends with status 2 and a remedy, before any row and without a stack trace."""
+    assert main(arguments) == 2
+    printed = capsys.readouterr()
+    assert message in printed.err
+    assert printed.out == ""
+
+
+@pytest.mark.parametrize("port", ["0", "-1", "65536"])
+def test_port_that_is_none_is_refused_before_the_model_is_loaded(capsys, port):
+    """Told in a sentence, with status 2."""
+    assert main(["serve", f"--port={port}"]) == 2
+    assert "ports are 1 to 65535" in capsys.readouterr().err
+
+
+def test_port_in_use_is_refused_before_the_model_is_loaded(capsys):
+    """It is named with the remedy, with status 2, in place of a log that ends in an error."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        assert main(["serve", f"--port={port}"]) == 2
+    assert f"port {port} (Address already in use); name another --port" in capsys.readouterr().err
+
+
+def test_unknown_option_ends_with_status_2(capsys):
+    """Argparse's own refusal has the documented status too, and says what a number looks like."""
+    with pytest.raises(SystemExit) as ended:
+        main(["analyze", EXAMPLE, "--pixel-size-mm", "0,12"])
+    assert ended.value.code == 2
+    assert "with a point, such as 0.12" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["analyze", "batch", "serve", "check"])
+def test_every_option_has_a_help(command):
+    """No option is listed by its name alone."""
+    (commands,) = [each for each in to_parser()._actions if each.dest == "command"]
+    parser = commands.choices[command]
+    assert parser.description
+    assert [each.dest for each in parser._actions if len(each.help or "") < len("a word or")] == []
+
+
+def test_empty_folder_is_bad_usage(tmp_path):
+    """A folder without images is told, not measured as a success."""
+    with pytest.raises(UsageError, match="No image"):
+        find_images([tmp_path], recursive=True)
+
+
+def test_image_named_twice_is_measured_once(tmp_path):
+    """Two rows of one head would count it twice."""
+    image = tmp_path / "a.png"
+    image.touch()
+    assert find_images([image, tmp_path, image], recursive=False) == [image]
+
+
+def test_folder_s_images_are_told_by_their_suffix(tmp_path):
+    """What a Mac leaves beside each on a memory stick is none; which are is told where none is."""
+    for name in ("._a.png", "scan.dcm"):
+        (tmp_path / name).touch()
+    with pytest.raises(UsageError, match=r"a folder of \.bmp, .* \.webp"):
+        find_images([tmp_path], recursive=True)
+
+
+def test_what_is_no_file_is_not_waited_for(tmp_path):
+    """A device or a pipe that is called an image has a row with the reason, and ends no run."""
+    device, pipe = tmp_path / "a.png", tmp_path / "b.png"
+    device.symlink_to("/dev/null")
+    os.mkfifo(pipe)
+    images = find_images([tmp_path], recursive=False)
+    assert images == [device, pipe]
+    rows = measure_files(lambda *_: pytest.fail("read"), images, dict.fromkeys(images), None)
+    for row in rows:
+        assert row.error == "a pipe, socket or device cannot be read; name a file"
+
+
+def test_image_is_not_replaced_by_the_table(folder, capsys):
+    """As by `--csv *.png`, where the table's name was forgotten: told before it is written."""
+    image = folder / "a.png"
+    content = image.read_bytes()
+    with pytest.raises(SystemExit) as ended:
+        main(["analyze", "--csv", str(image), EXAMPLE])
+    assert ended.value.code == 2
+    assert "would be replaced; name a table" in capsys.readouterr().err
+    assert image.read_bytes() == content
+
+
+def test_name_that_the_terminal_cannot_write_ends_no_run(tmp_path):
+    """Its letters are escaped, and the images after it have their rows."""
+    for name in ("\u00e4.png", "\u00f6.png"):
+        (tmp_path / name).touch()
+    command = [sys.executable, "-m", "headcirc.cli.commands", "analyze", str(tmp_path)]
+    given = os.environ | {"PYTHONIOENCODING": "ascii"}  # noqa: TID251 - Python's, not ours
+    ended = subprocess.run(command, check=False, capture_output=True, text=True, env=given)
+    assert ended.returncode == 1
+    first, second = ended.stdout.splitlines()
+    assert "/\\xe4.png: not measured: The file is empty" in first and "/\\xf6.png" in second
+
+
+def test_file_with_the_wrong_name_is_told_by_content(tmp_path, capsys):
+    """A JPEG called .png is measured as what it is."""
+    from PIL import Image
+
+    path = tmp_path / "photo.png"
+    path.write_bytes(to_file(Image.open(EXAMPLE), "JPEG", quality=95))
+    assert main(["analyze", str(path), "--pixel-size-mm", "0.1277"]) == 0
+
+
+def test_overlay_that_cannot_be_written_costs_no_row(tmp_path, capsys):
+    """Its image has its number and the reason, the next one everything; exit status 1."""
+    for name in ("a.png", "b.png"):
+        shutil.copy(EXAMPLE, tmp_path / name)
+    overlays = tmp_path / "overlays"
+    (overlays / "a_overlay.png").mkdir(parents=True)
+    options = ["--pixel-size-mm", "0.1277", "--overlay-dir", str(overlays)]
+    assert main(["analyze", str(tmp_path), *options]) == 1
+    first, second = capsys.readouterr().out.splitlines()
+    assert "HC 18" in first and "the overlay is missing: Is a directory" in first
+    assert "HC 18" in second and "missing" not in second
+    assert (overlays / "b_overlay.png").is_file()
+
+
+def test_overlay_that_cannot_be_written_hides_no_other_reason(tmp_path, capsys):
+    """Without a pixel size, too, the row says that there is none."""
+    (tmp_path / "phantom_overlay.png").mkdir()
+    assert main(["analyze", EXAMPLE, "--overlay-dir", str(tmp_path)]) == 1
+    reasons = "no pixel size is known; the overlay is missing: Is a directory"
+    assert f"not measured: {reasons}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("named", "images", "expected"),
+    [
+        (["scans"], ["scans/1.png"], ["1_overlay.png"]),
+        (["scans"], ["scans/1.png", "scans/p/1.png"], ["1_overlay.png", "p/1_overlay.png"]),
+        (["p", "q/r"], ["p/1.png", "q/r/1.png"], ["p/1_overlay.png", "q/r/1_overlay.png"]),
+        (["p/1.png", "q/1.png"], ["p/1.png", "q/1.png"], ["p/1_overlay.png", "q/1_overlay.png"]),
+        (["../x/1.png"], ["../x/1.png"], ["1_overlay.png"]),
+        (["p"], ["p/1.png", "p/1.bmp"], ["1.png_overlay.png", "1.bmp_overlay.png"]),
+    ],
+)
+def test_no_overlay_replaces_another(tmp_path, monkeypatch, named, images, expected):
+    """Images of one name in different folders keep their folders, in one folder their suffix."""
+    monkeypatch.chdir(tmp_path)
+    for folder in ("scans", "p", "q/r"):
+        Path(folder).mkdir(parents=True)
+    paths = [Path(each) for each in images]
+    found = to_overlay_paths([Path(each) for each in named], paths, Path("out"))
+    assert [found[path] for path in paths] == [Path("out") / each for each in expected]
+
+
+def test_overlays_are_not_measured_by_the_next_run(tmp_path):
+    """They lie where the images are, if one wants, and are no images."""
+    shutil.copy(EXAMPLE, tmp_path / "a.png")
+    assert main(["analyze", str(tmp_path), "--overlay-dir", str(tmp_path)]) == 1  # no pixel size
+    assert (tmp_path / "a_overlay.png").exists()
+    assert find_images([tmp_path], recursive=True) == [tmp_path / "a.png"]
+
+
+def test_name_that_is_no_text_costs_no_row(tmp_path):
+    """Bytes that are no UTF-8, as old archives leave them, are escaped in the table."""
+    shutil.copy(EXAMPLE, os.fsencode(tmp_path) + b"/\xe9.png")
+    table = tmp_path / "out.csv"
+    assert main(["analyze", str(tmp_path), "--pixel-size-mm", "0.1", "--csv", str(table)]) == 0
+    (row,) = read_table(table)
+    assert row["image"] == f"{tmp_path}/\\xe9.png"
+
+
+@pytest.mark.parametrize("name", ["=1+1.png", "+1.png", "-1.png", "@SUM(1).png", "\t=1.png"])
+def test_name_begins_no_formula_in_a_spreadsheet(name):
+    """Its row still names the same file, by a path that begins with the folder."""
+    assert to_name(Path(name)) == f"./{name}"
+    assert Path(to_name(Path(name))) == Path(name)
+    assert to_name(Path("scans") / name) == f"scans/{name}"
+
+
+STOPPABLE = """
+import signal, sys
+from headcirc.cli.commands import main
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's `&` has it ignored
+sys.exit(main())
+"""
+
+
+@pytest.fixture
+def long_run(tmp_path):
+    """Start a run over many images and wait for its first row."""
+    many = tmp_path / "many"
+    many.mkdir()
+    for number in range(400):
+        (many / f"{number:03}.png").symlink_to(Path(EXAMPLE).absolute())
+    command = [sys.executable, "-c", STOPPABLE, "analyze", str(many), "--pixel-size-mm", "0.1"]
+    command += ["--csv", str(tmp_path / "out.csv")]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            assert "HC" in process.stdout.readline()
+            yield process
+        finally:
+            process.kill()
+
+
+def test_rows_of_a_stopped_run_are_kept(long_run, tmp_path):
+    """Each row is in the table before it is printed; Ctrl-C ends in a sentence, not a trace."""
+    assert len(read_table(tmp_path / "out.csv")) >= 1
+    long_run.send_signal(signal.SIGINT)
+    printed, told = long_run.communicate(timeout=60)
+    assert long_run.returncode == 130
+    assert "What was written stays" in told and "Traceback" not in told
+    rows = read_table(tmp_path / "out.csv")
+    assert 1 + len(printed.splitlines()) <= len(rows) < 400
+    assert all(row["head_circumference_mm"] for row in rows)
+
+
+def test_reader_that_has_seen_enough_ends_the_run(long_run):
+    """As `headcirc analyze ... | head -1` does: not all was measured, and the table can go on."""
+    long_run.stdout.close()
+    told = long_run.stderr.read()
+    assert long_run.wait(timeout=60) == 1
+    assert "Traceback" not in told and "BrokenPipe" not in told
+    assert "What was written stays; --resume goes on from there." in told

@@ -1,0 +1,539 @@
+import asyncio
+import dataclasses
+import hashlib
+import json
+import pickle
+import re
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from functools import partial
+from pathlib import Path
+
+import httpx
+import pytest
+from headcirc_service.http import schemas
+
+from harness.service_process import start_service
+from headcirc.batch.files import UsageError
+from headcirc.batch.remote import RemoteMeasure
+from headcirc.cli.commands import main
+from headcirc.client import (
+    AsyncHeadcircClient,
+    HeadcircClient,
+    ProblemError,
+    RetryPolicy,
+    UnexpectedAnswerError,
+    UnreachableError,
+    answers,
+)
+from headcirc.client.retries import Attempts, read_retry_after_s
+from headcirc.errors import InputError
+from headcirc.pipeline import SHIPPED_MODEL_DIR
+from headcirc.readers.decode import decode_frame
+
+EXAMPLE = Path("examples/phantom.png")
+CONTENT = EXAMPLE.read_bytes()
+PIXEL_SIZE_MM = 0.1277
+KEY = "a-key-of-the-tests"
+AT_ONCE = RetryPolicy(first_wait_s=0.0, most_attempts=3)
+NOWHERE = "http://127.0.0.1:9"
+"""The port of `discard`, where nothing listens."""
+PROBLEM = {"content-type": "application/problem+json"}
+
+
+@pytest.fixture(scope="module")
+def server():
+    """Return a real service with the shipped model, which wants a key."""
+    hashes = hashlib.sha256(KEY.encode()).hexdigest()
+    with start_service(SHIPPED_MODEL_DIR, api_key_hashes=hashes) as service:
+        yield service.url
+
+
+@pytest.fixture
+def key_file(tmp_path):
+    path = tmp_path / "key"
+    path.write_text(f"{KEY}\n")
+    return path
+
+
+def to_client(*replies: httpx.Response | Exception, **policy: float):
+    """Return a client of a server that gives these replies in turn, and the requests it got."""
+    requests, left = [], list(replies)
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        requests.append(request)
+        reply = left.pop(0)
+        if isinstance(reply, Exception):
+            raise reply
+        return reply
+
+    retries = dataclasses.replace(AT_ONCE, **policy)
+    transport = httpx.MockTransport(answer)
+    return HeadcircClient("http://test", retries=retries, transport=transport), requests
+
+
+def to_refusal(status: int, code: str, **headers: str) -> httpx.Response:
+    facts = {"code": code, "detail": "what and why", "request_id": "ward-7"}
+    given = {name.replace("_", "-"): value for name, value in headers.items()}
+    return httpx.Response(status, json=facts, headers=PROBLEM | given)
+
+
+def to_models() -> httpx.Response:
+    return httpx.Response(200, json={"models": []})
+
+
+def test_every_method_against_the_real_service(server):
+    """One picture, all that can be known of it: the parts agree with the whole."""
+    with HeadcircClient(server, api_key=KEY) as client:
+        analysis = client.analyze(CONTENT, pixel_size_mm=PIXEL_SIZE_MM)
+        assert analysis.head.head_circumference_mm == pytest.approx(184.0, abs=3)
+        assert analysis.image.pixel_size_source == "request"
+        assert client.read_analysis(analysis.id) == analysis
+        number = client.read_head_circumference(analysis.id)
+        assert number.head_circumference_mm == analysis.head.head_circumference_mm
+        assert client.measure_head_circumference(CONTENT, pixel_size_mm=PIXEL_SIZE_MM) == number
+        mask = client.read_mask(analysis.id)
+        assert mask == client.measure_mask(CONTENT)
+        for picture in (mask, client.read_overlay(analysis.id)):
+            shape = decode_frame(picture).pixels.shape
+            assert shape == (analysis.image.height_px, analysis.image.width_px)
+        (model,) = client.list_models()
+        assert (model.name, model.precision) == (analysis.model.name, analysis.model.precision)
+
+
+def test_every_map_of_the_real_service(server):
+    """Each layer and level that the model lists is a picture of the image's size, told apart."""
+    with HeadcircClient(server, api_key=KEY) as client:
+        (model,) = client.list_models()
+        analysis = client.analyze(CONTENT, pixel_size_mm=PIXEL_SIZE_MM)
+        ask = partial(client.read_saliency, analysis.id)
+        maps = [ask(layer=layer, form="map") for layer in model.saliency_layers]
+        gates = [client.read_attention(analysis.id, each) for each in model.attention_levels]
+        assert len({*maps, *gates}) == len(maps) + len(gates) > 1
+        shape = analysis.image.height_px, analysis.image.width_px
+        assert {decode_frame(each).pixels.shape for each in maps + gates} == {shape}
+        default = model.default_saliency_layer
+        assert ask(form="map") == ask(layer=default, form="map") == ask(blend=1.0, form="map")
+        assert len({ask(), ask(blend=0.5), ask(blend=0.0), ask(blend=1.0)}) == 3
+        figures = client.read_saliency_figures(analysis.id)
+        assert (figures.id, figures.layer) == (analysis.id, default)
+        assert 0.0 < figures.concentration.head_share <= 1.0
+        other = client.read_saliency_figures(analysis.id, layer=model.saliency_layers[-1])
+        assert other.concentration != figures.concentration
+
+
+@pytest.mark.parametrize(
+    ("ask", "status", "code"),
+    [
+        (lambda client, id_: client.read_saliency(id_, layer="none"), 422, "invalid-parameter"),
+        (lambda client, id_: client.read_saliency(id_, blend=2.0), 422, "invalid-parameter"),
+        (lambda client, id_: client.read_saliency_figures("0"), 404, "not-found"),
+        (lambda client, id_: client.read_attention(id_, 3), 422, "invalid-parameter"),
+    ],
+)
+def test_maps_that_there_are_not_are_refused(server, ask, status, code):
+    """A layer or level that the model lacks, a blend beyond 1, an analysis that is not kept."""
+    with HeadcircClient(server, api_key=KEY) as client:
+        analysis = client.analyze(CONTENT)
+        with pytest.raises(ProblemError) as refused:
+            ask(client, analysis.id)
+    assert (refused.value.status, refused.value.code) == (status, code)
+
+
+def test_async_client_gives_the_same_answers(server):
+    """Ten at once on one client, each the answer of the client that blocks."""
+
+    async def ask():
+        async with AsyncHeadcircClient(server, api_key=KEY) as client:
+            sizes = [PIXEL_SIZE_MM + i / 1000 for i in range(10)]
+            each = await asyncio.gather(
+                *(client.analyze(CONTENT, pixel_size_mm=size) for size in sizes)
+            )
+            parts = await asyncio.gather(
+                client.read_mask(each[0].id),
+                client.list_models(),
+                client.read_saliency(each[0].id, layer="decoder-64", blend=0.3),
+                client.read_saliency_figures(each[0].id),
+                client.read_attention(each[0].id, 64),
+            )
+            return each, *parts
+
+    analyses, mask, models, saliency, figures, attention = asyncio.run(ask())
+    assert len({analysis.id for analysis in analyses}) == 10
+    with HeadcircClient(server, api_key=KEY) as client:
+        assert client.analyze(CONTENT, pixel_size_mm=PIXEL_SIZE_MM) == analyses[0]
+        assert client.read_mask(analyses[0].id) == mask
+        assert client.list_models() == models
+        kept = analyses[0].id
+        assert client.read_saliency(kept, layer="decoder-64", blend=0.3) == saliency
+        assert client.read_saliency_figures(kept) == figures
+        assert client.read_attention(kept, 64) == attention
+
+
+@pytest.mark.parametrize(
+    ("content", "stated", "status", "code"),
+    [
+        (b"text", {}, 415, "unsupported-media-type"),
+        (CONTENT[:900], {}, 400, "unreadable-image"),
+        (CONTENT, {"pixel_size_mm": 9.0}, 422, "invalid-pixel-size"),
+        (CONTENT, {"frame": 3}, 422, "invalid-frame"),
+        (CONTENT, {}, 422, "pixel-size-missing"),
+    ],
+)
+def test_refusals_are_typed(server, content, stated, status, code):
+    """Status, code, detail and the id under which the service logged it."""
+    with HeadcircClient(server, api_key=KEY) as client, pytest.raises(ProblemError) as refused:
+        client.measure_head_circumference(content, **stated)
+    error = refused.value
+    assert (error.status, error.code) == (status, code)
+    assert error.detail
+    assert error.request_id
+
+
+@pytest.mark.parametrize("key", [None, "wrong"])
+def test_without_the_key_nothing_is_told(server, key):
+    """401 is no matter of patience: it is asked once."""
+    with HeadcircClient(server, api_key=key) as client, pytest.raises(ProblemError) as refused:
+        client.list_models()
+    assert refused.value.code == "unauthorized"
+
+
+def test_id_is_no_path(server):
+    """What is given as an id stays one part of the path."""
+    with HeadcircClient(server, api_key=KEY) as client, pytest.raises(ProblemError) as refused:
+        client.read_analysis("../models")
+    assert refused.value.status == 404
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_busy_server_is_asked_again(status):
+    """As often as the policy says, with the same picture each time."""
+    busy = to_refusal(status, "overloaded", retry_after="0")
+    client, requests = to_client(busy, busy, to_models())
+    assert client.list_models() == ()
+    assert len(requests) == 3
+    client, requests = to_client(busy, busy, busy, to_models())
+    with pytest.raises(ProblemError, match="overloaded"):
+        client.analyze(CONTENT)
+    assert [CONTENT in each.content for each in requests] == [True] * 3
+
+
+def test_wait_that_exceeds_the_deadline_is_not_waited():
+    """The server is not asked before the time that it named, so it is not asked again."""
+    busy = to_refusal(429, "overloaded", retry_after="3600")
+    client, requests = to_client(busy, to_models())
+    with pytest.raises(ProblemError) as refused:
+        client.list_models()
+    assert refused.value.request_id == "ward-7"
+    assert len(requests) == 1
+
+
+@pytest.mark.parametrize("status", [400, 401, 404, 409, 413, 415, 422, 500, 504])
+def test_other_refusals_are_final(status):
+    """Asked again they would be the same, or would double a load that is too much."""
+    client, requests = to_client(to_refusal(status, "some-code"))
+    with pytest.raises(ProblemError):
+        client.list_models()
+    assert len(requests) == 1
+
+
+@pytest.mark.parametrize("content", ["a/patient's name.png", EXAMPLE, bytearray(CONTENT)])
+def test_what_is_not_a_picture_s_bytes_is_not_sent(content):
+    """A path would be sent as if it were the file; the service would learn a patient's name."""
+    client, requests = to_client()
+    with pytest.raises(TypeError, match=f"is a {type(content).__name__}; give its file's bytes"):
+        client.analyze(content)
+    assert not requests
+
+
+@pytest.mark.parametrize("stated", [{"pixel_size": 0.1}, {"pixel_size_mm": 0.1, "x_mm": 0.2}])
+def test_what_cannot_be_stated_is_not_passed_over(stated):
+    """A pixel size by another name would be sent, not heeded, and no millimetres would come."""
+    client, requests = to_client()
+    with pytest.raises(TypeError, match="cannot be stated; pixel_size_mm, pixel_size_x_mm, "):
+        client.analyze(CONTENT, **stated)
+    assert not requests
+
+
+def test_lost_connection_is_tried_again():
+    """A question may be repeated: the same question has the same answer."""
+    client, requests = to_client(httpx.ConnectError(""), httpx.ReadError(""), to_models())
+    assert client.list_models() == ()
+    assert len(requests) == 3
+
+
+def test_nobody_there_is_told():
+    """After the last attempt, in a sentence."""
+    with (
+        HeadcircClient(NOWHERE, retries=AT_ONCE) as client,
+        pytest.raises(UnreachableError, match="does not answer"),
+    ):
+        client.list_models()
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        httpx.Response(200, text="<html>"),
+        httpx.Response(200, json={"models": [{}]}),
+        httpx.Response(200, json={"models": "none"}),
+        httpx.Response(200, json=[]),
+        httpx.Response(404, text="nginx"),
+        httpx.Response(404, text="nginx", headers=PROBLEM),
+        httpx.Response(302, headers={"location": "http://elsewhere"}),
+    ],
+)
+def test_other_programs_are_not_taken_for_headcirc(reply):
+    """An answer that the contract does not have is told, not guessed at."""
+    client, _ = to_client(reply)
+    with pytest.raises(UnexpectedAnswerError):
+        client.list_models()
+
+
+def test_answer_that_cannot_be_unpacked_is_told():
+    """By both clients, as an answer that the contract does not have, without asking again."""
+    asked = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request)
+        broken = httpx.ByteStream(b"no gzip")
+        return httpx.Response(200, headers={"content-encoding": "gzip"}, stream=broken)
+
+    transport = httpx.MockTransport(answer)
+    with (
+        HeadcircClient("http://test", retries=AT_ONCE, transport=transport) as client,
+        pytest.raises(UnexpectedAnswerError, match="proxy"),
+    ):
+        client.list_models()
+
+    async def ask() -> None:
+        async with AsyncHeadcircClient("http://test", retries=AT_ONCE, transport=transport) as each:
+            await each.list_models()
+
+    with pytest.raises(UnexpectedAnswerError, match="proxy"):
+        asyncio.run(ask())
+    assert len(asked) == 2
+
+
+def test_unknown_fields_are_passed_over():
+    """The contract may grow; a number may arrive without its point; null stays None."""
+    facts = {"width_px": 8, "height_px": 5, "pixel_size_x_mm": 1, "pixel_size_y_mm": None}
+    image = answers.to_answer(answers.Image, facts | {"pixel_size_source": None, "new": 1})
+    assert image == answers.Image(8, 5, 1.0, None, None)
+    for wrong in ({"width_px": "8"}, {"width_px": True}, {"width_px": None}):
+        with pytest.raises(UnexpectedAnswerError, match=r"Image\.width_px"):
+            answers.to_answer(answers.Image, facts | {"pixel_size_source": None} | wrong)
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        (answers.Analysis, schemas.AnalysisBody),
+        (answers.Model, schemas.ModelBody),
+        (answers.Image, schemas.ImageBody),
+        (answers.Head, schemas.HeadBody),
+        (answers.HeadEllipse, schemas.EllipseBody),
+        (answers.Quality, schemas.QualityBody),
+        (answers.HeadCircumference, schemas.HeadCircumferenceBody),
+        (answers.ModelFacts, schemas.ModelFactsBody),
+        (answers.SaliencyFigures, schemas.SaliencyBody),
+        (answers.Concentration, schemas.ConcentrationBody),
+    ],
+)
+def test_answers_mirror_the_service_s(ours, theirs):
+    """Every field that the client reads is one that the service writes."""
+    assert {field.name for field in dataclasses.fields(ours)} <= set(theirs.model_fields)
+
+
+def test_waits_double_up_to_the_longest_and_end():
+    """Without jitter: 1, 2, 4, 5 and no fifth, because six attempts were not granted."""
+    policy = RetryPolicy(
+        most_attempts=5, deadline_s=100, first_wait_s=1, longest_wait_s=5, jitter=0
+    )
+    attempts = Attempts(policy, clock=lambda: 0.0)
+    assert [attempts.to_wait_s() for _ in range(5)] == [1, 2, 4, 5, None]
+
+
+def test_jitter_only_adds():
+    """Never earlier than the server asked, and at most by its share later."""
+    for _ in range(50):
+        wait_s = Attempts(RetryPolicy(jitter=0.5)).to_wait_s(10.0)
+        assert 10.0 <= wait_s <= 15.0
+
+
+def test_deadline_ends_the_attempts():
+    """What is left shrinks with the clock; a wait beyond it is not begun."""
+    now = [0.0]
+    attempts = Attempts(RetryPolicy(deadline_s=10, jitter=0), clock=lambda: now[0])
+    assert attempts.to_wait_s(4.0) == 4.0
+    now[0] = 7.0
+    assert attempts.left_s == 3.0
+    assert attempts.to_wait_s(4.0) is None
+
+
+def test_retry_after_may_be_a_date():
+    """Seconds, an HTTP date, or nothing that can be read."""
+    assert read_retry_after_s("7") == 7.0
+    soon = format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True)
+    assert 3500 < read_retry_after_s(soon) <= 3600
+    assert read_retry_after_s("Wed, 21 Oct 2015 07:28:00 GMT") == 0.0
+    assert read_retry_after_s(None) is read_retry_after_s("soon") is None
+    assert read_retry_after_s("²") is None
+    assert read_retry_after_s("Wed, 21 Oct 99999999999 07:28:00 GMT") is None
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "127.0.0.1:8000",
+        "ftp://x",
+        "http://",
+        "",
+        "http://x:port",
+        "http://x:99999",
+        "http://[::1",
+        "http://x\0",
+    ],
+)
+def test_address_that_is_none_is_refused(url):
+    """Told at once, with an example."""
+    with pytest.raises(ValueError, match="looks like"):
+        HeadcircClient(url)
+
+
+@pytest.mark.parametrize("key", ["", f"{KEY}\n", f" {KEY}", "schlüssel"])
+def test_key_that_cannot_be_sent_is_refused(key):
+    """Told at once, and not after seconds that the server did not answer; the key is not told."""
+    with pytest.raises(ValueError, match="one line of printable ASCII") as told:
+        HeadcircClient("http://test", api_key=key)
+    assert KEY not in str(told.value)
+
+
+def test_refusal_says_when_to_ask_again():
+    """Where patience ended, the caller knows how long the service wants to be left alone."""
+    client, _ = to_client(to_refusal(429, "overloaded", retry_after="600"))
+    with pytest.raises(ProblemError) as refusal:
+        client.list_models()
+    assert refusal.value.retry_after_s == 600
+
+
+def test_refusal_can_leave_a_process_pool():
+    """A worker's error arrives whole; one that cannot be unpickled breaks the pool."""
+    problem = ProblemError(429, code="overloaded", detail="Full.", request_id="r", retry_after_s=2)
+    arrived = pickle.loads(pickle.dumps(problem))  # noqa: S301 - our own
+    assert (type(arrived), str(arrived)) == (ProblemError, str(problem))
+    assert vars(arrived) == vars(problem)
+
+
+def test_type_checkers_see_the_types():
+    """PEP 561: without its marker all of the client is `Any` to those who depend on it."""
+    assert Path("headcirc/py.typed").exists()
+
+
+def test_service_that_has_gone_for_good_ends_the_run():
+    """Twelve images in a row without an answer; one answer between begins the count anew."""
+    gone = httpx.ConnectError("refused")
+    replies = [gone] * 11 + [to_refusal(400, "unreadable-image")] + [gone] * 12
+    client, _ = to_client(*replies, most_attempts=1)
+    measure = RemoteMeasure(client)
+    for _ in range(11 + 1 + 11):
+        with pytest.raises(InputError):
+            measure(CONTENT, None)
+    with pytest.raises(UsageError, match=r"12 images in a row .* What was measured is kept"):
+        measure(CONTENT, None)
+
+
+def analyze(capsys, *arguments: str) -> tuple[int, str, str]:
+    """Run `headcirc analyze` and return its exit status and what it wrote."""
+    status = main(["analyze", *arguments])
+    captured = capsys.readouterr()
+    return status, captured.out, captured.err
+
+
+def test_command_line_gives_the_same_rows_as_without_a_server(server, key_file, tmp_path, capsys):
+    """JSON, CSV, pictures and exit status: one good image, one bad, and one without a scale."""
+    (tmp_path / "bad.png").write_bytes(b"no image at all")
+    (tmp_path / "unknown.png").write_bytes(CONTENT)
+    sizes = tmp_path / "sizes.csv"
+    sizes.write_text(f"filename,pixel_size_mm\n{EXAMPLE.name},{PIXEL_SIZE_MM}\n")
+    images = [str(EXAMPLE), str(tmp_path / "bad.png"), str(tmp_path / "unknown.png")]
+    runs = []
+    for name, remote in (
+        ("here", []),
+        ("there", ["--server", server, "--api-key-file", str(key_file)]),
+    ):
+        out, table = tmp_path / name, tmp_path / f"{name}.csv"
+        options = ["--pixel-sizes", str(sizes), "--csv", str(table), "--overlay-dir", str(out)]
+        status, printed, _ = analyze(capsys, *images, *options, "--json", *remote)
+        rows = [json.loads(line) for line in printed.splitlines()]
+        pictures = {each.name: each.read_bytes() for each in out.rglob("*.png")}
+        runs.append((status, rows, table.read_text(), pictures))
+    here, there = runs
+    assert here == there
+    assert here[0] == 1
+    assert here[3].keys() == {"phantom_overlay.png", "unknown_overlay.png"}
+    assert [row["error"][:19] for row in here[1]] == [
+        "",
+        "The content is no i",
+        "no pixel size is kn",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--server", "nonsense"], "looks like http"),
+        (["--server", "{server}"], "No API key was sent"),
+        (["--server", "{server}", "--api-key-file", "absent"], "cannot be read"),
+        (["--server", "{server}", "--backend", "openvino"], "the server's to choose"),
+        (["--api-key-file", "LICENSE"], "name it by --server"),
+        (["--server", "{server}", "--api-key-file", "LICENSE"], "one line"),
+    ],
+)
+def test_bad_use_of_a_server_ends_with_status_2(server, options, message, capsys):
+    """Told in a sentence before any picture is sent."""
+    given = [each.format(server=server) for each in options]
+    status, _, told = analyze(capsys, str(EXAMPLE), *given)
+    assert status == 2
+    assert message in told
+    assert KEY not in told
+
+
+def test_picture_that_the_service_no_longer_keeps_does_not_cost_the_number(tmp_path, capsys):
+    """A service that keeps nothing still measures: the row has the number and says what lacks."""
+    with start_service(SHIPPED_MODEL_DIR, result_ttl_s="0") as service:
+        options = ["--server", service.url, "--overlay-dir", str(tmp_path)]
+        status, printed, _ = analyze(
+            capsys, str(EXAMPLE), "--pixel-size-mm", str(PIXEL_SIZE_MM), *options
+        )
+    assert status == 1
+    assert "HC 18" in printed
+    assert "the overlay is missing" in printed
+
+
+def test_document_s_blocks_run(server, tmp_path, monkeypatch, capsys):
+    """Each block of docs/client.md, sent to the real service, prints what it says."""
+    blocks = re.findall(r"```python\n(.*?)```", Path("docs/client.md").read_text(), re.DOTALL)
+    (tmp_path / "examples").mkdir()
+    (tmp_path / EXAMPLE).write_bytes(CONTENT)
+    monkeypatch.chdir(tmp_path)
+    for block in blocks:
+        with_key = block.replace(", api_key=None", "").replace(
+            '"http://127.0.0.1:8000"', f'"{server}", api_key="{KEY}"'
+        )
+        exec(with_key, {})  # noqa: S102 - the document's own
+    printed = capsys.readouterr().out
+    assert re.match(r"18\d\.\d mm \(\)\nunsupported-media-type 415", printed)
+    assert decode_frame((tmp_path / "overlay.png").read_bytes()).pixels.shape == (540, 800)
+
+
+def test_client_does_not_import_what_measures():
+    """Neither numpy nor OpenCV: a caller elsewhere needs httpx alone."""
+    import subprocess
+    import sys
+
+    program = "import sys, headcirc.client; print({'numpy', 'cv2', 'PIL'} & {*sys.modules})"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "set()"

@@ -1,0 +1,187 @@
+import json
+import shutil
+
+import pytest
+
+from headcirc.errors import ModelArtifactError
+from headcirc.model.manifest import load_manifest
+from headcirc.pipeline import SHIPPED_MODEL_DIR, load_pipeline
+
+
+@pytest.fixture
+def model_dir(tmp_path):
+    return shutil.copytree(SHIPPED_MODEL_DIR, tmp_path / "model")
+
+
+def test_shipped_model_is_what_its_manifest_says():
+    """The shipped ONNX file has the manifest's SHA-256, and the facts are those of width 16."""
+    manifest = load_manifest(SHIPPED_MODEL_DIR)
+    assert manifest.width == 16
+    assert manifest.parameters == 2_053_185
+    assert (manifest.input.width_px, manifest.input.height_px) == (256, 256)
+
+
+def test_damaged_weights_are_refused(model_dir):
+    """One changed byte is noticed when the weights are read."""
+    path = model_dir / "model.onnx"
+    content = bytearray(path.read_bytes())
+    content[1000] ^= 1
+    path.write_bytes(bytes(content))
+    with pytest.raises(ModelArtifactError, match="SHA-256"):
+        load_manifest(model_dir).graphs["fp32"].read()
+
+
+def test_missing_weights_are_refused(model_dir):
+    """A manifest without its weights names the file that is missing."""
+    (model_dir / "model.onnx").unlink()
+    with pytest.raises(ModelArtifactError, match=r"model\.onnx"):
+        load_pipeline(model_dir, precision="fp32")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"schema_version": 99}, "schema version 99"),
+        ({"input": {"width_px": 256}}, "lacks a fact"),
+        (
+            {
+                "mask": {
+                    "threshold": 0.5,
+                    "minimum_head_share": 0.1,
+                    "minimum_mean_probability": 0.9,
+                    "ellipticity_power": 4,
+                    "mood": "good",
+                }
+            },
+            "one too many",
+        ),
+    ],
+)
+def test_unreadable_facts_are_refused(model_dir, change, message):
+    """Another schema, a missing fact or an unknown one stops the load with its name."""
+    path = model_dir / "manifest.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(ModelArtifactError, match=message):
+        load_manifest(model_dir)
+
+
+@pytest.mark.parametrize(
+    ("section", "name", "value"),
+    [
+        ("input", "width_px", None),
+        ("input", "height_px", 256.0),
+        ("input", "pixel_aspect", True),
+        ("mask", "threshold", "0.5"),
+        ("uncertainty", "size_exponent", "1"),
+        ("uncertainty", "out_of_distribution", []),
+        ("graphs", "fp32", {"file": "model.onnx", "sha256": 1}),
+    ],
+)
+def test_fact_of_another_kind_is_refused(model_dir, section, name, value):
+    """A text for a number, a fraction for a count or a truth for a length stops the load."""
+    path = model_dir / "manifest.json"
+    facts = json.loads(path.read_text())
+    facts[section][name] = value
+    path.write_text(json.dumps(facts))
+    with pytest.raises(ModelArtifactError, match="wrong kind"):
+        load_manifest(model_dir)
+
+
+def test_whole_number_may_stand_for_a_fraction(model_dir):
+    """JSON's 1 is a threshold as well as its 1.0."""
+    path = model_dir / "manifest.json"
+    facts = json.loads(path.read_text())
+    facts["mask"]["threshold"] = 1
+    path.write_text(json.dumps(facts))
+    assert load_manifest(model_dir).mask.threshold == 1
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [("[]", "holds no facts"), ("{", "is no JSON"), (None, "cannot be read")],
+    ids=["list", "no JSON", "folder"],
+)
+def test_what_is_no_manifest_is_refused(tmp_path, content, message):
+    """A list, half a file or a folder in the manifest's place stops the load."""
+    path = tmp_path / "manifest.json"
+    path.mkdir() if content is None else path.write_text(content)
+    with pytest.raises(ModelArtifactError, match=message):
+        load_manifest(tmp_path)
+
+
+@pytest.mark.parametrize("graphs", [{}, []])
+def test_manifest_without_graphs_is_refused(model_dir, graphs):
+    """A model that ships no network is none."""
+    path = model_dir / "manifest.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"graphs": graphs}))
+    with pytest.raises(ModelArtifactError, match="lacks a fact"):
+        load_manifest(model_dir)
+
+
+def test_folder_in_the_place_of_weights_is_refused(model_dir):
+    """What cannot be read is told like what is missing."""
+    (model_dir / "model.onnx").unlink()
+    (model_dir / "model.onnx").mkdir()
+    with pytest.raises(ModelArtifactError, match=r"model\.onnx.*cannot be read"):
+        load_pipeline(model_dir, precision="fp32")
+
+
+def test_folder_without_manifest_is_refused(tmp_path):
+    """An empty folder is no model."""
+    with pytest.raises(ModelArtifactError, match=r"no manifest\.json"):
+        load_manifest(tmp_path)
+
+
+EXPLAIN = {
+    "graphs": {"fp32": {"file": "model.explain.onnx", "sha256": "0" * 64}},
+    "layers": ["bottleneck", "decoder-512"],
+    "default_layer": "bottleneck",
+    "attention_levels": [512, 256, 128, 64],
+}
+
+
+def write_explain_facts(model_dir, explain):
+    """Put facts, or None for none, in the manifest."""
+    path = model_dir / "manifest.json"
+    facts = json.loads(path.read_text())
+    facts.pop("explain", None)
+    path.write_text(json.dumps(facts if explain is None else facts | {"explain": explain}))
+
+
+def test_explain_facts_are_read(model_dir):
+    """Layers, default and levels keep their order; the graph lies beside the others."""
+    write_explain_facts(model_dir, EXPLAIN)
+    explain = load_manifest(model_dir).explain
+    assert explain.layers == ("bottleneck", "decoder-512")
+    assert explain.default_layer == "bottleneck"
+    assert explain.attention_levels == (512, 256, 128, 64)
+    assert explain.graphs["fp32"].path == model_dir / "model.explain.onnx"
+
+
+def test_explain_graph_takes_its_weights_from_the_graph_that_is_named(model_dir):
+    """They ship once; a file that does not ship is refused."""
+    graph = EXPLAIN["graphs"]["fp32"] | {"weights_from": "model.onnx"}
+    write_explain_facts(model_dir, EXPLAIN | {"graphs": {"fp32": graph}})
+    manifest = load_manifest(model_dir)
+    assert manifest.explain.graphs["fp32"].weights == manifest.graphs["fp32"]
+    stranger = graph | {"weights_from": "other.onnx"}
+    write_explain_facts(model_dir, EXPLAIN | {"graphs": {"fp32": stranger}})
+    with pytest.raises(ModelArtifactError, match=r"lacks a fact.*other\.onnx"):
+        load_manifest(model_dir)
+
+
+def test_model_without_an_explain_graph_loads(model_dir):
+    """It measures; it only cannot say why."""
+    write_explain_facts(model_dir, None)
+    assert load_manifest(model_dir).explain is None
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [({"default_layer": "head"}, "'head' among the layers"), ({"layers": None}, "lacks a fact")],
+)
+def test_unreadable_explain_facts_are_refused(model_dir, change, message):
+    """A default layer that is none of the layers, or no layers at all, stops the load."""
+    write_explain_facts(model_dir, EXPLAIN | change)
+    with pytest.raises(ModelArtifactError, match=message):
+        load_manifest(model_dir)

@@ -1,0 +1,130 @@
+import hashlib
+from dataclasses import replace
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+from onnx.reference import ReferenceEvaluator
+
+from headcirc.errors import ModelArtifactError
+from headcirc.model.graph import Graph
+from headcirc.model.shared_weights import TURNED, fill_weights, turn_kernel
+
+KERNEL = np.arange(2 * 3 * 3 * 3, dtype=np.float32).reshape(2, 3, 3, 3)
+BIAS = np.array([0.5, -1.5], np.float32)
+
+
+def make_model(nodes, weights):
+    """Return the bytes of a model of one input and one output, both of any size."""
+    shape = [1, None, None, None]
+    ends = [helper.make_tensor_value_info(each, TensorProto.FLOAT, shape) for each in "xy"]
+    graph = helper.make_graph(nodes, "test", ends[:1], ends[1:], weights)
+    opset = [helper.make_opsetid("", 20)]
+    return helper.make_model(graph, opset_imports=opset, ir_version=10).SerializeToString()
+
+
+def make_source(kernel=KERNEL):
+    """Return a convolution of three channels to two, its weights in it."""
+    node = helper.make_node("Conv", ["x", "kernel", "bias"], ["y"], pads=[1, 1, 1, 1])
+    held = [numpy_helper.from_array(kernel, "kernel"), numpy_helper.from_array(BIAS, "bias")]
+    return make_model([node], held)
+
+
+def make_named(name, shape, kind=TensorProto.FLOAT):
+    """Return a convolution whose kernel is only named."""
+    node = helper.make_node("Conv", ["x", name], ["y"], pads=[1, 1, 1, 1])
+    return make_model([node], [TensorProto(name=name, dims=shape, data_type=kind)])
+
+
+def read_weights(content):
+    graph = onnx.load_from_string(content).graph
+    return {each.name: numpy_helper.to_array(each) for each in graph.initializer}
+
+
+def test_named_weight_is_filled_in():
+    """The whole graph is a valid one and holds the source's values; nothing else has changed."""
+    named = make_named("kernel", KERNEL.shape)
+    whole = fill_weights(named, make_source())
+    model = onnx.load_from_string(whole)
+    onnx.checker.check_model(model, full_check=True)
+    assert (read_weights(whole)["kernel"] == KERNEL).all()
+    del model.graph.initializer[:]
+    skeleton = onnx.load_from_string(named)
+    del skeleton.graph.initializer[:]
+    assert model == skeleton
+
+
+def test_turned_kernel_gives_the_convolution_s_gradient():
+    """<conv(x), g> = <x, conv(g, turned)> for any x and g: that is what a gradient is."""
+    generator = np.random.default_rng(0)
+    x = generator.normal(size=(1, 3, 5, 6)).astype(np.float32)
+    g = generator.normal(size=(1, 2, 5, 6)).astype(np.float32)
+    plain = fill_weights(make_named("kernel", KERNEL.shape), make_source())
+    turned = fill_weights(make_named("kernel" + TURNED, (3, 2, 3, 3)), make_source())
+    (forward,) = ReferenceEvaluator(onnx.load_from_string(plain)).run(None, {"x": x})
+    (backward,) = ReferenceEvaluator(onnx.load_from_string(turned)).run(None, {"x": g})
+    assert (forward * g).sum() == pytest.approx((x * backward).sum(), rel=1e-5)
+
+
+def test_turning_twice_is_nothing():
+    """Half a turn, twice."""
+    assert (turn_kernel(turn_kernel(KERNEL)) == KERNEL).all()
+    assert turn_kernel(KERNEL)[0, 1, 0, 0] == KERNEL[1, 0, 2, 2]
+
+
+def test_float16_is_filled_too():
+    """Values are moved as bytes, whatever they mean."""
+    kernel = KERNEL.astype(np.float16)
+    named = make_named("kernel" + TURNED, (3, 2, 3, 3), TensorProto.FLOAT16)
+    found = read_weights(fill_weights(named, make_source(kernel)))["kernel" + TURNED]
+    assert found.dtype == np.float16
+    assert (found == turn_kernel(kernel)).all()
+
+
+def test_graph_with_its_own_weights_stays_as_it_is():
+    """A self-contained file comes out byte for byte."""
+    source = make_source()
+    assert fill_weights(source, make_source(KERNEL + 1)) == source
+
+
+def test_weight_that_nobody_has_is_an_error():
+    """No other weight steps in."""
+    with pytest.raises(KeyError, match="stranger"):
+        fill_weights(make_named("stranger", KERNEL.shape), make_source())
+
+
+@pytest.fixture
+def graph(tmp_path):
+    """Return a graph that takes its weights from another file."""
+    files = {"source.onnx": make_source(), "named.onnx": make_named("kernel", KERNEL.shape)}
+    graphs = {}
+    for name, content in files.items():
+        (tmp_path / name).write_bytes(content)
+        graphs[name] = Graph("fp32", tmp_path / name, hashlib.sha256(content).hexdigest())
+    return replace(graphs["named.onnx"], weights=graphs["source.onnx"])
+
+
+def test_graph_reads_with_its_weights(graph):
+    """What runs is whole, and its name changes with the weights."""
+    assert (read_weights(graph.read())["kernel"] == KERNEL).all()
+    assert graph.identity == f"{graph.sha256}+{graph.weights.sha256}"
+    other = replace(graph, weights=replace(graph.weights, sha256="0" * 64))
+    assert graph.identity != other.identity
+
+
+@pytest.mark.parametrize("damaged", ["source.onnx", "named.onnx"])
+def test_either_file_s_damage_is_noticed(graph, damaged):
+    """One byte too many in the graph or in its weights, and nothing is put together."""
+    with (graph.path.parent / damaged).open("ab") as file:
+        file.write(b"\0")
+    with pytest.raises(ModelArtifactError, match=f"'{damaged}' has SHA-256"):
+        graph.read()
+
+
+@pytest.mark.parametrize("content", [b"no graph", make_named("stranger", KERNEL.shape)])
+def test_file_that_takes_no_weights_is_refused(graph, content):
+    """A file that is no graph, or names a weight that nobody has, is the model's fault."""
+    graph.path.write_bytes(content)
+    with pytest.raises(ModelArtifactError, match=r"no graph that 'source\.onnx' gives"):
+        replace(graph, sha256=hashlib.sha256(content).hexdigest()).read()

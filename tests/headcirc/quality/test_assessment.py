@@ -1,0 +1,85 @@
+import numpy as np
+import pytest
+
+from headcirc.geometry import Ellipse, HeadMask
+from headcirc.model.uncertainty_model import (
+    IntervalFacts,
+    LinearScore,
+    UncertaintyLimits,
+    UncertaintyModel,
+)
+from headcirc.quality.assessment import assess_quality, to_fit_overlap
+from headcirc.quality.uncertainty import Uncertainty
+from headcirc.raster import to_ellipse_coverage
+
+HEAD = Ellipse(150.0, 100.0, 80.0, 60.0, 0.2)
+MASK = to_ellipse_coverage(HEAD, 200, 300) > 0.5
+
+
+def test_a_clear_head_has_no_warnings():
+    """A head inside the frame, of plausible size, with an ellipse that fits, is acceptable."""
+    quality = assess_quality(HeadMask(MASK, 0.0, 0.98), HEAD, head_circumference_mm=180.0)
+    assert quality.warnings == ()
+    assert quality.acceptable
+
+
+@pytest.mark.parametrize(
+    ("head_mask", "ellipse", "size_mm", "code", "acceptable"),
+    [
+        (None, None, None, "no-head-found", False),
+        (HeadMask(MASK, 0.0, 0.98), HEAD, None, "pixel-size-missing", True),
+        (
+            HeadMask(MASK, 0.0, 0.98),
+            Ellipse(60, 100, 80, 60, 0),
+            180.0,
+            "head-touches-border",
+            False,
+        ),
+        (HeadMask(MASK, 0.4, 0.98), HEAD, 180.0, "fragmented-mask", False),
+        (HeadMask(MASK, 0.0, 0.9), HEAD, 180.0, "uncertain-mask", False),
+        (HeadMask(MASK, 0.0, 0.98), HEAD, 20.0, "implausible-size", False),
+        (HeadMask(MASK, 0.0, 0.98), HEAD, 500.0, "implausible-size", False),
+        (HeadMask(MASK, 0.0, 0.98), Ellipse(150, 100, 60, 50, 0), 180.0, "poor-ellipse-fit", False),
+    ],
+)
+def test_each_doubt_has_its_code(head_mask, ellipse, size_mm, code, acceptable):
+    """Each uncertainty is told by its own code, and the disqualifying ones are not acceptable."""
+    quality = assess_quality(head_mask, ellipse, head_circumference_mm=size_mm)
+    assert code in quality.warnings
+    assert quality.acceptable is acceptable
+
+
+@pytest.mark.parametrize(
+    ("expected_mm", "out_of_distribution", "features", "code", "acceptable"),
+    [
+        (6.0, 0.0, {}, "large-expected-error", False),
+        (1.0, 2.5, {}, "unlike-training-data", False),
+        (1.0, 0.0, {"lack of contrast": -0.1}, "low-contrast", True),
+        (1.0, 0.0, {"dark share": 0.4}, "shadowed-boundary", True),
+        (1.0, 0.0, {}, None, True),
+    ],
+)
+def test_doubt_beyond_a_limit_has_its_code(
+    expected_mm, out_of_distribution, features, code, acceptable
+):
+    """The two scores disqualify; contrast and shadow tell why."""
+    nothing, limits = LinearScore(0.0, {}), UncertaintyLimits(5.0, 2.0, -0.2, 0.3)
+    facts = UncertaintyModel(nothing, 0.0, nothing, IntervalFacts(0.9, 1.0), limits)
+    uncertainty = Uncertainty(
+        {"lack of contrast": -0.5, "dark share": 0.0} | features, expected_mm, out_of_distribution
+    )
+    quality = assess_quality(
+        HeadMask(MASK, 0.0, 0.98),
+        HEAD,
+        head_circumference_mm=180.0,
+        uncertainty=uncertainty,
+        facts=facts,
+    )
+    assert quality.warnings == (() if code is None else (code,))
+    assert quality.acceptable is acceptable
+
+
+def test_overlap_of_a_mask_and_its_own_ellipse_is_one():
+    """Intersection over union is 1 for the same shape and 0 for an empty mask."""
+    assert to_fit_overlap(MASK, HEAD) == pytest.approx(1, abs=2e-4)  # a pixel's centre on the edge
+    assert to_fit_overlap(np.zeros_like(MASK), HEAD) == 0

@@ -1,0 +1,79 @@
+import numpy as np
+import pytest
+
+from headcirc.quality.augmentation import infer_augmented, infer_with_augmentation
+
+ROWS, COLUMNS = 60, 80
+
+
+class Recorder:
+    """A network with a right hand: probabilities are the input times a ramp over the columns."""
+
+    def __init__(self):
+        self.batches = []
+
+    def __call__(self, network_input):
+        """Multiply by 1 on the left edge down to 0.5 on the right edge."""
+        self.batches.append(len(network_input))
+        return network_input[:, 0] * np.linspace(1, 0.5, network_input.shape[-1], dtype=np.float32)
+
+
+def draw(*values):
+    return np.stack([np.full((1, ROWS, COLUMNS), value, np.float32) for value in values])
+
+
+def test_sure_picture_is_looked_at_once():
+    """A head of probability 1 everywhere needs no second augmentation, nor does an empty picture."""
+    calls = []
+    pictures = draw(1.0, 0.1)
+    maps = infer_with_augmentation(lambda x: calls.append(len(x)) or x[:, 0], pictures, 0.5)
+    assert np.array_equal(maps, pictures[:, 0])
+    assert calls == [2]
+
+
+def test_unsure_picture_gets_the_mean_of_its_copies():
+    """The ramp's mean with its mirror image is flat at three quarters, by hand, at every zoom."""
+    network = Recorder()
+    maps = infer_with_augmentation(network, draw(1.0), 0.4)
+    assert maps[0] == pytest.approx(np.full((ROWS, COLUMNS), 0.75), abs=1e-6)
+    assert network.batches == [1, 2, 2, 2]
+
+
+def test_each_picture_of_a_batch_is_judged_alone():
+    """The empty one keeps its own answer, the unsure one is looked at again."""
+    network = Recorder()
+    maps = infer_with_augmentation(network, draw(0.1, 1.0), 0.4)
+    ramp = np.linspace(1, 0.5, COLUMNS)[None].repeat(ROWS, 0)
+    assert maps[0] == pytest.approx(0.1 * ramp, abs=1e-6)
+    assert maps[1] == pytest.approx(np.full((ROWS, COLUMNS), 0.75), abs=1e-6)
+    assert network.batches == [2, 2, 2, 2]
+
+
+@pytest.mark.parametrize(
+    "augmentations", [((False, 0.8),), ((True, 0.9),), ((False, 0.9), (True, 1.1))]
+)
+def test_copies_are_altered_back(augmentations):
+    """A network that sees each pixel alone gives every copy the same answer, where it was."""
+    x, y = np.meshgrid(np.arange(COLUMNS), np.arange(ROWS))
+    picture = (0.5 + 0.4 * np.sin(x / 13) * np.cos(y / 9 + x / 30)).astype(np.float32)
+    careful = infer_augmented(lambda copies: copies[:, 0], picture, augmentations)
+    inside = np.s_[2:-2, 2:-2]  # the rim mixes with the dark that comes in
+    assert careful[inside] == pytest.approx(picture[inside], abs=0.01)
+
+
+def test_each_copy_counts_where_it_saw():
+    """At a zoom of 1.25 the outer tenth is out of sight: there the smaller copy alone is heard."""
+
+    def run(copies):
+        return np.stack([np.full(copies.shape[2:], value, np.float32) for value in (0.2, 1.0)])
+
+    careful = infer_augmented(run, draw(0.7)[0, 0], ((False, 0.9), (False, 1.25)))
+    assert careful[ROWS // 2, COLUMNS // 2] == pytest.approx(0.6)
+    assert careful[ROWS // 2, 2] == careful[2, COLUMNS // 2] == pytest.approx(0.2)
+
+
+def test_what_comes_in_is_dark():
+    """A smaller copy is surrounded by the picture's darkest value, not by grey."""
+    copies = []
+    infer_augmented(lambda x: copies.append(x) or x[:, 0], draw(-0.9)[0, 0] + 0.0, ((False, 0.8),))
+    assert copies[0].min() == copies[0].max() == np.float32(-0.9)

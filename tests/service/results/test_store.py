@@ -1,0 +1,243 @@
+import asyncio
+import io
+
+import numpy as np
+import pytest
+from headcirc_service.http.answers import to_analysis_body
+from headcirc_service.results.redis_store import AWAY_S, KEY_PREFIX, RedisStore
+from headcirc_service.results.store import MemoryStore, open_store
+from headcirc_service.results.stored_analysis import read_stored, to_stored
+from headcirc_service.settings import Settings, load_settings, to_public_settings
+from PIL import Image
+
+from headcirc.geometry import PixelSpacing
+from tests.service.http.test_problems import CONTENT, check, post
+from tests.support.redis_server import run_redis
+from tests.support.synthetic import to_file
+
+SPACING = PixelSpacing(0.13, 0.13)
+MAXIMUM_PIXELS = 1_000_000
+
+
+@pytest.fixture(scope="module")
+def redis_server(tmp_path_factory):
+    with run_redis(tmp_path_factory.mktemp("redis")) as server:
+        yield server
+
+
+@pytest.fixture
+def mortal_redis(tmp_path):
+    """Return a Redis that a test may kill and start again."""
+    with run_redis(tmp_path) as server:
+        yield server
+
+
+@pytest.fixture(params=["memory", "redis"])
+def make_store(request):
+    """Return a function that opens one kind of store."""
+    if request.param == "redis":
+        server = request.getfixturevalue("redis_server")
+        return lambda **limits: RedisStore(
+            server.url, maximum_pixels=MAXIMUM_PIXELS, **{"ttl_s": 60, "max_bytes": 10**7} | limits
+        )
+    return lambda **limits: MemoryStore(**{"ttl_s": 60, "max_bytes": 10**7} | limits)
+
+
+@pytest.fixture
+def stored(pipeline):
+    analysis = pipeline.analyze(CONTENT, pixel_spacing=SPACING)
+    return to_stored(to_analysis_body("a" * 32, analysis, pipeline), analysis)
+
+
+def use(store, scenario):
+    """Run a scenario with a store, and close it."""
+
+    async def live():
+        try:
+            return await scenario(store)
+        finally:
+            await store.close()
+
+    return asyncio.run(live())
+
+
+# --- the contract: both stores ------------------------------------------------------------------
+
+
+def test_what_is_put_comes_back_the_same(make_store, stored, pipeline):
+    """The answer to the last digit, the mask and the overlay to the last pixel."""
+
+    async def scenario(store):
+        await store.put("same", stored)
+        return await store.get("same")
+
+    found = use(make_store(), scenario)
+    analysis = pipeline.analyze(CONTENT, pixel_spacing=SPACING)
+    assert found.body == stored.body
+    assert np.array_equal(found.pixels, analysis.frame.pixels)
+    assert np.array_equal(found.mask, analysis.head.mask.pixels)
+    assert np.array_equal(found.draw_mask(), stored.draw_mask())
+    assert np.array_equal(found.draw_overlay(), analysis.draw_overlay())
+
+
+def test_picture_without_a_head_comes_back_without_one(make_store, pipeline):
+    """No mask and no ellipse are kept, and its pictures are empty."""
+    analysis = pipeline.analyze(to_file(np.zeros((50, 80), np.uint8)))
+    empty = to_stored(to_analysis_body("b" * 32, analysis, pipeline), analysis)
+
+    async def scenario(store):
+        await store.put("empty", empty)
+        return await store.get("empty")
+
+    found = use(make_store(), scenario)
+    assert found.body.head is None
+    assert found.mask is None
+    assert not found.draw_mask().any()
+
+
+def test_unknown_id_is_none(make_store):
+    """Nothing is found where nothing was put."""
+    assert use(make_store(), lambda store: store.get("unknown")) is None
+
+
+def test_time_to_live_of_zero_keeps_nothing(make_store, stored):
+    """0 seconds mean that no result is kept at all."""
+
+    async def scenario(store):
+        await store.put("mayfly", stored)
+        return await store.get("mayfly")
+
+    assert use(make_store(ttl_s=0), scenario) is None
+
+
+def test_result_larger_than_all_room_is_not_kept(make_store, stored):
+    """One result beyond the bytes that are allowed is not kept."""
+
+    async def scenario(store):
+        await store.put("giant", stored)
+        return await store.get("giant")
+
+    assert use(make_store(max_bytes=stored.count_bytes() - 1), scenario) is None
+
+
+# --- each store's own ---------------------------------------------------------------------------
+
+
+def test_memory_forgets_after_its_time(stored):
+    """A result lives as long as it is said to, by the clock."""
+    now = [0.0]
+
+    async def scenario(store):
+        await store.put("a", stored)
+        now[0] = 9.9
+        assert await store.get("a") is stored
+        now[0] = 10.0
+        assert await store.get("a") is None
+
+    use(MemoryStore(ttl_s=10, max_bytes=10**7, clock=lambda: now[0]), scenario)
+
+
+def test_memory_makes_room_by_dropping_the_oldest(stored):
+    """Beyond its bytes the oldest results leave first."""
+
+    async def scenario(store):
+        for name in "abc":
+            await store.put(name, stored)
+        return [await store.get(name) is not None for name in "abc"]
+
+    store = MemoryStore(ttl_s=10, max_bytes=int(2.5 * stored.count_bytes()))
+    assert use(store, scenario) == [False, True, True]
+
+
+def test_redis_forgets_by_itself(redis_server, stored):
+    """The time to live is Redis' own, so that it holds even where no service is left."""
+
+    async def scenario(store):
+        await store.put("timed", stored)
+        return await store._redis.ttl(KEY_PREFIX + "timed")
+
+    store = RedisStore(redis_server.url, ttl_s=60, max_bytes=10**7, maximum_pixels=MAXIMUM_PIXELS)
+    assert 55 <= use(store, scenario) <= 60
+
+
+def test_what_is_written_down_is_compact_and_nameless(stored):
+    """Smaller than in memory; the parts are an answer and two pictures, nothing else."""
+    content = stored.to_bytes()
+    assert len(content) < stored.count_bytes() / 10  # a drawn head; speckle takes more
+    assert read_stored(content, maximum_pixels=MAXIMUM_PIXELS).body == stored.body
+
+
+@pytest.mark.parametrize("content", [b"", b"older form", b"PK\x05\x06" + bytes(18)])
+def test_foreign_content_is_a_miss(content):
+    """What another version wrote, or nobody of ours, is measured anew."""
+    assert read_stored(content, maximum_pixels=MAXIMUM_PIXELS) is None
+
+
+# --- the service with Redis ---------------------------------------------------------------------
+
+
+def test_replicas_share_results(make_client, redis_server, pipeline):
+    """What one service measured another one knows: no inference, same pictures."""
+    first = make_client(store_url=redis_server.url)
+    body = post(first, CONTENT, pixel_size_mm="0.131").json()
+    second = make_client(store_url=redis_server.url)
+    calls = len(pipeline.backend.calls)
+    assert post(second, CONTENT, pixel_size_mm="0.131").json() == body
+    assert len(pipeline.backend.calls) == calls
+    mask = second.get(body["links"]["mask"]).content
+    assert mask == first.get(body["links"]["mask"]).content
+    assert Image.open(io.BytesIO(mask)).size == (800, 540)
+    assert 'headcirc_store_reads_total{outcome="hit"} 2.0' in second.get("/metrics").text
+
+
+def test_redis_killed_mid_run_costs_only_what_was_kept(make_client, mortal_redis, monkeypatch):
+    """POST still answers, GET says store-unavailable, and Redis' return is noticed by itself."""
+    now = [0.0]
+    monkeypatch.setattr(RedisStore.__init__, "__kwdefaults__", {"clock": lambda: now[0]})
+    client = make_client(store_url=mortal_redis.url)
+    link = post(client, CONTENT, pixel_size_mm="0.1").json()["links"]["self"]
+    assert client.get(link).status_code == 200
+    mortal_redis.kill()
+    for _ in range(2):  # found out, then known
+        answer = client.get(link)
+        check(answer, 503, "store-unavailable")
+        assert answer.headers["retry-after"] == "1"
+        assert post(client, CONTENT, pixel_size_mm="0.1").status_code == 201
+    assert client.get("/readyz").status_code == 200
+    assert 'headcirc_rejected_total{reason="store-unavailable"} 2.0' in client.get("/metrics").text
+    mortal_redis.start()
+    now[0] += AWAY_S
+    assert client.get(link).status_code == 404  # this Redis began empty
+    assert post(client, CONTENT, pixel_size_mm="0.1").status_code == 201
+    assert client.get(link).status_code == 200
+
+
+def test_redis_that_is_not_there_at_start_stops_nothing(make_client, mortal_redis):
+    """The service starts and measures without its store."""
+    mortal_redis.kill()
+    client = make_client(store_url=mortal_redis.url)
+    assert post(client, CONTENT, pixel_size_mm="0.1").status_code == 201
+
+
+def test_address_is_checked_and_never_shown(monkeypatch):
+    """A wrong scheme stops the start without repeating the address, which may hold a password."""
+    monkeypatch.setenv("HEADCIRC_STORE_URL", "http://:passw0rd@host")
+    with pytest.raises(ValueError, match=r"STORE_URL: .*redis://") as refusal:
+        load_settings()
+    assert "passw0rd" not in str(refusal.value)
+    settings = Settings(store_url="redis://:passw0rd@host")
+    assert "passw0rd" not in str(to_public_settings(settings)) + str(settings)
+
+
+@pytest.mark.parametrize("password", ["passw0rd#1", "passw0rd/1", "passw0rd?1"])
+def test_password_that_ends_the_address_is_not_repeated(monkeypatch, password):
+    """What stands before its '#' would be read as the port; the remedy is told instead."""
+    monkeypatch.setenv("HEADCIRC_STORE_URL", f"redis://:{password}@host:6379/0")
+    with pytest.raises(ValueError, match=r"STORE_URL: .*%23") as refusal:
+        load_settings()
+    assert "passw0rd" not in str(refusal.value)
+
+
+def test_default_store_is_in_the_process():
+    """Without an address nothing is asked of a network."""
+    assert isinstance(open_store(Settings()), MemoryStore)

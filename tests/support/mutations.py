@@ -1,0 +1,137 @@
+"""Files that are nearly pictures: what disks, networks and attackers make of good ones.
+
+Everything follows from one number, so that a file that does harm can be made again.
+"""
+
+import io
+import struct
+import zlib
+
+import numpy as np
+from PIL import Image
+
+from tests.headcirc.readers.test_decode import make_png_bomb
+from tests.support.synthetic import SMALL_HEAD, draw_head, to_file
+from tests.support.tiff_files import make_chained_tiff, make_tiled_tiff
+
+ROWS, COLUMNS = 54, 80
+EXTREMES = (0, 1, 0x7F, 0xFF, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0xFFFFFFFF)
+BOMB_SIDE_PX = 6_300
+"""Squared, just within the default limit on pixels: the largest picture that is decoded."""
+BOMB_BYTES = 10_000_000
+"""The largest upload."""
+Random = np.random.Generator
+
+
+def to_seeds() -> list[bytes]:
+    """Return small good files, every format in several kinds."""
+    grey = Image.fromarray(draw_head(SMALL_HEAD, rows=ROWS, columns=COLUMNS))
+    colour = grey.convert("RGB")
+    deep = Image.fromarray(np.asarray(grey).astype(np.uint16) * 257)
+    kinds = [
+        ("PNG", [grey, colour, deep, grey.convert("1"), grey.convert("P"), colour.convert("RGBA")]),
+        ("JPEG", [grey, colour, colour.convert("CMYK")]),
+        ("BMP", [grey, colour, grey.convert("1")]),
+        ("TIFF", [grey, colour, deep, grey.convert("1")]),
+        ("WEBP", [colour, colour.convert("RGBA")]),
+    ]
+    files = [to_file(image, name) for name, images in kinds for image in images]
+    files += [to_file(colour, "JPEG", progressive=True), to_file(colour, "WEBP", lossless=True)]
+    for compression in ("tiff_lzw", "tiff_adobe_deflate", "jpeg", "packbits"):
+        files.append(to_file(colour, "TIFF", compression=compression))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # orientation: lies on its side
+    return [*files, to_file(colour, "JPEG", exif=exif), to_file(colour, "PNG", exif=exif)]
+
+
+def to_bombs() -> list[bytes]:
+    """Return files that would become large in pixels, text or layers, or take long to walk."""
+    side_px = BOMB_SIDE_PX
+    flat = Image.new("L", (side_px, side_px))
+    text = zlib.compress(bytes(50_000_000))
+    bombs = [
+        make_png_bomb(65_000, 65_000),
+        make_png_bomb(side_px, side_px),
+        to_file(flat, "PNG"),
+        to_file(Image.new("RGBA", (side_px, side_px)), "PNG"),
+        to_file(flat, "TIFF", compression="tiff_adobe_deflate"),
+        to_file(flat, "JPEG", quality=1),
+        to_file(Image.new("RGB", (side_px, side_px)), "WEBP", quality=0, method=0),
+        put_chunk(to_seeds()[0], b"zTXt", b"note\x00\x00" + text),
+        put_chunk(to_seeds()[0], b"iCCP", b"icc\x00\x00" + text),
+        make_chained_tiff(BOMB_BYTES // 42),
+        make_tiled_tiff(BOMB_BYTES // 4),
+    ]
+    for field in (b"\x00\x01", b"\x01\x01"):  # ImageWidth, ImageLength of a little-endian TIFF
+        tiff = bytearray(to_file(Image.new("L", (COLUMNS, ROWS)), "TIFF"))
+        at = tiff.index(field, 8)
+        tiff[at + 2 : at + 12] = struct.pack("<HII", 4, 1, 0x7FFFFFFF)
+        bombs.append(bytes(tiff))
+    bmp = bytearray(to_file(flat.crop((0, 0, COLUMNS, ROWS)), "BMP"))
+    bmp[18:26] = struct.pack("<ii", 0x7FFFFFFF, 0x7FFFFFFF)
+    return [*bombs, bytes(bmp)]
+
+
+def put_chunk(png: bytes, name: bytes, data: bytes) -> bytes:
+    """Return a PNG with one more chunk after its header."""
+    chunk = struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+    return png[:33] + chunk + png[33:]
+
+
+def flip_bits(content: bytearray, random: Random) -> None:
+    for at in random.integers(0, len(content), random.integers(1, 30)):
+        content[at] ^= 1 << int(random.integers(8))
+
+
+def truncate(content: bytearray, random: Random) -> None:
+    del content[int(random.integers(1, len(content))) :]
+
+
+def swap_chunks(content: bytearray, random: Random) -> None:
+    first, second, third, fourth = sorted(int(each) for each in random.integers(0, len(content), 4))
+    content[first:fourth] = content[third:fourth] + content[second:third] + content[first:second]
+
+
+def repeat_chunk(content: bytearray, random: Random) -> None:
+    first, second = sorted(int(each) for each in random.integers(0, len(content), 2))
+    content[first:first] = content[first:second] * int(random.integers(1, 20))
+
+
+def blank_chunk(content: bytearray, random: Random) -> None:
+    first, second = sorted(int(each) for each in random.integers(0, len(content), 2))
+    content[first:second] = bytes([int(random.choice([0, 255]))]) * (second - first)
+
+
+def put_extreme(content: bytearray, random: Random) -> None:
+    """Put a number as headers have it, in either byte order, where headers are."""
+    for _ in range(int(random.integers(1, 4))):
+        form = str(random.choice(["<I", ">I", "<H", ">H"]))
+        size = struct.calcsize(form)
+        at = int(random.integers(2, min(len(content) - size, 200)))
+        content[at : at + size] = struct.pack(form, EXTREMES[random.integers(8)] % 256**size)
+
+
+MUTATIONS = (flip_bits, truncate, swap_chunks, repeat_chunk, blank_chunk, put_extreme)
+
+
+def repair_png(content: bytes) -> bytes:
+    """Return a PNG whose checksums are right again, so that damage reaches the decoder."""
+    out, at = io.BytesIO(), 8
+    out.write(content[:8])
+    while at + 12 <= len(content):
+        (length,) = struct.unpack(">I", content[at : at + 4])
+        body = content[at + 4 : at + 8 + length]
+        out.write(content[at : at + 4] + body + struct.pack(">I", zlib.crc32(body)))
+        at += 12 + length
+    return out.getvalue()
+
+
+def mutate(seeds: list[bytes], number: int) -> bytes:
+    """Return the file of a number."""
+    random = np.random.default_rng(number)
+    content = bytearray(seeds[number % len(seeds)])
+    for _ in range(int(random.integers(1, 3))):
+        if len(content) > 16:
+            MUTATIONS[random.integers(len(MUTATIONS))](content, random)
+    is_png = content.startswith(b"\x89PNG\r\n\x1a\n")
+    return repair_png(bytes(content)) if is_png and random.random() < 0.5 else bytes(content)

@@ -1,0 +1,1 @@
+"""Alter training examples as ultrasound machines and fetuses do."""

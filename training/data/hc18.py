@@ -1,0 +1,183 @@
+"""HC18 on disk to training facts: the images, their true ellipses, and the split by exam.
+
+HC18's annotations are outlines whose centre line is the truth: an ellipse fitted to all pixels of
+the outline has the table's circumference to within 0.07 mm, while filling the outline itself
+makes heads too big. Images of one exam look alike, so exams, never images, are split. This module
+does not augment and does not know the network.
+"""
+
+import argparse
+import csv
+import json
+import random
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from headcirc.geometry import Ellipse, to_ellipse
+from headcirc.model.manifest import InputFacts
+
+TABLE_NAME = "training_set_pixel_size_and_HC.csv"
+IMAGE_FOLDER = "training_set"
+SPLIT_PATH = Path(__file__).with_name("hc18_split.json")
+SPLIT_SEED = 20_261_123
+PARTS = ("train", "calibration", "test")
+STRATUM = ("train",) * 6 + ("calibration", "test")
+"""Eight exams of like size: 75 % to train on, 12.5 % for choices, 12.5 % for published figures."""
+COMMANDS = {
+    "split": "print the split by exam as JSON",
+    "download": "fetch HC18 from its public record, then verify it",
+    "verify": "compare the decoded pixels with hc18_pixels.csv",
+    "table": "print hc18_pixels.csv",
+}
+
+
+@dataclass(frozen=True)
+class HC18Image:
+    """One row of HC18's table.
+
+    Attributes
+    ----------
+    name : str
+        File name of the image, for example `010_2HC.png`.
+    exam : int
+        The number before the underscore; images that share it look alike.
+    pixel_size_mm : float
+        Pixels are square.
+    head_circumference_mm : float
+        The annotator's.
+    path, annotation_path : Path
+        Where the image and its outline lie.
+    """
+
+    name: str
+    exam: int
+    pixel_size_mm: float
+    head_circumference_mm: float
+    path: Path
+    annotation_path: Path
+
+
+def load_images(data_dir: Path) -> list[HC18Image]:
+    """Read HC18's table, in its own order.
+
+    Raises
+    ------
+    FileNotFoundError
+        The folder does not hold HC18; the message says what is expected.
+    """
+    table_path = data_dir / TABLE_NAME
+    if not table_path.is_file():
+        raise FileNotFoundError(
+            f"No HC18 table {TABLE_NAME!r} in {str(data_dir)!r}; name the folder that holds it and "
+            f"{IMAGE_FOLDER!r}, or fetch the data with: python -m training.data.hc18 download --data DIR"
+        )
+    folder = data_dir / IMAGE_FOLDER
+    with table_path.open(newline="") as table:
+        return [
+            HC18Image(
+                name=row["filename"],
+                exam=int(row["filename"].split("_")[0]),
+                pixel_size_mm=float(row["pixel size(mm)"]),
+                head_circumference_mm=float(row["head circumference (mm)"]),
+                path=folder / row["filename"],
+                annotation_path=folder / row["filename"].replace(".png", "_Annotation.png"),
+            )
+            for row in csv.DictReader(table)
+        ]
+
+
+def load_part(data_dir: Path, part: str) -> list[HC18Image]:
+    """Return the images of one part of the committed split: train, calibration or test."""
+    exams = set(json.loads(SPLIT_PATH.read_text())[part])
+    return [image for image in load_images(data_dir) if image.exam in exams]
+
+
+def load_pixels(path: Path) -> NDArray[np.uint8]:
+    """Return an HC18 picture as (rows, columns) uint8."""
+    pixels = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+    if pixels is None:
+        raise FileNotFoundError(f"HC18 image {path.name!r} is missing or cannot be read.")
+    return np.asarray(pixels, np.uint8)
+
+
+def to_true_ellipse(annotation: NDArray[np.uint8]) -> Ellipse:
+    """Fit the annotated ellipse to all pixels of its drawn outline.
+
+    Parameters
+    ----------
+    annotation : (rows, columns) uint8, frame grid
+        Non-zero on the outline; it may be cut off by the image's border.
+
+    Returns
+    -------
+    Ellipse
+        The outline's centre line, in frame pixels.
+    """
+    rows, columns = np.nonzero(annotation)
+    points = np.column_stack((columns, rows)).astype(np.float32)
+    return to_ellipse(*cv2.fitEllipseDirect(points))
+
+
+def to_input_facts() -> InputFacts:
+    """Return the network's grid: HC18's frames are 800x540; grey values of the training exams."""
+    return InputFacts(
+        width_px=256, height_px=256, pixel_aspect=800 / 540, mean=0.156, standard_deviation=0.172
+    )
+
+
+def make_split(images: Sequence[HC18Image], seed: int = SPLIT_SEED) -> dict[str, list[int]]:
+    """Split exams by size: sort them by mean circumference, deal out every eight at random.
+
+    Parameters
+    ----------
+    images : sequence of HC18Image
+        Of all exams.
+    seed : int
+        Of the dealing.
+
+    Returns
+    -------
+    dict
+        Part name to sorted exam numbers.
+    """
+    sizes: dict[int, list[float]] = {}
+    for image in images:
+        sizes.setdefault(image.exam, []).append(image.head_circumference_mm)
+    exams = sorted(sizes, key=lambda exam: (float(np.mean(sizes[exam])), exam))
+    dealer = random.Random(seed)
+    split: dict[str, list[int]] = {part: [] for part in PARTS}
+    for start in range(0, len(exams), len(STRATUM)):
+        stratum = list(STRATUM)
+        dealer.shuffle(stratum)
+        for exam, part in zip(exams[start : start + len(STRATUM)], stratum, strict=False):
+            split[part].append(exam)
+    return {part: sorted(exams) for part, exams in split.items()}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command on the data set."""
+    from training.data import hc18_download  # noqa: PLC0415 - it imports this module
+
+    parser = argparse.ArgumentParser(prog="python -m training.data.hc18", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name, purpose in COMMANDS.items():
+        command = commands.add_parser(name, help=purpose, description=purpose)
+        command.add_argument("--data", type=Path, required=True, help="HC18's folder")
+    chosen = parser.parse_args(arguments)
+    if chosen.command != "split":
+        return hc18_download.run(chosen.command, chosen.data)
+    listed = hc18_download.load_pixel_table()
+    parts = make_split([image for image in load_images(chosen.data) if image.name in listed])
+    lines = ",\n".join(f'  "{part}": {json.dumps(exams)}' for part, exams in parts.items())
+    sys.stdout.write(f"{{\n{lines}\n}}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
