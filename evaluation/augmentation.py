@@ -1,8 +1,8 @@
 """What a second augmentation should augmentation at: `python -m evaluation.augmentation`.
 
-Training and calibration exams, clean and degraded, answered by the model that was trained on the
-train part alone. Every picture that the network is unsure of is measured from its first augmentation and
-from the mean of several altered copies. The test exams are never read here.
+Measures training and calibration images, clean and degraded, with the model that was trained on the
+train part alone. Each image that the network is unsure of is measured from its first inference and
+from the mean over several augmented copies. The test exams are never read here.
 """
 
 import argparse

@@ -200,7 +200,7 @@ def load_pipeline(
     artifact_dir : Path
         Folder with `manifest.json` and what it names.
     backend : str
-        `auto` or one of `headcirc.backends.base.MODULES`.
+        `auto` or one of `headcirc.backends.registry.BACKENDS`.
     precision : str
         `auto`, `fp16`, `int8` or `fp32`; see `headcirc.backends`.
     threads : int, optional

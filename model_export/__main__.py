@@ -9,8 +9,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from headcirc.backends.base import choose_explain_graph, choose_graph
 from headcirc.backends.gpu import find_gpu
+from headcirc.backends.registry import choose_explain_graph, choose_graph
 from headcirc.backends.tensorrt_builder import load_flavour
 from headcirc.backends.tensorrt_engines import write_engine
 from headcirc.cpus import count_available_cpus

@@ -1,6 +1,6 @@
 """Are the answers the same? The export against torch, one precision against another.
 
-Compared in probability and in mm of HC, each as it is served: unsure, it augmentations a second time.
+Compared in probability and in mm of HC, each as it is served, test-time augmentation included.
 """
 
 from collections.abc import Callable

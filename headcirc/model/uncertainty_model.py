@@ -1,7 +1,7 @@
-"""What features of uncertainty mean for one model: weights, limits and the intervals' width.
+"""The uncertainty model of one network: weights of features, limits, and the intervals' width.
 
-Part of the model's manifest, written by `model_export record-uncertainty`. This module does not know
-what the features are nor how they are read; see `headcirc.quality.uncertainty`.
+Part of the manifest, written by `model_export record-uncertainty`. This module does not know what
+the features are nor how they are computed; see `headcirc.quality.uncertainty`.
 """
 
 import math
@@ -121,7 +121,7 @@ class UncertaintyModel:
     def to_expected_error_mm(
         self, features: dict[str, float], head_circumference_mm: float | None
     ) -> float:
-        """Return how large errors with such features are; as of `REFERENCE_MM` if size is unknown."""
+        """Return the expected error; if the size is unknown, of a head of `REFERENCE_MM`."""
         size = (head_circumference_mm or REFERENCE_MM) / REFERENCE_MM
         return float(math.exp(self.error.weigh(features)) * size**self.size_exponent)
 

@@ -2,9 +2,9 @@
 
 The limits below let pass at least 99 of 100 of HC18's training exams' images
 (`python -m evaluation.choices`); they catch gross failures. They say what a head, its mask and its
-probabilities are, whatever the model, so they stand here. Finer ones, on the features of uncertainty, are
-facts of the model (`python -m evaluation.uncertainty fit`); a model without them has only the gross ones.
-None catches every error. This room changes no number; a service that promises one still gives it,
+probabilities are, whatever the model. The finer limits, on uncertainty features, belong to the
+model (`python -m evaluation.uncertainty fit`); a model without them has only the gross ones.
+None catches every error. This stage changes no number; a service that promises one still gives it,
 with `acceptable` false beside it.
 """
 

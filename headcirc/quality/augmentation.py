@@ -1,10 +1,10 @@
 """Where the network is unsure of a picture it augmentations again, at altered copies of it.
 
-A head stays a head when its picture is mirrored and made a little smaller or larger; what the
-network half believes in beside it does not. The copies err differently and their mean errs less,
-and it errs less than with the first augmentation among them: that one was the unsure one. It takes six more
-inferences, hence is kept for the few pictures that need it. None is turned upside down: the network
-never learned from such. Which copies: `python -m evaluation.augmentation`.
+A head stays a head when its image is mirrored or made a little smaller or larger; a doubtful
+structure beside it does not. The copies err differently, so their mean errs less, also less than a
+mean that includes the first, unsure, inference. It takes six more inferences, so it is kept for the
+few images that need it. No copy is upside down: the network never learned from such images.
+`python -m evaluation.augmentation` compares sets of copies.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,8 +17,8 @@ Array = NDArray[np.float32]
 Augmentation = tuple[bool, float]
 """Whether the picture is mirrored left to right, and its zoom about the centre."""
 SURE_PROBABILITY = 0.95
-"""Mean probability of the pixels that count as head, below which the network augmentations again; of HC18's
-training and calibration images hardly one in a hundred is (`evaluation.augmentation`)."""
+"""Mean probability of the head's pixels below which the network is asked again, about copies. Hardly
+one in a hundred of HC18's training and calibration images lies below (`evaluation.augmentation`)."""
 AT_ONCE = 2
 """Copies that run through the network together: a runtime keeps the memory of its largest batch."""
 

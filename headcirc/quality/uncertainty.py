@@ -1,8 +1,8 @@
-"""How sure one answer is: features of uncertainty from the one inference, and what they say together.
+"""Uncertainty of one answer: features from one inference, and the scores that they give together.
 
-The features are read where the ellipse runs: probabilities and grey values on short lines across it,
-and a coarse look at the whole frame. Their weights are facts of the model, from its manifest; this
-module does not know how they were found, and it changes no measurement.
+The features are computed where the ellipse runs: from probabilities and grey values on short lines
+across it, and from a coarse grid over the whole frame. Their weights come from the manifest; this
+module does not know how they were fitted, and it changes no measurement.
 """
 
 import math
@@ -22,8 +22,8 @@ LINE_POINTS = 33
 REACH_SHARE = 0.2
 """Of the head's mean radius, to both sides of the ellipse."""
 SURE_PROBABILITY = 0.8
-"""The head's side of a line should exceed it, the other stay below one minus it. As of all the
-numbers here, the feature's meaning depends on it, and a model's weights and limits on the feature's."""
+"""The head's side of a line should exceed it, the other stay below one minus it. As with all numbers
+here, the features depend on it, and a model's weights and limits on the features."""
 DARK_SHARE = 0.35
 """Of the outline's bright echoes; a line whose echo is weaker lies in shadow."""
 BRIGHT_PERCENTILE, WORST_PERCENTILE = 75, 95

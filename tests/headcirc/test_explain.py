@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from headcirc.backends.base import choose_explain_graph, load_explain_backend
+from headcirc.backends.registry import choose_explain_graph, load_explain_backend
 from headcirc.errors import BackendUnavailableError, ModelArtifactError
 from headcirc.explain import (
     EDGE_BAND_SHARE,

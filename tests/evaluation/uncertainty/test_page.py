@@ -1,4 +1,4 @@
-"""The figures of `docs/uncertainty.md`, which are typed by hand, against the benchmarks' results."""
+"""The figures of `docs/uncertainty.md`, which are typed by hand, against the results."""
 
 import csv
 import json

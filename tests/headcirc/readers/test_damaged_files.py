@@ -174,7 +174,10 @@ def test_tiff_with_a_strip_too_few_is_unreadable():
 def test_tag_that_reaches_out_of_the_file_is_told_to_nobody():
     """Pillow passes it over and warns; of each file in other words, which Python would keep."""
     content = make_tiff(GREY | {270: (LONG, 1_000)}, bytes(SIDE_PX**2))
-    program = "import sys; from headcirc.readers.decode import decode_frame as f; f(sys.stdin.buffer.read())"
+    program = (
+        "import sys; from headcirc.readers.decode import decode_frame;"
+        "decode_frame(sys.stdin.buffer.read())"
+    )
     command = [sys.executable, "-W", "default", "-c", program]
     found = subprocess.run(command, input=content, capture_output=True, check=True)
     assert found.stderr == b""
