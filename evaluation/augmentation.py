@@ -48,7 +48,6 @@ VARIANTS: dict[str, tuple[Augmentation, ...]] = {
 def measure(pipeline: Pipeline, images: Sequence[HC18Image]) -> dict[str, dict[str, list[float]]]:
     """Return the errors in mm of unsure pictures: by kind of picture, then by variant."""
     errors_mm: dict[str, dict[str, list[float]]] = {}
-    threshold = pipeline.manifest.mask.threshold
     for image in tqdm(images, "looking", unit="image"):
         pixels = load_pixels(image.path)
         spacing = PixelSpacing(image.pixel_size_mm, image.pixel_size_mm)
@@ -59,7 +58,7 @@ def measure(pipeline: Pipeline, images: Sequence[HC18Image]) -> dict[str, dict[s
         for kind, picture in [(CLEAN, pixels), *degraded]:
             prepared = prepare_pixels(pipeline, picture, spacing)
             first = pipeline.backend.infer(prepared.network_input)[0]
-            if not is_unsure(first, threshold):
+            if not is_unsure(first, pipeline.manifest.mask):
                 continue
             of_kind = errors_mm.setdefault(kind, {name: [] for name in VARIANTS})
             for name, augmentations in VARIANTS.items():

@@ -125,16 +125,14 @@ class Pipeline:
         return Prepared(frame, network_input, mapping, timing_ms)
 
     def infer(self, network_input: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return probabilities (n, h, w) for (n, 1, h, w); unsure, the network looks again.
+        """Return probabilities (n, h, w) for (n, 1, h, w), with test-time augmentation if unsure.
 
         Raises
         ------
         InferenceError
             The backend gave something else than numbers, which would be answered as no head.
         """
-        maps = infer_with_augmentation(
-            self.backend.infer, network_input, self.manifest.mask.threshold
-        )
+        maps = infer_with_augmentation(self.backend.infer, network_input, self.manifest.mask)
         if not np.isfinite(maps).all():
             raise InferenceError(
                 f"The backend {self.backend.name!r} on {self.backend.device!r} answered with NaN "
@@ -152,7 +150,7 @@ class Pipeline:
             if mask is not None:
                 ellipse = fit_head_ellipse(probabilities, mask, facts.threshold)
             if mask is None or ellipse is None:
-                head, region, quality = None, None, assess_quality(mask, ellipse)
+                head, region, quality = None, None, assess_quality(mask, ellipse, facts)
             else:
                 region = find_region(prepared.frame.calibrations, ellipse)
                 measured = None if region is None else measure_head(ellipse, region.spacing)
@@ -170,10 +168,11 @@ class Pipeline:
                 quality = assess_quality(
                     mask,
                     ellipse,
+                    facts,
                     head_circumference_mm=measured_mm,
                     cephalic_index=None if measured is None else measured.cephalic_index,
                     uncertainty=uncertainty,
-                    facts=known,
+                    limits=None if known is None else known.limits,
                 )
         return Analysis(prepared.frame, head, region, quality, timing_ms)
 

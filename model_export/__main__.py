@@ -31,7 +31,12 @@ from training.data.hc18 import SPLIT_PATH, load_part, to_input_facts
 GRAPH_NAMES = {"fp32": "model.onnx", "fp16": "model.fp16.onnx", "int8": "model.int8.onnx"}
 """Precision to the file of its graph; int8 joins the others only after it was accepted."""
 MASK = MaskFacts(
-    threshold=0.5, minimum_head_share=0.005, minimum_mean_probability=0.85, ellipticity_power=4
+    threshold=0.5,
+    minimum_head_share=0.005,
+    minimum_mean_probability=0.85,
+    acceptable_mean_probability=0.94,
+    sure_mean_probability=0.95,
+    ellipticity_power=4,
 )
 """Chosen on training and calibration exams: `python -m evaluation.choices`. The mean probability:
 midway between the surest picture without a head and the least sure head, `evaluation.non_heads`."""

@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headcirc.geometry import Ellipse, HeadMask, to_half_extents
-from headcirc.model.uncertainty_model import UncertaintyLimits, UncertaintyModel
+from headcirc.model.manifest import MaskFacts
+from headcirc.model.uncertainty_model import UncertaintyLimits
 from headcirc.quality.uncertainty import Uncertainty
 from headcirc.raster import to_filled_ellipse
 
@@ -47,8 +48,6 @@ MINIMUM_FIT_OVERLAP = 0.93
 """Overlap (intersection over union) of mask and ellipse below which neither is trusted."""
 MAXIMUM_REJECTED_SHARE = 0.25
 """Another component of more than this share of the head's area makes the choice doubtful."""
-MINIMUM_SURE_PROBABILITY = 0.94
-"""Mean probability inside the mask below which the network is in uncertainty of the head."""
 PLAUSIBLE_HEAD_CIRCUMFERENCE_MM = (40.0, 400.0)
 """HC18 runs from 44 to 346 mm; the growth charts end near 373 mm (+3 SD at 40 weeks)."""
 LEAST_CEPHALIC_INDEX = 0.5
@@ -71,11 +70,12 @@ class Quality:
 def assess_quality(
     head_mask: HeadMask | None,
     ellipse: Ellipse | None,
+    facts: MaskFacts,
     *,
     head_circumference_mm: float | None = None,
     cephalic_index: float | None = None,
     uncertainty: Uncertainty | None = None,
-    facts: UncertaintyModel | None = None,
+    limits: UncertaintyLimits | None = None,
 ) -> Quality:
     """Collect the warnings that hold.
 
@@ -84,9 +84,10 @@ def assess_quality(
     head_mask : HeadMask or None
     ellipse : Ellipse or None
         In frame pixels.
+    facts : MaskFacts
     head_circumference_mm, cephalic_index : float or None
         None where the pixel size is unknown.
-    uncertainty, facts : Uncertainty or None, UncertaintyModel or None
+    uncertainty, limits : Uncertainty or None, UncertaintyLimits or None
         Without both, only the gross failures are looked for.
     """
     if head_mask is None or ellipse is None:
@@ -99,14 +100,14 @@ def assess_quality(
         HEAD_TOUCHES_BORDER: touches_border(ellipse, rows, columns),
         POOR_ELLIPSE_FIT: to_fit_overlap(head_mask.pixels, ellipse) < MINIMUM_FIT_OVERLAP,
         FRAGMENTED_MASK: head_mask.largest_rejected_share > MAXIMUM_REJECTED_SHARE,
-        UNCERTAIN_MASK: head_mask.mean_probability < MINIMUM_SURE_PROBABILITY,
+        UNCERTAIN_MASK: head_mask.mean_probability < facts.acceptable_mean_probability,
         IMPLAUSIBLE_SIZE: (
             head_circumference_mm is not None and not low_mm <= head_circumference_mm <= high_mm
         )
         or (cephalic_index is not None and cephalic_index < LEAST_CEPHALIC_INDEX),
     }
-    if uncertainty is not None and facts is not None:
-        checks |= _judge_uncertainty(uncertainty, facts.limits)
+    if uncertainty is not None and limits is not None:
+        checks |= _judge_uncertainty(uncertainty, limits)
     return Quality(tuple(code for code, holds in checks.items() if holds))
 
 

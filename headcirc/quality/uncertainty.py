@@ -22,8 +22,8 @@ LINE_POINTS = 33
 REACH_SHARE = 0.2
 """Of the head's mean radius, to both sides of the ellipse."""
 SURE_PROBABILITY = 0.8
-"""The head's side of a line should exceed it, the other stay below one minus it. As with all numbers
-here, the features depend on it, and a model's weights and limits on the features."""
+"""The head's side of a line should exceed it, the other stay below one minus it. As with all
+numbers here, the features depend on it, and a model's weights and limits on the features."""
 DARK_SHARE = 0.35
 """Of the outline's bright echoes; a line whose echo is weaker lies in shadow."""
 BRIGHT_PERCENTILE, WORST_PERCENTILE = 75, 95

@@ -103,7 +103,7 @@ def test_map_lands_where_it_belongs_in_the_frame():
 @pytest.fixture
 def facts():
     grid = InputFacts(256, 256, 1.0, 0.2, 0.2)
-    return Manifest("none", "0", 1, 1, grid, MaskFacts(0.5, 0.0, 0.0, 1.0), {})
+    return Manifest("none", "0", 1, 1, grid, MaskFacts(0.5, 0.0, 0.0, 0.0, 0.0, 1.0), {})
 
 
 def test_model_without_an_explain_graph_says_so(facts):
