@@ -1,4 +1,4 @@
-"""The corridor: the rooms in the order in which data walks through them.
+"""The pipeline: the stages in the order in which data passes through them.
 
 `prepare`, `infer` and `finish` are separate, so that a batcher can sit between them; `analyze`
 calls all three.
@@ -91,7 +91,7 @@ class Analysis:
 
 @dataclass(frozen=True)
 class Pipeline:
-    """A loaded model and the rooms around it; safe to use from several threads."""
+    """A loaded model and the stages around it; safe to use from several threads."""
 
     manifest: Manifest
     backend: Backend
@@ -220,7 +220,7 @@ def load_pipeline(
 
 
 def _warm_up(pipeline: Pipeline) -> None:
-    """Walk every room but `decode` once: libraries set themselves up at their first call."""
+    """Run every stage but the reader once: libraries initialise at their first call."""
     facts = pipeline.manifest.input
     black = np.zeros((facts.height_px, facts.width_px), np.uint8)
     network_input, mapping = to_network_input(black, facts)

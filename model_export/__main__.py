@@ -205,12 +205,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     recorder.add_argument("--model", type=Path, required=True, help="the model's folder")
     recorder.add_argument("results", type=Path, nargs="+", help="JSON of evaluation.accuracy")
     recorder.add_argument("--measured", type=Path, help=MEASURED)
-    doubter = commands.add_parser(
+    uncertainty = commands.add_parser(
         "record-uncertainty", help="learned facts of uncertainty -> manifest"
     )
-    doubter.add_argument("--model", type=Path, required=True, help="the model's folder")
-    doubter.add_argument("fit", type=Path, help="JSON of evaluation.uncertainty.__main__ fit")
-    doubter.add_argument("--measured", type=Path, help=MEASURED)
+    uncertainty.add_argument("--model", type=Path, required=True, help="the model's folder")
+    uncertainty.add_argument("fit", type=Path, help="JSON of evaluation.uncertainty fit")
+    uncertainty.add_argument("--measured", type=Path, help=MEASURED)
     quantiser = commands.add_parser("quantise", help="a model -> a candidate with INT8")
     quantiser.add_argument("--model", type=Path, required=True, help="the model's folder")
     quantiser.add_argument("--out", type=Path, required=True, help="the candidate's folder")

@@ -31,7 +31,7 @@ from headcirc.pipeline import Pipeline, load_pipeline
 from training.data.hc18 import PARTS, load_part
 
 FIT_NAME = "uncertainty.json"
-PRICE_NAME = "doubt_price.png"
+REFUSALS_NAME = "uncertainty_refusals.png"
 
 
 def fit(chosen: argparse.Namespace) -> int:
@@ -54,7 +54,7 @@ def fit(chosen: argparse.Namespace) -> int:
         "unlearned": judge_unlearned(train, calibration),
     }
     write_report(chosen.out / FIT_NAME, report)
-    plot_price(report["unlearned"], chosen.out / PRICE_NAME)
+    plot_price(report["unlearned"], chosen.out / REFUSALS_NAME)
     facts = report["facts"]
     print(json.dumps({key: facts[key] for key in ("interval", "limits")}, indent=2))
     print("expected error:", {k: round(v["weight"], 3) for k, v in facts["error"]["terms"].items()})
@@ -81,7 +81,7 @@ def report(chosen: argparse.Namespace) -> int:
         command += f" --every {chosen.every}"
     figures = {"intervals": intervals, "verdicts": verdicts, "checks": checks}
     content = _to_head(pipeline, command) | {"data": _count(cases)} | figures
-    write_report(chosen.out / f"doubt_{chosen.part}.json", content)
+    write_report(chosen.out / f"uncertainty_{chosen.part}.json", content)
     print(json.dumps(figures, indent=2))
     return 0 if chosen.part != "test" or all(check["met"] for check in checks) else 1
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 REFERENCE_MM = 180.0
-"""A head of the middle of pregnancy, as most of HC18's are."""
+"""Circumference of a head in mid-pregnancy, as most of HC18's are."""
 OUTMOST_DEVIATIONS = 4.0
-"""A feature that is stranger than this counts as this strange: the weights were found within."""
+"""Standardised features are clipped here: the weights were fitted within this range."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class LinearScore:
     ----------
     intercept : float
     terms : dict
-        Sign to `Term`.
+        Feature to `Term`.
     """
 
     intercept: float
@@ -80,7 +80,7 @@ class IntervalFacts:
 
 @dataclass(frozen=True)
 class UncertaintyLimits:
-    """Beyond these an answer is warned of; see `headcirc.quality.assessment`.
+    """Limits beyond which an answer gets a warning; see `headcirc.quality.assessment`.
 
     Attributes
     ----------
@@ -98,7 +98,7 @@ class UncertaintyLimits:
 
 @dataclass(frozen=True)
 class UncertaintyModel:
-    """What the features of uncertainty mean for this model.
+    """How features become an expected error, an out-of-distribution score and an interval.
 
     Attributes
     ----------
@@ -107,7 +107,7 @@ class UncertaintyModel:
     size_exponent : float
         How the expected error grows with the circumference: 0 not at all, 1 in proportion.
     out_of_distribution : LinearScore
-        Log-odds of a spoiled picture against a clean one.
+        Log-odds of a degraded image against a clean one.
     interval : IntervalFacts
     limits : UncertaintyLimits
     """

@@ -47,7 +47,7 @@ DISQUALIFYING = frozenset(
 MINIMUM_FIT_OVERLAP = 0.93
 """Overlap (intersection over union) of mask and ellipse below which neither is trusted."""
 MAXIMUM_REJECTED_SHARE = 0.25
-"""Another component of more than this share of the head's area makes the choice doubtful."""
+"""Area of another component, as a share of the head's, above which the choice is uncertain."""
 PLAUSIBLE_HEAD_CIRCUMFERENCE_MM = (40.0, 400.0)
 """HC18 runs from 44 to 346 mm; the growth charts end near 373 mm (+3 SD at 40 weeks)."""
 LEAST_CEPHALIC_INDEX = 0.5

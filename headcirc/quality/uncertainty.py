@@ -50,9 +50,9 @@ ERROR_FEATURES = (
     "uneven echo",
     "small head",
 )
-"""The larger, the more doubtful the measurement."""
+"""The larger, the less certain the measurement."""
 FRAME_FEATURES = ("brightness", "grain", "roughness", "white share", "black share")
-"""Of the picture as a whole; each is ordinary or not, to either side."""
+"""Features of the whole frame; both small and large values are unusual."""
 FEATURES = ERROR_FEATURES + FRAME_FEATURES
 
 _ANGLES_RAD = np.arange(LINES) * (2 * math.pi / LINES)
@@ -67,15 +67,15 @@ _ECHO = slice(LINE_POINTS // 5, 5 * LINE_POINTS // 8)
 
 @dataclass(frozen=True)
 class Uncertainty:
-    """What the features say.
+    """The features of one answer, and the scores that they give.
 
     Attributes
     ----------
     features : dict
-        Sign to value, in the order of `FEATURES`.
+        Feature to value, in the order of `FEATURES`.
     expected_error_mm : float or None
-        How large errors with such features are; in a head of `doubt_facts.REFERENCE_MM` where there
-        are no millimetres. None without the model's facts.
+        Expected absolute error of the circumference; where there are no millimetres, that of a
+        head of `uncertainty_model.REFERENCE_MM`. None without an uncertainty model.
     out_of_distribution : float or None
         The larger, the less the picture is like the clean ones that the model was trained on.
     """

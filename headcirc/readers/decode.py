@@ -2,7 +2,7 @@
 
 What a file is, its content says, never its name. Size is checked in the header, before a pixel is
 decoded. EXIF orientation is applied, and resolution tags are ignored because they say nothing about
-millimetres. This room does not know networks, and it never guesses a pixel size.
+millimetres. This package knows no network and never guesses a pixel size.
 """
 
 import struct
@@ -143,7 +143,7 @@ def _open_image(content: bytes, maximum_pixels: int) -> Image.Image:
     scans = content.count(JPEG_SCAN_MARKER) if name == "JPEG" else 1
     if scans > MAXIMUM_JPEG_SCANS:
         raise ImageTooLargeError(
-            f"The JPEG has {scans} scans; at most {MAXIMUM_JPEG_SCANS} are accepted. Save it anew."
+            f"The JPEG has {scans} scans; at most {MAXIMUM_JPEG_SCANS} are accepted. Save it again."
         )
     file = CountedFile(content)
     try:
@@ -156,7 +156,7 @@ def _open_image(content: bytes, maximum_pixels: int) -> Image.Image:
     except DAMAGE as error:
         raise UnreadableImageError(
             f"The file begins as {name} but its header is damaged, or of a kind that is not read "
-            "here; send the complete file, or save it anew as PNG."
+            "here; send the complete file, or save it again as PNG."
         ) from error
     columns, rows = image.size
     if columns * rows > maximum_pixels or max(columns, rows) > MAXIMUM_SIDE_PX:

@@ -94,7 +94,7 @@ def require_few_tiled_pixels(image: TiffImageFile, maximum_pixels: int) -> None:
     if columns * rows > TILED_SHARE * maximum_pixels:
         raise ImageTooLargeError(
             f"The TIFF's tiles hold {columns} x {rows} pixels; at most "
-            f"{TILED_SHARE * maximum_pixels:,} are accepted. Save it anew, for instance as PNG."
+            f"{TILED_SHARE * maximum_pixels:,} are accepted. Save it again, for instance as PNG."
         )
 
 

@@ -72,7 +72,7 @@ def test_too_few_exams_are_refused():
         to_conformal_quantile(np.arange(8.0), list(range(8)), 0.9)
 
 
-def test_expected_error_follows_the_sign_that_matters_and_never_falls_with_doubt():
+def test_expected_error_follows_the_sign_that_matters_and_never_falls_with_uncertainty():
     """The planted feature weighs most; no weight is negative."""
     terms = fit_error(to_cases(300))["error"]["terms"]
     assert set(terms) <= set(ERROR_FEATURES)

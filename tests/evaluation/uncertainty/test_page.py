@@ -30,14 +30,14 @@ def test_pages_tell_how_many_intervals_held(path):
     """Both pages have the test part's count, however the line is broken."""
     text = " ".join(Path(path).read_text().split())
     (told,) = re.findall(r"held on (\d+) of (?:the )?(\d+) (?:test )?images", text)
-    coverage = read_result("doubt_test")["intervals"]["coverage"]
+    coverage = read_result("uncertainty_test")["intervals"]["coverage"]
     assert told == (str(coverage["count"]), str(coverage["of"]))
 
 
 @pytest.mark.parametrize(("row", "name"), [("clean", "clean"), ("degraded", "suite")])
 def test_page_tells_what_is_refused(row, name):
     """The page's counts of refusals on test exams are the report's."""
-    found = read_result("doubt_test")["verdicts"][name]
+    found = read_result("uncertainty_test")["verdicts"][name]
     for cell, key in zip(
         to_cells(row), ("refused", "large_errors_caught", "others_refused"), strict=True
     ):
@@ -51,7 +51,7 @@ def test_page_tells_what_is_refused_of_errors_that_a_degradation_brought():
         r"within 3 mm, (\d+) of (\d+) are refused \(calibration exams: (\d+) of (\d+)\)", text
     )
     brought = [
-        read_result(f"doubt_{part}")["verdicts"]["large_errors_brought_caught"]
+        read_result(f"uncertainty_{part}")["verdicts"]["large_errors_brought_caught"]
         for part in ("test", "calibration")
     ]
     assert [int(each) for each in told] == [

@@ -39,7 +39,7 @@ def test_a_clear_head_has_no_warnings():
         (HeadMask(MASK, 0.0, 0.98), Ellipse(150, 100, 60, 50, 0), 180.0, "poor-ellipse-fit", False),
     ],
 )
-def test_each_doubt_has_its_code(head_mask, ellipse, size_mm, code, acceptable):
+def test_each_uncertainty_has_its_code(head_mask, ellipse, size_mm, code, acceptable):
     """Each uncertainty is told by its own code, and the disqualifying ones are not acceptable."""
     quality = assess_quality(head_mask, ellipse, FACTS, head_circumference_mm=size_mm)
     assert code in quality.warnings
@@ -56,7 +56,7 @@ def test_each_doubt_has_its_code(head_mask, ellipse, size_mm, code, acceptable):
         (1.0, 0.0, {}, None, True),
     ],
 )
-def test_doubt_beyond_a_limit_has_its_code(
+def test_uncertainty_beyond_a_limit_has_its_code(
     expected_mm, out_of_distribution, features, code, acceptable
 ):
     """The two scores disqualify; contrast and shadow tell why."""
