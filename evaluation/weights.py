@@ -1,8 +1,8 @@
 """Weights beside weights, before any is exported: `python -m evaluation.weights NAME=FILE …`.
 
 Each network measures the calibration exams in torch, float32, through the same pipeline, test-time
-augmentation included; a paired test holds each against the first. The test exams are never read here.
-The table of `docs/training.md` is this report's.
+augmentation included; a paired test holds each against the first. The test exams are never read
+here. The table of `docs/training.md` is this report's.
 """
 
 import argparse
