@@ -7,7 +7,6 @@ module makes no picture.
 
 import struct
 
-import simplejpeg
 from PIL import Image, TiffImagePlugin, TiffTags
 from PIL.TiffImagePlugin import TiffImageFile
 
@@ -27,9 +26,6 @@ BMP_RUNS = (1, 2)
 BMP_START_AT, BMP_BITS_AT = 10, 28
 BMP_SHORTEST_ESCAPE = 3
 """From here on it is so many pixels one by one; below, the end or a jump over pixels."""
-
-JPEG_DAMAGE = ("Corrupt JPEG data", "Premature end of JPEG")
-"""How libjpeg's warnings begin that tell of lost pixels; its others tell of odd headers."""
 
 
 def require_few_tiff_pieces(content: bytes) -> None:
@@ -126,22 +122,8 @@ def require_whole(image: Image.Image, content: bytes) -> None:
         missing = count_missing_tiff_samples(image)
     elif image.format == "BMP" and image.info.get("compression") in BMP_RUNS:
         missing = count_missing_bmp_pixels(content, image.width * image.height)
-    elif image.format == "JPEG":
-        require_whole_jpeg(content)
     if missing > 0:
         raise ValueError(f"{missing} bytes or pixels are missing.")
-
-
-def require_whole_jpeg(content: bytes) -> None:
-    """Refuse a JPEG whose data are cut off or damaged; raises ValueError.
-
-    All data are read, but only an eighth of the rows and columns is made of them.
-    """
-    try:
-        simplejpeg.decode_jpeg(content, "GRAY", min_height=1, min_width=1, strict=True)
-    except ValueError as error:
-        if str(error).startswith(JPEG_DAMAGE):
-            raise
 
 
 def count_missing_tiff_samples(image: TiffImageFile) -> int:

@@ -4,7 +4,7 @@ import logging
 import pytest
 
 import service.app
-from headcirc.decode import MAXIMUM_JPEG_SCANS
+from headcirc.jpeg_segments import MAXIMUM_JPEG_SCANS
 from service.settings import Settings, load_settings, to_public_settings
 from tests.service.test_problems import CONTENT, check, post
 from tests.synthetic import draw_head, to_file
