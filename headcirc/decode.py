@@ -30,10 +30,10 @@ from headcirc.file_pieces import (
     require_whole,
 )
 from headcirc.geometry import CalibratedRegion, Frame, PixelSpacing
-from headcirc.grey import to_grey, to_luma
+from headcirc.grey import MAXIMUM_BITS, count_sample_bits, is_narrow, to_grey, to_luma
 from headcirc.jpeg_segments import JpegFile, read_jpeg
 from headcirc.pieces import CountedFile
-from headcirc.png_pieces import PNG_SIGNATURE, to_bare_png
+from headcirc.png_pieces import PNG_BITS_AT, PNG_SIGNATURE, read_significant_bits, to_bare_png
 
 SIGNATURES = (
     ("PNG", 0, PNG_SIGNATURE),
@@ -132,14 +132,17 @@ def decode_frame(
         elif image.format == "WEBP":  # for which Pillow takes four times the memory
             pixels = _turn_upright(_decode(content, cv2.IMREAD_GRAYSCALE), _read_orientation(image))
         else:
-            pixels = _turn_upright(to_grey(image), _read_orientation(image))
+            bits = read_significant_bits(content) if name == "PNG" else 0
+            grey = to_grey(image, significant_bits=bits)
+            pixels = _turn_upright(grey, _read_orientation(image))
+        has_narrow_range = _has_16_bits(image, content) and is_narrow(pixels)
     except DAMAGE as error:
         raise _to_damage(name) from error
     if pixel_spacing is None:
-        return Frame(pixels)
+        return Frame(pixels, has_narrow_range=has_narrow_range)
     rows, columns = pixels.shape
     region = CalibratedRegion(0, 0, columns - 1, rows - 1, pixel_spacing, source="request")
-    return Frame(pixels, (region,))
+    return Frame(pixels, (region,), has_narrow_range)
 
 
 def _to_damage(name: str) -> UnreadableImageError:
@@ -213,6 +216,12 @@ def _is_palette_bmp(content: bytes) -> bool:
     Pillow reads their runs byte by byte in Python, and two colours in 8 bits as one bit.
     """
     return content.startswith(b"BM") and 0 < content[BMP_BITS_AT] <= 8  # noqa: PLR2004
+
+
+def _has_16_bits(image: Image.Image, content: bytes) -> bool:
+    if isinstance(image, TiffImageFile):
+        return count_sample_bits(image) == MAXIMUM_BITS
+    return image.format == "PNG" and content[PNG_BITS_AT] == MAXIMUM_BITS
 
 
 def _decode(content: bytes, channels: int) -> NDArray[np.uint8]:
