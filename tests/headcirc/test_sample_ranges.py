@@ -85,7 +85,7 @@ def test_significant_bits_of_a_16_bit_png_are_its_range(bits):
     ],
 )
 def test_stated_range_that_the_samples_exceed_says_nothing(content):
-    """As in PNGs that follow the format: their samples use all 16 bits, however many count."""
+    """As in a PNG that follows the format: its samples use all 16 bits, however many count."""
     frame = decode_frame(content)
     assert frame.pixels.tolist() == TWELVE_BITS_GREY
     assert not frame.has_narrow_range
