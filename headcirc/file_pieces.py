@@ -10,7 +10,7 @@ import struct
 from PIL import Image, TiffImagePlugin, TiffTags
 from PIL.TiffImagePlugin import TiffImageFile
 
-from headcirc.errors import ImageTooLargeError
+from headcirc.errors import ImageTooLargeError, UnsupportedMediaTypeError
 from headcirc.pieces import require_few
 from headcirc.png_pieces import count_missing_png_bytes
 
@@ -18,6 +18,8 @@ TIFF_PLACES = frozenset({TiffImagePlugin.STRIPOFFSETS, TiffImagePlugin.TILEOFFSE
 TIFF_FRACTIONS = frozenset({TiffTags.RATIONAL, TiffTags.SIGNED_RATIONAL})
 """Pillow makes an object of each of these numbers."""
 TIFF_ENTRY_BYTES = 12
+TIFF_JPEG = frozenset({6, 7})
+"""Compressions: JPEG as TIFF 6.0 describes it, and as it is written since."""
 TILED_SHARE = 2
 """Tiles reach beyond a picture's edges, but in a large one by less than its own size."""
 
@@ -114,16 +116,36 @@ def require_whole(image: Image.Image, content: bytes) -> None:
         Something is missing, or damaged.
     ImageTooLargeError
         It is in too many pieces to be looked through.
+    UnsupportedMediaTypeError
+        Nobody could see whether it is whole.
     """
     missing = 0
     if image.format == "PNG":
         missing = count_missing_png_bytes(content)
     elif isinstance(image, TiffImageFile):
+        require_no_tiff_jpeg(image)
         missing = count_missing_tiff_samples(image)
     elif image.format == "BMP" and image.info.get("compression") in BMP_RUNS:
         missing = count_missing_bmp_pixels(content, image.width * image.height)
     if missing > 0:
         raise ValueError(f"{missing} bytes or pixels are missing.")
+
+
+def require_no_tiff_jpeg(image: TiffImageFile) -> None:
+    """Refuse a TIFF whose pixels are JPEG data.
+
+    libtiff decodes any process, lossless too, and fills up with grey what is cut off or damaged
+    without an error, so half a picture would look like a whole one.
+
+    Raises
+    ------
+    UnsupportedMediaTypeError
+    """
+    if image.tag_v2.get(TiffImagePlugin.COMPRESSION) in TIFF_JPEG:
+        raise UnsupportedMediaTypeError(
+            "The TIFF's pixels are JPEG data, whose damage would not be noticed; uncompressed, "
+            "deflate, LZW and PackBits are accepted. Save it as PNG."
+        )
 
 
 def count_missing_tiff_samples(image: TiffImageFile) -> int:

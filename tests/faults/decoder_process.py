@@ -13,7 +13,7 @@ import warnings
 from benchmarks.processes import read_memory_mb
 from headcirc.decode import decode_frame
 from headcirc.errors import InputError
-from tests.faults.mutations import mutate, to_bombs, to_seeds
+from tests.faults.mutations import mutate, to_bombs, to_refused_seeds, to_seeds
 
 PEAK = "VmHWM"
 """Begins anew with the program, unlike `ru_maxrss`, which has the peak of whoever started it."""
@@ -33,7 +33,7 @@ def find_outcome(content: bytes) -> str:
 
 def main(first: int, last: int) -> None:
     warnings.simplefilter("ignore")
-    seeds, bombs = to_seeds(), to_bombs()
+    seeds, bombs = to_seeds() + to_refused_seeds(), to_bombs()
     before_mb = read_memory_mb(os.getpid(), PEAK)
     for number in range(first, last):
         content = bombs[number] if number < len(bombs) else mutate(seeds, number)
