@@ -29,7 +29,7 @@ READ_FRAMES = frozenset({SOF0, 0xC1, SOF2})
 TABLES = frozenset({DHT, DQT, DRI})
 RESTARTS = frozenset(range(0xD0, 0xD8))
 WITHOUT_BODY = RESTARTS | {0x01, END}
-PASSED_OVER = RESTARTS | frozenset(range(0xE0, 0xF0)) | {0x01, COMMENT, DNL}
+PASSED_OVER = WITHOUT_BODY | frozenset(range(0xE0, 0xF0)) | {COMMENT, DNL}
 
 MARKER = re.compile(rb"\xff++([^\x00\xff])")
 """With any number of fill bytes before it (T.81, B.1.1.2)."""
@@ -100,23 +100,19 @@ def read_jpeg(content: bytes) -> JpegFile:
             kept.append(b"\xff" + frame)
         elif marker == SCAN:
             scans += 1
+            _require_few_scans(scans)
             kept += _to_bare_scan(content, start, end, frame[0] == SOF2, lacking)
         elif marker in TABLES or (marker == ADOBE and body.startswith(b"Adobe")):
             kept += [bytes([0xFF, marker]), content[start - 2 : end]]
         elif marker == JFIF and body.startswith(b"JFIF\0") and len(body) >= JFIF_BYTES:
             kept.append(BARE_JFIF)
-        elif marker not in PASSED_OVER | {END}:
+        elif marker not in PASSED_OVER:
             raise ValueError("An unknown marker.")
-    if scans > MAXIMUM_JPEG_SCANS:
-        raise ImageTooLargeError(
-            f"The JPEG has {scans} scans; at most {MAXIMUM_JPEG_SCANS} are accepted. "
-            "Save it again as PNG."
-        )
     if not lacking or any(map(any, lacking.values())):
         raise ValueError("A scan is missing.")
-    rows, columns = struct.unpack_from(">HH", frame, FRAME_SIZE_AT)
+    rows, columns, components = struct.unpack_from(">HHB", frame, FRAME_SIZE_AT)
     bare = b"".join([*kept, bytes([0xFF, END])])
-    return JpegFile(columns, rows, len(lacking), scans, end, bare)
+    return JpegFile(columns, rows, components, scans, end, bare)
 
 
 def read_jpeg_segments(content: bytes) -> Iterator[tuple[int, int, int]]:
@@ -149,6 +145,13 @@ def _find_scan_end(content: bytes, start: int) -> int:
     if found is None:
         raise ValueError("The end mark is missing.")
     return found.start()
+
+
+def _require_few_scans(scans: int) -> None:
+    if scans > MAXIMUM_JPEG_SCANS:
+        raise ImageTooLargeError(
+            f"The JPEG has more than {MAXIMUM_JPEG_SCANS} scans. Save it again as PNG."
+        )
 
 
 def _require_read_process(marker: int, body: bytes) -> None:

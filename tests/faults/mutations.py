@@ -77,6 +77,11 @@ def to_bombs() -> list[bytes]:
         make_chained_tiff(BOMB_BYTES // 42),
         make_tiled_tiff(BOMB_BYTES // 4),
     ]
+    jpeg = to_file(Image.new("L", (COLUMNS, ROWS)), "JPEG")
+    scan = jpeg[jpeg.index(b"\xff\xda") : -2]
+    bombs.append(jpeg[:2] + b"\xff" * BOMB_BYTES + jpeg[2:])
+    bombs.append(jpeg[:-2] + b"\xff" * BOMB_BYTES + jpeg[-2:])
+    bombs.append(jpeg[:-2] + scan * (BOMB_BYTES // len(scan)) + jpeg[-2:])
     for field in (b"\x00\x01", b"\x01\x01"):  # ImageWidth, ImageLength of a little-endian TIFF
         tiff = bytearray(to_file(Image.new("L", (COLUMNS, ROWS)), "TIFF"))
         at = tiff.index(field, 8)
