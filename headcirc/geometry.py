@@ -61,10 +61,14 @@ class Frame:
         Grey values.
     calibrations : tuple of CalibratedRegion
         Empty where no pixel size is known.
+    has_narrow_range : bool
+        The file has 16 bits for each sample and uses a sixteenth of them or less, so black and
+        white may be others than `pixels` say.
     """
 
     pixels: NDArray[np.uint8]
     calibrations: tuple[CalibratedRegion, ...] = ()
+    has_narrow_range: bool = False
 
     @property
     def pixel_aspect(self) -> float:

@@ -144,13 +144,15 @@ class Pipeline:
         """Make mask, ellipse, millimetres and warnings from one (h, w) probability map."""
         timing_ms = dict(prepared.timing_ms)
         facts, known = self.manifest.mask, self.manifest.uncertainty
+        has_narrow_range = prepared.frame.has_narrow_range
         with _timed(timing_ms, "postprocess"):
             probabilities = to_frame_grid(probability_map, prepared.mapping)
             mask, ellipse = to_head_mask(probabilities, facts), None
             if mask is not None:
                 ellipse = fit_head_ellipse(probabilities, mask, facts.threshold)
             if mask is None or ellipse is None:
-                head, region, quality = None, None, assess_quality(mask, ellipse, facts)
+                head, region = None, None
+                quality = assess_quality(mask, ellipse, facts, has_narrow_range=has_narrow_range)
             else:
                 region = find_region(prepared.frame.calibrations, ellipse)
                 measured = None if region is None else measure_head(ellipse, region.spacing)
@@ -173,6 +175,7 @@ class Pipeline:
                     cephalic_index=None if measured is None else measured.cephalic_index,
                     uncertainty=uncertainty,
                     limits=None if known is None else known.limits,
+                    has_narrow_range=has_narrow_range,
                 )
         return Analysis(prepared.frame, head, region, quality, timing_ms)
 

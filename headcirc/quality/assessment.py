@@ -30,6 +30,7 @@ LARGE_EXPECTED_ERROR = "large-expected-error"
 UNLIKE_TRAINING_DATA = "unlike-training-data"
 LOW_CONTRAST = "low-contrast"
 SHADOWED_BOUNDARY = "shadowed-boundary"
+NARROW_SAMPLE_RANGE = "narrow-sample-range"
 
 DISQUALIFYING = frozenset(
     {
@@ -42,7 +43,8 @@ DISQUALIFYING = frozenset(
         UNLIKE_TRAINING_DATA,
     }
 )
-"""Of the others, low contrast and shadow tell why; whether they harm, the two scores say."""
+"""Of the others, low contrast and shadow tell why; whether they harm, the two scores say. A
+narrow range of samples, too, tells why: the picture may be darker than it was meant."""
 
 MINIMUM_FIT_OVERLAP = 0.93
 """Overlap (intersection over union) of mask and ellipse below which neither is trusted."""
@@ -76,6 +78,7 @@ def assess_quality(
     cephalic_index: float | None = None,
     uncertainty: Uncertainty | None = None,
     limits: UncertaintyLimits | None = None,
+    has_narrow_range: bool = False,
 ) -> Quality:
     """Collect the warnings that hold.
 
@@ -89,9 +92,12 @@ def assess_quality(
         None where the pixel size is unknown.
     uncertainty, limits : Uncertainty or None, UncertaintyLimits or None
         Without both, only the gross failures are looked for.
+    has_narrow_range : bool
+        Of the frame.
     """
+    narrow = (NARROW_SAMPLE_RANGE,) if has_narrow_range else ()
     if head_mask is None or ellipse is None:
-        return Quality((NO_HEAD_FOUND,))
+        return Quality((NO_HEAD_FOUND, *narrow))
     rows, columns = head_mask.pixels.shape
     low_mm, high_mm = PLAUSIBLE_HEAD_CIRCUMFERENCE_MM
     known = head_circumference_mm is not None
@@ -108,7 +114,7 @@ def assess_quality(
     }
     if uncertainty is not None and limits is not None:
         checks |= _judge_uncertainty(uncertainty, limits)
-    return Quality(tuple(code for code, holds in checks.items() if holds))
+    return Quality((*(code for code, holds in checks.items() if holds), *narrow))
 
 
 def _judge_uncertainty(uncertainty: Uncertainty, limits: UncertaintyLimits) -> dict[str, bool]:

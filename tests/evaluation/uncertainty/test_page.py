@@ -10,7 +10,7 @@ import pytest
 from evaluation.uncertainty.fit import CLEAN_REFUSED_SHARE
 from evaluation.uncertainty.folds import FIGURES
 
-RESULTS_DIR = Path("benchmarks/results")
+RESULTS_DIR = Path("evaluation/results")
 PAGE = Path("docs/uncertainty.md").read_text()
 
 

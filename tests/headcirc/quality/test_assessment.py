@@ -76,6 +76,16 @@ def test_uncertainty_beyond_a_limit_has_its_code(
     assert quality.acceptable is acceptable
 
 
+def test_narrow_range_is_told_with_a_head_and_without_and_decides_nothing():
+    """It says why a picture may be dark; whether the number holds, the other checks say."""
+    head = HeadMask(MASK, 0.0, 0.98)
+    found = assess_quality(head, HEAD, head_circumference_mm=180.0, has_narrow_range=True)
+    assert found.warnings == ("narrow-sample-range",)
+    assert found.acceptable
+    missed = assess_quality(None, None, has_narrow_range=True)
+    assert missed.warnings == ("no-head-found", "narrow-sample-range")
+
+
 def test_overlap_of_a_mask_and_its_own_ellipse_is_one():
     """Intersection over union is 1 for the same shape and 0 for an empty mask."""
     assert to_fit_overlap(MASK, HEAD) == pytest.approx(1, abs=2e-4)  # a pixel's centre on the edge
