@@ -33,7 +33,7 @@ from headcirc.quality.augmentation import (
 from training.data.hc18 import HC18Image, load_part, load_pixels, to_true_ellipse
 
 PARTS = ("train", "calibration")
-FIRST = "first augmentation"
+FIRST = "first inference"
 VARIANTS: dict[str, tuple[Augmentation, ...]] = {
     FIRST: ((False, 1.0),),
     "mirror image too": to_augmentations(1.0),
@@ -42,7 +42,7 @@ VARIANTS: dict[str, tuple[Augmentation, ...]] = {
     "0.8, 0.9, 1.1 (ships)": AUGMENTATIONS,
     "0.8, 0.9, 1, 1.1": (*AUGMENTATIONS, *to_augmentations(1.0)),
 }
-"""All but the first augmentation: each zoom with and without mirroring."""
+"""All but the first inference: each zoom with and without mirroring."""
 
 
 def measure(pipeline: Pipeline, images: Sequence[HC18Image]) -> dict[str, dict[str, list[float]]]:
@@ -108,7 +108,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "all": every,
         "kinds": kinds,
     }
-    write_report(chosen.out / "augmentations.json", report)
+    write_report(chosen.out / "augmentation.json", report)
     for name, figures in every.items():
         print(
             f"{name}: mean absolute error {figures['mean_absolute_error_mm']:.2f} mm, median "

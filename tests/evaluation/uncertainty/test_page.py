@@ -88,7 +88,7 @@ def test_page_tells_how_many_exams_the_refused_images_come_from():
 @pytest.mark.parametrize(
     ("row", "name"),
     [
-        ("the first look", "first look"),
+        ("the first look", "first inference"),
         ("and its mirror image", "mirror image too"),
         ("zoom 0.9", "0.9"),
         ("zooms 0.9, 1.1", "0.9, 1.1"),
@@ -98,7 +98,7 @@ def test_page_tells_how_many_exams_the_refused_images_come_from():
 )
 def test_page_tells_what_second_looks_gave(row, name):
     """The page's table of looks is the result's."""
-    found = read_result("looks")["all"][name]
+    found = read_result("augmentation")["all"][name]
     assert to_cells(row) == [
         f"{found['mean_absolute_error_mm']:.2f}",
         f"{found['median_absolute_error_mm']:.2f}",

@@ -79,10 +79,10 @@ def test_uncertainty_beyond_a_limit_has_its_code(
 def test_narrow_range_is_told_with_a_head_and_without_and_decides_nothing():
     """It says why a picture may be dark; whether the number holds, the other checks say."""
     head = HeadMask(MASK, 0.0, 0.98)
-    found = assess_quality(head, HEAD, head_circumference_mm=180.0, has_narrow_range=True)
+    found = assess_quality(head, HEAD, FACTS, head_circumference_mm=180.0, has_narrow_range=True)
     assert found.warnings == ("narrow-sample-range",)
     assert found.acceptable
-    missed = assess_quality(None, None, has_narrow_range=True)
+    missed = assess_quality(None, None, FACTS, has_narrow_range=True)
     assert missed.warnings == ("no-head-found", "narrow-sample-range")
 
 
