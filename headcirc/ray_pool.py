@@ -13,7 +13,15 @@ from typing import Any
 import ray
 from ray.exceptions import RayActorError, RayError, RayTaskError
 
-from headcirc.batch import GIVEN_UP, Row, UsageError, measure_files, to_local_measure
+from headcirc.batch import (
+    CRASHED,
+    GIVEN_UP,
+    REMEDY,
+    Row,
+    UsageError,
+    measure_files,
+    to_local_measure,
+)
 from headcirc.pipeline import load_pipeline
 from headcirc.ray_start import Plan, Task, count_room
 
@@ -179,7 +187,11 @@ class Pool:
 
 
 def _to_given_up(chunk: Chunk, error: Exception) -> Row:
-    reason = f"{chunk.attempts} {GIVEN_UP}: {_to_reason(error)}"
+    """Say what an image did to its workers: one that ended all of them is not met again unasked."""
+    if isinstance(error, RayActorError):
+        reason = f"{CRASHED}: {chunk.attempts} workers were ended by it; {REMEDY}"
+    else:
+        reason = f"{chunk.attempts} {GIVEN_UP}: {_to_reason(error)}"
     return Row(chunk.tasks[0].name, error=reason)
 
 
