@@ -19,7 +19,7 @@ from service.connection_rules import STATE_NAME, ConnectionRules, to_connection_
 from service.explain_routes import router as explain_router
 from service.gate import Gate
 from service.lifecycle import announce_end
-from service.logs import use_json_lines
+from service.logs import use_log_format
 from service.measurer import Measurer
 from service.metrics import Metrics
 from service.middleware import FailureGuard, RequestFrame
@@ -66,8 +66,7 @@ def create_app(settings: Settings | None = None, pipeline: Pipeline | None = Non
         The model or the settings cannot be used; the message says why.
     """
     settings = settings or load_settings()
-    if settings.log_format == "json":
-        use_json_lines()
+    use_log_format(settings.log_format)
     keep_freed_memory()
     parts = build_parts(settings, pipeline or load_chosen_pipeline(settings))
     app = FastAPI(
