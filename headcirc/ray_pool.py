@@ -82,6 +82,12 @@ class MeasuringWorker:
 class Pool:
     """Workers, and what each is doing.
 
+    Parameters
+    ----------
+    plan : Plan
+    worker : type
+        What runs in the actors; for tests, one that crashes.
+
     Attributes
     ----------
     lost : int
@@ -93,8 +99,9 @@ class Pool:
         Ray has no room for a worker, and would wait for it without an end.
     """
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, worker: type[MeasuringWorker] = MeasuringWorker) -> None:
         self.lost = 0
+        self._worker = worker
         self._plan = plan
         room = count_room(plan.cpus, plan.gpus)
         self._size = plan.workers or room
@@ -148,7 +155,7 @@ class Pool:
 
     def _spawn(self) -> Any:
         options = {"num_cpus": self._plan.cpus, "num_gpus": self._plan.gpus, "max_restarts": 0}
-        return ray.remote(MeasuringWorker).options(**options).remote()
+        return ray.remote(self._worker).options(**options).remote()
 
     def _begin(self, worker: Any, chunk: Chunk | None) -> None:
         """Let a worker measure, or load its model."""
