@@ -30,7 +30,7 @@ from headcirc_service.lifecycle import announce_end
 from headcirc_service.measurer import Measurer
 from headcirc_service.results.store import open_store
 from headcirc_service.settings import Settings, load_settings, to_public_settings
-from headcirc_service.telemetry.logs import use_json_lines
+from headcirc_service.telemetry.logs import use_log_format
 from headcirc_service.telemetry.metrics import Metrics
 from headcirc_service.telemetry.tracing import Tracing, open_tracing
 
@@ -70,8 +70,7 @@ def create_app(settings: Settings | None = None, pipeline: Pipeline | None = Non
         The model or the settings cannot be used; the message says why.
     """
     settings = settings or load_settings()
-    if settings.log_format == "json":
-        use_json_lines()
+    use_log_format(settings.log_format)
     keep_freed_memory()
     parts = build_components(settings, pipeline or load_chosen_pipeline(settings))
     app = FastAPI(

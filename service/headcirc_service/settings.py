@@ -57,7 +57,7 @@ class Settings(BaseSettings):
     drain_ms : int
         After SIGTERM the service is not ready, yet answers, for this long before it ends.
     log_format : str
-        `json`: an object a line; `text`: for people.
+        `json`: an object a line; `text`: for people; `auto`: text on a terminal, else JSON.
     otlp_endpoint : str, optional
         A collector (`http://host:4318`) that OpenTelemetry's spans are sent to.
     max_batch : int
@@ -89,7 +89,7 @@ class Settings(BaseSettings):
     upload_timeout_ms: PositiveInt = 30_000
     header_timeout_ms: PositiveInt = 10_000
     drain_ms: NonNegativeInt = 0
-    log_format: Literal["json", "text"] = "json"
+    log_format: Literal["auto", "json", "text"] = "auto"
     otlp_endpoint: HttpUrl | None = None
     max_batch: NonNegativeInt = 0
     batch_wait_ms: NonNegativeFloat = 2.0
