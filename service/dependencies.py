@@ -11,7 +11,8 @@ from starlette.exceptions import HTTPException
 from headcirc.errors import InputError, InvalidFrameError, InvalidPixelSizeError
 from headcirc.pixel_size import to_stated_spacing
 from service.measurer import Measurer, Question
-from service.problems import NotReadyError
+from service.problems import NOT_KEPT, AnalysisNotFoundError, NotReadyError
+from service.result_names import is_in_scope
 
 REFUSED_TWICE: dict[str, type[InputError]] = {
     "pixel_size_mm": InvalidPixelSizeError,
@@ -87,10 +88,24 @@ async def read_question(
     spacing = to_stated_spacing(
         pixel_size_mm, pixel_size_x_mm=pixel_size_x_mm, pixel_size_y_mm=pixel_size_y_mm
     )
-    return Question(await image.read(), spacing, frame)
+    return Question(await image.read(), spacing, frame, request.state.result_scope)
+
+
+async def require_own_id(analysis_id: str, request: Request) -> str:
+    """Return the id of a result that the caller may ask for.
+
+    Raises
+    ------
+    AnalysisNotFoundError
+        Results are kept apart, and this one is another key's.
+    """
+    if not is_in_scope(analysis_id, request.state.result_scope):
+        raise AnalysisNotFoundError(NOT_KEPT)
+    return analysis_id
 
 
 Owner = Annotated[Measurer, Depends(require_measurer)]
+OwnId = Annotated[str, Depends(require_own_id)]
 Asked = Annotated[Question, Depends(read_question)]
 Watch = Annotated[Callable[[], Awaitable[None]], Depends(watch_client)]
 TAKES_JSON = Depends(accept_json)

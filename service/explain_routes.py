@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 from headcirc.explain import measure_concentration
 from headcirc.overlay import Picture, draw_saliency, to_map_picture
 from service.answers import to_saliency_body
-from service.dependencies import KEYED, TAKES_PNG, Owner, Watch, require_acceptable
+from service.dependencies import KEYED, TAKES_PNG, Owner, OwnId, Watch, require_acceptable
 from service.explanations import find_saliency_map
 from service.routes import (
     PICTURE_PROBLEMS,
@@ -43,7 +43,7 @@ class SaliencyQuery(BaseModel):
     tags=["results"],
 )
 async def read_saliency(
-    analysis_id: str,
+    analysis_id: OwnId,
     query: Annotated[SaliencyQuery, Query()],
     owner: Owner,
     watch: Watch,
@@ -79,7 +79,7 @@ async def read_saliency(
     tags=["results"],
 )
 async def read_attention(
-    analysis_id: str,
+    analysis_id: OwnId,
     owner: Owner,
     watch: Watch,
     request: Request,

@@ -13,6 +13,7 @@ from starlette.routing import BaseRoute, Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from headcirc.errors import HeadCircumferenceError, ImageTooLargeError
+from service.hosts import HostRules
 from service.keys import KeyRing
 from service.problems import OverloadedError, to_known_problem
 from service.settings import Settings
@@ -49,7 +50,9 @@ class Gate:
         self._app = app
         self._workers = workers
         self._routes = routes
+        self._hosts = HostRules(settings)
         self._keys = KeyRing(settings.api_key_hashes)
+        self._keeps_keys_apart = settings.result_scope == "key"
         self._max_upload_bytes = settings.max_upload_bytes
         self._upload_timeout_s = settings.upload_timeout_ms / 1000
         self._most_bodies = BODIES_PER_PLACE * workers.capacity
@@ -83,10 +86,12 @@ class Gate:
 
         Raises
         ------
-        UnauthorizedError, OverloadedError, ImageTooLargeError
+        InvalidHostError, UnauthorizedError, OverloadedError, ImageTooLargeError
         """
+        self._hosts.require_allowed(request)
         path = request.scope["path"].removeprefix(request.scope.get("root_path", ""))
-        self._keys.require_key(path, request.headers.get("authorization"))
+        key_sha256 = self._keys.require_key(path, request.headers.get("authorization"))
+        request.state.result_scope = key_sha256 or "" if self._keeps_keys_apart else ""
         announced = request.headers.get("content-length", "0")
         if announced.isdigit() and int(announced) > self._max_upload_bytes:
             raise ImageTooLargeError(say_too_large(int(announced), self._max_upload_bytes))

@@ -23,6 +23,7 @@ from service.batcher import Batcher, Inference
 from service.explanations import Explanations
 from service.metrics import Metrics
 from service.problems import NotReadyError, StoreUnavailableError
+from service.result_names import to_scoped_id
 from service.same_question import SameQuestion
 from service.settings import Settings
 from service.store import Store
@@ -48,6 +49,8 @@ class Question:
     content: bytes
     pixel_spacing: PixelSpacing | None
     frame_index: int | None
+    result_scope: str = ""
+    """Whose result it is, where results are kept apart; see `service.result_names`."""
 
     def to_id(self, pipeline: Pipeline) -> str:
         """Return the name of the answer: the same everywhere for the same question and model.
@@ -65,7 +68,7 @@ class Question:
             headcirc.__version__,
         )
         digest.update(repr(facts).encode())
-        return digest.hexdigest()[:32]
+        return to_scoped_id(digest.digest(), self.result_scope)
 
 
 class Measurer:

@@ -67,6 +67,12 @@ class StoredPixelSizeMissingError(ServiceError):
     code, status = "pixel-size-missing", 409
 
 
+class InvalidHostError(ServiceError):
+    """The Host header is missing, doubled, or names another service."""
+
+    code, status = "invalid-host", 400
+
+
 class UnauthorizedError(ServiceError):
     """No API key came with the request, or one that is not known."""
 
@@ -129,6 +135,7 @@ FRAMEWORK_DETAILS = {
     405: "This path is served, but not by this method; the header 'Allow' says by which it is.",
 }
 """In place of the bare phrase that the framework has for each."""
+NOT_KEPT = "No analysis of that id is kept here (any more); post it again."
 MISSING_IMAGE = "Send the picture as a file in the field 'image' of a multipart form."
 MAXIMUM_FIELDS, MAXIMUM_FIELD_BYTES = 8, 1_000
 """Beside the one picture: a few numbers."""
@@ -140,7 +147,7 @@ FORM_TOO_LONG = (
     f"'image', and at most {MAXIMUM_FIELDS} other fields of at most {MAXIMUM_FIELD_BYTES} bytes."
 )
 TITLES = {
-    400: "The image cannot be read",
+    400: "The request or its image cannot be read",
     401: "Unauthorized",
     404: "Not found",
     405: "Method not allowed",

@@ -10,11 +10,12 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from headcirc.errors import NoHeadFoundError, PixelSizeMissingError
 from headcirc.overlay import Picture, to_png
 from service.answers import to_head_circumference_body, to_model_facts_body
-from service.dependencies import KEYED, TAKES_JSON, TAKES_PNG, Asked, Owner, Watch
+from service.dependencies import KEYED, TAKES_JSON, TAKES_PNG, Asked, Owner, OwnId, Watch
 from service.measurer import Measurer
 from service.metrics import Metrics
 from service.problems import (
     MEDIA_TYPE,
+    NOT_KEPT,
     TITLES,
     AnalysisNotFoundError,
     StoredNoHeadError,
@@ -68,9 +69,7 @@ async def require_stored(owner: Measurer, analysis_id: str) -> StoredAnalysis:
     """Return a kept analysis or raise the 404."""
     stored = await owner.find(analysis_id)
     if stored is None:
-        raise AnalysisNotFoundError(
-            "No analysis of that id is kept here (any more); post it again."
-        )
+        raise AnalysisNotFoundError(NOT_KEPT)
     return stored
 
 
@@ -107,7 +106,7 @@ async def create_analysis(
     responses=GET_PROBLEMS,
     tags=["results"],
 )
-async def read_analysis(analysis_id: str, owner: Owner) -> AnalysisBody:
+async def read_analysis(analysis_id: OwnId, owner: Owner) -> AnalysisBody:
     """Return a kept analysis."""
     return (await require_stored(owner, analysis_id)).body
 
@@ -119,7 +118,7 @@ async def read_analysis(analysis_id: str, owner: Owner) -> AnalysisBody:
     responses=PICTURE_PROBLEMS | PNG_RESPONSE,
     tags=["results"],
 )
-async def read_mask(analysis_id: str, owner: Owner, request: Request) -> Response:
+async def read_mask(analysis_id: OwnId, owner: Owner, request: Request) -> Response:
     """Return the mask: 0 or 255, in the upright picture's own size."""
     analysis = await require_stored(owner, analysis_id)
     return await answer_png(owner, analysis.draw_mask, request.app.state.metrics)
@@ -132,7 +131,7 @@ async def read_mask(analysis_id: str, owner: Owner, request: Request) -> Respons
     responses=PICTURE_PROBLEMS | PNG_RESPONSE,
     tags=["results"],
 )
-async def read_overlay(analysis_id: str, owner: Owner, request: Request) -> Response:
+async def read_overlay(analysis_id: OwnId, owner: Owner, request: Request) -> Response:
     """Return the picture with mask edge, ellipse and both axes."""
     analysis = await require_stored(owner, analysis_id)
     return await answer_png(owner, analysis.draw_overlay, request.app.state.metrics)
@@ -144,7 +143,7 @@ async def read_overlay(analysis_id: str, owner: Owner, request: Request) -> Resp
     responses=NUMBER_PROBLEMS,
     tags=["results"],
 )
-async def read_head_circumference(analysis_id: str, owner: Owner) -> HeadCircumferenceBody:
+async def read_head_circumference(analysis_id: OwnId, owner: Owner) -> HeadCircumferenceBody:
     """Return a kept analysis' number."""
     stored = await require_stored(owner, analysis_id)
     if stored.body.head is None:

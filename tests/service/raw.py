@@ -40,7 +40,8 @@ async def call(
     app, receive: Callable[[], Awaitable[dict]], path: str = "/v1/analyses", **headers: str
 ) -> Answer:
     """Post to an application what `receive` gives."""
-    given = {"content-type": f"multipart/form-data; boundary={BOUNDARY}"} | headers
+    given = {"host": "127.0.0.1", "content-type": f"multipart/form-data; boundary={BOUNDARY}"}
+    given |= headers
     scope = {
         "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": "POST",
         "scheme": "http", "path": path, "raw_path": path.encode(), "query_string": b"",
