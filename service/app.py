@@ -17,6 +17,7 @@ from headcirc.pipeline import Pipeline, load_pipeline
 from service.allocator import keep_freed_memory
 from service.connection_rules import STATE_NAME, ConnectionRules, to_connection_rules
 from service.explain_routes import router as explain_router
+from service.form import MAXIMUM_FIELD_BYTES, MAXIMUM_FIELDS
 from service.gate import Gate
 from service.lifecycle import announce_end
 from service.logs import use_json_lines
@@ -24,7 +25,7 @@ from service.measurer import Measurer
 from service.metrics import Metrics
 from service.middleware import FailureGuard, RequestFrame
 from service.pages import router as pages_router
-from service.problems import MAXIMUM_FIELD_BYTES, MAXIMUM_FIELDS, install_problem_handlers
+from service.problems import install_problem_handlers
 from service.routes import router as measuring_router
 from service.settings import Settings, load_settings, to_public_settings
 from service.store import open_store

@@ -11,6 +11,7 @@ from headcirc.errors import NoHeadFoundError, PixelSizeMissingError
 from headcirc.overlay import Picture, to_png
 from service.answers import to_head_circumference_body, to_model_facts_body
 from service.dependencies import KEYED, TAKES_JSON, TAKES_PNG, Asked, Owner, OwnId, Watch
+from service.form import FormRoute
 from service.measurer import Measurer
 from service.metrics import Metrics
 from service.problems import (
@@ -62,7 +63,7 @@ class Png(Response):
     media_type = "image/png"
 
 
-router = APIRouter()
+router = APIRouter(route_class=FormRoute)
 
 
 async def require_stored(owner: Measurer, analysis_id: str) -> StoredAnalysis:
