@@ -12,17 +12,17 @@ from headcirc.overlay import Picture, draw_saliency, to_map_picture
 from service.answers import to_saliency_body
 from service.dependencies import KEYED, TAKES_PNG, Owner, OwnId, Watch, require_acceptable
 from service.explanations import find_saliency_map
+from service.renderers import Png
 from service.routes import (
-    PICTURE_PROBLEMS,
+    GET_PROBLEMS,
     PNG_RESPONSE,
-    Png,
     answer_png,
     require_stored,
     to_problem_responses,
 )
 from service.schemas import SaliencyBody
 
-EXPLAIN_PROBLEMS = PICTURE_PROBLEMS | to_problem_responses(422)
+EXPLAIN_PROBLEMS = GET_PROBLEMS | to_problem_responses(422)
 
 router = APIRouter()
 
@@ -52,23 +52,24 @@ async def read_saliency(
     """Return where the network looked: over the picture, as a bare map, or in figures."""
     require_acceptable(request, "application/json" if query.format == "json" else "image/png")
     layer = owner.explanations.require_layer(query.layer)
-    stored = await require_stored(owner, analysis_id)
-    explanation = await owner.explanations.explain(stored, watch)
+    async with owner.explanations.renderers.take():
+        stored = await require_stored(owner, analysis_id)
+        explanation = await owner.explanations.explain(stored, watch)
 
-    def find() -> NDArray[np.float32]:
-        return find_saliency_map(stored, explanation, layer)
+        def find() -> NDArray[np.float32]:
+            return find_saliency_map(stored, explanation, layer)
 
-    def draw() -> Picture:
-        return draw_saliency(stored.pixels, find(), stored.mask, blend=query.blend)
+        def draw() -> Picture:
+            return draw_saliency(stored.pixels, find(), stored.mask, blend=query.blend)
 
-    if query.format == "json":
-        found = await owner.workers.run(
-            lambda _: measure_concentration(find(), stored.draw_mask() > 0)
-        )
-        return to_saliency_body(analysis_id, layer, explanation.precision, found)
-    is_bare = query.format == "map"
-    draw_chosen = (lambda: to_map_picture(find())) if is_bare else draw
-    return await answer_png(owner, draw_chosen, request.app.state.metrics)
+        if query.format == "json":
+            found = await owner.workers.run(
+                lambda _: measure_concentration(find(), stored.draw_mask() > 0)
+            )
+            return to_saliency_body(analysis_id, layer, explanation.precision, found)
+        is_bare = query.format == "map"
+        draw_chosen = (lambda: to_map_picture(find())) if is_bare else draw
+        return await answer_png(owner, draw_chosen, request.app.state.metrics)
 
 
 @router.get(
@@ -87,10 +88,11 @@ async def read_attention(
 ) -> Response:
     """Return what share of a skip connection's features its gate lets through, 255 for all."""
     chosen = owner.explanations.require_level(level)
-    stored = await require_stored(owner, analysis_id)
-    explanation = await owner.explanations.explain(stored, watch)
-    return await answer_png(
-        owner,
-        lambda: to_map_picture(explanation.to_attention_map(chosen)),
-        request.app.state.metrics,
-    )
+    async with owner.explanations.renderers.take():
+        stored = await require_stored(owner, analysis_id)
+        explanation = await owner.explanations.explain(stored, watch)
+        return await answer_png(
+            owner,
+            lambda: to_map_picture(explanation.to_attention_map(chosen)),
+            request.app.state.metrics,
+        )

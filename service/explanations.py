@@ -18,6 +18,7 @@ from headcirc.network_input import to_network_input
 from headcirc.pipeline import Pipeline
 from service.metrics import Metrics
 from service.problems import AnalysisNotFoundError, ExplanationNotFoundError
+from service.renderers import MOST_RENDERERS, Renderers
 from service.settings import Settings
 from service.store import Shelf
 from service.stored import StoredAnalysis
@@ -25,6 +26,9 @@ from service.workers import Ticket, Workers
 
 KEPT_MAX_BYTES = 32_000_000
 """Some thirty explanations at 256 x 256: a page asks for several pictures of each analysis."""
+
+MOST_WAITING = 16
+"""Requests for explanations, with those at work: one takes most of a second on two CPUs."""
 
 
 class Explanations:
@@ -52,6 +56,12 @@ class Explanations:
             capacity=capacity,
             timeout_s=settings.request_timeout_ms / 1000,
             on_depth=lambda _: None,
+        )
+        places = min(MOST_RENDERERS, capacity)
+        self.renderers = Renderers(
+            places,
+            capacity=min(MOST_WAITING, capacity) - places,
+            timeout_s=settings.request_timeout_ms / 1000,
         )
         # Only the one thread touches it. Nobody finds an explanation whose analysis has expired.
         self._kept: Shelf[Explanation] = Shelf(

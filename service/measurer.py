@@ -23,6 +23,7 @@ from service.batcher import Batcher, Inference
 from service.explanations import Explanations
 from service.metrics import Metrics
 from service.problems import NotReadyError, StoreUnavailableError
+from service.renderers import MOST_RENDERERS, Renderers, Unread
 from service.result_names import to_scoped_id
 from service.same_question import SameQuestion
 from service.settings import Settings
@@ -103,6 +104,17 @@ class Measurer:
         self.explanations = Explanations(
             pipeline, settings, metrics, capacity=self.workers.capacity
         )
+        places = min(MOST_RENDERERS, WORKERS_PER_PICTURE * best_batch)
+        # Two of them, so that no measurement waits for a drawing.
+        self.renderers, self._lookups = (
+            Renderers(
+                places,
+                capacity=self.workers.capacity,
+                timeout_s=settings.request_timeout_ms / 1000,
+            )
+            for _ in range(2)
+        )
+        self.unread = Unread(settings.unread_max_bytes)
         self._same = SameQuestion(capacity=self.workers.capacity)
         self._probing: Future[Inference] | None = None
         self.is_ending = False
@@ -151,7 +163,8 @@ class Measurer:
         """
         analysis_id = await self._name(question)
         with suppress(StoreUnavailableError):  # then it is measured again
-            known = await self.find(analysis_id)
+            async with self._lookups.take():
+                known = await self.find(analysis_id)
             if known is not None:
                 return known, False
         known = await self._same.share(analysis_id)

@@ -22,6 +22,7 @@ from service.problems import (
     StoredNoHeadError,
     StoredPixelSizeMissingError,
 )
+from service.renderers import CountedPng, Png
 from service.schemas import (
     AnalysisBody,
     HeadCircumferenceBody,
@@ -52,15 +53,8 @@ def to_problem_responses(*statuses: int) -> Responses:
 
 
 POST_PROBLEMS = to_problem_responses(400, 401, 406, 413, 415, 422, 429, 500, 503, 504)
-GET_PROBLEMS = to_problem_responses(401, 404, 406, 500, 503)
-PICTURE_PROBLEMS = GET_PROBLEMS | to_problem_responses(429, 504)
+GET_PROBLEMS = to_problem_responses(401, 404, 406, 429, 500, 503, 504)
 NUMBER_PROBLEMS = GET_PROBLEMS | to_problem_responses(409)
-
-
-class Png(Response):
-    """A PNG answer."""
-
-    media_type = "image/png"
 
 
 router = APIRouter(route_class=FormRoute)
@@ -75,13 +69,14 @@ async def require_stored(owner: Measurer, analysis_id: str) -> StoredAnalysis:
 
 
 async def answer_png(owner: Measurer, draw: Callable[[], Picture], metrics: Metrics) -> Png:
-    """Draw and encode a picture in a thread, and time it."""
+    """Draw and encode a picture in a thread, and time it; the caller has a renderer's place."""
+    owner.unread.require_room()
     began = time.perf_counter()
     encoded = await owner.workers.run(lambda _: to_png(draw()))
     duration_s = time.perf_counter() - began
     metrics.stage_duration.labels("render").observe(duration_s)
     owner.tell_stages([Stage("render", began, duration_s)])
-    return Png(encoded)
+    return CountedPng(encoded, owner.unread)
 
 
 @router.post(
@@ -109,33 +104,36 @@ async def create_analysis(
 )
 async def read_analysis(analysis_id: OwnId, owner: Owner) -> AnalysisBody:
     """Return a kept analysis."""
-    return (await require_stored(owner, analysis_id)).body
+    async with owner.renderers.take():
+        return (await require_stored(owner, analysis_id)).body
 
 
 @router.get(
     "/v1/analyses/{analysis_id}/mask",
     response_class=Png,
     dependencies=[KEYED, TAKES_PNG],
-    responses=PICTURE_PROBLEMS | PNG_RESPONSE,
+    responses=GET_PROBLEMS | PNG_RESPONSE,
     tags=["results"],
 )
 async def read_mask(analysis_id: OwnId, owner: Owner, request: Request) -> Response:
     """Return the mask: 0 or 255, in the upright picture's own size."""
-    analysis = await require_stored(owner, analysis_id)
-    return await answer_png(owner, analysis.draw_mask, request.app.state.metrics)
+    async with owner.renderers.take():
+        analysis = await require_stored(owner, analysis_id)
+        return await answer_png(owner, analysis.draw_mask, request.app.state.metrics)
 
 
 @router.get(
     "/v1/analyses/{analysis_id}/overlay",
     response_class=Png,
     dependencies=[KEYED, TAKES_PNG],
-    responses=PICTURE_PROBLEMS | PNG_RESPONSE,
+    responses=GET_PROBLEMS | PNG_RESPONSE,
     tags=["results"],
 )
 async def read_overlay(analysis_id: OwnId, owner: Owner, request: Request) -> Response:
     """Return the picture with mask edge, ellipse and both axes."""
-    analysis = await require_stored(owner, analysis_id)
-    return await answer_png(owner, analysis.draw_overlay, request.app.state.metrics)
+    async with owner.renderers.take():
+        analysis = await require_stored(owner, analysis_id)
+        return await answer_png(owner, analysis.draw_overlay, request.app.state.metrics)
 
 
 @router.get(
@@ -146,10 +144,11 @@ async def read_overlay(analysis_id: OwnId, owner: Owner, request: Request) -> Re
 )
 async def read_head_circumference(analysis_id: OwnId, owner: Owner) -> HeadCircumferenceBody:
     """Return a kept analysis' number."""
-    stored = await require_stored(owner, analysis_id)
-    if stored.body.head is None:
+    async with owner.renderers.take():
+        analysis = (await require_stored(owner, analysis_id)).body
+    if analysis.head is None:
         raise StoredNoHeadError(NO_HEAD)
-    body = to_head_circumference_body(stored.body)
+    body = to_head_circumference_body(analysis)
     if body is None:
         raise StoredPixelSizeMissingError(NO_PIXEL_SIZE)
     return body
@@ -167,7 +166,8 @@ async def create_mask(question: Asked, owner: Owner, watch: Watch, request: Requ
     stored, _ = await owner.answer(question, watch)
     if stored.body.head is None:
         raise NoHeadFoundError(NO_HEAD)
-    return await answer_png(owner, stored.draw_mask, request.app.state.metrics)
+    async with owner.renderers.take():
+        return await answer_png(owner, stored.draw_mask, request.app.state.metrics)
 
 
 @router.post(

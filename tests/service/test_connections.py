@@ -14,7 +14,7 @@ from tests.service.test_wire import to_status
 
 HEADER_TIMEOUT_S = 1.5
 LARGE = to_form(CONTENT + bytes(8_000_000))
-PROBE = b"GET /livez HTTP/1.1\r\nHost: h\r\n\r\n"
+PROBE = b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +50,7 @@ def connect(process, stack) -> socket.socket:
 
 def to_request(body: bytes, *headers: str) -> bytes:
     head = [
-        "POST /v1/analyses HTTP/1.1", "Host: h", f"Content-Length: {len(body)}",
+        "POST /v1/analyses HTTP/1.1", "Host: localhost", f"Content-Length: {len(body)}",
         f"Content-Type: multipart/form-data; boundary={BOUNDARY}", *headers,
     ]  # fmt: skip
     return "\r\n".join(head).encode() + b"\r\n\r\n" + body

@@ -281,7 +281,7 @@ async def get(app, path):
     scope = {
         "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": "GET",
         "scheme": "http", "path": path, "raw_path": path.encode(), "query_string": b"",
-        "root_path": "", "headers": [], "client": None, "server": None, "state": {},
+        "root_path": "", "headers": [(b"host", b"a")], "client": None, "server": None, "state": {},
     }  # fmt: skip
     await app(scope, never, send)
     return statuses[0]
