@@ -76,6 +76,7 @@ def create_app(settings: Settings | None = None, pipeline: Pipeline | None = Non
         version=headcirc.__version__,
         description=DESCRIPTION,
         lifespan=to_lifespan(parts),
+        servers=[{"url": ".", "description": "Where this document was read, under any path"}],
         docs_url=None,  # `pages` has it, without another host
         redoc_url=None,
         redirect_slashes=False,  # its Location would be of the Host header's making

@@ -37,6 +37,7 @@ class SaliencyQuery(BaseModel):
 
 @router.get(
     "/v1/analyses/{analysis_id}/saliency",
+    summary="See where the network looked (Grad-CAM)",
     response_model=SaliencyBody,
     dependencies=[KEYED],
     responses=EXPLAIN_PROBLEMS | PNG_RESPONSE,
@@ -74,6 +75,7 @@ async def read_saliency(
 
 @router.get(
     "/v1/analyses/{analysis_id}/attention",
+    summary="See what an attention gate lets through",
     response_class=Png,
     dependencies=[KEYED, TAKES_PNG],
     responses=EXPLAIN_PROBLEMS | PNG_RESPONSE,

@@ -81,6 +81,7 @@ async def answer_png(owner: Measurer, draw: Callable[[], Picture], metrics: Metr
 
 @router.post(
     "/v1/analyses",
+    summary="Measure a head and keep the result",
     status_code=201,
     dependencies=[KEYED, TAKES_JSON],
     responses=POST_PROBLEMS | {200: {"model": AnalysisBody}},
@@ -89,7 +90,14 @@ async def answer_png(owner: Measurer, draw: Callable[[], Picture], metrics: Metr
 async def create_analysis(
     question: Asked, owner: Owner, watch: Watch, response: Response
 ) -> AnalysisBody:
-    """Measure a head and keep the result for a while."""
+    """Measure a head and keep the result for a while.
+
+    **Try it:** save [this drawn head](web/examples/phantom_07.png), press *Try it out*, choose it
+    as `image` and press *Execute*. Its pixels are 0.1277 mm wide and high, which stands in
+    `pixel_size_mm` already, and its circumference is 184.0 mm: `head_circumference_mm` in the
+    answer is what was measured. For your own picture state its own pixel size, or leave the field
+    empty: then there are no millimetres.
+    """
     stored, is_new = await owner.answer(question, watch)
     response.status_code = 201 if is_new else 200
     response.headers["Location"] = stored.body.links.self
@@ -98,6 +106,7 @@ async def create_analysis(
 
 @router.get(
     "/v1/analyses/{analysis_id}",
+    summary="Read a kept result",
     dependencies=[KEYED, TAKES_JSON],
     responses=GET_PROBLEMS,
     tags=["results"],
@@ -110,6 +119,7 @@ async def read_analysis(analysis_id: OwnId, owner: Owner) -> AnalysisBody:
 
 @router.get(
     "/v1/analyses/{analysis_id}/mask",
+    summary="Read a kept result's mask as a picture",
     response_class=Png,
     dependencies=[KEYED, TAKES_PNG],
     responses=GET_PROBLEMS | PNG_RESPONSE,
@@ -124,6 +134,7 @@ async def read_mask(analysis_id: OwnId, owner: Owner, request: Request) -> Respo
 
 @router.get(
     "/v1/analyses/{analysis_id}/overlay",
+    summary="Read the picture with what was found drawn over it",
     response_class=Png,
     dependencies=[KEYED, TAKES_PNG],
     responses=GET_PROBLEMS | PNG_RESPONSE,
@@ -138,6 +149,7 @@ async def read_overlay(analysis_id: OwnId, owner: Owner, request: Request) -> Re
 
 @router.get(
     "/v1/analyses/{analysis_id}/head-circumference",
+    summary="Read a kept result's circumference alone",
     dependencies=[KEYED, TAKES_JSON],
     responses=NUMBER_PROBLEMS,
     tags=["results"],
@@ -156,6 +168,7 @@ async def read_head_circumference(analysis_id: OwnId, owner: Owner) -> HeadCircu
 
 @router.post(
     "/v1/mask",
+    summary="Send a picture and get the mask at once",
     response_class=Png,
     dependencies=[KEYED, TAKES_PNG],
     responses=POST_PROBLEMS | PNG_RESPONSE,
@@ -172,6 +185,7 @@ async def create_mask(question: Asked, owner: Owner, watch: Watch, request: Requ
 
 @router.post(
     "/v1/head-circumference",
+    summary="Send a picture and get the circumference at once",
     dependencies=[KEYED, TAKES_JSON],
     responses=POST_PROBLEMS,
     tags=["measure"],
@@ -191,6 +205,7 @@ async def create_head_circumference(
 
 @router.get(
     "/v1/models",
+    summary="List the model, where it runs and how well it measures",
     dependencies=[KEYED, TAKES_JSON],
     responses=to_problem_responses(401, 406, 503),
     tags=["service"],
@@ -203,14 +218,19 @@ async def list_models(owner: Owner, request: Request) -> ModelsBody:
 
 # The lower one answers, HEAD too, as some probes ask; the upper one only tells OpenAPI, where both
 # methods would have one operation's name.
-@router.get("/livez", tags=["service"])
+@router.get("/livez", summary="Ask whether the process is alive", tags=["service"])
 @router.api_route("/livez", methods=["GET", "HEAD"], include_in_schema=False)
 async def tell_alive() -> HealthBody:
     """Say that the process is alive."""
     return HealthBody(status="alive")
 
 
-@router.get("/readyz", responses=to_problem_responses(503), tags=["service"])
+@router.get(
+    "/readyz",
+    summary="Ask whether requests are taken",
+    responses=to_problem_responses(503),
+    tags=["service"],
+)
 @router.api_route("/readyz", methods=["GET", "HEAD"], include_in_schema=False)
 async def tell_ready(owner: Owner) -> HealthBody:
     """Say that the model is loaded and warm and that the queue takes work."""
@@ -220,6 +240,7 @@ async def tell_ready(owner: Owner) -> HealthBody:
 
 @router.get(
     "/metrics",
+    summary="Read the metrics in Prometheus' format",
     dependencies=[KEYED],
     responses=to_problem_responses(401),
     tags=["service"],
