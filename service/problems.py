@@ -79,6 +79,16 @@ class OverloadedError(ServiceError):
     code, status, headers = "overloaded", 429, {"Retry-After": "1"}
 
 
+class TunnelRefusedError(ServiceError):
+    """CONNECT was sent: the connection ends with the answer.
+
+    A gateway that shares connections, or a parser that takes what follows for a tunnel's, could
+    otherwise give one caller the answer of another.
+    """
+
+    code, status, headers = "method-not-allowed", 405, {"Connection": "close"}
+
+
 class NotReadyError(ServiceError):
     """The model is not loaded yet, or the service is going down."""
 
@@ -129,6 +139,7 @@ FRAMEWORK_DETAILS = {
     405: "This path is served, but not by this method; the header 'Allow' says by which it is.",
 }
 """In place of the bare phrase that the framework has for each."""
+NO_TUNNEL = "This service is no proxy; CONNECT ends the connection."
 MISSING_IMAGE = "Send the picture as a file in the field 'image' of a multipart form."
 MAXIMUM_FIELDS, MAXIMUM_FIELD_BYTES = 8, 1_000
 """Beside the one picture: a few numbers."""
@@ -150,7 +161,6 @@ TITLES = {
     415: "Unsupported media type",
     422: "The request cannot be measured",
     429: "Overloaded",
-    431: "The headers are too large",
     499: "The client left",
     500: "Internal error",
     503: "Not available now",
