@@ -30,7 +30,7 @@ MOST_CONNECTIONS = 4_096
 """Each idle one takes some 20 KB."""
 UNSUPPORTED = ("Unsupported upgrade request", "No supported WebSocket library")
 # Java's HTTP client asks for HTTP/2 on each connection; that is no reason for two warnings.
-logging.getLogger("uvicorn.error").addFilter(lambda each: not each.msg.startswith(UNSUPPORTED))
+logging.getLogger("uvicorn.error").addFilter(lambda each: not str(each.msg).startswith(UNSUPPORTED))
 
 
 def choose_most_connections() -> int:

@@ -83,7 +83,7 @@ def test_nothing_follows_connect(target):
 
     async def exchange() -> bytes:
         app = ServiceAnswers(PlainTextResponse("answered"))
-        config = uvicorn.Config(app, http="httptools", lifespan="off", log_config=None)
+        config = uvicorn.Config(app, lifespan="off", log_config=None)
         config.load()
         state = uvicorn.server.ServerState()
         server = await asyncio.get_running_loop().create_server(
