@@ -11,11 +11,11 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 from starlette.types import Lifespan
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 import headcirc
 from headcirc.pipeline import Pipeline, load_pipeline
 from service.allocator import keep_freed_memory
-from service.connection_rules import STATE_NAME, ConnectionRules, to_connection_rules
 from service.explain_routes import router as explain_router
 from service.form import MAXIMUM_FIELD_BYTES, MAXIMUM_FIELDS
 from service.gate import Gate
@@ -26,6 +26,7 @@ from service.metrics import Metrics
 from service.middleware import FailureGuard, RequestFrame
 from service.pages import router as pages_router
 from service.problems import install_problem_handlers
+from service.protocol import STATE_NAME, ConnectionLimits, to_connection_limits
 from service.routes import router as measuring_router
 from service.settings import Settings, load_settings, to_public_settings
 from service.store import open_store
@@ -132,13 +133,13 @@ def to_lifespan(parts: Parts) -> Lifespan[FastAPI]:
     settings, measurer = parts.settings, parts.measurer
 
     @asynccontextmanager
-    async def live(app: FastAPI) -> AsyncIterator[dict[str, ConnectionRules]]:
+    async def live(app: FastAPI) -> AsyncIterator[dict[str, ConnectionLimits]]:
         app.state.measurer = measurer
         backend = measurer.pipeline.backend
         logger.info("settings: %s", to_public_settings(settings))
         logger.info("backend: %s %s", backend.name, backend.precision)
         with announce_end(measurer.tell_end, drain_s=settings.drain_ms / 1000):
-            yield {STATE_NAME: to_connection_rules(settings, parts.metrics)}
+            yield {STATE_NAME: to_connection_limits(settings, parts.metrics)}
         app.state.measurer = None
         await measurer.close()
         await asyncio.to_thread(parts.tracing.close)
@@ -150,7 +151,10 @@ def add_middleware(app: FastAPI, parts: Parts) -> None:
     """Put around the routes what every request meets; the last one added is the outermost."""
     settings = parts.settings
     routes = [route for router in ROUTERS for route in router.routes]
-    app.add_middleware(Gate, settings=settings, workers=parts.measurer.workers, routes=routes)
+    app.add_middleware(Gate, settings=settings, measurer=parts.measurer, routes=routes)
+    if settings.trusted_gateways:
+        trusted = list(settings.trusted_gateways)
+        app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=trusted)
     parts.tracing.install(app)
     app.add_middleware(FailureGuard)
     if settings.cors_origins:

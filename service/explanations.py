@@ -51,17 +51,11 @@ class Explanations:
         self._metrics = metrics
         threads = settings.threads or count_available_cpus()
         self._explainer = Explainer(pipeline.manifest, pipeline.backend.name, threads=threads)
-        self._workers = Workers(
-            1,
-            capacity=capacity,
-            timeout_s=settings.request_timeout_ms / 1000,
-            on_depth=lambda _: None,
-        )
+        timeout_s = settings.request_timeout_ms / 1000
+        self._workers = Workers(1, capacity=capacity, timeout_s=timeout_s)
         places = min(MOST_RENDERERS, capacity)
         self.renderers = Renderers(
-            places,
-            capacity=min(MOST_WAITING, capacity) - places,
-            timeout_s=settings.request_timeout_ms / 1000,
+            places, capacity=min(MOST_WAITING, capacity) - places, timeout_s=timeout_s
         )
         # Only the one thread touches it. Nobody finds an explanation whose analysis has expired.
         self._kept: Shelf[Explanation] = Shelf(

@@ -19,6 +19,7 @@ import headcirc
 from headcirc.geometry import PixelSpacing
 from headcirc.pipeline import Analysis, Pipeline
 from service.answers import to_analysis_body
+from service.arrivals import Arrivals
 from service.batcher import Batcher, Inference
 from service.explanations import Explanations
 from service.metrics import Metrics
@@ -99,8 +100,9 @@ class Measurer:
             WORKERS_PER_PICTURE * best_batch,
             capacity=settings.queue_capacity or PLACES_PER_PICTURE * best_batch,
             timeout_s=settings.request_timeout_ms / 1000,
-            on_depth=metrics.queue_depth.set,
         )
+        self.arrivals = Arrivals(self.workers.capacity)
+        metrics.queue_depth.set_function(lambda: self.workers.depth + self.arrivals.count)
         self.explanations = Explanations(
             pipeline, settings, metrics, capacity=self.workers.capacity
         )
@@ -132,6 +134,8 @@ class Measurer:
             self._probe()
             # Everybody may ask: which backend it is, and what it failed of, stands in the log.
             raise NotReadyError("The network failed at its last inference; it is tried again.")
+        if self.arrivals.are_full:
+            raise NotReadyError("As many uploads arrive as may; try again in a second.")
         if not self.workers.has_room:
             raise NotReadyError("The queue is full or stands still; try again in a second.")
 

@@ -103,6 +103,16 @@ class OverloadedError(ServiceError):
     code, status, headers = "overloaded", 429, {"Retry-After": "1"}
 
 
+class TunnelRefusedError(ServiceError):
+    """CONNECT was sent: the connection ends with the answer.
+
+    A gateway that shares connections, or a parser that takes what follows for a tunnel's, could
+    otherwise give one caller the answer of another.
+    """
+
+    code, status, headers = "method-not-allowed", 405, {"Connection": "close"}
+
+
 class NotReadyError(ServiceError):
     """The model is not loaded yet, or the service is going down."""
 
@@ -154,6 +164,7 @@ FRAMEWORK_DETAILS = {
 }
 """In place of the bare phrase that the framework has for each."""
 NOT_KEPT = "No analysis of that id is kept here (any more); post it again."
+NO_TUNNEL = "This service is no proxy; CONNECT ends the connection."
 MISSING_IMAGE = "Send the picture as a file in the field 'image' of a multipart form."
 CLIENT_LEFT = "The client left before the form was whole."
 NO_ROOM_TO_RECEIVE = "The service has no room to receive so large a file now; try again later."
@@ -168,7 +179,6 @@ TITLES = {
     415: "Unsupported media type",
     422: "The request cannot be measured",
     429: "Overloaded",
-    431: "The headers are too large",
     499: "The client left",
     500: "Internal error",
     503: "Not available now",

@@ -7,6 +7,7 @@ import hashlib
 import os
 import re
 from collections.abc import Mapping
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -59,6 +60,10 @@ class Settings(BaseSettings):
     upload_timeout_ms : int
         A body that takes longer to arrive is answered with 504. A client that in this time reads
         neither a megabyte of its answer nor the rest of it is cut off.
+    upload_least_bytes_per_s : int
+        A body that arrives more slowly is answered with 504, once it is 5 s behind.
+    trusted_gateways : tuple of str
+        Addresses or networks of gateways whose `X-Forwarded-For` names the client; comma-separated.
     header_timeout_ms : int
         A connection whose request's headers take longer to arrive is closed.
     drain_ms : int
@@ -104,6 +109,8 @@ class Settings(BaseSettings):
     queue_capacity: NonNegativeInt = 0
     request_timeout_ms: PositiveInt = 10_000
     upload_timeout_ms: PositiveInt = 30_000
+    upload_least_bytes_per_s: PositiveInt = 10_000
+    trusted_gateways: Annotated[tuple[str, ...], NoDecode] = ()
     header_timeout_ms: PositiveInt = 10_000
     drain_ms: NonNegativeInt = 0
     log_format: Literal["json", "text"] = "json"
@@ -120,7 +127,9 @@ class Settings(BaseSettings):
     unread_max_bytes: PositiveInt = 64_000_000
     cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
 
-    @field_validator("api_key_hashes", "allowed_hosts", "cors_origins", mode="before")
+    @field_validator(
+        "api_key_hashes", "allowed_hosts", "cors_origins", "trusted_gateways", mode="before"
+    )
     @classmethod
     def split_list(cls, value: object) -> object:
         """Read a list that is parted by commas."""
@@ -137,6 +146,17 @@ class Settings(BaseSettings):
         """
         if isinstance(value, str) and not value.strip(", \t\r\n"):
             raise ValueError("it is set and empty; give it a value, or do not set it")
+        return value
+
+    @field_validator("trusted_gateways")
+    @classmethod
+    def require_networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        """Refuse what is no address and no network: it would silently trust nobody."""
+        for each in value:
+            try:
+                ip_network(each)
+            except ValueError as error:
+                raise ValueError(f"{error}; name addresses or networks (10.1.2.0/24)") from None
         return value
 
     @field_validator("store_url")

@@ -14,7 +14,7 @@ from ray import serve
 from ray.serve import Application
 
 from service.app import create_app
-from service.gate import BODIES_PER_PLACE
+from service.arrivals import BODIES_PER_PLACE
 from service.measurer import GPU_BATCH, PLACES_PER_PICTURE
 from service.settings import Settings, load_settings
 

@@ -10,7 +10,7 @@ from ray.serve.schema import ServeDeploySchema
 
 from deploy.ray.application import Sizes, build, require_shared_results
 from deploy.ray.serve import main
-from service.gate import BODIES_PER_PLACE
+from service.arrivals import BODIES_PER_PLACE
 from service.measurer import GPU_BATCH, PLACES_PER_PICTURE
 from service.settings import Settings
 
