@@ -70,8 +70,7 @@ class BoundedProtocol(H11Protocol):
         super().__init__(*arguments, **options)
         self.limits: ConnectionLimits = self.app_state.get(STATE_NAME) or ConnectionLimits()
         self.waiting_since_s = 0.0
-        self._awaited: object = None
-        """What the client is to send, as h11 names it; None while a request is being answered."""
+        self._awaited: object = None  # of the client, as h11 names it; None while it is answered
         self._timers: dict[str, asyncio.TimerHandle] = {}
 
     @property
@@ -102,8 +101,9 @@ class BoundedProtocol(H11Protocol):
         self.await_reader()
 
     def resume_writing(self) -> None:
-        """Wait no longer: nearly all was read."""
-        self._stop("reader")
+        """Wait no longer, as nearly all was read; unless the connection waits for the rest."""
+        if not self.transport.is_closing():
+            self._stop("reader")
         super().resume_writing()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -148,18 +148,14 @@ class BoundedProtocol(H11Protocol):
             self.transport.close()
 
     def _cut(self, reason: str) -> None:
+        self.connections.discard(self)  # at once, so that the next one need not make room again
         self.limits.count_refusal(reason)
         self.transport.abort()
 
     def _make_room(self) -> None:
         """Cut those that have waited longest for a request, or this one if all others work."""
-        idle = [
-            each
-            for each in self.connections
-            if isinstance(each, BoundedProtocol)
-            and each.is_waiting
-            and not each.transport.is_closing()
-        ]
+        bounded = (each for each in self.connections if isinstance(each, BoundedProtocol))
+        idle = [each for each in bounded if each.is_waiting]
         idle.sort(key=lambda each: each.waiting_since_s)
         for each in idle[: max(1, len(idle) // 8)]:  # several, so that sorting is done seldom
             each._cut("too-many-connections")

@@ -217,8 +217,6 @@ def test_new_connection_takes_the_place_of_one_that_waited_longest():
             await asyncio.sleep(0.01)
             waiting.append(server.connect())
         cut = [wire.is_cut for _, wire in (working, *waiting)]
-        for protocol, _ in waiting[:2]:
-            protocol.connection_lost(None)
         for protocol, _ in waiting[2:]:
             protocol.data_received(PROBE)
         late = server.connect()
@@ -227,6 +225,49 @@ def test_new_connection_takes_the_place_of_one_that_waited_longest():
     first, then = asyncio.run(ask())
     assert first == [False, True, True, False, False]
     assert then == [False, False, False, True]
+
+
+def test_crowd_at_one_moment_cuts_no_more_than_it_must():
+    """Those that were cut make room at once, before the system has closed them."""
+
+    async def ask() -> int:
+        server = Server(hold, most_connections=80)
+        wires = [server.connect()[1] for _ in range(160)]
+        return sum(not wire.is_cut for wire in wires)
+
+    assert 70 <= asyncio.run(ask()) <= 80
+
+
+def test_connection_that_lingers_is_cut_for_a_new_one():
+    """Else bad requests could take all places for a while."""
+
+    async def ask() -> list[bool]:
+        server = Server(hold, most_connections=1)
+        protocol, lingering = server.connect()
+        protocol.data_received(b"no HTTP\r\n\r\n")
+        assert lingering.is_half_closed
+        assert not lingering.is_closed
+        _, late = server.connect()
+        return [lingering.is_cut, late.is_cut]
+
+    assert asyncio.run(ask()) == [True, False]
+
+
+def test_rest_of_an_answer_is_waited_for_no_longer_when_most_was_read():
+    """A closed connection with a few unread kilobytes ends, too."""
+
+    async def ask() -> bool:
+        protocol, wire = Server(refuse, upload_timeout_s=0.05).connect()
+        wire.left_bytes = [5_000] * 9
+        protocol.data_received(PROBE.replace(b"Host", b"Connection: close\r\nHost"))
+        await wait_until(lambda: wire.is_closed)
+        protocol.pause_writing()
+        protocol.resume_writing()
+        await wait_until(lambda: wire.is_cut)
+        protocol.connection_lost(None)
+        return wire.is_cut
+
+    assert asyncio.run(ask())
 
 
 def test_cut_connections_are_counted():
