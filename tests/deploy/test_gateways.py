@@ -176,7 +176,7 @@ def test_body_may_be_as_large_as_the_service_takes(gateway):
 
 def test_nothing_follows_connect(gateway):
     """It is refused, and the next caller is answered."""
-    body = b"GET /v1/models HTTP/1.1\r\nHost: h\r\n\r\n"
+    body = b"GET /v1/models HTTP/1.1\r\nHost: localhost\r\n\r\n"
     head = f"CONNECT {ADDRESS}:1 HTTP/1.1\r\nHost: {ADDRESS}:1\r\nContent-Length: {len(body)}\r\n"
     with gateway.connect() as connection:
         connection.sendall(head.encode() + b"\r\n" + body)

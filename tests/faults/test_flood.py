@@ -21,7 +21,7 @@ PAUSE_S = 0.0005
 PATIENCE_S = 20.0
 FORM = to_form(CONTENT)
 SILENT_UPLOAD = (
-    f"POST /v1/analyses HTTP/1.1\r\nHost: h\r\nContent-Length: {len(FORM)}\r\n"
+    f"POST /v1/analyses HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(FORM)}\r\n"
     f"Content-Type: multipart/form-data; boundary={BOUNDARY}\r\n"
 ).encode()
 

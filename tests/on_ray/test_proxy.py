@@ -78,8 +78,8 @@ def test_own_routes_of_serve_are_left_alone():
 @pytest.mark.parametrize("target", ["/v1/models", "/-/healthz"])
 def test_nothing_follows_connect(target):
     """Serve's own server, httptools', would take its body for further requests."""
-    probe = b"GET /v1/models HTTP/1.1\r\nHost: h\r\n\r\n"
-    head = f"CONNECT {target} HTTP/1.1\r\nHost: h\r\nContent-Length: {len(probe)}\r\n\r\n"
+    probe = b"GET /v1/models HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    head = f"CONNECT {target} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(probe)}\r\n\r\n"
 
     async def exchange() -> bytes:
         app = ServiceAnswers(PlainTextResponse("answered"))

@@ -141,7 +141,7 @@ def test_nothing_follows_connect(full, stack, target):
     """Its answer is the last one of its connection: what stands in its body is no request."""
     connection = connect(full, stack)
     body = PROBE * 2
-    head = f"CONNECT {target} HTTP/1.1\r\nHost: h\r\nContent-Length: {len(body)}\r\n\r\n"
+    head = f"CONNECT {target} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n"
     for part in (head.encode(), body, PROBE):
         connection.sendall(part)
     answer = read_all(connection)

@@ -16,9 +16,9 @@ from service.protocol import (
 from service.settings import Settings
 from tests.service.test_wire import to_status
 
-UPLOAD = b"POST /v1/analyses HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\n"
+UPLOAD = b"POST /v1/analyses HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n"
 CHUNKED = UPLOAD.replace(b"Content-Length: 9", b"Transfer-Encoding: chunked")
-PROBE = b"GET /livez HTTP/1.1\r\nHost: h\r\n\r\n"
+PROBE = b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n"
 PATIENCE_S = 60.0
 
 
