@@ -237,7 +237,12 @@ def run_serve(chosen: argparse.Namespace) -> int:
         # Not uvloop: while 320 connections kept asking, it let no new one in, so that a probe of
         # /livez waited until they ended; a single request is as fast without it.
         loop="asyncio",
-        http="headcirc_service.http.protocol:BoundedHeadersProtocol",
+        http="headcirc_service.http.protocol:BoundedProtocol",
+        ws="none",
+        h11_max_incomplete_event_size=32_768,  # headers; nginx takes as much
+        # asyncio accepts as many at a time: after that many it sees which must be cut.
+        backlog=64,
+        proxy_headers=False,  # the application's to read: HEADCIRC_TRUSTED_GATEWAYS
         # uvicorn would take WEB_CONCURRENCY for it: processes whose results and counts differ.
         workers=1,
     )
