@@ -26,7 +26,7 @@ from tqdm import tqdm
 from model_export.explain import LAYERS
 from model_export.explain_parity import Maps, compute_reference_maps
 from model_export.onnx_graph import OUTPUT_NAME
-from training.attention_resunet import AttentionResUNet
+from training.networks.attention_resunet import AttentionResUNet
 from training.evaluate import estimate
 
 STAGES = (*reversed(LAYERS), "encoder")

@@ -19,7 +19,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from training.attention_resunet import AttentionResUNet, ConvolutionBlock, DecoderLevel
+from training.networks.attention_resunet import AttentionResUNet, ConvolutionBlock, DecoderLevel
 from training.weights import load_trained, save_weights
 
 

@@ -28,7 +28,7 @@ from benchmarks.explain_randomised import (
 )
 from benchmarks.explain_text import ABSENT, BLOCK, DOCUMENT, read_block, to_block
 from model_export.explain import LAYERS
-from training.attention_resunet import AttentionResUNet
+from training.networks.attention_resunet import AttentionResUNet
 
 SIDE_PX = 20
 HEAD = np.zeros((SIDE_PX, SIDE_PX), bool)

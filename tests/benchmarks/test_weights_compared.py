@@ -17,7 +17,7 @@ from benchmarks.weights import (
 )
 from model_export.parity import to_torch_runner
 from tests.synthetic import BrightnessBackend, draw_head, to_file, to_synthetic_pipeline
-from training.attention_resunet import AttentionResUNet
+from training.networks.attention_resunet import AttentionResUNet
 from training.hc18 import HC18Image
 from training.weights import load_trained, save_weights
 

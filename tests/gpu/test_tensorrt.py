@@ -23,7 +23,7 @@ from headcirc.pipeline import load_pipeline
 from model_export.fp16 import write_fp16
 from model_export.onnx_graph import write_onnx
 from model_export.parity import measure_agreement
-from training.attention_resunet import AttentionResUNet
+from training.networks.attention_resunet import AttentionResUNet
 from training.hc18 import load_part, to_input_facts
 
 pytestmark = pytest.mark.gpu

@@ -12,7 +12,7 @@ from headcirc.manifest import MANIFEST_NAME, load_manifest
 from headcirc.pipeline import SHIPPED_MODEL_DIR
 from model_export.__main__ import build, main, write_manifest
 from model_export.record import record_doubt, replace_files
-from training.attention_resunet import AttentionResUNet
+from training.networks.attention_resunet import AttentionResUNet
 from training.hc18 import IMAGE_FOLDER, SPLIT_PATH, TABLE_NAME
 from training.weights import save_weights
 

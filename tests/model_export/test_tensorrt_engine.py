@@ -13,7 +13,7 @@ from headcirc.backends.tensorrt_builder import (
 from headcirc.errors import ModelArtifactError
 from model_export.fp16 import write_fp16
 from model_export.onnx_graph import write_onnx
-from training.attention_resunet import AttentionResUNet
+from training.networks.attention_resunet import AttentionResUNet
 from training.hc18 import to_input_facts
 
 OVERHEAD_BYTES = 1_500_000

@@ -3,9 +3,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from training.attention_resunet import AttentionResUNet
 from training.distill import Teacher, load_teacher, to_distilled_loss
 from training.losses import to_loss
+from training.networks.attention_resunet import AttentionResUNet
 from training.progress import start
 from training.recipe import Recipe
 from training.train import train_epoch

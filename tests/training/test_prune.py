@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from training.attention_resunet import AttentionResUNet
+from training.networks.attention_resunet import AttentionResUNet
 from training.prune import main, prune
 from training.weights import load_trained, save_weights
 from training.widen import widen

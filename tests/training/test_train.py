@@ -12,9 +12,9 @@ import torch
 from safetensors.torch import load_file
 
 from headcirc.geometry import to_ellipse_perimeter
-from training.attention_resunet import AttentionResUNet
 from training.hc18 import IMAGE_FOLDER, SPLIT_PATH, TABLE_NAME, load_part
 from training.heads import Heads
+from training.networks.attention_resunet import AttentionResUNet
 from training.progress import Progress, start, to_averaging
 from training.recipe import Recipe
 from training.train import RunPaths, main, measure_dice, train

@@ -3,7 +3,7 @@ import torch
 from safetensors.torch import save_file
 
 from training import halve
-from training.attention_resunet import AttentionResUNet
+from training.networks.attention_resunet import AttentionResUNet
 from training.weights import load_trained, save_weights, to_file_sha256
 
 SWITCHES = [(residual, attention) for residual in (True, False) for attention in (True, False)]

@@ -1,0 +1,1 @@
+"""Where the training data comes from: HC18, planes of other devices, folds, examples."""
