@@ -96,40 +96,59 @@ def to_answer(network: nn.Module, *, is_mirrored_too: bool = False) -> Answer:
     return answer
 
 
+@dataclass(frozen=True)
+class _Found:
+    """What was found in one frame of `shape`."""
+
+    ellipse: Ellipse | None
+    mean_probability: float | None
+    plane_probability: float | None
+    shape: tuple[int, ...]
+
+    def to_dice(self, true: Ellipse | None) -> float | None:
+        """Return the Dice overlap with the annotated ellipse, if both are there."""
+        if self.ellipse is None or true is None:
+            return None
+        return to_dice(*(_to_mask(each, self.shape) for each in (self.ellipse, true)))
+
+
 def judge(answer: Answer, item: HC18Image | Plane) -> Row:
     """Measure one image as the service would."""
-    pixels = load_pixels(item.path)
+    found = _find_head(answer, load_pixels(item.path))
+    measured = (found.ellipse is not None, found.mean_probability, found.plane_probability)
+    if isinstance(item, Plane):
+        return Row(item.file, item.kind, *measured, dice=found.to_dice(item.ellipse))
+    true, error_mm = to_true_ellipse(load_pixels(item.annotation_path)), None
+    if found.ellipse is not None:
+        axes_px = found.ellipse.semi_axis_major_px, found.ellipse.semi_axis_minor_px
+        measured_mm = to_ellipse_perimeter(*axes_px) * item.pixel_size_mm
+        error_mm = measured_mm - item.head_circumference_mm
+    return Row(
+        item.name,
+        HC18_KIND,
+        *measured,
+        true_mm=item.head_circumference_mm,
+        error_mm=error_mm,
+        dice=found.to_dice(true),
+    )
+
+
+def _find_head(answer: Answer, pixels: NDArray[np.uint8]) -> _Found:
     network_input, mapping = to_network_input(pixels, GRID)
     probability_map, plane_probability = answer(network_input)
     probabilities = to_frame_grid(probability_map, mapping)
     mask = to_head_mask(probabilities, MASK)
-    ellipse = mask and fit_head_ellipse(probabilities, mask, MASK.threshold)
-    is_hc18 = isinstance(item, HC18Image)
-    true = to_true_ellipse(load_pixels(item.annotation_path)) if is_hc18 else item.ellipse
-    error_mm = None
-    if is_hc18 and ellipse is not None:
-        found_px = to_ellipse_perimeter(ellipse.semi_axis_major_px, ellipse.semi_axis_minor_px)
-        error_mm = found_px * item.pixel_size_mm - item.head_circumference_mm
-    return Row(
-        name=item.name if is_hc18 else item.file,
-        kind=HC18_KIND if is_hc18 else item.kind,
-        is_found=ellipse is not None,
-        mean_probability=mask.mean_probability if mask else None,
-        plane_probability=plane_probability,
-        true_mm=item.head_circumference_mm if is_hc18 else None,
-        error_mm=error_mm,
-        dice=None if ellipse is None or true is None else _to_dice(ellipse, true, pixels.shape),
-    )
+    if mask is None:
+        return _Found(None, None, plane_probability, pixels.shape)
+    ellipse = fit_head_ellipse(probabilities, mask, MASK.threshold)
+    return _Found(ellipse, mask.mean_probability, plane_probability, pixels.shape)
 
 
-def _to_dice(found: Ellipse, true: Ellipse, shape: tuple[int, ...]) -> float:
-    masks = []
-    for ellipse in (found, true):
-        box, inside = to_filled_ellipse(ellipse, shape[0], shape[1])
-        mask = np.zeros(shape, np.bool_)
-        mask[box] = inside
-        masks.append(mask)
-    return to_dice(*masks)
+def _to_mask(ellipse: Ellipse, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    box, inside = to_filled_ellipse(ellipse, shape[0], shape[1])
+    mask = np.zeros(shape, np.bool_)
+    mask[box] = inside
+    return mask
 
 
 def summarise(rows: Sequence[Row]) -> list[str]:
