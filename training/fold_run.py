@@ -105,8 +105,10 @@ class FoldRun:
             for name in ("network", "average", "optimiser", "schedule")
         }
         facts = {name: getattr(self, name) for name in ("step", "epoch", "log")}
-        random = {"random_state": torch.get_rng_state(), "recipe": asdict(recipe)}
-        torch.save(states | facts | random, draft)
+        random = {"random_state": torch.get_rng_state()}
+        if torch.cuda.is_available():
+            random["cuda_random_state"] = torch.cuda.get_rng_state()
+        torch.save(states | facts | random | {"recipe": asdict(recipe)}, draft)
         draft.replace(path)
 
     def restore(self, path: Path, recipe: FoldRecipe, device: torch.device) -> None:
@@ -129,6 +131,8 @@ class FoldRun:
         for name in ("step", "epoch", "log"):
             setattr(self, name, saved[name])
         torch.set_rng_state(saved["random_state"].cpu())
+        if device.type == "cuda":
+            torch.cuda.set_rng_state(saved["cuda_random_state"].cpu())
 
 
 def begin(recipe: FoldRecipe, steps_per_epoch: int, device: torch.device) -> FoldRun:
