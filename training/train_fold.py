@@ -91,6 +91,7 @@ def train_fold(
     ValueError
         That run had another recipe, or a teacher or the start saw what the fold holds out.
     """
+    cv2.setNumThreads(0)  # OpenCV's threads do not survive the fork of the data's process
     folds = folds or Folds()
     images = to_training_items(load_images(paths.hc18_dir), folds, recipe.fold)
     planes = to_training_items(load_planes(paths.planes_dir), folds, recipe.fold)
@@ -330,7 +331,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ValueError as error:
         parser.error(str(error))
     torch.set_num_threads(chosen.threads)
-    cv2.setNumThreads(0)  # before the data's process is forked: OpenCV's threads do not survive it
     paths = FoldPaths(
         hc18_dir=chosen.hc18,
         planes_dir=chosen.planes,
