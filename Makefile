@@ -2,14 +2,18 @@
 
 PYTHON   ?= python3.11
 PORT     ?= 8000
-MODEL    ?= models/attention-resunet-16
+# Graphs and manifest of the model, and the checkpoint that they are made from.
+SHIPPED  := headcirc/model/shipped
+SPLIT    := models/attention-resunet-16-split
+MODEL    ?= $(SHIPPED)
+CHECKPOINT ?= $(if $(filter $(SHIPPED),$(MODEL)),models/attention-resunet-16,$(MODEL))/checkpoint.safetensors
 HC18_DIR ?= ../shared/data/hc18
 UV       := uv==0.13.9
 
 TEST_BIN := .venv-test/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test-env test test-slow test-gpu lint format export engine accept-int8 accuracy bench \
+.PHONY: help install run test-env test test-slow test-gpu lint format export restore engine accept-int8 accuracy bench \
         throughput limits overload explain reliability check run-ray ray-throughput sizing \
         lock pre-commit system-deps audit clean screenshots
 
@@ -77,9 +81,15 @@ pre-commit: test-env  ## Make git run `make lint` before every commit
 
 # --- models and measurements ------------------------------------------------------------------
 
-export: test-env  ## Checkpoint -> ONNX, reduced precisions and manifest (MODEL=...)
-	$(TEST_BIN)/python -m model_export build --checkpoint $(MODEL)/checkpoint.safetensors --out $(MODEL) \
-	  --data $(HC18_DIR)
+export: test-env  ## Checkpoint -> ONNX, reduced precisions and a new manifest (MODEL=..., CHECKPOINT=...)
+	$(TEST_BIN)/python -m model_export build --checkpoint $(CHECKPOINT) --out $(MODEL) --data $(HC18_DIR)
+
+restore: test-env  ## Checkpoint -> the graphs that the manifest names, bit for bit (MODEL=..., CHECKPOINT=...)
+	$(TEST_BIN)/python -m model_export restore --checkpoint $(CHECKPOINT) --model $(MODEL) --data $(HC18_DIR)
+
+# The split model lies in the tree without its graphs.
+$(SPLIT)/model.int8.onnx: | test-env
+	$(TEST_BIN)/python -m model_export restore --model $(SPLIT) --data $(HC18_DIR)
 
 engine: test-env  ## FP16 ONNX -> engine, by the TensorRT of .venv-test: for RTX (MODEL=...)
 	$(TEST_BIN)/python -m model_export engine --model $(MODEL)
@@ -90,7 +100,7 @@ accept-int8: test-env  ## Quantise, hold against float32 over HTTP, let it ship 
 	$(TEST_BIN)/python -m model_export adopt --model $(MODEL) --candidate build/int8 \
 	  --acceptance evaluation/results/acceptance_int8.json
 
-accuracy: test-env  ## Measure accuracy on HC18's test part (HC18_DIR=...)
+accuracy: test-env $(SPLIT)/model.int8.onnx  ## Measure accuracy on HC18's test part (HC18_DIR=...)
 	HC18_DIR=$(HC18_DIR) $(TEST_BIN)/python -m evaluation.accuracy --part test
 
 bench: test-env  ## Measure latency of every engine; writes the README's table (HC18_DIR=...)
@@ -111,7 +121,7 @@ ray-throughput: test-env  ## Measure the service on Ray Serve beside the plain o
 sizing: test-env  ## Write the table of docs/scaling.md from the measured latency and throughput
 	$(TEST_BIN)/python -m deploy.sizing
 
-explain: test-env  ## Measure what the saliency maps are worth; writes the table of docs/explain.md
+explain: test-env $(SPLIT)/model.int8.onnx  ## Measure what the saliency maps are worth; writes the table of docs/explain.md
 	HC18_DIR=$(HC18_DIR) $(TEST_BIN)/python -m evaluation.explanations
 	$(TEST_BIN)/python -m evaluation.explanations.text
 

@@ -22,7 +22,6 @@ from headcirc.errors import BackendUnavailableError
 from headcirc.model.graph import Graph
 from headcirc.model.manifest import MANIFEST_NAME, Manifest, load_manifest
 
-CHECKPOINT_NAME = "checkpoint.safetensors"
 TORCH = "torch-"
 COMPILED = "compiled"
 CUDA = "cuda"
@@ -144,7 +143,7 @@ def _load_torch(engine: Engine) -> Network:
         raise BackendUnavailableError("torch is not installed; it comes with headcirc[test].")
     import torch  # noqa: PLC0415 - a heavy import, for two kinds of engine only
 
-    from training.checkpoint import load_trained  # noqa: PLC0415
+    from training.checkpoint import find_checkpoint, load_trained  # noqa: PLC0415
 
     device = CUDA if engine.kind.device == "gpu" else "cpu"
     if device == CUDA and not torch.cuda.is_available():
@@ -153,7 +152,7 @@ def _load_torch(engine: Engine) -> Network:
         raise BackendUnavailableError("torch.compile needs a C++ compiler; there is no g++.")
     torch.set_num_threads(count_available_cpus())
     torch.backends.cudnn.allow_tf32 = False  # or "fp32" would name a shorter arithmetic
-    network = load_trained(engine.model_dir / CHECKPOINT_NAME).to(device)
+    network = load_trained(find_checkpoint(engine.model_dir)).to(device)
     forward = torch.compile(network) if COMPILED in engine.kind.backend else network
 
     def infer(network_input: Array) -> Array:

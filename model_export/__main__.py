@@ -25,7 +25,7 @@ from model_export.parity import measure_agreement, measure_parity
 from model_export.quantise import EVERY, METHOD, write_int8
 from model_export.record import record_accuracy, record_uncertainty, replace_files, write_manifest
 from training.attention_resunet import AttentionResUNet, count_macs, count_parameters
-from training.checkpoint import load_trained, to_file_sha256
+from training.checkpoint import find_checkpoint, load_trained, to_file_sha256
 from training.data.hc18 import SPLIT_PATH, load_part, to_input_facts
 
 GRAPH_NAMES = {"fp32": "model.onnx", "fp16": "model.fp16.onnx", "int8": "model.int8.onnx"}
@@ -68,6 +68,36 @@ def build(checkpoint_path: Path, out_dir: Path, data_dir: Path, training_notes: 
         parities = _measure_parities(network, model_dir, data_dir)
         write_manifest(model_dir, manifest | parities)
     print(json.dumps(parities, indent=2))
+
+
+def restore(model_dir: Path, checkpoint_path: Path, data_dir: Path) -> None:
+    """Make the graphs that a manifest names again; the manifest stays as it is.
+
+    Raises
+    ------
+    SystemExit
+        A graph differs from the one that the manifest names; the folder stays as it was.
+    """
+    manifest = json.loads((model_dir / MANIFEST_NAME).read_text())
+    network = load_trained(checkpoint_path)
+    named = {**manifest["graphs"], **_to_explain_graphs(manifest)}
+    with replace_files(model_dir) as new_dir:
+        made = _write_graphs(network, manifest["version"], new_dir)
+        if "int8" in manifest["graphs"]:
+            images = load_part(data_dir, "train")[::EVERY]
+            source = new_dir / made["graphs"]["fp32"]["file"]
+            write_int8(source, new_dir / GRAPH_NAMES["int8"], images, to_input_facts())
+        for graph in named.values():
+            if to_file_sha256(new_dir / graph["file"]) != graph["sha256"]:
+                raise SystemExit(
+                    f"{graph['file']} comes out otherwise than the manifest says; take the "
+                    "checkpoint that it names, and the packages of requirements/test.txt."
+                )
+
+
+def _to_explain_graphs(manifest: dict[str, Any]) -> dict[str, Any]:
+    explain = manifest.get("explain", {"graphs": {}})
+    return {f"explain-{each}": graph for each, graph in explain["graphs"].items()}
 
 
 def _write_graphs(network: AttentionResUNet, version: str, model_dir: Path) -> dict[str, Any]:
@@ -143,8 +173,7 @@ def quantise(model_dir: Path, out_dir: Path, data_dir: Path) -> None:
     """Write a candidate: a copy of a model's folder whose manifest has an INT8 graph too."""
     manifest = json.loads((model_dir / MANIFEST_NAME).read_text())
     out_dir.mkdir(parents=True, exist_ok=True)
-    explain = manifest.get("explain", {"graphs": {}})
-    for graph in (*manifest["graphs"].values(), *explain["graphs"].values()):
+    for graph in (*manifest["graphs"].values(), *_to_explain_graphs(manifest).values()):
         shutil.copy(model_dir / graph["file"], out_dir)
     images = load_part(data_dir, "train")[::EVERY]
     source = model_dir / manifest["graphs"]["fp32"]["file"]
@@ -196,6 +225,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     builder.add_argument("--out", type=Path, required=True, help="the model's folder")
     builder.add_argument("--data", type=Path, required=True, help="HC18, for parity")
     builder.add_argument("--training", type=Path, help="training.json (default: beside checkpoint)")
+    restorer = commands.add_parser("restore", help="checkpoint -> the graphs a manifest names")
+    restorer.add_argument("--model", type=Path, required=True, help="the manifest's folder")
+    restorer.add_argument("--checkpoint", type=Path, help="safetensors file (default: found)")
+    restorer.add_argument("--data", type=Path, required=True, help="HC18, for INT8's ranges")
     recorder = commands.add_parser("record-accuracy", help="measured figures -> manifest")
     recorder.add_argument("--model", type=Path, required=True, help="the model's folder")
     recorder.add_argument("results", type=Path, nargs="+", help="JSON of evaluation.accuracy")
@@ -219,6 +252,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = parser.parse_args(arguments)
     if chosen.command == "quantise":
         quantise(chosen.model, chosen.out, chosen.data)
+    elif chosen.command == "restore":
+        checkpoint = chosen.checkpoint or find_checkpoint(chosen.model)
+        restore(chosen.model, checkpoint, chosen.data)
     elif chosen.command == "adopt":
         adopt(chosen.model, chosen.candidate, chosen.acceptance)
     elif chosen.command == "engine":

@@ -57,7 +57,7 @@ def explain_model_dir(tmp_path_factory) -> Path:
     from headcirc.model.manifest import MANIFEST_NAME, load_manifest
     from model_export.__main__ import write_manifest
     from model_export.explain_files import write_explain_files
-    from training.checkpoint import load_trained
+    from training.checkpoint import find_checkpoint, load_trained
 
     shipped = load_manifest(SHIPPED_MODEL_DIR)
     facts = json.loads((SHIPPED_MODEL_DIR / MANIFEST_NAME).read_text())
@@ -65,7 +65,7 @@ def explain_model_dir(tmp_path_factory) -> Path:
     for graph in facts["graphs"].values():
         shutil.copy(SHIPPED_MODEL_DIR / graph["file"], folder)
     sources = {each: folder / facts["graphs"][each]["file"] for each in ("fp32", "fp16")}
-    network = load_trained(SHIPPED_MODEL_DIR / facts["checkpoint"]["file"])
+    network = load_trained(find_checkpoint(SHIPPED_MODEL_DIR))
     threshold = shipped.mask.threshold
     explain = write_explain_files(network, sources, shipped.input, threshold=threshold)
     write_manifest(folder, facts | {"explain": explain})
