@@ -225,8 +225,8 @@ class Model:
         try:
             return self.measure(source, pixel_size_mm=spacing)
         except (InputError, OSError) as error:
-            is_path = isinstance(source, str | os.PathLike)
-            return Measurement(None, Path(source) if is_path else None, error)
+            path = Path(source) if isinstance(source, str | os.PathLike) else None
+            return Measurement(None, path, error)
 
 
 def load_model(

@@ -20,6 +20,7 @@ from headcirc.pipeline import load_pipeline
 from model_export.explain_files import write_explain_files
 from model_export.explain_parity import measure_explain_parity
 from model_export.fp16 import load_rounded, write_fp16
+from model_export.hub import write_hub_folder
 from model_export.onnx_graph import INPUT_NAME, OPSET, OUTPUT_NAME, write_onnx
 from model_export.parity import measure_agreement, measure_parity
 from model_export.quantise import EVERY, METHOD, write_int8
@@ -216,8 +217,8 @@ def to_graph_facts(paths: dict[str, Path]) -> dict[str, dict[str, str]]:
     }
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Parse the command line."""
+def to_parser() -> argparse.ArgumentParser:
+    """Describe the command line."""
     parser = argparse.ArgumentParser(prog="python -m model_export", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     builder = commands.add_parser("build", help="checkpoint -> ONNX, parity, manifest")
@@ -229,6 +230,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     restorer.add_argument("--model", type=Path, required=True, help="the manifest's folder")
     restorer.add_argument("--checkpoint", type=Path, help="safetensors file (default: found)")
     restorer.add_argument("--data", type=Path, required=True, help="HC18, for INT8's ranges")
+    publisher = commands.add_parser("hub", help="a model -> a folder for Hugging Face's hub")
+    publisher.add_argument("--model", type=Path, required=True, help="the model's folder")
+    publisher.add_argument("--out", type=Path, required=True, help="the folder to replace")
     recorder = commands.add_parser("record-accuracy", help="measured figures -> manifest")
     recorder.add_argument("--model", type=Path, required=True, help="the model's folder")
     recorder.add_argument("results", type=Path, nargs="+", help="JSON of evaluation.accuracy")
@@ -249,12 +253,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     adopter.add_argument("--acceptance", type=Path, required=True, help="by evaluation.acceptance")
     engine = commands.add_parser("engine", help="FP16 ONNX -> TensorRT engine, for this machine")
     engine.add_argument("--model", type=Path, required=True, help="the model's folder")
-    chosen = parser.parse_args(arguments)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command."""
+    chosen = to_parser().parse_args(arguments)
     if chosen.command == "quantise":
         quantise(chosen.model, chosen.out, chosen.data)
     elif chosen.command == "restore":
         checkpoint = chosen.checkpoint or find_checkpoint(chosen.model)
         restore(chosen.model, checkpoint, chosen.data)
+    elif chosen.command == "hub":
+        write_hub_folder(chosen.model, chosen.out)
     elif chosen.command == "adopt":
         adopt(chosen.model, chosen.candidate, chosen.acceptance)
     elif chosen.command == "engine":

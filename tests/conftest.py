@@ -44,6 +44,7 @@ def hc18_dir() -> Path:
 @pytest.fixture(scope="session")
 def fp16_graph(tmp_path_factory) -> Graph:
     """Return the shipped weights as an FP16 graph."""
+    pytest.importorskip("onnx", reason="needs onnx, of headcirc[export]")
     from model_export.fp16 import write_fp16
 
     path = tmp_path_factory.mktemp("fp16-graph") / "model.fp16.onnx"
@@ -54,6 +55,7 @@ def fp16_graph(tmp_path_factory) -> Graph:
 @pytest.fixture(scope="session")
 def explain_model_dir(tmp_path_factory) -> Path:
     """Return the shipped model with explain graphs that were exported now, from its checkpoint."""
+    pytest.importorskip("torch", reason="needs torch, of headcirc[export]")
     from headcirc.model.manifest import MANIFEST_NAME, load_manifest
     from model_export.__main__ import write_manifest
     from model_export.explain_files import write_explain_files
