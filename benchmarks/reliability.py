@@ -81,7 +81,7 @@ def say_kill(found: Figures) -> str:
 def say_redis(found: Figures) -> str:
     """Sum up the killed store."""
     (each,) = found
-    return f"{_to_asked(each)} measurements asked for, {each['failed']} failed; results kept anew"
+    return f"{_to_asked(each)} measurements asked for, {each['failed']} failed; results kept again"
 
 
 def say_disk(found: Figures) -> str:

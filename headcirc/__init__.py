@@ -7,7 +7,9 @@
     result.head_circumference_mm, result.interval_mm, result.warnings
     result.overlay()
 
-`headcirc.api` documents these names; `headcirc.errors` shows the errors as a tree. The import is
+`headcirc.pipeline` calls the stages in order: `readers`, `network_input`, `backends`, `mask`,
+`ellipse`, `measurement`, `quality`, `overlay`.
+`headcirc.api` documents the names above; `headcirc.errors` shows the errors as a tree. The import is
 light: the libraries behind it are loaded when a name is first used. A research tool, not a medical
 device.
 """

@@ -1,11 +1,10 @@
-"""Probabilities to ellipse: the one that is expected to label the most pixels rightly.
+"""Probabilities to ellipse: the ellipse that is expected to label the most pixels correctly.
 
-A pixel of probability p that lies inside the ellipse is right with p and wrong with 1 - p, so that
-the ellipse's merit is 2 p - 1 summed over its inside; this room climbs to the greatest merit.
-Unlike a fit to the mask's edge nothing is squared: a piece of body that hangs on the head, or a
-wall that is lost in shadow, pulls by its area and no harder than the network is sure of it.
-Outside the frame there is no evidence, hence no pull where the head is cut off by the border. This
-room does not know millimetres.
+A pixel of probability p inside the ellipse is correct with p and wrong with 1 - p. So the objective
+is the sum of 2 p - 1 over the ellipse's inside, and this stage maximises it. Unlike in a fit to the
+mask's edge, no distance is squared: a part of the body that touches the head, or a wall lost in
+shadow, pulls in proportion to its area and probability. Outside the frame there is no evidence, so
+a head that the border cuts is not pulled. This stage knows no millimetres.
 """
 
 import math

@@ -1,8 +1,8 @@
 """Probability map to head mask: back to the frame's grid first, threshold after.
 
-Of several components the head is the one that is large, sure and elliptical at once: in early
-pregnancy the body beside the head can be the larger one. Holes are filled. This room does not fit
-ellipses and does not know millimetres.
+Among several components, the head is the one with the largest product of area, probability and
+ellipticity: in early pregnancy the body beside the head can be larger. Holes are filled. This stage
+fits no ellipse and knows no millimetres.
 """
 
 import math

@@ -1,8 +1,8 @@
 """Ellipse to millimetres.
 
-The ellipse as a whole is mapped from pixels to millimetres; with unequal pixel sizes the axes of
-a rotated ellipse are never scaled one by one. Without a calibrated region that holds the head
-there are no millimetres: this room does not guess.
+The whole ellipse is mapped from pixels to millimetres: with unequal pixel sizes, the axes of a
+rotated ellipse must not be scaled one by one. Without a calibrated region that holds the head there
+are no millimetres; nothing is guessed.
 """
 
 import math

@@ -1,9 +1,9 @@
-"""Frame to network input: one resize, one pad, and the map that knows the way back.
+"""Frame to network input: resize, pad, and the mapping back to the frame.
 
-The frame is resized by area averaging and centred on a black canvas. A network pixel always
-covers the same shape of the picture (`pixel_aspect`, the network's own, from its manifest), so a
-head looks alike to the network whatever the proportions of the frame and of its pixels. This room
-does not read files and does not run networks.
+The frame is resized by area averaging and centred on a black canvas. A network pixel always covers
+the same shape in millimetres (`pixel_aspect` in the manifest), so a head keeps its shape for the
+network, whatever the proportions of the frame and of its pixels. This stage reads no files and runs
+no network.
 """
 
 import cv2

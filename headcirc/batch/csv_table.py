@@ -2,7 +2,7 @@
 
 Each line ends with a seal, made of its cells and of what they were measured from: the file's size
 and times, the stated pixel size, the model and this release. A line that is torn or was edited, or
-whose file, pixel size or model has changed, does not fit its seal, and its image is measured anew.
+whose file, pixel size or model has changed, does not fit its seal, and its image is measured again.
 """
 
 import csv

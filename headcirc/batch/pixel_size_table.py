@@ -45,7 +45,7 @@ def _read_pixel_sizes(reader: "csv.DictReader[str]") -> dict[str, PixelSpacing]:
     for mark, marks in OTHER_MARKS.items():
         if any(mark in name for name in columns):
             raise UsageError(
-                f"The pixel sizes' table is parted by {marks}; save it as CSV parted by commas, "
+                f"The pixel size table is separated by {marks}; save it as comma-separated CSV, "
                 "with decimals that have a point."
             )
     name_column = next((name for name in NAME_COLUMNS if name in columns), None)

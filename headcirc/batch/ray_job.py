@@ -60,7 +60,7 @@ def list_tasks(source: Path, spacings: Mapping[Path, PixelSpacing | None]) -> li
 
 
 def is_over(name: str, source: Path, names: Collection[str]) -> bool:
-    """Return whether a reason that may pass has: its image is tried anew, or its folder is open."""
+    """Return whether a passing reason is over: its image is tried again, or its folder opens."""
     folder = source / name
     return name in names or (os.path.isdir(folder) and os.access(folder, os.R_OK | os.X_OK))
 

@@ -38,7 +38,7 @@ def to_kinds(row: dict[str, Any]) -> list[str]:
     is_measured = row["head_circumference_mm"] is not None
     kinds = {
         "measured": is_measured,
-        "doubtful": is_measured and not row["acceptable"],
+        "unreliable": is_measured and not row["acceptable"],
         "error": bool(row["error"]),
         "no size": row["head_circumference_px"] is not None and not is_measured,
     }
@@ -51,7 +51,7 @@ def to_closing_lines(counts: Counter[str]) -> str:
     if counts["image"] > 1:
         lines.append(
             f"{counts['measured']} of {counts['image']} images are measured, "
-            f"{counts['doubtful']} of them NOT RELIABLE.\n"
+            f"{counts['unreliable']} of them NOT RELIABLE.\n"
         )
     if counts["no size"]:
         lines.append(

@@ -26,7 +26,7 @@ class Fringed:
 
 
 def test_unsure_pictures_are_measured_by_every_variant(hc18_dir):
-    """Each kind of one image is unsure; what no copy shows makes the first augmentation's answer larger."""
+    """Each kind of one image is unsure; what no copy shows enlarges the first answer."""
     pipeline = to_synthetic_pipeline()
     errors_mm = measure(replace(pipeline, backend=Fringed()), load_part(hc18_dir, "train")[:1])
     assert len(errors_mm) == 7

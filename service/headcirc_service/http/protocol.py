@@ -7,7 +7,7 @@ again at once, whatever they were told, keep the event loop so busy that probes 
 that came before its request's body was read can reach a client that sends before it reads: what
 still comes is read and forgotten, for a while. An answer must be read, too; else a client that
 asks for a large picture and reads nothing keeps it in memory for ever. Bodies that are waited for
-have their own limits, in `headcirc_service.admission.gate`. This file answers nothing but headers that are too large.
+have their own limits, in `headcirc_service.admission.gate`.
 """
 
 import asyncio

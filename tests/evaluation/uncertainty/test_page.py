@@ -1,4 +1,4 @@
-"""The figures of `docs/uncertainty.md`, which are typed by hand, against the benchmarks' results."""
+"""The figures of `docs/uncertainty.md`, which are typed by hand, against the results."""
 
 import csv
 import json
@@ -10,7 +10,7 @@ import pytest
 from evaluation.uncertainty.fit import CLEAN_REFUSED_SHARE
 from evaluation.uncertainty.folds import FIGURES
 
-RESULTS_DIR = Path("benchmarks/results")
+RESULTS_DIR = Path("evaluation/results")
 PAGE = Path("docs/uncertainty.md").read_text()
 
 
@@ -30,14 +30,14 @@ def test_pages_tell_how_many_intervals_held(path):
     """Both pages have the test part's count, however the line is broken."""
     text = " ".join(Path(path).read_text().split())
     (told,) = re.findall(r"held on (\d+) of (?:the )?(\d+) (?:test )?images", text)
-    coverage = read_result("doubt_test")["intervals"]["coverage"]
+    coverage = read_result("uncertainty_test")["intervals"]["coverage"]
     assert told == (str(coverage["count"]), str(coverage["of"]))
 
 
 @pytest.mark.parametrize(("row", "name"), [("clean", "clean"), ("degraded", "suite")])
 def test_page_tells_what_is_refused(row, name):
     """The page's counts of refusals on test exams are the report's."""
-    found = read_result("doubt_test")["verdicts"][name]
+    found = read_result("uncertainty_test")["verdicts"][name]
     for cell, key in zip(
         to_cells(row), ("refused", "large_errors_caught", "others_refused"), strict=True
     ):
@@ -51,7 +51,7 @@ def test_page_tells_what_is_refused_of_errors_that_a_degradation_brought():
         r"within 3 mm, (\d+) of (\d+) are refused \(calibration exams: (\d+) of (\d+)\)", text
     )
     brought = [
-        read_result(f"doubt_{part}")["verdicts"]["large_errors_brought_caught"]
+        read_result(f"uncertainty_{part}")["verdicts"]["large_errors_brought_caught"]
         for part in ("test", "calibration")
     ]
     assert [int(each) for each in told] == [
@@ -88,7 +88,7 @@ def test_page_tells_how_many_exams_the_refused_images_come_from():
 @pytest.mark.parametrize(
     ("row", "name"),
     [
-        ("the first look", "first look"),
+        ("the first look", "first inference"),
         ("and its mirror image", "mirror image too"),
         ("zoom 0.9", "0.9"),
         ("zooms 0.9, 1.1", "0.9, 1.1"),
@@ -98,7 +98,7 @@ def test_page_tells_how_many_exams_the_refused_images_come_from():
 )
 def test_page_tells_what_second_looks_gave(row, name):
     """The page's table of looks is the result's."""
-    found = read_result("looks")["all"][name]
+    found = read_result("augmentation")["all"][name]
     assert to_cells(row) == [
         f"{found['mean_absolute_error_mm']:.2f}",
         f"{found['median_absolute_error_mm']:.2f}",

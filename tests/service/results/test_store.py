@@ -169,7 +169,7 @@ def test_what_is_written_down_is_compact_and_nameless(stored):
 
 @pytest.mark.parametrize("content", [b"", b"older form", b"PK\x05\x06" + bytes(18)])
 def test_foreign_content_is_a_miss(content):
-    """What another version wrote, or nobody of ours, is measured anew."""
+    """What another version wrote, or nobody of ours, is measured again."""
     assert read_stored(content, maximum_pixels=MAXIMUM_PIXELS) is None
 
 
