@@ -21,6 +21,7 @@ from headcirc.cpus import count_available_cpus
 from headcirc.errors import BackendUnavailableError
 from headcirc.model.graph import Graph
 from headcirc.model.manifest import MANIFEST_NAME, Manifest, load_manifest
+from headcirc.pipeline import SHIPPED_MODEL_DIR
 
 TORCH = "torch-"
 COMPILED = "compiled"
@@ -79,15 +80,27 @@ class Engine:
     kind: Kind
 
     @property
+    def model_name(self) -> str:
+        """Return the name that the model's manifest has."""
+        return load_manifest(self.model_dir).name
+
+    @property
     def name(self) -> str:
         """Return the words of tables and legends."""
-        return f"{self.model_dir.name} {self.kind.name}"
+        return f"{self.model_name} {self.kind.name}"
 
 
 def find_models(folder: Path) -> list[Path]:
-    """Return the shipped models, the narrowest first."""
-    shipped = [path.parent for path in folder.glob(f"*/{MANIFEST_NAME}")]
-    return sorted(shipped, key=lambda path: (load_manifest(path).width, path.name))
+    """Return the shipped model and those of other names in a folder, the narrowest first.
+
+    A model without its graphs is left out; `make export` and `make restore` make them.
+    """
+    found = {load_manifest(SHIPPED_MODEL_DIR).name: SHIPPED_MODEL_DIR}
+    for path in sorted(folder.glob(f"*/{MANIFEST_NAME}")):
+        manifest = load_manifest(path.parent)
+        if all(graph.path.is_file() for graph in manifest.graphs.values()):
+            found.setdefault(manifest.name, path.parent)
+    return sorted(found.values(), key=lambda path: load_manifest(path).width)
 
 
 def list_engines(models: Sequence[Path]) -> list[Engine]:

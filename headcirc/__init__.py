@@ -8,10 +8,9 @@
     result.overlay()
 
 `headcirc.pipeline` calls the stages in order: `readers`, `network_input`, `backends`, `mask`,
-`ellipse`, `measurement`, `quality`, `overlay`.
-`headcirc.api` documents the names above; `headcirc.errors` shows the errors as a tree. The import is
-light: the libraries behind it are loaded when a name is first used. A research tool, not a medical
-device.
+`ellipse`, `measurement`, `quality`, `overlay`. `headcirc.api` documents the names above;
+`headcirc.errors` shows the errors as a tree. The import is light: libraries are loaded when a name
+is first used. A research tool, not a medical device.
 """
 
 from importlib import import_module
