@@ -63,9 +63,10 @@ test: test-env  ## Run the tests (no GPU, nothing slow)
 WHEEL_PYTHONS ?= 3.12 3.13
 find_python = $(or $(lastword $(wildcard $(HOME)/.pyenv/versions/$(1).*/bin/python)),python$(1))
 
-$(WHEEL_PYTHONS:%=.venv-%/.installed): .venv-%/.installed: requirements/test-wheel.txt
+$(WHEEL_PYTHONS:%=.venv-%/.installed): .venv-%/.installed: requirements/test-wheel.txt pyproject.toml
 	test -x .venv-$*/bin/python || $(call find_python,$*) -m venv .venv-$*
 	.venv-$*/bin/python -m pip install --require-hashes -r requirements/test-wheel.txt
+	.venv-$*/bin/python -m pip install --no-deps --no-build-isolation --editable .
 	touch $@
 
 test-wheel: $(WHEEL_PYTHONS:%=.venv-%/.installed)  ## Test the wheel, and all that needs no torch, on Python 3.12 and 3.13
