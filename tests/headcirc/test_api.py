@@ -42,8 +42,8 @@ def test_every_public_name_is_there_and_documented(name):
 
 
 def test_unknown_name_is_an_attribute_error():
-    with pytest.raises(AttributeError, match="has no attribute 'load_modle'"):
-        _ = headcirc.load_modle
+    with pytest.raises(AttributeError, match="has no attribute 'load_nothing'"):
+        _ = headcirc.load_nothing
 
 
 def test_head_is_measured_in_millimetres(model, result):
