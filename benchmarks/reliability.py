@@ -64,6 +64,25 @@ def say_crowd(found: Figures) -> str:
     )
 
 
+def say_flood(found: Figures) -> str:
+    """Sum up the flood of idle connections."""
+    (each,) = found
+    return (
+        f"{each['connections']:,} connections, {each['open_files']:,} open files allowed: all "
+        f"{each['probes']} probes answered, the slowest after {each['longest_probe_s']:.1f} s; "
+        f"{each['logged_bytes']:,} bytes logged"
+    )
+
+
+def say_silent_uploads(found: Figures) -> str:
+    """Sum up the uploads that say nothing."""
+    (each,) = found
+    return (
+        f"{each['uploads']} of one address: others measured; as many of several addresses: not "
+        f"ready, and others let in again after {each['kept_others_out_s']:.1f} s"
+    )
+
+
 def _to_asked(each: Mapping[str, Any]) -> int:
     """Return how many measurements were asked for; older records count those answered alone."""
     return each.get("asked", each["answers"])
@@ -116,6 +135,8 @@ FAULTS: Mapping[str, tuple[str, Callable[[Figures], str]]] = {
     "decoder": ("mutated files of every format", say_decoder),
     "trickle_": ("a byte now and then, before, in and after a request", say_connections),
     "half_closed": ("uploads broken off half way", say_connections),
+    "flood": ("a flood of idle connections", say_flood),
+    "silent_uploads": ("uploads that begin and say nothing", say_silent_uploads),
     "crowd": ("a crowd, eight places in the queue", say_crowd),
     "kill": ("`kill -9` under load, and a new start", say_kill),
     "redis_killed": ("Redis killed under load, back empty", say_redis),
