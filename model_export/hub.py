@@ -29,6 +29,12 @@ FIGURES = (
     ("mask_dice", "Dice of the mask (%)", 100.0),
 )
 """In the manifest's summary: a figure's key, its name on the hub, and the factor to its unit."""
+FILES = (
+    "| Files | `model.safetensors` (weights of the PyTorch network), `model.onnx` (float32), "
+    "`model.int8.onnx` (for CPUs), `model.fp16.onnx` (for GPUs), `model.explain.onnx` and "
+    "`model.explain.fp16.onnx` (Grad-CAM and attention), `manifest.json` (all facts), `example.py` |"
+)
+"""In place of the card's own row, which names the repository's folders."""
 USAGE = """
 ## How to use it
 
@@ -86,7 +92,7 @@ def write_hub_folder(model_dir: Path, out_dir: Path) -> None:
 def to_card(manifest: dict[str, Any], card: str, example: str) -> str:
     """Return the model card with metadata in front and the usage after its introduction."""
     front = yaml.safe_dump(to_metadata(manifest), sort_keys=False, allow_unicode=True, width=100)
-    text = remove_relative_links(card)
+    text = remove_relative_links(re.sub(r"^\| Files \|.*$", FILES, card, flags=re.MULTILINE))
     introduction, heading, rest = text.partition("## ")
     usage = USAGE.format(example=example.partition('"""\n\n')[2])
     return f"---\n{front}---\n\n{introduction.rstrip()}\n{usage}{heading}{rest}"

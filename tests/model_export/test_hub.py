@@ -80,6 +80,9 @@ def test_card_says_how_to_use_it_and_links_to_nothing_that_is_not_there(card, hu
     assert text.lstrip().startswith("# Model card: attention-resunet-16")
     assert "model = headcirc.load_model(here)" in text
     assert "Intended use" in text
+    (files,) = re.findall(r"^\| Files \|.*$", text, flags=re.MULTILINE)
+    named = set(re.findall(r"`([^`]+)`", files))
+    assert named <= {path.name for path in hub_dir.iterdir()}
     links = re.findall(r"\]\(([^)]+)\)", text)
     assert all(link.startswith(("http", "#")) for link in links)
 
