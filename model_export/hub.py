@@ -32,7 +32,7 @@ FIGURES = (
 FILES = (
     "| Files | `model.safetensors` (weights of the PyTorch network), `model.onnx` (float32), "
     "`model.int8.onnx` (for CPUs), `model.fp16.onnx` (for GPUs), `model.explain.onnx` and "
-    "`model.explain.fp16.onnx` (Grad-CAM and attention), `manifest.json` (all facts), `example.py` |"
+    "`model.explain.fp16.onnx` (Grad-CAM, attention), `manifest.json` (all facts), `example.py` |"
 )
 """In place of the card's own row, which names the repository's folders."""
 USAGE = """
