@@ -8,7 +8,6 @@ from headcirc.errors import ModelArtifactError
 from headcirc.model.manifest import MANIFEST_NAME
 from headcirc.pipeline import SHIPPED_MODEL_DIR
 from model_export.__main__ import restore
-from training.attention_resunet import AttentionResUNet
 from training.checkpoint import (
     CHECKPOINT_NAME,
     MODELS_DIR,
@@ -16,6 +15,7 @@ from training.checkpoint import (
     save_weights,
     to_file_sha256,
 )
+from training.networks.attention_resunet import AttentionResUNet
 
 
 def copy_manifest(source, folder, *, without=()):
