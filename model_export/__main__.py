@@ -83,9 +83,12 @@ def restore(model_dir: Path, checkpoint_path: Path, data_dir: Path) -> None:
     Raises
     ------
     SystemExit
-        A graph differs from the one that the manifest names; the folder stays as it was.
+        The checkpoint, or a graph made of it, differs from the one that the manifest names; the
+        folder stays as it was.
     """
     manifest = json.loads((model_dir / MANIFEST_NAME).read_text())
+    if to_file_sha256(checkpoint_path) != manifest["checkpoint"]["sha256"]:
+        raise SystemExit(f"{checkpoint_path.name} is not the checkpoint that the manifest names.")
     network = load_trained(checkpoint_path)
     named = {**manifest["graphs"], **_to_explain_graphs(manifest)}
     with replace_files(model_dir) as new_dir:
@@ -97,8 +100,8 @@ def restore(model_dir: Path, checkpoint_path: Path, data_dir: Path) -> None:
         for graph in named.values():
             if to_file_sha256(new_dir / graph["file"]) != graph["sha256"]:
                 raise SystemExit(
-                    f"{graph['file']} comes out otherwise than the manifest says; take the "
-                    "checkpoint that it names, and the packages of requirements/test.txt."
+                    f"{graph['file']} comes out otherwise than the manifest says; install the "
+                    "packages of requirements/test.txt."
                 )
 
 
