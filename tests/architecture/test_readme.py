@@ -50,15 +50,16 @@ def test_every_module_has_its_place_on_the_map():
 
 
 def test_python_blocks_run():
-    """Each Python block of the guide, and there are some, runs and prints a measurement."""
-    blocks = find_blocks("python", MEASURE)
-    assert blocks
+    """Each Python block of README and of the guides runs and prints a measurement."""
+    pages = (README, MEASURE, Path("docs/python.md").read_text())
+    assert all(find_blocks("python", page) for page in pages)
+    blocks = [block for page in pages for block in find_blocks("python", page)]
     for block in blocks:
         done = subprocess.run(
             [sys.executable, "-c", block], capture_output=True, text=True, check=False
         )
         assert done.returncode == 0, done.stderr
-        assert re.match(r"\d+\.\d mm", done.stdout)
+        assert re.match(r"\d+\.\d+", done.stdout)
 
 
 def test_curl_block_measures_the_example():
