@@ -35,7 +35,7 @@ from headcirc.overlay import Picture, draw_overlay
 from headcirc.quality.assessment import Quality, assess_quality
 from headcirc.quality.augmentation import infer_with_augmentation
 from headcirc.quality.uncertainty import Interval, Uncertainty, measure_uncertainty, to_interval
-from headcirc.readers.decode import DEFAULT_MAXIMUM_PIXELS, decode_frame
+from headcirc.readers import DEFAULT_MAXIMUM_PIXELS, decode_frame
 
 SHIPPED_MODEL_DIR = Path(__file__).parent / "model" / "shipped"
 Timing = dict[str, float]

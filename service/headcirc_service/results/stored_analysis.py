@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from headcirc.geometry import Ellipse
 from headcirc.overlay import Picture, draw_overlay, to_mask_picture, to_png
 from headcirc.pipeline import Analysis
-from headcirc.readers.decode import decode_frame
+from headcirc.readers import decode_frame
 from headcirc_service.http.answers import to_links
 from headcirc_service.http.schemas import AnalysisBody
 

@@ -5,8 +5,8 @@ import pytest
 from PIL import Image
 
 from headcirc.errors import ImageTooLargeError, InvalidFrameError, UnreadableImageError
-from headcirc.readers.decode import decode_frame
-from headcirc.readers.limits import MAXIMUM_PIECES
+from headcirc.readers import decode_frame
+from headcirc.readers.limits import MAXIMUM_ELEMENTS
 from tests.headcirc.readers.test_decode import to_png_chunk
 from tests.support.synthetic import SMALL_HEAD, draw_head, to_file
 from tests.support.tiff_files import (
@@ -40,16 +40,16 @@ def put_jpeg_bytes(these: bytes) -> bytes:
 @pytest.mark.parametrize(
     "content",
     [
-        pytest.param(put_png_chunks("L", MAXIMUM_PIECES), id="png-chunks-grey"),
-        pytest.param(put_png_chunks("RGB", MAXIMUM_PIECES), id="png-chunks-colour"),
-        pytest.param(put_jpeg_bytes(b"\xff\xfe\x00\x02" * MAXIMUM_PIECES), id="jpeg-comments"),
-        pytest.param(put_jpeg_bytes(b"\xff" * MAXIMUM_PIECES), id="jpeg-padding"),
-        pytest.param(make_tiled_tiff(MAXIMUM_PIECES + 1), id="tiff-tiles"),
+        pytest.param(put_png_chunks("L", MAXIMUM_ELEMENTS), id="png-chunks-grey"),
+        pytest.param(put_png_chunks("RGB", MAXIMUM_ELEMENTS), id="png-chunks-colour"),
+        pytest.param(put_jpeg_bytes(b"\xff\xfe\x00\x02" * MAXIMUM_ELEMENTS), id="jpeg-comments"),
+        pytest.param(put_jpeg_bytes(b"\xff" * MAXIMUM_ELEMENTS), id="jpeg-padding"),
+        pytest.param(make_tiled_tiff(MAXIMUM_ELEMENTS + 1), id="tiff-tiles"),
         pytest.param(
-            make_tiff(GREY | {282: (RATIONAL, MAXIMUM_PIECES + 1)}, PIXELS), id="tiff-fractions"
+            make_tiff(GREY | {282: (RATIONAL, MAXIMUM_ELEMENTS + 1)}, PIXELS), id="tiff-fractions"
         ),
         pytest.param(
-            make_tiff(GREY | {273: (BYTE, MAXIMUM_PIECES + 1)}, PIXELS), id="tiff-strips-of-bytes"
+            make_tiff(GREY | {273: (BYTE, MAXIMUM_ELEMENTS + 1)}, PIXELS), id="tiff-strips-of-bytes"
         ),
     ],
 )
@@ -101,9 +101,9 @@ def test_tile_larger_than_a_small_picture_is_decoded():
 def test_chained_pictures_are_counted_without_being_read():
     """For which Pillow takes minutes; more of them than pieces may be are too many."""
     with pytest.raises(InvalidFrameError, match="holds 50,000 pictures"):
-        decode_frame(make_chained_tiff(MAXIMUM_PIECES))
+        decode_frame(make_chained_tiff(MAXIMUM_ELEMENTS))
     with pytest.raises(ImageTooLargeError, match=r"50,000 pieces"):
-        decode_frame(make_chained_tiff(MAXIMUM_PIECES + 1))
+        decode_frame(make_chained_tiff(MAXIMUM_ELEMENTS + 1))
 
 
 def test_chain_that_leads_out_of_the_file_is_damage():

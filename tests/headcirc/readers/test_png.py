@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from headcirc.errors import UnreadableImageError
-from headcirc.readers.decode import decode_frame
-from headcirc.readers.png_chunks import to_bare_png
+from headcirc.readers import decode_frame
+from headcirc.readers.png import to_bare_png
 from tests.headcirc.readers.test_decode import to_png_chunk
 from tests.support.synthetic import SMALL_HEAD, draw_head, to_file
 

@@ -9,9 +9,9 @@ import simplejpeg
 from PIL import Image
 
 from headcirc.errors import UnreadableImageError, UnsupportedMediaTypeError
-from headcirc.readers.decode import decode_frame
+from headcirc.readers import decode_frame
 from headcirc.readers.grey import to_grey
-from headcirc.readers.jpeg_segments import MAXIMUM_JPEG_SCANS, read_jpeg
+from headcirc.readers.jpeg import MAXIMUM_JPEG_SCANS, read_jpeg
 from tests.headcirc.jpeg_files import make_rare_jpegs
 from tests.support.synthetic import SMALL_HEAD, draw_head, to_file
 
@@ -20,7 +20,7 @@ SCAN, RESTART = b"\xff\xda", rb"(?=\xff[\xd0-\xd7])"
 SCANS = SCAN * (MAXIMUM_JPEG_SCANS + 1)
 PROGRAM = """
 import sys
-from headcirc.readers.decode import decode_frame
+from headcirc.readers import decode_frame
 from headcirc.errors import InputError
 try:
     decode_frame(sys.stdin.buffer.read())
