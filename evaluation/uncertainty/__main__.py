@@ -1,11 +1,12 @@
 """Learn the model's facts of uncertainty, then report how they hold.
 
-`python -m evaluation.uncertainty fit` answers training and calibration images, clean and degraded. It
-writes `uncertainty.json`, for `python -m model_export record-uncertainty`, and in it what refusing costs on
-exams that were left out of the learning, which `doubt_price.png` draws. `python -m evaluation.uncertainty
-report --part test` answers a part with the facts recorded and writes `doubt_{part}.json`. The test
-part is opened by `report` alone. Exit status of a report on test 0: every target met; 1: one
-missed.
+`python -m evaluation.uncertainty fit` measures training and calibration images, clean and degraded.
+It writes `uncertainty.json`, for `python -m model_export record-uncertainty`. The file also says
+what refusing costs on exams that were left out of the learning; `uncertainty_refusals.png` draws it.
+
+`python -m evaluation.uncertainty report --part test` measures a part with the facts that were
+recorded, and writes `uncertainty_{part}.json`. Only `report` opens the test part. Exit status of a
+report on test: 0 if every target is met, 1 if one is missed.
 """
 
 import argparse
@@ -30,7 +31,7 @@ from headcirc.pipeline import Pipeline, load_pipeline
 from training.data.hc18 import PARTS, load_part
 
 FIT_NAME = "uncertainty.json"
-PRICE_NAME = "doubt_price.png"
+PRICE_NAME = "uncertainty_refusals.png"
 
 
 def fit(chosen: argparse.Namespace) -> int:
@@ -79,7 +80,7 @@ def report(chosen: argparse.Namespace) -> int:
         command += f" --every {chosen.every}"
     figures = {"intervals": intervals, "verdicts": verdicts, "checks": checks}
     content = _to_head(pipeline, command) | {"data": _count(cases)} | figures
-    write_report(chosen.out / f"doubt_{chosen.part}.json", content)
+    write_report(chosen.out / f"uncertainty_{chosen.part}.json", content)
     print(json.dumps(figures, indent=2))
     return 0 if chosen.part != "test" or all(check["met"] for check in checks) else 1
 

@@ -1,6 +1,6 @@
 """HC18's images, clean and degraded, as the pipeline answers them: one case each.
 
-This module measures; what the features of uncertainty are worth, `doubt_fit` finds.
+This module measures; `fit` finds what the features of uncertainty are worth.
 """
 
 from collections.abc import Iterator, Sequence
