@@ -2,7 +2,7 @@
 
 `python -m evaluation.uncertainty fit` measures training and calibration images, clean and degraded.
 It writes `uncertainty.json`, for `python -m model_export record-uncertainty`. The file also says
-what refusing costs on exams that were left out of the learning; `uncertainty_refusals.png` draws it.
+what refusing costs on exams that were left out of the learning (`uncertainty_refusals.png`).
 
 `python -m evaluation.uncertainty report --part test` measures a part with the facts that were
 recorded, and writes `uncertainty_{part}.json`. Only `report` opens the test part. Exit status of a
@@ -68,7 +68,8 @@ def report(chosen: argparse.Namespace) -> int:
     learned = json.loads((chosen.out / FIT_NAME).read_text())
     if pipeline.manifest.uncertainty is None or learned["model_sha256"] != pipeline.graph.sha256:
         print(
-            "The model has no facts of uncertainty, or others than uncertainty.json: fit, record-uncertainty."
+            "The model's facts of uncertainty are not those of uncertainty.json. "
+            "Run fit, then record-uncertainty."
         )
         return 2
     cases = collect(pipeline, load_part(chosen.data, chosen.part)[:: chosen.every])

@@ -10,7 +10,7 @@ from headcirc.pipeline import SHIPPED_MODEL_DIR
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=["page", "model card"])
 def test_documents_say_what_was_measured(path):
-    """The accuracy block of the page and of the model card is the one that the committed results give."""
+    """The block of the page and of the model card is made from the committed results."""
     assert read_between(path.read_text(), BLOCK) == read_block()
 
 

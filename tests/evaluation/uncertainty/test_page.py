@@ -1,4 +1,4 @@
-"""The figures of `docs/uncertainty.md`, which are typed by hand, against the results of the evaluation."""
+"""Compare the figures of `docs/uncertainty.md`, typed by hand, with the evaluation's results."""
 
 import csv
 import json
