@@ -72,7 +72,7 @@ def test_headline_table_is_of_the_committed_results():
     assert read_block(README, headline.BLOCK) == headline.to_block()
 
 
-@pytest.mark.parametrize("text", [README, MEASURE, PYTHON], ids=["README", "measure", "python"])
+@pytest.mark.parametrize("text", [README, PYTHON], ids=["README", "python"])
 def test_python_blocks_run(text):
     """Each Python block of a page, and there are some, runs and prints a measurement."""
     blocks = find_blocks("python", text)
