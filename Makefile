@@ -174,4 +174,4 @@ audit: test-env  ## SBOM of the serving install (build/sbom.json), then its know
 	  --strict
 
 clean:  ## Remove caches and build leftovers (keeps the virtual environments and runs)
-	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache *.egg-info
+	rm -rf build dist .cache .mypy_cache .ruff_cache .pytest_cache .import_linter_cache *.egg-info
