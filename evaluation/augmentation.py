@@ -1,7 +1,7 @@
-"""What a second augmentation should augmentation at: `python -m evaluation.augmentation`.
+"""Compare the copies that test-time augmentation can use: `python -m evaluation.augmentation`.
 
-Training and calibration exams, clean and degraded, answered by the model that was trained on the
-train part alone. Every picture that the network is unsure of is measured from its first augmentation and
+The model that was trained on the train part alone measures training and calibration exams, clean
+and degraded. Every picture that the network is unsure of is measured from the picture alone and
 from the mean of several altered copies. The test exams are never read here.
 """
 
@@ -33,23 +33,23 @@ from headcirc.quality.augmentation import (
 from training.data.hc18 import HC18Image, load_part, load_pixels, to_true_ellipse
 
 PARTS = ("train", "calibration")
-FIRST = "first augmentation"
+ALONE = "picture alone"
 VARIANTS: dict[str, tuple[Augmentation, ...]] = {
-    FIRST: ((False, 1.0),),
+    ALONE: ((False, 1.0),),
     "mirror image too": to_augmentations(1.0),
     "0.9": to_augmentations(0.9),
     "0.9, 1.1": to_augmentations(0.9, 1.1),
     "0.8, 0.9, 1.1 (ships)": AUGMENTATIONS,
     "0.8, 0.9, 1, 1.1": (*AUGMENTATIONS, *to_augmentations(1.0)),
 }
-"""All but the first augmentation: each zoom with and without mirroring."""
+"""All but the picture alone: each zoom with and without mirroring."""
 
 
 def measure(pipeline: Pipeline, images: Sequence[HC18Image]) -> dict[str, dict[str, list[float]]]:
     """Return the errors in mm of unsure pictures: by kind of picture, then by variant."""
     errors_mm: dict[str, dict[str, list[float]]] = {}
     threshold = pipeline.manifest.mask.threshold
-    for image in tqdm(images, "looking", unit="image"):
+    for image in tqdm(images, "measuring", unit="image"):
         pixels = load_pixels(image.path)
         spacing = PixelSpacing(image.pixel_size_mm, image.pixel_size_mm)
         head = to_true_ellipse(load_pixels(image.annotation_path))
@@ -105,7 +105,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "model_sha256": pipeline.graph.sha256,
         "precision": pipeline.backend.precision,
         "images": len(images),
-        "unsure": {kind: len(each[FIRST]) for kind, each in errors_mm.items()},
+        "unsure": {kind: len(each[ALONE]) for kind, each in errors_mm.items()},
         "all": every,
         "kinds": kinds,
     }

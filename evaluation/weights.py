@@ -1,8 +1,8 @@
-"""Weights beside weights, before any is exported: `python -m evaluation.weights NAME=FILE …`.
+"""Compare weights before any is exported: `python -m evaluation.weights NAME=FILE …`.
 
-Each network measures the calibration exams in torch, float32, through the same corridor, second
-look included; a paired test holds each against the first. The test exams are never read here.
-The table of `docs/training.md` is this report's.
+Each network measures the calibration exams in torch, float32, through the same pipeline, test-time
+augmentation included. A paired test compares each with the first. The test exams are never read
+here. This report writes the table of `docs/training.md`.
 """
 
 import argparse

@@ -204,7 +204,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "record-uncertainty", help="learned facts of uncertainty -> manifest"
     )
     doubter.add_argument("--model", type=Path, required=True, help="the model's folder")
-    doubter.add_argument("fit", type=Path, help="JSON of evaluation.uncertainty.__main__ fit")
+    doubter.add_argument("fit", type=Path, help="JSON of evaluation.uncertainty fit")
     doubter.add_argument("--measured", type=Path, help=MEASURED)
     quantiser = commands.add_parser("quantise", help="a model -> a candidate with INT8")
     quantiser.add_argument("--model", type=Path, required=True, help="the model's folder")

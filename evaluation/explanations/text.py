@@ -1,6 +1,6 @@
 """What was measured of the maps to tables: `python -m evaluation.explanations.text`.
 
-Reads the JSON that `evaluation.explanations.__main__` wrote and puts the block between the markers of
+Reads the JSON that `evaluation.explanations` wrote and puts the block between the markers of
 `docs/explain.md`, so that no figure there is typed by hand.
 """
 

@@ -87,7 +87,7 @@ def test_page_tells_how_many_exams_the_refused_images_come_from():
 @pytest.mark.parametrize(
     ("row", "name"),
     [
-        ("the picture alone", "first look"),
+        ("the picture alone", "picture alone"),
         ("the picture and its mirror image", "mirror image too"),
         ("zoom 0.9", "0.9"),
         ("zooms 0.9, 1.1", "0.9, 1.1"),
