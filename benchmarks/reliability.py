@@ -22,7 +22,7 @@ REPORT = SPEED_RESULTS_DIR / "reliability.json"
 PAGE, BLOCK = Path("docs/performance.md"), "reliability"
 WHOLE_SOAK_S = 1200
 ALLOWED_GROWTH = 0.05
-"""Of the service's memory in steady use, on its level after the first minute."""
+"""Allowed growth of the service's memory in steady use, after the first minute."""
 NOT_RUN = "not run"
 Figures = Sequence[Mapping[str, Any]]
 

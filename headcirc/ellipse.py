@@ -1,11 +1,12 @@
-"""Probabilities to ellipse: the one that is expected to label the most pixels rightly.
+"""Fit the ellipse that is expected to label the most pixels correctly.
 
-A pixel of probability p that lies inside the ellipse is right with p and wrong with 1 - p, so that
-the ellipse's merit is 2 p - 1 summed over its inside; this room climbs to the greatest merit.
-Unlike a fit to the mask's edge nothing is squared: a piece of body that hangs on the head, or a
-wall that is lost in shadow, pulls by its area and no harder than the network is sure of it.
-Outside the frame there is no evidence, hence no pull where the head is cut off by the border. This
-room does not know millimetres.
+A pixel of probability p inside the ellipse is correct with p and wrong with 1 - p. So the merit of
+an ellipse is 2 p - 1, summed over its inside. This stage climbs to the greatest merit.
+
+Nothing is squared, unlike in a fit to the mask's edge. So a part of the body that touches the head,
+or a wall that is lost in shadow, pulls by its area, and no harder than the network is sure of it.
+Outside the frame there is no evidence. So nothing pulls where the border cuts the head. This stage
+does not know millimetres.
 """
 
 import math
@@ -18,9 +19,9 @@ from headcirc.geometry import Ellipse, FloatArray, HeadMask, to_axes
 
 EDGE_SAMPLES = 192
 SMALLEST_SLOPE_PER_PX = 0.03
-"""Of the probability across the edge; flatter edges would make the steps too long."""
+"""Smallest slope of the probability that is used; flatter edges would make steps too long."""
 LARGEST_STEP_SHARE = 0.25
-"""Of the start's smaller half axis; no step is longer."""
+"""No step is longer than this share of the start's smaller semi-axis."""
 SETTLED_PX = 0.01
 MAXIMUM_STEPS = 40
 MINIMUM_AREA_PX = 16

@@ -1,4 +1,4 @@
-"""Points, ellipses and pixel spacings: the words that every room shares.
+"""Points, ellipses and pixel spacings: the words that all stages share.
 
 Coordinates: pixel *centres* lie at integers, x to the right, y down, and (0, 0) is the centre of
 the top-left pixel; its outer corner is (-0.5, -0.5). Arrays are (rows, columns), points (x, y).

@@ -1,8 +1,9 @@
-"""Probability map to head mask: back to the frame's grid first, threshold after.
+"""Turn a probability map into the mask of the head.
 
-Of several components the head is the one that is large, sure and elliptical at once: in early
-pregnancy the body beside the head can be the larger one. Holes are filled. This room does not fit
-ellipses and does not know millimetres.
+The map is brought back to the frame grid first, and the threshold is applied after. Of several
+components the head is the one that is large, sure and elliptical at once: in early pregnancy the
+body beside the head can be larger than the head. Holes are filled. This stage does not fit ellipses
+and does not know millimetres.
 """
 
 import math

@@ -1,8 +1,8 @@
-"""Ellipse to millimetres.
+"""Turn an ellipse into millimetres.
 
-The ellipse as a whole is mapped from pixels to millimetres; with unequal pixel sizes the axes of
-a rotated ellipse are never scaled one by one. Without a calibrated region that holds the head
-there are no millimetres: this room does not guess.
+The ellipse is mapped from pixels to millimetres as a whole. With unequal pixel sizes the axes of a
+rotated ellipse are never scaled one by one. Without a calibrated region that contains the head
+there are no millimetres: this stage does not guess.
 """
 
 import math

@@ -1,9 +1,9 @@
-"""Frame to network input: one resize, one pad, and the map that knows the way back.
+"""Turn a frame into the network input, and keep the mapping that leads back.
 
-The frame is resized by area averaging and centred on a black canvas. A network pixel always
-covers the same shape of the picture (`pixel_aspect`, the network's own, from its manifest), so a
-head looks alike to the network whatever the proportions of the frame and of its pixels. This room
-does not read files and does not run networks.
+The frame is resized by area averaging and centred on a black canvas. A network pixel always covers
+the same shape of the picture: `pixel_aspect`, a fact of the network, from its manifest. So a head
+looks alike to the network, whatever the proportions of the frame and of its pixels. This stage does
+not read files and does not run networks.
 """
 
 import cv2

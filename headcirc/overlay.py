@@ -1,6 +1,6 @@
-"""Pictures for people: the frame with mask edge, ellipse and axes, or with a map, drawn over it.
+"""Draw pictures for people: the frame with mask edge, ellipse and axes, or with a map over it.
 
-This room draws; it measures nothing and changes nothing that is measured.
+This stage draws. It measures nothing and changes no measurement.
 """
 
 import cv2

@@ -1,6 +1,6 @@
-"""The corridor: the rooms in the order in which data walks through them.
+"""Run the stages in order: from the bytes of a file to millimetres and warnings.
 
-`prepare`, `infer` and `finish` are separate, so that a batcher can sit between them; `analyze`
+`prepare`, `infer` and `finish` are separate, so that a batcher can sit between them. `analyze`
 calls all three.
 """
 
@@ -91,7 +91,7 @@ class Analysis:
 
 @dataclass(frozen=True)
 class Pipeline:
-    """A loaded model and the rooms around it; safe to use from several threads."""
+    """A loaded model and the stages around it; safe to use from several threads."""
 
     manifest: Manifest
     backend: Backend
@@ -125,12 +125,12 @@ class Pipeline:
         return Prepared(frame, network_input, mapping, timing_ms)
 
     def infer(self, network_input: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return probabilities (n, h, w) for (n, 1, h, w); unsure, the network looks again.
+        """Return probabilities (n, h, w) for (n, 1, h, w), with test-time augmentation if unsure.
 
         Raises
         ------
         InferenceError
-            The backend gave something else than numbers, which would be answered as no head.
+            The backend gave NaN or infinity, which would be reported as no head.
         """
         maps = infer_with_augmentation(
             self.backend.infer, network_input, self.manifest.mask.threshold
@@ -221,7 +221,7 @@ def load_pipeline(
 
 
 def _warm_up(pipeline: Pipeline) -> None:
-    """Walk every room but `decode` once: libraries set themselves up at their first call."""
+    """Run every stage but `decode` once: libraries set themselves up at their first call."""
     facts = pipeline.manifest.input
     black = np.zeros((facts.height_px, facts.width_px), np.uint8)
     network_input, mapping = to_network_input(black, facts)

@@ -23,17 +23,17 @@ from headcirc.quality.uncertainty import FEATURES
 
 LEVEL = 0.9
 FEW_FEATURES = ("lost share", "worst displacement", "flatness", "unsure mask")
-"""Of which the expected error is made: on training exams the others add nothing to these."""
+"""Features of the expected error; on training exams the others add nothing."""
 SMALLEST_ERROR_MM = 0.5
 """Added to each error before its logarithm."""
 RIDGE = 20.0
 INVERSE_PENALTY = 0.1
 LARGE_ERRORS_WEIGHT, SPOILED_WEIGHT = 0.5, 0.5
-"""Of all degraded pictures with large errors, and of the others; clean ones together have 1."""
+"""Total weights of degraded pictures with large errors and of the others; clean ones have 1."""
 CLEAN_REFUSED_SHARE = 0.04
-"""Of clean images on training and calibration exams, by all limits together; 5 % is the target."""
+"""Share of clean training and calibration images that all limits may refuse; the target is 5 %."""
 WARNED_SHARE = 0.01
-"""Of those images, that each of the two warnings of contrast and shadow may touch."""
+"""Share of those images that each of the two warnings of contrast and shadow may concern."""
 SPLITS = 25
 FloatArray = NDArray[np.float64]
 
@@ -44,7 +44,7 @@ def fit_facts(train: Sequence[Case], calibration: Sequence[Case]) -> dict[str, A
     Parameters
     ----------
     train, calibration : sequence of Case
-        Answered without any fact of uncertainty, so that their verdicts are those of the gross limits.
+        Measured without an uncertainty model, so only the gross limits judged them.
     """
     learned = to_answered(train)
     scores = fit_error(learned) | {"out_of_distribution": fit_out_of_distribution(learned)}
@@ -73,7 +73,7 @@ def to_expected_mm(cases: Sequence[Case], facts: UncertaintyModel) -> FloatArray
 
 
 def fit_error(cases: Sequence[Case]) -> dict[str, Any]:
-    """Fit the error's logarithm to few features and to size: uncertainty never means a smaller error."""
+    """Fit the error's logarithm to few features and to size; no feature lowers the error."""
     center, scale, standard = _standardise(cases, FEW_FEATURES)
     sizes = np.array([case.measured_mm for case in cases]) / REFERENCE_MM
     wanted = np.log(np.abs(to_errors_mm(cases)) + SMALLEST_ERROR_MM)
@@ -112,7 +112,7 @@ def fit_out_of_distribution(cases: Sequence[Case]) -> dict[str, Any]:
 def _standardise(
     cases: Sequence[Case], features: Sequence[str]
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Return centre and scale, of the clean cases, and the cases' (n, features) standardised features."""
+    """Return centre and scale of the clean cases, and all cases' standardised features."""
     values = np.array(
         [[case.features[feature] for feature in features] for case in cases if case.features]
     )

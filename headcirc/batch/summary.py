@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 COLUMNS = ("error", "warnings", "acceptable", "head_circumference_mm")
-"""Of a row, that are looked at."""
+"""The columns of a row that the summary reads."""
 QUANTILES = {"least": 0, "p50": 50, "most": 100}
 SHOWN_ERRORS = 20
 

@@ -148,7 +148,7 @@ def _describe_images() -> argparse.ArgumentParser:
         "--pixel-sizes",
         type=Path,
         metavar="FILE.csv",
-        help="a table of them, parted by commas: filename (or folder/name) and pixel_size_mm, or "
+        help="a comma-separated table of them: filename (or folder/name) and pixel_size_mm, or "
         "pixel_size_x_mm and pixel_size_y_mm; HC18's own is accepted",
     )
     return images

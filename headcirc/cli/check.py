@@ -18,7 +18,7 @@ DRAWN = Ellipse(400.0, 270.0, 230.0, 180.0, 0.3)
 DRAWN_ROWS, DRAWN_COLUMNS, DRAWN_WALL_PX = 540, 800, 14
 DRAWN_SPACING = PixelSpacing(row_mm=0.12, column_mm=0.12)
 TOLERATED_SHARE = 0.05
-"""Of the drawn circumference; weights that shipped were 2 or 3 % off, a broken runtime is more."""
+"""Tolerated share of the drawn circumference; shipped weights were 2 or 3 % off."""
 
 
 def check_measures_truly(pipeline: Pipeline) -> bool:

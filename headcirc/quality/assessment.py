@@ -1,11 +1,12 @@
-"""Uncertainty in words: stable warning codes, and whether a person should rely on the number.
+"""Give stable warning codes, and say whether a person should rely on the number.
 
-The limits below let pass at least 99 of 100 of HC18's training exams' images
-(`python -m evaluation.choices`); they catch gross failures. They say what a head, its mask and its
-probabilities are, whatever the model, so they stand here. Finer ones, on the features of uncertainty, are
-facts of the model (`python -m evaluation.uncertainty fit`); a model without them has only the gross ones.
-None catches every error. This room changes no number; a service that promises one still gives it,
-with `acceptable` false beside it.
+The limits below catch gross failures. At least 99 of 100 images of HC18's training exams pass them
+(`python -m evaluation.choices`). They judge a head, its mask and its probabilities, whatever the
+model is, so they stand here. Finer limits, on the features of uncertainty, belong to the model
+(`python -m evaluation.uncertainty fit`). A model without them has only the gross ones.
+
+No limit catches every error. This stage changes no number. A service that promises a number still
+gives it, with `acceptable` false beside it.
 """
 
 from dataclasses import dataclass
@@ -41,7 +42,7 @@ DISQUALIFYING = frozenset(
         UNLIKE_TRAINING_DATA,
     }
 )
-"""Of the others, low contrast and shadow tell why; whether they harm, the two scores say."""
+"""Low contrast and shadow are not in it: they give a reason, and the two scores judge the harm."""
 
 MINIMUM_FIT_OVERLAP = 0.93
 """Overlap (intersection over union) of mask and ellipse below which neither is trusted."""

@@ -1,10 +1,11 @@
-"""Where the network is unsure of a picture it augmentations again, at altered copies of it.
+"""Run the network again on altered copies of a picture that it is unsure of.
 
-A head stays a head when its picture is mirrored and made a little smaller or larger; what the
-network half believes in beside it does not. The copies err differently and their mean errs less,
-and it errs less than with the first augmentation among them: that one was the unsure one. It takes six more
-inferences, hence is kept for the few pictures that need it. None is turned upside down: the network
-never learned from such. Which copies: `python -m evaluation.augmentation`.
+A head stays a head when its picture is mirrored and made a little smaller or larger. A structure
+beside it that the network half believes in does not. The copies err differently, so their mean errs
+less. It errs less without the original picture, which was the unsure one. This takes six more
+inferences, so it is kept for the few pictures that need it. No copy is turned upside down, because
+the network never learned from such pictures. `python -m evaluation.augmentation` compared the
+copies.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,8 +18,8 @@ Array = NDArray[np.float32]
 Augmentation = tuple[bool, float]
 """Whether the picture is mirrored left to right, and its zoom about the centre."""
 SURE_PROBABILITY = 0.95
-"""Mean probability of the pixels that count as head, below which the network augmentations again; of HC18's
-training and calibration images hardly one in a hundred is (`evaluation.augmentation`)."""
+"""The network runs again if the mean probability of the head's pixels is below this. Hardly one in
+a hundred of HC18's training and calibration images is (`evaluation.augmentation`)."""
 AT_ONCE = 2
 """Copies that run through the network together: a runtime keeps the memory of its largest batch."""
 

@@ -1,8 +1,8 @@
-"""How sure one answer is: features of uncertainty from the one inference, and what they say together.
+"""Compute how sure one answer is: features of uncertainty, and the two scores made from them.
 
-The features are read where the ellipse runs: probabilities and grey values on short lines across it,
-and a coarse look at the whole frame. Their weights are facts of the model, from its manifest; this
-module does not know how they were found, and it changes no measurement.
+The features are read where the ellipse runs: probabilities and grey values on short lines across
+it, and on a coarse grid of the whole frame. Their weights are facts of the model, from its
+manifest. This module does not know how they were found, and it changes no measurement.
 """
 
 import math
@@ -20,12 +20,12 @@ LINES = 96
 """Across the ellipse, equal steps of its own angle apart."""
 LINE_POINTS = 33
 REACH_SHARE = 0.2
-"""Of the head's mean radius, to both sides of the ellipse."""
+"""Reach of a line to both sides of the ellipse, as a share of the head's mean radius."""
 SURE_PROBABILITY = 0.8
-"""The head's side of a line should exceed it, the other stay below one minus it. As of all the
-numbers here, the feature's meaning depends on it, and a model's weights and limits on the feature's."""
+"""The head's side of a line should exceed it, the other side stay below one minus it. A model's
+weights and limits hold for this value and for the other numbers here."""
 DARK_SHARE = 0.35
-"""Of the outline's bright echoes; a line whose echo is weaker lies in shadow."""
+"""A line lies in shadow if its echo is below this share of the outline's bright echoes."""
 BRIGHT_PERCENTILE, WORST_PERCENTILE = 75, 95
 BLACK, WHITE = 2, 250
 FRAME_STEP_PX = 8
@@ -52,7 +52,7 @@ ERROR_FEATURES = (
 )
 """The larger, the more doubtful the measurement."""
 FRAME_FEATURES = ("brightness", "grain", "roughness", "white share", "black share")
-"""Of the picture as a whole; each is ordinary or not, to either side."""
+"""Features of the whole picture; each can be unusual to either side."""
 FEATURES = ERROR_FEATURES + FRAME_FEATURES
 
 _ANGLES_RAD = np.arange(LINES) * (2 * math.pi / LINES)

@@ -2,7 +2,7 @@
 
 What a file is, its content says, never its name. Size is checked in the header, before a pixel is
 decoded. EXIF orientation is applied, and resolution tags are ignored because they say nothing about
-millimetres. This room does not know networks, and it never guesses a pixel size.
+millimetres. This stage does not know networks, and it never guesses a pixel size.
 """
 
 import struct

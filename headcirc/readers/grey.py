@@ -18,9 +18,9 @@ STRIP_PIXELS = 200_000
 """In colour less than a megabyte, whose memory is had again from strip to strip."""
 PNG_WHITE = 65_535
 UNSIGNED = {1}
-"""Of TIFF's SampleFormat, one number for each channel."""
+"""Value of TIFF's SampleFormat, one number for each channel."""
 UNCOMPRESSED, PLANES_APART, LOWEST_BIT_FIRST, WHITE_IS_ZERO = 1, 2, 2, 0
-"""Of TIFF's Compression, PlanarConfiguration, FillOrder and PhotometricInterpretation."""
+"""Values of TIFF's Compression, PlanarConfiguration, FillOrder and PhotometricInterpretation."""
 
 
 def to_grey(image: Image.Image) -> NDArray[np.uint8]:

@@ -21,9 +21,9 @@ PNG_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 PNG_INTERLACED = (
     (0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)
 )  # fmt: skip
-"""Of each pass, its first column and row, and the steps to its next ones."""
+"""Each pass's first column and row, and the steps to the next ones."""
 INFLATED_BYTES = 1_000_000
-"""Of a PNG's rows at a time: they are only counted."""
+"""How much of a PNG's rows is unpacked at a time; the rows are only counted."""
 
 
 def to_bare_png(content: bytes) -> bytes | None:

@@ -71,9 +71,9 @@ class Settings(BaseSettings):
     store_url : str, optional
         Redis (`redis://`, `rediss://`, `unix://`) that keeps results for all replicas.
     api_key_hashes : tuple of str
-        SHA-256 of each key that is let in, parted by commas; none lets everybody in.
+        SHA-256 of each accepted key, comma-separated; none lets everybody in.
     cors_origins : tuple of str
-        Web pages of other origins that may call, parted by commas; none by default.
+        Other origins whose web pages may call, comma-separated; none by default.
     """
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True)
@@ -102,7 +102,7 @@ class Settings(BaseSettings):
     @field_validator("api_key_hashes", "cors_origins", mode="before")
     @classmethod
     def split_list(cls, value: object) -> object:
-        """Read a list that is parted by commas."""
+        """Read a comma-separated list."""
         if not isinstance(value, str):
             return value
         return tuple(part.strip() for part in value.split(",") if part.strip())

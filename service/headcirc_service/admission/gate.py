@@ -1,6 +1,6 @@
-"""Before a request is let in: what its headers already decide, and limits while its body arrives.
+"""Decide from the headers whether a request is let in, and limit its body while it arrives.
 
-A refusal here costs neither a body nor a thread. This file reads no picture.
+A refusal here costs neither a body nor a thread. This module reads no picture.
 """
 
 import asyncio
@@ -21,8 +21,8 @@ from headcirc_service.settings import Settings
 BODIES_PER_PLACE = 4
 """Bodies may arrive for this many times the queue's places: uploads are slow, places soon free."""
 FRESH_S = 0.1
-"""A body that began less than this ago will mostly be whole before a place is free, so it counts
-as having one. Else a crowd is let in for each free place, and read and parsed to be refused."""
+"""A body that began less than this ago takes a place already. Without this rule, many requests
+would be let in for one free place, only to be refused after they were read and parsed."""
 
 
 class Gate:

@@ -29,7 +29,7 @@ LINGER_S = 2.0
 """A connection that closes after an early answer is read for this long, then reset."""
 MOST_HEADER_BYTES = 65_536
 LEAST_READ_BYTES = 1_000_000
-"""Of an answer, or its rest, in each `upload_timeout_s`: 33 KB a second by default."""
+"""A client must read this much of an answer, or the rest, in each `upload_timeout_s`."""
 MOST_AHEAD = 32
 """Requests of one connection that wait for the one before them; each takes some 2 KB."""
 HEADERS_TOO_LARGE, HEADERS_TOO_LARGE_CODE = 431, "headers-too-large"

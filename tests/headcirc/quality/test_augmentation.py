@@ -23,7 +23,7 @@ def draw(*values):
 
 
 def test_sure_picture_is_looked_at_once():
-    """A head of probability 1 everywhere needs no second augmentation, nor does an empty picture."""
+    """A head of probability 1 everywhere needs no augmentation, nor does an empty picture."""
     calls = []
     pictures = draw(1.0, 0.1)
     maps = infer_with_augmentation(lambda x: calls.append(len(x)) or x[:, 0], pictures, 0.5)
