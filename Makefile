@@ -154,10 +154,10 @@ lock:  ## Regenerate requirements/serve.txt and test.txt from pyproject.toml (LO
 	$(COMPILE) pyproject.toml requirements/build.in requirements/torch-dependencies.in --extra test \
 	  --constraints requirements/serve.txt --output-file requirements/test.txt
 
-# Only the load benchmarks and some tests need these (shared store, monitoring, container), so that
+# Only the load benchmarks and some tests need these (shared store, monitoring, container, gateways), so that
 # being unable to install them stops nothing else.
-DEBIAN   := wrk redis-server prometheus debootstrap chromium
-system-deps:  ## Install what is needed from Debian (wrk, redis-server, prometheus, debootstrap, chromium)
+DEBIAN   := wrk redis-server prometheus debootstrap chromium nginx caddy haproxy openssl
+system-deps:  ## Install what is needed from Debian (wrk, redis-server, nginx, chromium, ...)
 	@if (for each in $(DEBIAN); do command -v $$each || exit 1; done); then echo "All are installed."; \
 	elif [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then \
 	  echo "Skipped: installing $(DEBIAN) needs root and apt-get; only benchmarks and some tests need them."; \

@@ -64,6 +64,25 @@ def say_crowd(found: Figures) -> str:
     )
 
 
+def say_flood(found: Figures) -> str:
+    """Sum up the many idle connections."""
+    (each,) = found
+    return (
+        f"{each['connections']:,} connections, {each['open_files']:,} open files allowed: all "
+        f"{each['probes']} probes answered, the slowest after {each['longest_probe_s']:.1f} s; "
+        f"{each['logged_bytes']:,} bytes logged"
+    )
+
+
+def say_silent_uploads(found: Figures) -> str:
+    """Sum up the uploads that send nothing more."""
+    (each,) = found
+    return (
+        f"{each['uploads']} from one address: others are still measured; as many from several "
+        f"addresses: not ready, others are accepted again after {each['kept_others_out_s']:.1f} s"
+    )
+
+
 def _to_asked(each: Mapping[str, Any]) -> int:
     """Return how many measurements were asked for; older records count those answered alone."""
     return each.get("asked", each["answers"])
@@ -122,6 +141,8 @@ FAULTS: Mapping[str, tuple[str, Callable[[Figures], str]]] = {
         say_connections,
     ),
     "half_closed": ("uploads broken off halfway", say_connections),
+    "flood": ("many idle connections", say_flood),
+    "silent_uploads": ("uploads that begin and send nothing more", say_silent_uploads),
     "crowd": ("many clients at once, with eight places in the queue", say_crowd),
     "kill": ("`kill -9` under load, then a new start", say_kill),
     "redis_killed": ("Redis killed under load, then started empty", say_redis),

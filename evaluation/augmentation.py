@@ -1,8 +1,8 @@
-"""Compare the copies that test-time augmentation can use: `python -m evaluation.augmentation`.
+"""What a second augmentation should augmentation at: `python -m evaluation.augmentation`.
 
-The model that was trained on the train part alone measures training and calibration exams, clean
-and degraded. Every picture that the network is unsure of is measured from the picture alone and
-from the mean of several altered copies. The test exams are never read here.
+Measures training and calibration images, clean and degraded, with the model that was trained on the
+train part alone. Each image that the network is unsure of is measured from its first inference and
+from the mean over several augmented copies. The test exams are never read here.
 """
 
 import argparse
@@ -33,23 +33,22 @@ from headcirc.quality.augmentation import (
 from training.data.hc18 import HC18Image, load_part, load_pixels, to_true_ellipse
 
 PARTS = ("train", "calibration")
-ALONE = "picture alone"
+FIRST = "first inference"
 VARIANTS: dict[str, tuple[Augmentation, ...]] = {
-    ALONE: ((False, 1.0),),
+    FIRST: ((False, 1.0),),
     "mirror image too": to_augmentations(1.0),
     "0.9": to_augmentations(0.9),
     "0.9, 1.1": to_augmentations(0.9, 1.1),
     "0.8, 0.9, 1.1 (ships)": AUGMENTATIONS,
     "0.8, 0.9, 1, 1.1": (*AUGMENTATIONS, *to_augmentations(1.0)),
 }
-"""All but the picture alone: each zoom with and without mirroring."""
+"""All but the first inference: each zoom with and without mirroring."""
 
 
 def measure(pipeline: Pipeline, images: Sequence[HC18Image]) -> dict[str, dict[str, list[float]]]:
     """Return the errors in mm of unsure pictures: by kind of picture, then by variant."""
     errors_mm: dict[str, dict[str, list[float]]] = {}
-    threshold = pipeline.manifest.mask.threshold
-    for image in tqdm(images, "measuring", unit="image"):
+    for image in tqdm(images, "looking", unit="image"):
         pixels = load_pixels(image.path)
         spacing = PixelSpacing(image.pixel_size_mm, image.pixel_size_mm)
         head = to_true_ellipse(load_pixels(image.annotation_path))
@@ -59,7 +58,7 @@ def measure(pipeline: Pipeline, images: Sequence[HC18Image]) -> dict[str, dict[s
         for kind, picture in [(CLEAN, pixels), *degraded]:
             prepared = prepare_pixels(pipeline, picture, spacing)
             first = pipeline.backend.infer(prepared.network_input)[0]
-            if not is_unsure(first, threshold):
+            if not is_unsure(first, pipeline.manifest.mask):
                 continue
             of_kind = errors_mm.setdefault(kind, {name: [] for name in VARIANTS})
             for name, augmentations in VARIANTS.items():
@@ -105,11 +104,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "model_sha256": pipeline.graph.sha256,
         "precision": pipeline.backend.precision,
         "images": len(images),
-        "unsure": {kind: len(each[ALONE]) for kind, each in errors_mm.items()},
+        "unsure": {kind: len(each[FIRST]) for kind, each in errors_mm.items()},
         "all": every,
         "kinds": kinds,
     }
-    write_report(chosen.out / "augmentations.json", report)
+    write_report(chosen.out / "augmentation.json", report)
     for name, figures in every.items():
         print(
             f"{name}: mean absolute error {figures['mean_absolute_error_mm']:.2f} mm, median "

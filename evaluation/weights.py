@@ -1,8 +1,8 @@
 """Compare weights before any is exported: `python -m evaluation.weights NAME=FILE …`.
 
 Each network measures the calibration exams in torch, float32, through the same pipeline, test-time
-augmentation included. A paired test compares each with the first. The test exams are never read
-here. This report writes the table of `docs/training.md`.
+augmentation included; a paired test holds each against the first. The test exams are never read
+here. The table of `docs/training.md` is this report's.
 """
 
 import argparse
@@ -40,8 +40,8 @@ def measure_errors_mm(
     for image in tqdm(images, "measuring", unit="image", leave=False):
         spacing = PixelSpacing(image.pixel_size_mm, image.pixel_size_mm)
         prepared = pipeline.prepare(image.path.read_bytes(), pixel_spacing=spacing)
-        threshold = pipeline.manifest.mask.threshold
-        probability_map = infer_with_augmentation(run, prepared.network_input, threshold)[0]
+        facts = pipeline.manifest.mask
+        probability_map = infer_with_augmentation(run, prepared.network_input, facts)[0]
         errors_mm.append(to_error_mm(pipeline.finish(prepared, probability_map), image))
     return errors_mm
 

@@ -1,1 +1,1 @@
-"""What tests, evaluation and benchmarks share: start a service, ask it, name the machine, write reports."""
+"""What tests, evaluation and benchmarks share: a running service, the machine, reports."""

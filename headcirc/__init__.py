@@ -1,7 +1,7 @@
 """Measure fetal head circumference in a 2-D ultrasound image: bytes in, millimetres out.
 
-The package is a corridor of rooms through which data walks one way: `decode`, `network_input`,
-`backends`, `mask`, `ellipse`, `measurement`, `overlay`; `pipeline` calls them in this order.
+`headcirc.pipeline` calls the stages in order: `readers`, `network_input`, `backends`, `mask`,
+`ellipse`, `measurement`, `quality`, `overlay`.
 A research tool, not a medical device.
 """
 

@@ -1,12 +1,10 @@
-"""Fit the ellipse that is expected to label the most pixels correctly.
+"""Probabilities to ellipse: the ellipse that is expected to label the most pixels correctly.
 
-A pixel of probability p inside the ellipse is correct with p and wrong with 1 - p. So the merit of
-an ellipse is 2 p - 1, summed over its inside. This stage climbs to the greatest merit.
-
-Nothing is squared, unlike in a fit to the mask's edge. So a part of the body that touches the head,
-or a wall that is lost in shadow, pulls by its area, and no harder than the network is sure of it.
-Outside the frame there is no evidence. So nothing pulls where the border cuts the head. This stage
-does not know millimetres.
+A pixel of probability p inside the ellipse is correct with p and wrong with 1 - p. So the objective
+is the sum of 2 p - 1 over the ellipse's inside, and this stage maximises it. Unlike in a fit to the
+mask's edge, no distance is squared: a part of the body that touches the head, or a wall lost in
+shadow, pulls in proportion to its area and probability. Outside the frame there is no evidence, so
+a head that the border cuts is not pulled. This stage knows no millimetres.
 """
 
 import math

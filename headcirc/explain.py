@@ -16,7 +16,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from headcirc.backends.base import Backend, load_explain_backend
+from headcirc.backends.base import Backend
+from headcirc.backends.registry import load_explain_backend
 from headcirc.errors import InferenceError
 from headcirc.geometry import GridMapping
 from headcirc.mask import to_frame_grid

@@ -1,4 +1,4 @@
-"""Points, ellipses and pixel spacings: the words that all stages share.
+"""Points, ellipses and pixel spacings: the types that all stages share.
 
 Coordinates: pixel *centres* lie at integers, x to the right, y down, and (0, 0) is the centre of
 the top-left pixel; its outer corner is (-0.5, -0.5). Arrays are (rows, columns), points (x, y).
@@ -61,10 +61,14 @@ class Frame:
         Grey values.
     calibrations : tuple of CalibratedRegion
         Empty where no pixel size is known.
+    has_narrow_range : bool
+        The file has 16 bits for each sample and uses a sixteenth of them or less, so black and
+        white may be others than `pixels` say.
     """
 
     pixels: NDArray[np.uint8]
     calibrations: tuple[CalibratedRegion, ...] = ()
+    has_narrow_range: bool = False
 
     @property
     def pixel_aspect(self) -> float:

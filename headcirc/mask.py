@@ -1,9 +1,8 @@
 """Turn a probability map into the mask of the head.
 
-The map is brought back to the frame grid first, and the threshold is applied after. Of several
-components the head is the one that is large, sure and elliptical at once: in early pregnancy the
-body beside the head can be larger than the head. Holes are filled. This stage does not fit ellipses
-and does not know millimetres.
+Among several components, the head is the one with the largest product of area, probability and
+ellipticity: in early pregnancy the body beside the head can be larger. Holes are filled. This stage
+fits no ellipse and knows no millimetres.
 """
 
 import math

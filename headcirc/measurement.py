@@ -1,8 +1,8 @@
 """Turn an ellipse into millimetres.
 
-The ellipse is mapped from pixels to millimetres as a whole. With unequal pixel sizes the axes of a
-rotated ellipse are never scaled one by one. Without a calibrated region that contains the head
-there are no millimetres: this stage does not guess.
+The whole ellipse is mapped from pixels to millimetres: with unequal pixel sizes, the axes of a
+rotated ellipse must not be scaled one by one. Without a calibrated region that holds the head there
+are no millimetres; nothing is guessed.
 """
 
 import math

@@ -1,9 +1,9 @@
-"""Turn a frame into the network input, and keep the mapping that leads back.
+"""Frame to network input: resize, pad, and the mapping back to the frame.
 
 The frame is resized by area averaging and centred on a black canvas. A network pixel always covers
-the same shape of the picture: `pixel_aspect`, a fact of the network, from its manifest. So a head
-looks alike to the network, whatever the proportions of the frame and of its pixels. This stage does
-not read files and does not run networks.
+the same shape in millimetres (`pixel_aspect` in the manifest), so a head keeps its shape for the
+network, whatever the proportions of the frame and of its pixels. This stage reads no files and runs
+no network.
 """
 
 import cv2

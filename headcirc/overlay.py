@@ -1,6 +1,6 @@
 """Draw pictures for people: the frame with mask edge, ellipse and axes, or with a map over it.
 
-This stage draws. It measures nothing and changes no measurement.
+This stage draws; it measures nothing and changes no measurement.
 """
 
 import cv2

@@ -1,4 +1,4 @@
-"""Run the stages in order: from the bytes of a file to millimetres and warnings.
+"""The pipeline: the stages in the order in which data passes through them.
 
 `prepare`, `infer` and `finish` are separate, so that a batcher can sit between them. `analyze`
 calls all three.
@@ -132,9 +132,7 @@ class Pipeline:
         InferenceError
             The backend gave NaN or infinity, which would be reported as no head.
         """
-        maps = infer_with_augmentation(
-            self.backend.infer, network_input, self.manifest.mask.threshold
-        )
+        maps = infer_with_augmentation(self.backend.infer, network_input, self.manifest.mask)
         if not np.isfinite(maps).all():
             raise InferenceError(
                 f"The backend {self.backend.name!r} on {self.backend.device!r} answered with NaN "
@@ -146,13 +144,15 @@ class Pipeline:
         """Make mask, ellipse, millimetres and warnings from one (h, w) probability map."""
         timing_ms = dict(prepared.timing_ms)
         facts, known = self.manifest.mask, self.manifest.uncertainty
+        has_narrow_range = prepared.frame.has_narrow_range
         with _timed(timing_ms, "postprocess"):
             probabilities = to_frame_grid(probability_map, prepared.mapping)
             mask, ellipse = to_head_mask(probabilities, facts), None
             if mask is not None:
                 ellipse = fit_head_ellipse(probabilities, mask, facts.threshold)
             if mask is None or ellipse is None:
-                head, region, quality = None, None, assess_quality(mask, ellipse)
+                head, region = None, None
+                quality = assess_quality(mask, ellipse, facts, has_narrow_range=has_narrow_range)
             else:
                 region = find_region(prepared.frame.calibrations, ellipse)
                 measured = None if region is None else measure_head(ellipse, region.spacing)
@@ -170,10 +170,12 @@ class Pipeline:
                 quality = assess_quality(
                     mask,
                     ellipse,
+                    facts,
                     head_circumference_mm=measured_mm,
                     cephalic_index=None if measured is None else measured.cephalic_index,
                     uncertainty=uncertainty,
-                    facts=known,
+                    limits=None if known is None else known.limits,
+                    has_narrow_range=has_narrow_range,
                 )
         return Analysis(prepared.frame, head, region, quality, timing_ms)
 
@@ -200,7 +202,7 @@ def load_pipeline(
     artifact_dir : Path
         Folder with `manifest.json` and what it names.
     backend : str
-        `auto` or one of `headcirc.backends.base.MODULES`.
+        `auto` or one of `headcirc.backends.registry.BACKENDS`.
     precision : str
         `auto`, `fp16`, `int8` or `fp32`; see `headcirc.backends`.
     threads : int, optional
@@ -221,7 +223,7 @@ def load_pipeline(
 
 
 def _warm_up(pipeline: Pipeline) -> None:
-    """Run every stage but `decode` once: libraries set themselves up at their first call."""
+    """Run every stage but the reader once: libraries initialise at their first call."""
     facts = pipeline.manifest.input
     black = np.zeros((facts.height_px, facts.width_px), np.uint8)
     network_input, mapping = to_network_input(black, facts)

@@ -9,8 +9,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from headcirc.backends.base import choose_explain_graph, choose_graph
 from headcirc.backends.gpu import find_gpu
+from headcirc.backends.registry import choose_explain_graph, choose_graph
 from headcirc.backends.tensorrt_builder import load_flavour
 from headcirc.backends.tensorrt_engines import write_engine
 from headcirc.cpus import count_available_cpus
@@ -31,7 +31,12 @@ from training.data.hc18 import SPLIT_PATH, load_part, to_input_facts
 GRAPH_NAMES = {"fp32": "model.onnx", "fp16": "model.fp16.onnx", "int8": "model.int8.onnx"}
 """Precision to the file of its graph; int8 joins the others only after it was accepted."""
 MASK = MaskFacts(
-    threshold=0.5, minimum_head_share=0.005, minimum_mean_probability=0.85, ellipticity_power=4
+    threshold=0.5,
+    minimum_head_share=0.005,
+    minimum_mean_probability=0.85,
+    acceptable_mean_probability=0.94,
+    sure_mean_probability=0.95,
+    ellipticity_power=4,
 )
 """Chosen on training and calibration exams: `python -m evaluation.choices`. The mean probability:
 midway between the surest picture without a head and the least sure head, `evaluation.non_heads`."""
@@ -200,12 +205,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     recorder.add_argument("--model", type=Path, required=True, help="the model's folder")
     recorder.add_argument("results", type=Path, nargs="+", help="JSON of evaluation.accuracy")
     recorder.add_argument("--measured", type=Path, help=MEASURED)
-    doubter = commands.add_parser(
+    uncertainty = commands.add_parser(
         "record-uncertainty", help="learned facts of uncertainty -> manifest"
     )
-    doubter.add_argument("--model", type=Path, required=True, help="the model's folder")
-    doubter.add_argument("fit", type=Path, help="JSON of evaluation.uncertainty fit")
-    doubter.add_argument("--measured", type=Path, help=MEASURED)
+    uncertainty.add_argument("--model", type=Path, required=True, help="the model's folder")
+    uncertainty.add_argument("fit", type=Path, help="JSON of evaluation.uncertainty fit")
+    uncertainty.add_argument("--measured", type=Path, help=MEASURED)
     quantiser = commands.add_parser("quantise", help="a model -> a candidate with INT8")
     quantiser.add_argument("--model", type=Path, required=True, help="the model's folder")
     quantiser.add_argument("--out", type=Path, required=True, help="the candidate's folder")

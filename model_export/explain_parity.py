@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
-from headcirc.backends.base import load_explain_backend
+from headcirc.backends.registry import load_explain_backend
 from headcirc.cpus import count_available_cpus
 from headcirc.geometry import PixelSpacing
 from headcirc.model.manifest import to_attention_output

@@ -1,6 +1,6 @@
 """Are the answers the same? The export against torch, one precision against another.
 
-Compared in probability and in mm of HC, each as it is served: unsure, it augmentations a second time.
+Compared in probability and in mm of HC, each as it is served, test-time augmentation included.
 """
 
 from collections.abc import Callable
@@ -78,11 +78,11 @@ def measure_parity(
         of the two finds a head.
     """
     run_torch = to_torch_runner(network)
-    threshold = pipeline.manifest.mask.threshold
+    facts = pipeline.manifest.mask
     differences, differences_mm = [], []
     for path, spacing in tqdm(pictures, "parity"):
         prepared = pipeline.prepare(path.read_bytes(), pixel_spacing=spacing)
-        reference = infer_with_augmentation(run_torch, prepared.network_input, threshold)[0]
+        reference = infer_with_augmentation(run_torch, prepared.network_input, facts)[0]
         exported = pipeline.infer(prepared.network_input)[0]
         differences.append(np.abs(exported - reference).max())
         differences_mm.append(_to_difference_mm(pipeline, prepared, (exported, reference)))

@@ -62,7 +62,7 @@ def record_accuracy(model_dir: Path, results: Sequence[Path], measured_dir: Path
 
 
 def record_uncertainty(model_dir: Path, fit_path: Path, learned_dir: Path) -> None:
-    """Copy what `evaluation.uncertainty fit` learned from the model in `learned_dir` into a manifest.
+    """Copy what `evaluation.uncertainty fit` learned from the model in `learned_dir`.
 
     Raises
     ------

@@ -8,9 +8,11 @@ import logging
 from headcirc_service.http.middleware import add_security_headers
 from headcirc_service.http.problems import (
     MEDIA_TYPE,
+    NO_TUNNEL,
     NotReadyError,
     OverloadedError,
     ServiceError,
+    TunnelRefusedError,
     to_known_problem,
 )
 from headcirc_service.telemetry.logs import name_request
@@ -37,10 +39,16 @@ class ServiceAnswers:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, and its answer back."""
-        if scope["type"] != "http" or scope["path"].startswith(OWN_PATHS):
+        if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         asked_id = Request(scope).headers.get("x-request-id")
+        if scope["method"] == "CONNECT":  # Serve's own server would read on after it
+            await send_problem(TunnelRefusedError(NO_TUNNEL), asked_id, scope, send)
+            return
+        if scope["path"].startswith(OWN_PATHS):
+            await self._app(scope, receive, send)
+            return
         has_started = is_replaced = False
 
         async def send_as_service(message: Message) -> None:

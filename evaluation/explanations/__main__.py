@@ -36,7 +36,7 @@ from evaluation.unseen_exams import SPLIT_MODEL_DIR
 from harness.documents import write_report
 from harness.machine import describe_machine, to_timestamp
 from harness.paths import DEFAULT_DATA_DIR, EVALUATION_RESULTS_DIR
-from headcirc.backends.base import choose_explain_graph
+from headcirc.backends.registry import choose_explain_graph
 from headcirc.cpus import count_available_cpus
 from headcirc.errors import HeadCircumferenceError
 from headcirc.explain import EDGE_BAND_SHARE, Concentration, Explainer, measure_concentration

@@ -1,7 +1,7 @@
 """What was measured of the maps to tables: `python -m evaluation.explanations.text`.
 
-Reads the JSON that `evaluation.explanations` wrote and puts the block between the markers of
-`docs/explain.md`, so that no figure there is typed by hand.
+Reads the JSON that `python -m evaluation.explanations` wrote, and writes the block between the
+markers of `docs/explain.md`, so that no figure there is typed by hand.
 """
 
 import json

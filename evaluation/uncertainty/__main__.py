@@ -1,12 +1,12 @@
 """Learn the model's facts of uncertainty, then report how they hold.
 
 `python -m evaluation.uncertainty fit` measures training and calibration images, clean and degraded.
-It writes `uncertainty.json`, for `python -m model_export record-uncertainty`. The file also says
-what refusing costs on exams that were left out of the learning (`uncertainty_refusals.png`).
-
-`python -m evaluation.uncertainty report --part test` measures a part with the facts that were
-recorded, and writes `uncertainty_{part}.json`. Only `report` opens the test part. Exit status of a
-report on test: 0 if every target is met, 1 if one is missed.
+It writes `uncertainty.json`, for `python -m model_export record-uncertainty`. The file also holds
+what refusals cost on exams left out of the fit; `uncertainty_refusals.png` draws it. `python -m
+evaluation.uncertainty report --part test` measures a part with the recorded uncertainty model and
+writes `uncertainty_{part}.json`. The test
+part is opened by `report` alone. Exit status of a report on test 0: every target met; 1: one
+missed.
 """
 
 import argparse
@@ -31,7 +31,7 @@ from headcirc.pipeline import Pipeline, load_pipeline
 from training.data.hc18 import PARTS, load_part
 
 FIT_NAME = "uncertainty.json"
-PRICE_NAME = "uncertainty_refusals.png"
+REFUSALS_NAME = "uncertainty_refusals.png"
 
 
 def fit(chosen: argparse.Namespace) -> int:
@@ -54,7 +54,7 @@ def fit(chosen: argparse.Namespace) -> int:
         "unlearned": judge_unlearned(train, calibration),
     }
     write_report(chosen.out / FIT_NAME, report)
-    plot_price(report["unlearned"], chosen.out / PRICE_NAME)
+    plot_price(report["unlearned"], chosen.out / REFUSALS_NAME)
     facts = report["facts"]
     print(json.dumps({key: facts[key] for key in ("interval", "limits")}, indent=2))
     print("expected error:", {k: round(v["weight"], 3) for k, v in facts["error"]["terms"].items()})
@@ -68,8 +68,8 @@ def report(chosen: argparse.Namespace) -> int:
     learned = json.loads((chosen.out / FIT_NAME).read_text())
     if pipeline.manifest.uncertainty is None or learned["model_sha256"] != pipeline.graph.sha256:
         print(
-            "The model's facts of uncertainty are not those of uncertainty.json. "
-            "Run fit, then record-uncertainty."
+            "The model holds no uncertainty model, or another one than uncertainty.json. "
+            "Run `fit`, then `python -m model_export record-uncertainty`."
         )
         return 2
     cases = collect(pipeline, load_part(chosen.data, chosen.part)[:: chosen.every])

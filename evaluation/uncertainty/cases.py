@@ -1,6 +1,6 @@
 """HC18's images, clean and degraded, as the pipeline answers them: one case each.
 
-This module measures; `fit` finds what the features of uncertainty are worth.
+This module measures; `evaluation.uncertainty.fit` finds what the features are worth.
 """
 
 from collections.abc import Iterator, Sequence

@@ -44,7 +44,7 @@ def fit_facts(train: Sequence[Case], calibration: Sequence[Case]) -> dict[str, A
     Parameters
     ----------
     train, calibration : sequence of Case
-        Measured without an uncertainty model, so only the gross limits judged them.
+        Measured without an uncertainty model, so that only the gross limits refuse.
     """
     learned = to_answered(train)
     scores = fit_error(learned) | {"out_of_distribution": fit_out_of_distribution(learned)}
@@ -73,7 +73,7 @@ def to_expected_mm(cases: Sequence[Case], facts: UncertaintyModel) -> FloatArray
 
 
 def fit_error(cases: Sequence[Case]) -> dict[str, Any]:
-    """Fit the error's logarithm to few features and to size; no feature lowers the error."""
+    """Fit the error's logarithm to a few features and to size; no feature may lower it."""
     center, scale, standard = _standardise(cases, FEW_FEATURES)
     sizes = np.array([case.measured_mm for case in cases]) / REFERENCE_MM
     wanted = np.log(np.abs(to_errors_mm(cases)) + SMALLEST_ERROR_MM)
@@ -112,7 +112,7 @@ def fit_out_of_distribution(cases: Sequence[Case]) -> dict[str, Any]:
 def _standardise(
     cases: Sequence[Case], features: Sequence[str]
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Return centre and scale of the clean cases, and all cases' standardised features."""
+    """Return centre and scale of the clean cases, and all cases' standardised (n, features)."""
     values = np.array(
         [[case.features[feature] for feature in features] for case in cases if case.features]
     )

@@ -1,5 +1,6 @@
-"""Runtimes behind one protocol; each is imported only when it was chosen."""
+"""Runtimes behind one protocol, one module each; a runtime is imported only when it was chosen."""
 
-from headcirc.backends.base import Backend, load_backend
+from headcirc.backends.base import Backend
+from headcirc.backends.registry import load_backend
 
 __all__ = ["Backend", "load_backend"]

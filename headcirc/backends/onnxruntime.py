@@ -1,24 +1,27 @@
 """The network in ONNX Runtime, on the CPU."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
+from headcirc.backends.base import Runtime
 from headcirc.errors import BackendUnavailableError
 from headcirc.model.graph import Graph
 
+if TYPE_CHECKING:
+    import onnxruntime
+
+RUNTIME = Runtime("onnxruntime", ("onnxruntime",), extra="cpu", precisions=("int8", "fp32"))
 PROVIDER = "CPUExecutionProvider"
-ALL = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
 
 
 @dataclass
 class OnnxRuntimeBackend:
     """See `headcirc.backends.base.Backend`."""
 
-    session: onnxruntime.InferenceSession
+    session: "onnxruntime.InferenceSession"
     precision: str
     name: str = "onnxruntime"
     device: str = "cpu"
@@ -36,17 +39,26 @@ class OnnxRuntimeBackend:
 
 
 def load(
-    graph: Graph, *, threads: int, optimisation: onnxruntime.GraphOptimizationLevel = ALL
+    graph: Graph,
+    *,
+    threads: int,
+    optimisation: "onnxruntime.GraphOptimizationLevel | None" = None,
 ) -> OnnxRuntimeBackend:
-    """Load the model with `threads` threads that sleep, not spin, when there is no work."""
+    """Load the model with `threads` threads that sleep, not spin, when there is no work.
+
+    By default every optimisation of the graph is on.
+    """
     options = to_options(threads)
-    options.graph_optimization_level = optimisation
+    if optimisation is not None:
+        options.graph_optimization_level = optimisation
     session = open_session(graph, options, (PROVIDER, {}))
     return OnnxRuntimeBackend(session, graph.precision)
 
 
-def to_options(threads: int) -> onnxruntime.SessionOptions:
-    """Return the options of a session of ours."""
+def to_options(threads: int) -> "onnxruntime.SessionOptions":
+    """Return session options; every optimisation is on, as by ONNX Runtime's default."""
+    import onnxruntime
+
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -56,8 +68,8 @@ def to_options(threads: int) -> onnxruntime.SessionOptions:
 
 
 def open_session(
-    graph: Graph, options: onnxruntime.SessionOptions, provider: tuple[str, dict[str, str]]
-) -> onnxruntime.InferenceSession:
+    graph: Graph, options: "onnxruntime.SessionOptions", provider: tuple[str, dict[str, str]]
+) -> "onnxruntime.InferenceSession":
     """Load a graph on one provider, with its settings.
 
     Raises
@@ -65,6 +77,8 @@ def open_session(
     BackendUnavailableError
         ONNX Runtime took another provider, or refuses the graph.
     """
+    import onnxruntime
+
     content = graph.read()
     try:
         session = onnxruntime.InferenceSession(content, options, providers=[provider])

@@ -4,13 +4,19 @@ ONNX Runtime goes on with the CPU where CUDA cannot start, and says so only in i
 an error.
 """
 
-import onnxruntime
-
+from headcirc.backends.base import Runtime
 from headcirc.backends.gpu import require_gpu
 from headcirc.backends.onnxruntime import OnnxRuntimeBackend, open_session, to_options
 from headcirc.errors import BackendUnavailableError
 from headcirc.model.graph import Graph
 
+RUNTIME = Runtime(
+    "onnxruntime-cuda",
+    ("onnxruntime",),
+    extra="gpu",
+    precisions=("fp16", "fp32"),
+    is_automatic=False,  # the CPU build of ONNX Runtime has the same import name
+)
 PROVIDER = "CUDAExecutionProvider"
 
 
@@ -22,6 +28,8 @@ def load(graph: Graph, *, threads: int) -> OnnxRuntimeBackend:
     BackendUnavailableError
         No GPU, the CPU build of ONNX Runtime, or CUDA's libraries do not load.
     """
+    import onnxruntime
+
     if PROVIDER not in onnxruntime.get_available_providers():
         raise BackendUnavailableError(
             "The ONNX Runtime that is installed has no CUDA provider: it is the CPU build. Install "

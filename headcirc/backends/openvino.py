@@ -3,20 +3,26 @@
 from dataclasses import dataclass, field
 from functools import cache
 from threading import local
+from typing import TYPE_CHECKING
 
 import numpy as np
-import openvino
 from numpy.typing import NDArray
 
+from headcirc.backends.base import Runtime
 from headcirc.errors import BackendUnavailableError
 from headcirc.model.graph import Graph
+
+if TYPE_CHECKING:
+    import openvino
+
+RUNTIME = Runtime("openvino", ("openvino",), extra="cpu", precisions=("int8", "fp32"))
 
 
 @dataclass
 class OpenVinoBackend:
     """See `headcirc.backends.base.Backend`."""
 
-    compiled: openvino.CompiledModel
+    compiled: "openvino.CompiledModel"
     precision: str
     name: str = field(default="openvino", init=False)
     device: str = field(default="cpu", init=False)
@@ -39,7 +45,7 @@ class OpenVinoBackend:
             for index, each in enumerate(self.compiled.outputs)
         }
 
-    def _run(self, network_input: NDArray[np.float32]) -> openvino.InferRequest:
+    def _run(self, network_input: NDArray[np.float32]) -> "openvino.InferRequest":
         if not hasattr(self._of_thread, "request"):
             self._of_thread.request = self.compiled.create_infer_request()
         request = self._of_thread.request
@@ -48,13 +54,15 @@ class OpenVinoBackend:
 
 
 @cache
-def _get_core() -> openvino.Core:
+def _get_core() -> "openvino.Core":
     """Return the one core of this process, which lives as long as it.
 
     Each core of OpenVINO 2026.4 gives the thread a signal stack and puts the former one back at
     its end. When two overlap, the second puts back what the first has freed, and the next signal
     that Python handles there, SIGTERM for one, ends the process with SIGSEGV.
     """
+    import openvino
+
     return openvino.Core()
 
 

@@ -13,12 +13,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from headcirc.backends.base import Runtime
 from headcirc.backends.gpu import call, load_cuda, require_gpu
-from headcirc.backends.tensorrt_builder import is_portable, load_flavour
+from headcirc.backends.tensorrt_builder import FLAVOURS, is_portable, load_flavour
 from headcirc.backends.tensorrt_engines import load_engine
 from headcirc.errors import BackendUnavailableError
 from headcirc.model.graph import Graph
 
+RUNTIME = Runtime(
+    "tensorrt",
+    FLAVOURS,
+    extra="gpu",
+    precisions=("fp16", "fp32"),
+    require_device=require_gpu,
+)
 COPY = "cudaMemcpyAsync"
 INPUT_AND_ANSWER = 2
 """Tensors of an engine that measures; an explain graph's has more."""

@@ -2,12 +2,13 @@
 
 Each line ends with a seal, made of its cells and of what they were measured from: the file's size
 and times, the stated pixel size, the model and this release. A line that is torn or was edited, or
-whose file, pixel size or model has changed, does not fit its seal, and its image is measured anew.
+whose file, pixel size or model has changed, does not fit its seal, and its image is measured again.
 """
 
 import csv
 import hashlib
 import os
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, fields
@@ -15,7 +16,8 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from headcirc import __version__
-from headcirc.batch.files import NO_HEAD, NO_PIXEL_SIZE, Row, UsageError
+from headcirc.batch.files import CRASHED, NO_HEAD, NO_PIXEL_SIZE, UNFINISHED, Row, UsageError
+from headcirc.batch.safe_text import guard_formula
 from headcirc.geometry import PixelSpacing
 
 SEAL = "seal"
@@ -23,7 +25,16 @@ COLUMNS = [*(each.name for each in fields(Row)), SEAL]
 RESULTS = ("", NO_HEAD, NO_PIXEL_SIZE)
 """What `error` may say of an image that is not worth another try."""
 SEAL_LETTERS = 16
-UNFINISHED = ".unfinished"
+TRUE, FALSE = "true", "false"
+DECIMALS = {each.name: 2 for each in fields(Row) if each.name.startswith("head_circumference")} | {
+    "biparietal_diameter_mm": 2,
+    "occipitofrontal_diameter_mm": 2,
+    "cephalic_index": 4,
+}
+"""A hundredth of a millimetre is far below what the measurement can tell apart."""
+MOST_DECIMALS = 6
+"""Decimals of a pixel size, by which everything was multiplied."""
+STANDARD_OUTPUT = ("-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
 
 
 def to_origin(path: Path, spacing: PixelSpacing | None, model: Sequence[object]) -> str:
@@ -37,7 +48,9 @@ def to_origin(path: Path, spacing: PixelSpacing | None, model: Sequence[object])
     return repr((status.st_size, times_ns, spacing, model, __version__))
 
 
-def read_kept(path: Path, origins: Mapping[str, str]) -> dict[str, list[str]]:
+def read_kept(
+    path: Path, origins: Mapping[str, str], *, retry_crashed: bool = False
+) -> dict[str, list[str]]:
     """Return the lines that still hold, by their images' names.
 
     Parameters
@@ -46,6 +59,8 @@ def read_kept(path: Path, origins: Mapping[str, str]) -> dict[str, list[str]]:
         Need not exist.
     origins : dict of str to str
         Of all images of this run.
+    retry_crashed : bool
+        Keep no line of a file that ended the process that measured it.
 
     Raises
     ------
@@ -75,9 +90,13 @@ def read_kept(path: Path, origins: Mapping[str, str]) -> dict[str, list[str]]:
     return {
         cells[0]: cells
         for cells in whole
-        if cells[COLUMNS.index("error")] in RESULTS
+        if _is_result(cells[COLUMNS.index("error")], retry_crashed=retry_crashed)
         and cells[-1] == _to_seal(cells[:-1], origins[cells[0]])
     }
+
+
+def _is_result(error: str, *, retry_crashed: bool) -> bool:
+    return error in RESULTS or (error.startswith(CRASHED) and not retry_crashed)
 
 
 def to_row(cells: Sequence[str]) -> Row:
@@ -90,7 +109,7 @@ def _read_cell(kind: object, cell: str) -> Any:
     if kind is str:
         return cell
     if kind is bool:
-        return cell == str(True)
+        return cell == TRUE
     return float(cell) if cell else None
 
 
@@ -98,13 +117,30 @@ class Table:
     """A CSV file that is being written; see `open_table`."""
 
     def __init__(self, file: TextIO, origins: Mapping[str, str]) -> None:
+        self._file = file
         self._writer = csv.writer(file)
         self._origins = origins
 
+    def begin(self) -> None:
+        """Write the columns' names."""
+        self._writer.writerow(COLUMNS)
+
     def write(self, row: Row) -> None:
         """Write a row, whole, before the next image is measured."""
-        cells = ["" if each is None else str(each) for each in asdict(row).values()]
+        cells = [_to_cell(name, value) for name, value in asdict(row).items()]
         self._writer.writerow([*cells, _to_seal(cells, self._origins[row.image])])
+        self._file.flush()
+
+
+def _to_cell(column: str, value: str | float | bool | None) -> str:
+    """Return a value as a table has it: no more digits than mean something, and no formula."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return TRUE if value else FALSE
+    if isinstance(value, float):
+        return str(round(value, DECIMALS.get(column, MOST_DECIMALS)))
+    return guard_formula(value)
 
 
 def _to_seal(cells: Sequence[str], origin: str) -> str:
@@ -117,26 +153,37 @@ def open_table(
 ) -> Iterator[Table]:
     """Begin a table with the lines that are kept of it; without any it is replaced.
 
+    One to standard output (`-`) keeps nothing.
+
     Raises
     ------
     UsageError
         It cannot be written.
     """
-    target = path.resolve()
+    if is_standard_output(path):
+        table = Table(sys.stdout, origins)
+        table.begin()
+        yield table
+        return
     try:
         if kept:
-            _write_kept(target, [COLUMNS, *kept.values()])
-        # By lines on its way to the disk: a run that is killed leaves its rows.
-        file = target.open("a" if kept else "w", newline="", encoding="utf-8", buffering=1)
+            _write_kept(path.resolve(), [COLUMNS, *kept.values()])
+        file = path.open("a" if kept else "w", newline="", encoding="utf-8")
     except OSError as error:
         raise UsageError(
             f"No table can be written to {str(path)!r} ({error.strerror}); name a file in a folder "
             "that exists."
         ) from error
     with file:
+        table = Table(file, origins)
         if not kept:
-            csv.writer(file).writerow(COLUMNS)
-        yield Table(file, origins)
+            table.begin()
+        yield table
+
+
+def is_standard_output(path: Path | None) -> bool:
+    """Return whether a table is to be written to standard output, by any of its names."""
+    return str(path) in STANDARD_OUTPUT
 
 
 def _write_kept(target: Path, lines: Sequence[Sequence[str]]) -> None:

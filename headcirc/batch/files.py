@@ -4,27 +4,42 @@ A file that cannot be measured becomes a row that says why, never a missing row.
 """
 
 import os
+import re
 import stat
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from tqdm import tqdm
 
+from headcirc.batch.safe_text import FORMULA_MARKS, escape_controls
 from headcirc.errors import InputError, UnreadableImageError
 from headcirc.geometry import PixelSpacing
 from headcirc.overlay import to_png
-from headcirc.pipeline import Analysis, Pipeline
+from headcirc.pipeline import Analysis, Pipeline, load_pipeline
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
 DRAWN = ("_Annotation", "_overlay")
-FORMULA_MARKS = ("=", "+", "-", "@", "\t", "\r")
-SIDECAR = "._"  # begins what a Mac leaves beside each file on a disk of another system
+HIDDEN = "."  # begins `._NAME`, which a Mac leaves beside each file, `.Trashes`, `.snapshot` ...
+SYSTEM_FOLDERS = frozenset(
+    {
+        *("@eadir", "#recycle", "#snapshot", "@recycle", "@recently-snapshot", "@tmp", "@sharebin"),
+        *("__macosx", "network trash folder", "temporary items"),
+        *("$recycle.bin", "recycler", "recycled", "system volume information"),
+        *("lost+found", "~snapshot"),
+    }
+)
+"""What a NAS, a Mac, Windows and Linux keep for themselves, in lower case: thumbnails, old versions
+and what was thrown away. Others are hidden."""
+CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 NO_HEAD, NO_PIXEL_SIZE = "no head was found", "no pixel size is known"
 UNREADABLE, GIVEN_UP = "cannot be read", "workers failed at it"
+UNFINISHED = ".unfinished"
+CRASHED = "decoder-crashed"
+"""Begins the reason of a file that ended the process that measured it."""
+REMEDY = "save the file again as PNG, or leave it out"
 MEASURED = (
     "head_circumference_mm",
     "biparietal_diameter_mm",
@@ -61,6 +76,7 @@ def find_images(paths: Sequence[Path], *, recursive: bool) -> list[Path]:
     """Return the files named, and the images in the folders named, in order of name, each once.
 
     What was drawn, by HC18 (`*_Annotation.png`) or by us, is no ultrasound: not taken from folders.
+    Neither is what is hidden, nor what lies in `SYSTEM_FOLDERS`: thumbnails, and what was deleted.
     A folder that cannot be read stands for its images, so that its row says so.
     """
     found: list[Path] = []
@@ -82,16 +98,26 @@ def find_images(paths: Sequence[Path], *, recursive: bool) -> list[Path]:
 def _find_inside(folder: Path, *, recursive: bool) -> set[Path]:
     found: set[Path] = set()
     walk = os.walk(folder, onerror=lambda error: found.add(Path(error.filename)))
-    for parent, folders, files in islice(walk, None if recursive else 1):
-        inside = (Path(parent, name) for name in (*folders, *files))
-        found |= {
-            each
-            for each in inside
-            if each.suffix.lower() in SUFFIXES
-            and not each.stem.endswith(DRAWN)
-            and not each.name.startswith(SIDECAR)
-        }
+    for parent, folders, files in walk:
+        if recursive:  # what is walked through is no image, whatever it is called
+            folders[:] = [name for name in folders if _is_own(name)]
+            names = files
+        else:
+            names = [*folders, *files]
+            folders.clear()
+        found |= {Path(parent, name) for name in names if _is_image(name)}
     return found
+
+
+def _is_own(folder_name: str) -> bool:
+    """Return whether a folder is its user's, and not one that a system keeps for itself."""
+    return not folder_name.startswith(HIDDEN) and folder_name.lower() not in SYSTEM_FOLDERS
+
+
+def _is_image(name: str) -> bool:
+    path = Path(name)
+    is_shown = path.suffix.lower() in SUFFIXES and not name.startswith(HIDDEN)
+    return is_shown and not path.stem.endswith(DRAWN)
 
 
 def to_overlay_paths(
@@ -111,6 +137,35 @@ def to_overlay_paths(
         / f"{path.stem if count[path.with_suffix('')] == 1 else path.name}_overlay.png"
         for path in images
     }
+
+
+def require_own_places(overlays: Mapping[Path, Path], folder: Path) -> None:
+    """Refuse overlays that would replace an image, or leave their folder by a link.
+
+    Raises
+    ------
+    UsageError
+    """
+    root = folder.resolve()
+    for parent in {path.parent for path in overlays.values()}:
+        if not parent.resolve().is_relative_to(root):
+            raise UsageError(
+                f"{str(parent)!r} is a link that leads out of the overlays' folder; remove it, or "
+                "name another folder by --overlay-dir."
+            )
+    there = [path for path in overlays.values() if os.path.lexists(path)]
+    looks = (os.stat, os.lstat) if there else ()
+    images = {_to_identity(look(each)) for each in overlays for look in looks if each.exists()}
+    for path in there:
+        if _to_identity(path.lstat()) in images:
+            raise UsageError(
+                f"The image {str(path)!r} would be replaced by an overlay; name another folder by "
+                "--overlay-dir."
+            )
+
+
+def _to_identity(status: os.stat_result) -> tuple[int, int]:
+    return status.st_dev, status.st_ino
 
 
 @dataclass(frozen=True)
@@ -133,6 +188,16 @@ def to_local_measure(pipeline: Pipeline) -> Measure:
         return Measured(to_row(analysis), lambda: to_png(analysis.draw_overlay()))
 
     return measure
+
+
+def load_local_measure(
+    model_dir: Path, *, backend: str, precision: str
+) -> tuple[Measure, tuple[Any, ...]]:
+    """Load a model; return what measures with it, and which it is; raises as `load_pipeline`."""
+    pipeline = load_pipeline(model_dir, backend=backend, precision=precision)
+    runtime, version = pipeline.backend, pipeline.manifest.version
+    model = (version, pipeline.graph.sha256, runtime.name, runtime.precision)
+    return to_local_measure(pipeline), model
 
 
 def to_row(analysis: Analysis) -> Row:
@@ -211,7 +276,7 @@ def measure_files(
     overlays: Mapping[Path, Path] | None,
 ) -> Iterator[Row]:
     """Measure files, writing their `overlays`; one that fails gives a row that says why."""
-    for path in tqdm(images, "measuring", unit="image", disable=len(images) == 1):
+    for path in open_bar(images, total=len(images)):
         try:
             measured = measure(_read_content(path), spacings[path])
         except (InputError, OSError) as error:
@@ -223,6 +288,12 @@ def measure_files(
         yield replace(row, image=to_name(path))
 
 
+def open_bar(images: Iterable[Path] | None = None, *, total: int, done: int = 0) -> Any:
+    """Return a progress bar; there is none where nobody looks, as in a log, or for one image."""
+    is_hidden = True if total == 1 else None  # None: where standard error is no terminal
+    return tqdm(images, "measuring", total, unit="image", initial=done, disable=is_hidden)
+
+
 def _read_content(path: Path) -> bytes:
     """Return a file's bytes; a pipe would be waited for, and a device read, without an end."""
     if stat.S_IFMT(path.stat().st_mode) not in (stat.S_IFREG, stat.S_IFDIR):
@@ -231,8 +302,12 @@ def _read_content(path: Path) -> bytes:
 
 
 def to_name(path: Path) -> str:
-    """Return a path as text that is no formula to a spreadsheet; bytes not UTF-8 are escaped."""
+    """Return a path as text that is no formula to a spreadsheet.
+
+    Bytes that are no UTF-8, and control characters but for tabs and line ends, are escaped.
+    """
     name = os.fsencode(path).decode(errors="backslashreplace")
+    name = CONTROLS.sub(lambda found: escape_controls(found[0]), name)
     return f"./{name}" if name.startswith(FORMULA_MARKS) else name
 
 
@@ -241,9 +316,22 @@ def _write_overlay(measured: Measured, path: Path) -> Row:
     try:
         picture = measured.draw_overlay()
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(picture)
+        _replace(path, picture)
     except (InputError, OSError) as error:
         reason = str(error) if isinstance(error, InputError) else error.strerror
         fault = f"the overlay is missing: {reason}"
         return replace(measured.row, error="; ".join(filter(None, (measured.row.error, fault))))
     return measured.row
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Write a file anew, whole or not at all; what a link or another name leads to stays."""
+    unfinished = path.with_name(path.name + UNFINISHED)
+    unfinished.unlink(missing_ok=True)
+    try:
+        with unfinished.open("xb") as file:
+            file.write(content)
+        unfinished.replace(path)
+    except OSError:
+        unfinished.unlink(missing_ok=True)
+        raise

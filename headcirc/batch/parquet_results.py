@@ -17,7 +17,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from headcirc.batch.files import GIVEN_UP, UNREADABLE, Row, UsageError
+from headcirc.batch.files import CRASHED, GIVEN_UP, UNREADABLE, Row, UsageError
 from headcirc.batch.summary import COLUMNS, sum_up
 from headcirc.geometry import PixelSpacing
 
@@ -26,7 +26,7 @@ LOCK, JOB, SUMMARY = ".lock", "job.json", "summary.json"
 UNFINISHED = ".unfinished"
 PART = re.compile(r"part-(\d+)\.parquet")
 PASSING = (UNREADABLE, GIVEN_UP)
-"""Reasons that say more of the disk or the machine than of the image."""
+"""Reasons that say more of the disk or the machine than of the image; the next run tries again."""
 SHOWN_NAMES = 3
 KINDS: dict[Any, Any] = {str: pa.string(), bool: pa.bool_(), int: pa.int64()}
 Facts = dict[str, Any]
@@ -77,7 +77,7 @@ class ResultFolder:
         Every image that has a row which stays.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, passing: Sequence[str] = PASSING) -> None:
         self._folder = folder
         self._schema = to_schema()
         for torn in folder.glob(f"*{UNFINISHED}"):  # a run ended while it wrote
@@ -88,7 +88,7 @@ class ResultFolder:
         for path in self._list().values():
             for row in _read_part(path, ["image", "error", *names]).to_pylist():
                 name, error = row.pop("image"), row.pop("error")
-                if any(each in error for each in PASSING):
+                if any(each in error for each in passing):
                     self._passing[name] = path
                 else:
                     self.origins[name] = Origin(**row)
@@ -182,8 +182,10 @@ class ResultFolder:
 
 
 @contextmanager
-def open_results(folder: Path) -> Iterator[ResultFolder]:
+def open_results(folder: Path, *, retry_crashed: bool = False) -> Iterator[ResultFolder]:
     """Open a folder of parts, making it if need be; while this lasts it belongs to this process.
+
+    With `retry_crashed`, files that ended their workers are tried again, too.
 
     Raises
     ------
@@ -204,7 +206,7 @@ def open_results(folder: Path) -> Iterator[ResultFolder]:
             raise UsageError(
                 "Another run is writing to the results' folder; let it end."
             ) from error
-        yield ResultFolder(folder)
+        yield ResultFolder(folder, (*PASSING, CRASHED) if retry_crashed else PASSING)
 
 
 def _to_words(model: Facts) -> str:

@@ -8,17 +8,20 @@ import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
+from typing import TextIO
 
 from headcirc.batch.files import UsageError
 from headcirc.errors import InputError
 from headcirc.geometry import PixelSpacing
-from headcirc.readers.pixel_size import to_stated_spacing
+from headcirc.readers.pixel_size import read_decimal, to_stated_spacing
 
 NAME_COLUMNS = ("filename", "file", "name", "image")
 SIZE_COLUMNS = ("pixel size(mm)", "pixel_size_mm")
 X_COLUMN, Y_COLUMN = "pixel_size_x_mm", "pixel_size_y_mm"
-OTHER_MARKS = {";": "semicolons", "\t": "tabs"}
-"""By which a spreadsheet parts where decimals have a comma, or as plain text."""
+MARKS = (",", ";", "\t")
+"""Between columns; a spreadsheet writes semicolons where decimals have a comma."""
+STATED_MARK = "sep="
+"""Begins a first line by which a spreadsheet says what stands between columns."""
 
 
 def load_pixel_sizes(path: Path) -> dict[str, PixelSpacing]:
@@ -27,27 +30,38 @@ def load_pixel_sizes(path: Path) -> dict[str, PixelSpacing]:
     Raises
     ------
     UsageError
-        No such file, no commas, no known columns, a size that is none, or two for one name; the
-        line is named.
+        No such file, no known columns, a size that is none, or two for one name; the line is named.
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as table:  # Excel begins with a mark
-            return _read_pixel_sizes(csv.DictReader(table))
+            return _read_pixel_sizes(_open_reader(table))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UsageError(
             f"The pixel sizes' table cannot be read ({error}); name a CSV file in UTF-8."
         ) from error
 
 
+def _open_reader(table: TextIO) -> "csv.DictReader[str]":
+    """Return what reads a table, whose header tells what stands between columns."""
+    lines = table.readlines()
+    is_stated = lines[:1] != [] and lines[0].startswith(STATED_MARK)
+    header = "".join(lines[is_stated : is_stated + 1])
+    counts = Counter(header)
+    mark = max(MARKS, key=lambda each: (_is_header(header, each), counts[each]))
+    reader = csv.DictReader(lines, delimiter=mark)
+    if is_stated:
+        next(reader.reader)  # so that the line is counted
+    return reader
+
+
+def _is_header(line: str, mark: str) -> bool:
+    names = {name.strip() for name in next(csv.reader([line], delimiter=mark), [])}
+    return bool(names & {*NAME_COLUMNS}) and bool(names & {*SIZE_COLUMNS, X_COLUMN})
+
+
 def _read_pixel_sizes(reader: "csv.DictReader[str]") -> dict[str, PixelSpacing]:
     columns = [name.strip() for name in reader.fieldnames or []]
     reader.fieldnames = columns
-    for mark, marks in OTHER_MARKS.items():
-        if any(mark in name for name in columns):
-            raise UsageError(
-                f"The pixel sizes' table is parted by {marks}; save it as CSV parted by commas, "
-                "with decimals that have a point."
-            )
     name_column = next((name for name in NAME_COLUMNS if name in columns), None)
     size_column = next((name for name in SIZE_COLUMNS if name in columns), None)
     sizes = [name for name in columns if name in (*SIZE_COLUMNS, X_COLUMN, Y_COLUMN)]
@@ -67,7 +81,7 @@ def _read_pixel_sizes(reader: "csv.DictReader[str]") -> dict[str, PixelSpacing]:
         if any(row.pop(None, [])):  # what is beyond the columns
             raise UsageError(
                 f"Line {line} of the pixel sizes' table has more fields than there are columns; "
-                "write decimals with a point."
+                "write decimals with a point, or semicolons between columns."
             )
         if not any(row.values()):
             continue  # as a spreadsheet ends a table
@@ -88,12 +102,12 @@ def _to_key(name: str) -> str:
 
 def _to_spacing(x_mm: str | None, y_mm: str | None, line: int) -> PixelSpacing:
     try:
-        sizes_mm = float(x_mm or ""), float(y_mm or "")
+        sizes_mm = read_decimal(x_mm or ""), read_decimal(y_mm or "")
     except ValueError as error:
         stated = " x ".join(dict.fromkeys((x_mm or "", y_mm or "")))
         raise UsageError(
             f"Line {line} of the pixel sizes' table has {stated!r} as pixel size; write "
-            "millimetres with a point, such as 0.12, or leave out the line where they are unknown."
+            "millimetres, such as 0.12, or leave out the line where they are unknown."
         ) from error
     try:
         spacing = to_stated_spacing(pixel_size_x_mm=sizes_mm[0], pixel_size_y_mm=sizes_mm[1])
@@ -109,14 +123,15 @@ def to_spacings_of(
     """Return each image's pixel spacing from the table; None where it has no row.
 
     A row names an image by the end of its path: `1.png`, or `left/1.png` where folders hold files
-    of the same name. The longest end that is in the table counts.
+    of the same name. The longest end that is in the table counts. No row names a folder, such as
+    one that a NAS calls as the image whose thumbnails it holds.
 
     Raises
     ------
     UsageError
         A row's name fits several images, as `000_HC.png` does in two of HC18's folders.
     """
-    names = {path: _find_name(path, sizes) for path in images}
+    names = {path: None if path.is_dir() else _find_name(path, sizes) for path in images}
     counts = Counter(name for name in names.values() if name is not None)
     for name, count in counts.items():
         if count > 1:

@@ -10,9 +10,7 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
-from tqdm import tqdm
-
-from headcirc.batch.files import Row, to_name
+from headcirc.batch.files import Row, open_bar, to_name
 from headcirc.batch.parquet_results import Facts, Origin, ResultFolder, open_results, read_origin
 from headcirc.batch.ray_cluster import Plan, Task, open_ray
 from headcirc.geometry import PixelSpacing
@@ -60,13 +58,18 @@ def list_tasks(source: Path, spacings: Mapping[Path, PixelSpacing | None]) -> li
 
 
 def is_over(name: str, source: Path, names: Collection[str]) -> bool:
-    """Return whether a reason that may pass has: its image is tried anew, or its folder is open."""
+    """Return whether a passing reason is over: its image is tried again, or its folder opens."""
     folder = source / name
     return name in names or (os.path.isdir(folder) and os.access(folder, os.R_OK | os.X_OK))
 
 
 def run_batch(
-    source: Path, destination: Path, spacings: Mapping[Path, PixelSpacing | None], plan: Plan
+    source: Path,
+    destination: Path,
+    spacings: Mapping[Path, PixelSpacing | None],
+    plan: Plan,
+    *,
+    retry_crashed: bool = False,
 ) -> Facts:
     """Measure what has no row yet of a folder's images and return the summary of everything.
 
@@ -78,7 +81,7 @@ def run_batch(
     began_s = time.monotonic()
     tasks = list_tasks(source, spacings)
     origins = {task.name: read_origin(task.path, task.spacing) for task in tasks}
-    with open_results(destination) as parts, open_ray(plan.address):
+    with open_results(destination, retry_crashed=retry_crashed) as parts, open_ray(plan.address):
         parts.require_unchanged(origins)
         left = [task for task in tasks if task.name not in parts.origins]
         from headcirc.batch.ray_workers import Pool  # imports Ray, which reads its settings then
@@ -87,7 +90,10 @@ def run_batch(
         try:
             parts.require_job(pool.start())
             parts.forget_passing(lambda name: is_over(name, source, origins))
-            with Buffer(parts, origins) as buffer, _open_bar(len(tasks), len(left)) as bar:
+            with (
+                Buffer(parts, origins) as buffer,
+                open_bar(total=len(tasks), done=len(tasks) - len(left)) as bar,
+            ):
                 for rows in pool.measure(left):
                     buffer.add(rows)
                     bar.update(len(rows))
@@ -95,7 +101,3 @@ def run_batch(
             pool.close()
         run = {"images": len(left), "workers_lost": pool.lost}
         return parts.write_summary(run | {"duration_s": round(time.monotonic() - began_s, 3)})
-
-
-def _open_bar(images: int, left: int) -> tqdm:
-    return tqdm(desc="measuring", unit="image", total=images, initial=images - left)

@@ -13,7 +13,15 @@ from typing import Any
 import ray
 from ray.exceptions import RayActorError, RayError, RayTaskError
 
-from headcirc.batch.files import GIVEN_UP, Row, UsageError, measure_files, to_local_measure
+from headcirc.batch.files import (
+    CRASHED,
+    GIVEN_UP,
+    REMEDY,
+    Row,
+    UsageError,
+    measure_files,
+    to_local_measure,
+)
 from headcirc.batch.ray_cluster import Plan, Task, count_capacity
 from headcirc.pipeline import load_pipeline
 
@@ -74,6 +82,12 @@ class MeasuringWorker:
 class Pool:
     """Workers, and what each is doing.
 
+    Parameters
+    ----------
+    plan : Plan
+    worker : type
+        What runs in the actors; for tests, one that crashes.
+
     Attributes
     ----------
     lost : int
@@ -85,8 +99,9 @@ class Pool:
         Ray has no room for a worker, and would wait for it without an end.
     """
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, worker: type[MeasuringWorker] = MeasuringWorker) -> None:
         self.lost = 0
+        self._worker = worker
         self._plan = plan
         room = count_capacity(plan.cpus, plan.gpus)
         self._size = plan.workers or room
@@ -140,7 +155,7 @@ class Pool:
 
     def _spawn(self) -> Any:
         options = {"num_cpus": self._plan.cpus, "num_gpus": self._plan.gpus, "max_restarts": 0}
-        return ray.remote(MeasuringWorker).options(**options).remote()
+        return ray.remote(self._worker).options(**options).remote()
 
     def _begin(self, worker: Any, chunk: Chunk | None) -> None:
         """Let a worker measure, or load its model."""
@@ -179,7 +194,11 @@ class Pool:
 
 
 def _to_given_up(chunk: Chunk, error: Exception) -> Row:
-    reason = f"{chunk.attempts} {GIVEN_UP}: {_to_reason(error)}"
+    """Say what an image did to its workers: one that ended all of them is not met again unasked."""
+    if isinstance(error, RayActorError):
+        reason = f"{CRASHED}: {chunk.attempts} workers were ended by it; {REMEDY}"
+    else:
+        reason = f"{chunk.attempts} {GIVEN_UP}: {_to_reason(error)}"
     return Row(chunk.tasks[0].name, error=reason)
 
 

@@ -6,10 +6,12 @@ reason in a row, in the words that this machine would have used.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from headcirc.batch.files import Measure, Measured, Row, UsageError, fill_row
+from headcirc.batch.safe_text import escape_controls
 from headcirc.client import (
     Analysis,
     ClientError,
@@ -115,17 +117,20 @@ def _read_overlay(client: HeadcircClient, analysis_id: str) -> bytes:
 
 
 def _to_reason(error: ClientError) -> str:
-    return error.detail if isinstance(error, ProblemError) else str(error)
+    """Return one line for a person: a server's own words may hold control characters."""
+    return escape_controls(error.detail if isinstance(error, ProblemError) else str(error))
 
 
 def to_row(analysis: Analysis) -> Row:
     """Return a service's answer as one line of output."""
     head, image = analysis.head, analysis.image
+    codes = tuple(escape_controls(code) for code in analysis.quality.warnings)
+    quality = replace(analysis.quality, warnings=codes)
     if head is None:
-        return fill_row(analysis.quality)
+        return fill_row(quality)
     interval = head.head_circumference_interval_mm
     return fill_row(
-        analysis.quality,
+        quality,
         head.head_circumference_px,
         measured=None if head.head_circumference_mm is None else head,
         bounds_mm=None if interval is None else (interval.low, interval.high),

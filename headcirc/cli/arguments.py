@@ -8,9 +8,17 @@ from pathlib import Path
 from headcirc import __version__
 from headcirc.batch.files import SUFFIXES, UsageError
 from headcirc.pipeline import SHIPPED_MODEL_DIR
+from headcirc.readers.pixel_size import read_decimal
 
 BACKEND_HELP = "auto, tensorrt, openvino, onnxruntime or onnxruntime-cuda"
 EXIT_HELP = "Exit status: 0 all measured, 1 some image was not, 2 bad usage, 130 stopped by Ctrl-C."
+EXAMPLES = """examples:
+  headcirc check
+  headcirc analyze scan.png --pixel-size-mm 0.12
+  headcirc serve
+
+`headcirc COMMAND --help` has every option.
+"""
 ANALYZE_EXAMPLES = """examples:
   headcirc analyze scan.png --pixel-size-mm 0.12
   headcirc analyze scans/ --recursive --pixel-sizes sizes.csv --csv out.csv
@@ -24,10 +32,11 @@ def to_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="headcirc",
         description="Measure fetal head circumference in ultrasound images. Research use only.",
-        epilog=EXIT_HELP,
+        epilog=EXAMPLES + EXIT_HELP,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"headcirc {__version__}")
-    commands = parser.add_subparsers(dest="command", required=True)
+    commands = parser.add_subparsers(dest="command")
     loading, images = _describe_loading(), _describe_images()
     both = [loading, images]
     for name, add, told, examples in (
@@ -102,10 +111,10 @@ def require_folder(folder: Path) -> None:
 
 def _to_mm(text: str) -> float:
     try:
-        return float(text)
+        return read_decimal(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(
-            f"{text!r} is no number; write millimetres with a point, such as 0.12"
+            f"{text!r} is no number; write millimetres, such as 0.12"
         ) from error
 
 
@@ -136,6 +145,11 @@ def _describe_loading() -> argparse.ArgumentParser:
 
 def _describe_images() -> argparse.ArgumentParser:
     images = argparse.ArgumentParser(add_help=False)
+    images.add_argument(
+        "--retry-crashed",
+        action="store_true",
+        help="try files again that ended the process that measured them in an earlier run",
+    )
     images.add_argument("--recursive", action="store_true", help="look into folders of folders")
     scale = images.add_mutually_exclusive_group()
     scale.add_argument(
@@ -148,7 +162,7 @@ def _describe_images() -> argparse.ArgumentParser:
         "--pixel-sizes",
         type=Path,
         metavar="FILE.csv",
-        help="a comma-separated table of them: filename (or folder/name) and pixel_size_mm, or "
+        help="a table of them (CSV): filename (or folder/name) and pixel_size_mm, or "
         "pixel_size_x_mm and pixel_size_y_mm; HC18's own is accepted",
     )
     return images
@@ -162,7 +176,7 @@ def _add_analyze(analyze: argparse.ArgumentParser) -> None:
         "--csv",
         type=_to_table_path,
         metavar="FILE",
-        help="write a table, a row for each image, or replace it",
+        help="write a table, a row for each image, or replace it; - is standard output",
     )
     analyze.add_argument(
         "--resume",

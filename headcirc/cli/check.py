@@ -1,6 +1,7 @@
 """What `headcirc check` measures: a drawn head whose circumference is known.
 
-A runtime can load, run and be wrong; only a number that is held against the truth shows it.
+A runtime can load, run and be wrong; only a number that is held against the truth shows it. A
+drawing is no scan: the number does not say how accurate the model is.
 """
 
 from dataclasses import replace
@@ -15,10 +16,13 @@ from headcirc.pipeline import Pipeline
 from headcirc.raster import to_ellipse_coverage
 
 DRAWN = Ellipse(400.0, 270.0, 230.0, 180.0, 0.3)
-DRAWN_ROWS, DRAWN_COLUMNS, DRAWN_WALL_PX = 540, 800, 14
+DRAWN_ROWS, DRAWN_COLUMNS, DRAWN_WALL_PX = 540, 800, 8
 DRAWN_SPACING = PixelSpacing(row_mm=0.12, column_mm=0.12)
-TOLERATED_SHARE = 0.05
-"""Tolerated share of the drawn circumference; shipped weights were 2 or 3 % off."""
+DRAWN_GREY, WALL_GREY, INSIDE_GREY = 110, 170, -20
+"""Around the head, and what its wall and its inside add. The model puts the edge into a thick wall
+on black: with a wall of 14 pixels and a grey of 60 it was 2.7 % off, and with these 0.6 %."""
+TOLERATED_SHARE = 0.03
+"""Tolerated share of the drawn circumference: five times what the model is off."""
 
 
 def check_measures_truly(pipeline: Pipeline) -> bool:
@@ -38,9 +42,18 @@ def check_measures_truly(pipeline: Pipeline) -> bool:
         f"phantom   HC {measured_mm:.1f} mm, drawn with {drawn_mm:.1f} mm, inference "
         f"{analysis.timing_ms['inference']:.1f} ms"
     )
-    is_true = abs(measured_mm - drawn_mm) <= TOLERATED_SHARE * drawn_mm
-    if not is_true:
-        print(f"          more than {TOLERATED_SHARE:.0%} off: do not measure here; try --backend")
+    off_percent, tolerated = 100 * (measured_mm / drawn_mm - 1), f"{100 * TOLERATED_SHARE:.0f} %"
+    is_true = abs(off_percent) <= 100 * TOLERATED_SHARE
+    if is_true:
+        print(
+            f"result    OK: within {tolerated} of what was drawn ({off_percent:+.1f} %; a drawing, "
+            "which says nothing about accuracy on scans)"
+        )
+    else:
+        print(
+            f"result    WRONG: {off_percent:+.1f} % off, more than {tolerated}: do not measure "
+            "here; try --backend"
+        )
     return is_true
 
 
@@ -55,5 +68,5 @@ def draw_check_head() -> NDArray[np.uint8]:
         to_ellipse_coverage(each, DRAWN_ROWS, DRAWN_COLUMNS) for each in (DRAWN, inside)
     )
     speckle = np.random.default_rng(0).rayleigh(0.8, outer.shape)
-    grey = (60 + 170 * (outer - inner) - 20 * inner) * speckle
+    grey = (DRAWN_GREY + WALL_GREY * (outer - inner) + INSIDE_GREY * inner) * speckle
     return np.clip(grey, 0, 255).astype(np.uint8)

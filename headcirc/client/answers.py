@@ -4,6 +4,7 @@ Fields that this version does not know are passed over, because the contract may
 it needs and does not find is an `UnexpectedAnswerError`, never a guess.
 """
 
+import math
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from types import NoneType, UnionType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
@@ -183,7 +184,9 @@ def _read(kind: Any, value: object, where: str) -> Any:
         return dict(value)
     if origin is None and not is_dataclass(kind):
         is_number_for_bool = isinstance(value, bool) and kind is not bool
-        if isinstance(value, ALSO_ACCEPTED.get(kind, kind)) and not is_number_for_bool:
+        is_no_number = isinstance(value, float) and not math.isfinite(value)
+        is_wanted = isinstance(value, ALSO_ACCEPTED.get(kind, kind))
+        if is_wanted and not (is_number_for_bool or is_no_number):
             return value
     raise UnexpectedAnswerError(f"The server's answer has {type(value).__name__} as {where}.")
 

@@ -17,7 +17,12 @@ from headcirc.client.answers import (
     to_answer,
 )
 from headcirc.client.errors import ProblemError, UnexpectedAnswerError, UnreachableError
-from headcirc.client.retries import RETRIED_STATUSES, Attempts, read_retry_after_s
+from headcirc.client.retries import (
+    GATEWAY_STATUSES,
+    RETRIED_STATUSES,
+    Attempts,
+    read_retry_after_s,
+)
 
 Answer = TypeVar("Answer")
 JSON_TYPE, PNG_TYPE, PROBLEM_TYPE = "application/json", "image/png", "application/problem+json"
@@ -158,9 +163,19 @@ def to_path(analysis_id: str, *parts: str) -> str:
 
 def to_wait_s(response: httpx.Response, attempts: Attempts) -> float | None:
     """Return how long to wait before asking again, or None to take the answer as it is."""
-    if response.status_code not in RETRIED_STATUSES:
+    if response.status_code not in RETRIED_STATUSES and not _is_of_gateway(response):
         return None
     return attempts.to_wait_s(read_retry_after_s(response.headers.get("retry-after")))
+
+
+def _is_of_gateway(response: httpx.Response) -> bool:
+    """Return whether a gateway answered in the service's place: without a problem document."""
+    return response.status_code in GATEWAY_STATUSES and not _is_problem(response)
+
+
+def _is_problem(response: httpx.Response) -> bool:
+    kind: str = response.headers.get("content-type", "")
+    return kind.partition(";")[0].strip().lower() == PROBLEM_TYPE
 
 
 def to_unreachable(error: httpx.TransportError) -> UnreachableError:
@@ -182,7 +197,7 @@ def read_json(response: httpx.Response, *, kind: type[Answer]) -> Answer:
 
     Raises
     ------
-    ProblemError, UnexpectedAnswerError
+    ProblemError, UnexpectedAnswerError, UnreachableError
     """
     require_success(response)
     try:
@@ -205,12 +220,17 @@ def require_success(response: httpx.Response) -> None:
 
     Raises
     ------
-    ProblemError, UnexpectedAnswerError
+    ProblemError, UnexpectedAnswerError, UnreachableError
     """
     if response.is_success:
         return
     status = response.status_code
-    if response.headers.get("content-type", "").partition(";")[0] != PROBLEM_TYPE:
+    if _is_of_gateway(response):
+        raise UnreachableError(
+            f"A gateway answered {status} in the service's place; check that the service runs and "
+            "is not too busy."
+        )
+    if not _is_problem(response):
         raise UnexpectedAnswerError(
             f"The server answered {status} without a problem document; is it Headcirc?"
         )

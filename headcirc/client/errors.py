@@ -1,7 +1,7 @@
 """What can come of asking a server, other than an answer.
 
 ClientError
-├── UnreachableError       no answer came, however often it was tried
+├── UnreachableError       no answer of the service came, however often it was tried
 ├── UnexpectedAnswerError  an answer came that the contract does not have: is this Headcirc?
 └── ProblemError           the service refused, and said why
 """
@@ -15,7 +15,11 @@ class ClientError(Exception):
 
 
 class UnreachableError(ClientError):
-    """No answer came in the time and the attempts that the retry policy gives."""
+    """No answer came in the time and the attempts that the retry policy gives.
+
+    A gateway's answer in the service's place (429, 502, 503 or 504 without a problem document) is
+    none.
+    """
 
 
 class UnexpectedAnswerError(ClientError):

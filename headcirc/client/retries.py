@@ -7,8 +7,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
-RETRIED_STATUSES = frozenset({429, 503})
-"""A full queue, and a service or store that is not there: both pass. A 504 had its time."""
+RETRIED_STATUSES = frozenset({429, 502, 503})
+"""A full queue, and a service or store that is not there: both pass. The service's own 504 had its
+time; one of a gateway says that the service is away."""
+GATEWAY_STATUSES = RETRIED_STATUSES | {504}
+"""What a gateway answers in the place of a service that is away, or too busy for it."""
 
 
 @dataclass(frozen=True)

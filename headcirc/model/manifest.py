@@ -14,7 +14,7 @@ from headcirc.model.graph import Graph
 from headcirc.model.uncertainty_model import UncertaintyModel, to_uncertainty_model
 
 MANIFEST_NAME = "manifest.json"
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 KINDS: dict[object, tuple[type, ...]] = {str: (str,), int: (int,), float: (int, float)}
 """A fact's type to the types that JSON has for it."""
 
@@ -51,7 +51,11 @@ class MaskFacts:
     minimum_head_share : float
         Smallest area of a head, as a share of the frame's.
     minimum_mean_probability : float
-        Of the pixels of a head; below it the network sees no head, whatever its threshold says.
+        Of the pixels of a head; below it there is no head, whatever the threshold says.
+    acceptable_mean_probability : float
+        Of the pixels of a head; below it the answer is not acceptable (`uncertain-mask`).
+    sure_mean_probability : float
+        Of the pixels of a head; below it the network is asked again (test-time augmentation).
     ellipticity_power : float
         How much shape counts against area where there are several components.
     """
@@ -59,6 +63,8 @@ class MaskFacts:
     threshold: float
     minimum_head_share: float
     minimum_mean_probability: float
+    acceptable_mean_probability: float
+    sure_mean_probability: float
     ellipticity_power: float
 
 

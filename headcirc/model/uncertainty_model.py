@@ -1,7 +1,7 @@
-"""What features of uncertainty mean for one model: weights, limits and the intervals' width.
+"""The uncertainty model of one network: weights of features, limits, and the intervals' width.
 
-Part of the model's manifest, written by `model_export record-uncertainty`. This module does not know
-what the features are nor how they are read; see `headcirc.quality.uncertainty`.
+Part of the manifest, written by `model_export record-uncertainty`. This module does not know what
+the features are nor how they are computed; see `headcirc.quality.uncertainty`.
 """
 
 import math
@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 REFERENCE_MM = 180.0
-"""A head of the middle of pregnancy, as most of HC18's are."""
+"""Circumference of a head in mid-pregnancy, as most of HC18's are."""
 OUTMOST_DEVIATIONS = 4.0
-"""A feature that is stranger than this counts as this strange: the weights were found within."""
+"""Standardised features are clipped here: the weights were fitted within this range."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class LinearScore:
     ----------
     intercept : float
     terms : dict
-        Sign to `Term`.
+        Feature to `Term`.
     """
 
     intercept: float
@@ -80,7 +80,7 @@ class IntervalFacts:
 
 @dataclass(frozen=True)
 class UncertaintyLimits:
-    """Beyond these an answer is warned of; see `headcirc.quality.assessment`.
+    """Limits beyond which an answer gets a warning; see `headcirc.quality.assessment`.
 
     Attributes
     ----------
@@ -98,7 +98,7 @@ class UncertaintyLimits:
 
 @dataclass(frozen=True)
 class UncertaintyModel:
-    """What the features of uncertainty mean for this model.
+    """How features become an expected error, an out-of-distribution score and an interval.
 
     Attributes
     ----------
@@ -107,7 +107,7 @@ class UncertaintyModel:
     size_exponent : float
         How the expected error grows with the circumference: 0 not at all, 1 in proportion.
     out_of_distribution : LinearScore
-        Log-odds of a spoiled picture against a clean one.
+        Log-odds of a degraded image against a clean one.
     interval : IntervalFacts
     limits : UncertaintyLimits
     """
@@ -121,7 +121,7 @@ class UncertaintyModel:
     def to_expected_error_mm(
         self, features: dict[str, float], head_circumference_mm: float | None
     ) -> float:
-        """Return how large errors with such features are; as of `REFERENCE_MM` if size is unknown."""
+        """Return the expected error; if the size is unknown, of a head of `REFERENCE_MM`."""
         size = (head_circumference_mm or REFERENCE_MM) / REFERENCE_MM
         return float(math.exp(self.error.weigh(features)) * size**self.size_exponent)
 

@@ -1,12 +1,11 @@
 """Give stable warning codes, and say whether a person should rely on the number.
 
-The limits below catch gross failures. At least 99 of 100 images of HC18's training exams pass them
-(`python -m evaluation.choices`). They judge a head, its mask and its probabilities, whatever the
-model is, so they stand here. Finer limits, on the features of uncertainty, belong to the model
-(`python -m evaluation.uncertainty fit`). A model without them has only the gross ones.
-
-No limit catches every error. This stage changes no number. A service that promises a number still
-gives it, with `acceptable` false beside it.
+The limits below let pass at least 99 of 100 of HC18's training exams' images
+(`python -m evaluation.choices`); they catch gross failures. They say what a head, its mask and its
+probabilities are, whatever the model. The finer limits, on uncertainty features, belong to the
+model (`python -m evaluation.uncertainty fit`); a model without them has only the gross ones.
+None catches every error. This stage changes no number; a service that promises one still gives it,
+with `acceptable` false beside it.
 """
 
 from dataclasses import dataclass
@@ -15,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headcirc.geometry import Ellipse, HeadMask, to_half_extents
-from headcirc.model.uncertainty_model import UncertaintyLimits, UncertaintyModel
+from headcirc.model.manifest import MaskFacts
+from headcirc.model.uncertainty_model import UncertaintyLimits
 from headcirc.quality.uncertainty import Uncertainty
 from headcirc.raster import to_filled_ellipse
 
@@ -30,6 +30,7 @@ LARGE_EXPECTED_ERROR = "large-expected-error"
 UNLIKE_TRAINING_DATA = "unlike-training-data"
 LOW_CONTRAST = "low-contrast"
 SHADOWED_BOUNDARY = "shadowed-boundary"
+NARROW_SAMPLE_RANGE = "narrow-sample-range"
 
 DISQUALIFYING = frozenset(
     {
@@ -42,14 +43,13 @@ DISQUALIFYING = frozenset(
         UNLIKE_TRAINING_DATA,
     }
 )
-"""Low contrast and shadow are not in it: they give a reason, and the two scores judge the harm."""
+"""Low contrast and shadow are not in it: they give a reason, and the two scores judge the harm.
+A narrow range of samples gives a reason too: the picture may be darker than it was meant."""
 
 MINIMUM_FIT_OVERLAP = 0.93
 """Overlap (intersection over union) of mask and ellipse below which neither is trusted."""
 MAXIMUM_REJECTED_SHARE = 0.25
-"""Another component of more than this share of the head's area makes the choice doubtful."""
-MINIMUM_SURE_PROBABILITY = 0.94
-"""Mean probability inside the mask below which the network is in uncertainty of the head."""
+"""Area of another component, as a share of the head's, above which the choice is uncertain."""
 PLAUSIBLE_HEAD_CIRCUMFERENCE_MM = (40.0, 400.0)
 """HC18 runs from 44 to 346 mm; the growth charts end near 373 mm (+3 SD at 40 weeks)."""
 LEAST_CEPHALIC_INDEX = 0.5
@@ -72,11 +72,13 @@ class Quality:
 def assess_quality(
     head_mask: HeadMask | None,
     ellipse: Ellipse | None,
+    facts: MaskFacts,
     *,
     head_circumference_mm: float | None = None,
     cephalic_index: float | None = None,
     uncertainty: Uncertainty | None = None,
-    facts: UncertaintyModel | None = None,
+    limits: UncertaintyLimits | None = None,
+    has_narrow_range: bool = False,
 ) -> Quality:
     """Collect the warnings that hold.
 
@@ -85,13 +87,17 @@ def assess_quality(
     head_mask : HeadMask or None
     ellipse : Ellipse or None
         In frame pixels.
+    facts : MaskFacts
     head_circumference_mm, cephalic_index : float or None
         None where the pixel size is unknown.
-    uncertainty, facts : Uncertainty or None, UncertaintyModel or None
+    uncertainty, limits : Uncertainty or None, UncertaintyLimits or None
         Without both, only the gross failures are looked for.
+    has_narrow_range : bool
+        Of the frame.
     """
+    narrow = (NARROW_SAMPLE_RANGE,) if has_narrow_range else ()
     if head_mask is None or ellipse is None:
-        return Quality((NO_HEAD_FOUND,))
+        return Quality((NO_HEAD_FOUND, *narrow))
     rows, columns = head_mask.pixels.shape
     low_mm, high_mm = PLAUSIBLE_HEAD_CIRCUMFERENCE_MM
     known = head_circumference_mm is not None
@@ -100,15 +106,15 @@ def assess_quality(
         HEAD_TOUCHES_BORDER: touches_border(ellipse, rows, columns),
         POOR_ELLIPSE_FIT: to_fit_overlap(head_mask.pixels, ellipse) < MINIMUM_FIT_OVERLAP,
         FRAGMENTED_MASK: head_mask.largest_rejected_share > MAXIMUM_REJECTED_SHARE,
-        UNCERTAIN_MASK: head_mask.mean_probability < MINIMUM_SURE_PROBABILITY,
+        UNCERTAIN_MASK: head_mask.mean_probability < facts.acceptable_mean_probability,
         IMPLAUSIBLE_SIZE: (
             head_circumference_mm is not None and not low_mm <= head_circumference_mm <= high_mm
         )
         or (cephalic_index is not None and cephalic_index < LEAST_CEPHALIC_INDEX),
     }
-    if uncertainty is not None and facts is not None:
-        checks |= _judge_uncertainty(uncertainty, facts.limits)
-    return Quality(tuple(code for code, holds in checks.items() if holds))
+    if uncertainty is not None and limits is not None:
+        checks |= _judge_uncertainty(uncertainty, limits)
+    return Quality((*(code for code, holds in checks.items() if holds), *narrow))
 
 
 def _judge_uncertainty(uncertainty: Uncertainty, limits: UncertaintyLimits) -> dict[str, bool]:

@@ -1,11 +1,10 @@
-"""Run the network again on altered copies of a picture that it is unsure of.
+"""Test-time augmentation: where the network is unsure, it is asked again about altered copies.
 
-A head stays a head when its picture is mirrored and made a little smaller or larger. A structure
-beside it that the network half believes in does not. The copies err differently, so their mean errs
-less. It errs less without the original picture, which was the unsure one. This takes six more
-inferences, so it is kept for the few pictures that need it. No copy is turned upside down, because
-the network never learned from such pictures. `python -m evaluation.augmentation` compared the
-copies.
+A head stays a head when its image is mirrored or made a little smaller or larger; a doubtful
+structure beside it does not. The copies err differently, so their mean errs less, also less than a
+mean that includes the first, unsure, inference. It takes six more inferences, so it is kept for the
+few images that need it. No copy is upside down: the network never learned from such images.
+`python -m evaluation.augmentation` compares sets of copies.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,12 +13,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from headcirc.model.manifest import MaskFacts
+
 Array = NDArray[np.float32]
 Augmentation = tuple[bool, float]
 """Whether the picture is mirrored left to right, and its zoom about the centre."""
-SURE_PROBABILITY = 0.95
-"""The network runs again if the mean probability of the head's pixels is below this. Hardly one in
-a hundred of HC18's training and calibration images is (`evaluation.augmentation`)."""
 AT_ONCE = 2
 """Copies that run through the network together: a runtime keeps the memory of its largest batch."""
 
@@ -33,20 +31,21 @@ AUGMENTATIONS = to_augmentations(0.8, 0.9, 1.1)
 
 
 def infer_with_augmentation(
-    run_network: Callable[[Array], Array], network_input: Array, threshold: float
+    run_network: Callable[[Array], Array], network_input: Array, facts: MaskFacts
 ) -> Array:
-    """Return probabilities (n, h, w) for network inputs (n, 1, h, w), looking twice if unsure.
+    """Return probabilities (n, h, w) for network inputs (n, 1, h, w), augmented where unsure.
 
     Parameters
     ----------
     run_network : callable
         (n, 1, h, w) to (n, h, w) probabilities.
     network_input : (n, 1, h, w) float32
-    threshold : float
-        The probability from which on a pixel counts as head, from the manifest.
+    facts : MaskFacts
+        The threshold, and the mean probability of a head below which the network is asked again.
+        Hardly one in a hundred of HC18's training images is (`evaluation.augmentation`).
     """
     probability_maps = run_network(network_input)
-    unsure = [i for i, each in enumerate(probability_maps) if is_unsure(each, threshold)]
+    unsure = [i for i, each in enumerate(probability_maps) if is_unsure(each, facts)]
     if not unsure:
         return probability_maps
     careful = probability_maps.copy()
@@ -55,10 +54,10 @@ def infer_with_augmentation(
     return careful
 
 
-def is_unsure(probability_map: Array, threshold: float) -> bool:
-    """Return whether the network half believes in what it takes for a head, (h, w)."""
-    head = probability_map[probability_map > threshold]
-    return bool(head.size > 0 and head.mean() < SURE_PROBABILITY)
+def is_unsure(probability_map: Array, facts: MaskFacts) -> bool:
+    """Return whether the mean probability of what may be a head, in (h, w), is low."""
+    head = probability_map[probability_map > facts.threshold]
+    return bool(head.size > 0 and head.mean() < facts.sure_mean_probability)
 
 
 def infer_augmented(

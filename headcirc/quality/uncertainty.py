@@ -1,8 +1,8 @@
-"""Compute how sure one answer is: features of uncertainty, and the two scores made from them.
+"""Uncertainty of one answer: features from one inference, and the scores that they give together.
 
-The features are read where the ellipse runs: probabilities and grey values on short lines across
-it, and on a coarse grid of the whole frame. Their weights are facts of the model, from its
-manifest. This module does not know how they were found, and it changes no measurement.
+The features are computed where the ellipse runs: from probabilities and grey values on short lines
+across it, and from a coarse grid over the whole frame. Their weights come from the manifest; this
+module does not know how they were fitted, and it changes no measurement.
 """
 
 import math
@@ -22,8 +22,8 @@ LINE_POINTS = 33
 REACH_SHARE = 0.2
 """Reach of a line to both sides of the ellipse, as a share of the head's mean radius."""
 SURE_PROBABILITY = 0.8
-"""The head's side of a line should exceed it, the other side stay below one minus it. A model's
-weights and limits hold for this value and for the other numbers here."""
+"""The head's side of a line should exceed it, the other stay below one minus it. As with all
+numbers here, the features depend on it, and a model's weights and limits on the features."""
 DARK_SHARE = 0.35
 """A line lies in shadow if its echo is below this share of the outline's bright echoes."""
 BRIGHT_PERCENTILE, WORST_PERCENTILE = 75, 95
@@ -50,9 +50,9 @@ ERROR_FEATURES = (
     "uneven echo",
     "small head",
 )
-"""The larger, the more doubtful the measurement."""
+"""The larger, the less certain the measurement."""
 FRAME_FEATURES = ("brightness", "grain", "roughness", "white share", "black share")
-"""Features of the whole picture; each can be unusual to either side."""
+"""Features of the whole frame; both small and large values are unusual."""
 FEATURES = ERROR_FEATURES + FRAME_FEATURES
 
 _ANGLES_RAD = np.arange(LINES) * (2 * math.pi / LINES)
@@ -67,15 +67,15 @@ _ECHO = slice(LINE_POINTS // 5, 5 * LINE_POINTS // 8)
 
 @dataclass(frozen=True)
 class Uncertainty:
-    """What the features say.
+    """The features of one answer, and the scores that they give.
 
     Attributes
     ----------
     features : dict
-        Sign to value, in the order of `FEATURES`.
+        Feature to value, in the order of `FEATURES`.
     expected_error_mm : float or None
-        How large errors with such features are; in a head of `doubt_facts.REFERENCE_MM` where there
-        are no millimetres. None without the model's facts.
+        Expected absolute error of the circumference; where there are no millimetres, that of a
+        head of `uncertainty_model.REFERENCE_MM`. None without an uncertainty model.
     out_of_distribution : float or None
         The larger, the less the picture is like the clean ones that the model was trained on.
     """

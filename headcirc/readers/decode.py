@@ -2,7 +2,7 @@
 
 What a file is, its content says, never its name. Size is checked in the header, before a pixel is
 decoded. EXIF orientation is applied, and resolution tags are ignored because they say nothing about
-millimetres. This stage does not know networks, and it never guesses a pixel size.
+millimetres. This package knows no network and never guesses a pixel size.
 """
 
 import struct
@@ -11,6 +11,7 @@ import zlib
 
 import cv2
 import numpy as np
+import simplejpeg
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, TiffImagePlugin
 from PIL.TiffImagePlugin import TiffImageFile
@@ -22,9 +23,15 @@ from headcirc.errors import (
     UnsupportedMediaTypeError,
 )
 from headcirc.geometry import CalibratedRegion, Frame, PixelSpacing
-from headcirc.readers.grey import to_grey, to_luma
+from headcirc.readers.grey import MAXIMUM_BITS, count_sample_bits, is_narrow, to_grey, to_luma
+from headcirc.readers.jpeg_segments import JpegFile, read_jpeg
 from headcirc.readers.limits import CountedFile
-from headcirc.readers.png_chunks import PNG_SIGNATURE, to_bare_png
+from headcirc.readers.png_chunks import (
+    PNG_BITS_AT,
+    PNG_SIGNATURE,
+    read_significant_bits,
+    to_bare_png,
+)
 from headcirc.readers.structure import (
     BMP_BITS_AT,
     count_tiff_pictures,
@@ -47,9 +54,10 @@ DEFAULT_MAXIMUM_PIXELS = 40_000_000
 MAXIMUM_SIDE_PX = 32_766
 """What OpenCV's `remap` takes, which draws the network's input."""
 
-MAXIMUM_JPEG_SCANS = 32
-"""A progressive JPEG has about ten; each costs a pass over all pixels, in as few as 20 bytes."""
-JPEG_SCAN_MARKER = b"\xff\xda"
+JPEG_COLOURS = {1: "GRAY", 3: "RGB", 4: "CMYK"}
+"""Samples of a pixel to what they are decoded as; ink is stored inverted, as Adobe does."""
+JPEG_RARE_SAMPLING = "Could not determine subsampling level"
+"""The one message of libjpeg-turbo that reports no damage."""
 
 DAMAGE = (
     OSError,
@@ -110,7 +118,9 @@ def decode_frame(
     ------
     UnreadableImageError, UnsupportedMediaTypeError, ImageTooLargeError, InvalidFrameError
     """
-    image = _open_image(content, maximum_pixels)
+    name = _to_format_name(content)
+    jpeg = _read_jpeg(content) if name == "JPEG" else None
+    image = _open_image(content, name, maximum_pixels)
     try:
         _require_single_picture(image, content, frame_index)
         bare = to_bare_png(content)
@@ -120,31 +130,42 @@ def decode_frame(
             pixels = to_luma(_decode(bare, cv2.IMREAD_COLOR_RGB))
         elif bare is not None or _is_palette_bmp(content):
             pixels = _decode(bare or content, cv2.IMREAD_GRAYSCALE)
+        elif jpeg is not None:
+            if image.size != (jpeg.columns, jpeg.rows):
+                raise ValueError("Two parsers read two sizes; only one was compared with limits.")
+            pixels = _turn_upright(_decode_jpeg(jpeg), _read_orientation(image))
         elif image.format == "WEBP":  # for which Pillow takes four times the memory
             pixels = _turn_upright(_decode(content, cv2.IMREAD_GRAYSCALE), _read_orientation(image))
         else:
-            pixels = _turn_upright(to_grey(image), _read_orientation(image))
+            bits = read_significant_bits(content) if name == "PNG" else 0
+            grey = to_grey(image, significant_bits=bits)
+            pixels = _turn_upright(grey, _read_orientation(image))
+        has_narrow_range = _has_16_bits(image, content) and is_narrow(pixels)
     except DAMAGE as error:
-        raise UnreadableImageError(
-            f"The {image.format} file is damaged or cut off; send the complete file."
-        ) from error
+        raise _to_damage(name) from error
     if pixel_spacing is None:
-        return Frame(pixels)
+        return Frame(pixels, has_narrow_range=has_narrow_range)
     rows, columns = pixels.shape
     region = CalibratedRegion(0, 0, columns - 1, rows - 1, pixel_spacing, source="request")
-    return Frame(pixels, (region,))
+    return Frame(pixels, (region,), has_narrow_range)
 
 
-def _open_image(content: bytes, maximum_pixels: int) -> Image.Image:
-    """Read the header and check format and size."""
-    if not content:
-        raise UnreadableImageError("The file is empty; send a complete image file.")
-    name = _to_format_name(content)
-    scans = content.count(JPEG_SCAN_MARKER) if name == "JPEG" else 1
-    if scans > MAXIMUM_JPEG_SCANS:
-        raise ImageTooLargeError(
-            f"The JPEG has {scans} scans; at most {MAXIMUM_JPEG_SCANS} are accepted. Save it anew."
-        )
+def _to_damage(name: str) -> UnreadableImageError:
+    return UnreadableImageError(
+        f"The {name} file is damaged or cut off; send the complete file. If other programs show "
+        "all of the picture, save it again as PNG."
+    )
+
+
+def _read_jpeg(content: bytes) -> JpegFile:
+    try:
+        return read_jpeg(content)
+    except DAMAGE as error:
+        raise _to_damage("JPEG") from error
+
+
+def _open_image(content: bytes, name: str, maximum_pixels: int) -> Image.Image:
+    """Read the header and check the size."""
     file = CountedFile(content)
     try:
         if name == "TIFF":
@@ -156,7 +177,7 @@ def _open_image(content: bytes, maximum_pixels: int) -> Image.Image:
     except DAMAGE as error:
         raise UnreadableImageError(
             f"The file begins as {name} but its header is damaged, or of a kind that is not read "
-            "here; send the complete file, or save it anew as PNG."
+            "here; send the complete file, or save it again as PNG."
         ) from error
     columns, rows = image.size
     if columns * rows > maximum_pixels or max(columns, rows) > MAXIMUM_SIDE_PX:
@@ -168,6 +189,8 @@ def _open_image(content: bytes, maximum_pixels: int) -> Image.Image:
 
 
 def _to_format_name(content: bytes) -> str:
+    if not content:
+        raise UnreadableImageError("The file is empty; send a complete image file.")
     for name, offset, signature in SIGNATURES:
         if content.startswith(signature, offset):
             return name
@@ -200,6 +223,12 @@ def _is_palette_bmp(content: bytes) -> bool:
     return content.startswith(b"BM") and 0 < content[BMP_BITS_AT] <= 8  # noqa: PLR2004
 
 
+def _has_16_bits(image: Image.Image, content: bytes) -> bool:
+    if isinstance(image, TiffImageFile):
+        return count_sample_bits(image) == MAXIMUM_BITS
+    return image.format == "PNG" and content[PNG_BITS_AT] == MAXIMUM_BITS
+
+
 def _decode(content: bytes, channels: int) -> NDArray[np.uint8]:
     """Let OpenCV decode, as `IMREAD_GRAYSCALE` or `IMREAD_COLOR_RGB`, and turn nothing."""
     as_stored = channels | cv2.IMREAD_IGNORE_ORIENTATION
@@ -207,6 +236,26 @@ def _decode(content: bytes, channels: int) -> NDArray[np.uint8]:
     if pixels is None:
         raise ValueError("The compressed data do not fill the picture.")
     return np.asarray(pixels, np.uint8)
+
+
+def _decode_jpeg(jpeg: JpegFile) -> NDArray[np.uint8]:
+    """Decode all pixels, once; whatever the decoder warns of is damage (ValueError)."""
+    colours = JPEG_COLOURS[jpeg.components]
+    try:
+        samples = simplejpeg.decode_jpeg(
+            jpeg.bare, colours, fastdct=False, fastupsample=False, strict=True
+        )
+    except ValueError as error:
+        if JPEG_RARE_SAMPLING not in str(error):
+            raise
+        raise UnsupportedMediaTypeError(
+            "The JPEG stores its colours in a resolution that is not read here. Save it as PNG."
+        ) from error
+    if jpeg.components == 1:
+        return np.asarray(samples[..., 0], np.uint8)
+    if jpeg.components == 3:  # noqa: PLR2004
+        return to_luma(samples)
+    return to_grey(Image.fromarray(np.invert(samples, out=samples), "CMYK"))
 
 
 def _read_orientation(image: Image.Image) -> int:

@@ -9,27 +9,34 @@ from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, TiffImagePlugin
+from PIL import Image, ImagePalette, TiffImagePlugin
 from PIL.TiffImagePlugin import TiffImageFile
 
 from headcirc.errors import UnsupportedMediaTypeError
 
 STRIP_PIXELS = 200_000
 """In colour less than a megabyte, whose memory is had again from strip to strip."""
-PNG_WHITE = 65_535
+MAXIMUM_BITS = 16
+NARROW_SPAN = 256 // 16
+"""Grey values that a sixteenth of a range takes, such as 12 bits of 16."""
+MAXIMUM_SAMPLE = 281
+"""TIFF's MaxSampleValue."""
+EIGHT_BITS = 255
 UNSIGNED = {1}
 """Value of TIFF's SampleFormat, one number for each channel."""
 UNCOMPRESSED, PLANES_APART, LOWEST_BIT_FIRST, WHITE_IS_ZERO = 1, 2, 2, 0
 """Values of TIFF's Compression, PlanarConfiguration, FillOrder and PhotometricInterpretation."""
 
 
-def to_grey(image: Image.Image) -> NDArray[np.uint8]:
+def to_grey(image: Image.Image, *, significant_bits: int = 0) -> NDArray[np.uint8]:
     """Return the grey values of a picture as it is stored.
 
     Parameters
     ----------
     image : Image.Image
         In any mode that the accepted formats decode to; decoded here, unless it is.
+    significant_bits : int
+        Of each deep sample, as the file states; 0 where it does not. A TIFF's own tag is read here.
 
     Returns
     -------
@@ -41,13 +48,17 @@ def to_grey(image: Image.Image) -> NDArray[np.uint8]:
         Where white and black would be a guess.
     """
     _require_known_samples(image)
+    if isinstance(image, TiffImageFile) and image.mode == "P":
+        _widen_palette(image)
     image.load()
+    is_deep = image.mode.startswith("I;16")
+    black, white = _find_black_and_white(image, significant_bits) if is_deep else (0, EIGHT_BITS)
     columns, rows = image.size
     pixels = np.empty((rows, columns), np.uint8)
     for top, bottom in _to_strips(rows, columns):
         strip = image.crop((0, top, columns, bottom))
-        if image.mode.startswith("I;16"):
-            pixels[top:bottom] = _scale(np.asarray(strip), *_find_black_and_white(image))
+        if is_deep:
+            pixels[top:bottom] = _scale(np.asarray(strip), black, white)
         else:
             pixels[top:bottom] = np.asarray(_to_luma(strip))
     return pixels
@@ -101,14 +112,52 @@ def _is_misread(tags: TiffImagePlugin.ImageFileDirectory_v2) -> bool:
     )
 
 
-def _find_black_and_white(image: Image.Image) -> tuple[int, int]:
-    """Return the samples that mean black and white in a 16-bit mode."""
-    if not isinstance(image, TiffImageFile):
-        return 0, PNG_WHITE
-    bits = image.tag_v2[TiffImagePlugin.BITSPERSAMPLE][0]
-    most = 2**bits - 1
-    is_white_zero = image.tag_v2[TiffImagePlugin.PHOTOMETRIC_INTERPRETATION] == WHITE_IS_ZERO
-    return (most, 0) if is_white_zero else (0, most)
+def is_narrow(pixels: NDArray[np.uint8]) -> bool:
+    """Tell whether grey values made of 16-bit samples span a sixteenth of the range, or less."""
+    return int(pixels.max()) - int(pixels.min()) <= NARROW_SPAN
+
+
+def count_sample_bits(image: TiffImageFile) -> int:
+    """Return the bits that a TIFF has for each sample."""
+    return int(image.tag_v2.get(TiffImagePlugin.BITSPERSAMPLE, (1,))[0])
+
+
+def _widen_palette(image: TiffImageFile) -> None:
+    """Read a colour map as 8 bits where no colour has more: as libtiff does, unlike Pillow.
+
+    TIFF has 16 bits for each, but some writers put 0 to 255 there, which would all be black.
+    """
+    colours = image.tag_v2[TiffImagePlugin.COLORMAP]
+    if max(colours) <= EIGHT_BITS:
+        image.palette = ImagePalette.raw("RGB;L", bytes(colours))
+
+
+def _find_black_and_white(image: Image.Image, significant_bits: int) -> tuple[int, int]:
+    """Return the samples that mean black and white in a 16-bit mode.
+
+    Fewer bits than there is room for count only where all samples fit into them. A PNG's writer
+    should have scaled them up, which needs all 16; TIFF's highest value is a statistic to some
+    writers, so it is taken for a number of bits.
+    """
+    bits, is_white_zero = MAXIMUM_BITS, False
+    if isinstance(image, TiffImageFile):
+        tags = image.tag_v2
+        bits = count_sample_bits(image)
+        is_white_zero = tags[TiffImagePlugin.PHOTOMETRIC_INTERPRETATION] == WHITE_IS_ZERO
+        stated = tags.get(MAXIMUM_SAMPLE, 0)
+        numbers = stated if isinstance(stated, tuple) else (stated,)
+        most = max((each for each in numbers if isinstance(each, int)), default=0)
+        significant_bits = most.bit_length()
+    if 0 < significant_bits < bits and _find_highest_sample(image) < 2**significant_bits:
+        bits = significant_bits
+    white = 2**bits - 1
+    return (white, 0) if is_white_zero else (0, white)
+
+
+def _find_highest_sample(image: Image.Image) -> int:
+    columns, rows = image.size
+    strips = (image.crop((0, top, columns, end)) for top, end in _to_strips(rows, columns))
+    return max(int(np.asarray(strip).max()) for strip in strips)
 
 
 def _scale(samples: NDArray[np.uint16], black: int, white: int) -> NDArray[np.float32]:

@@ -34,5 +34,5 @@ def require_few(pieces: int) -> None:
     if pieces > MAXIMUM_PIECES:
         raise ImageTooLargeError(
             f"The file is in more than {MAXIMUM_PIECES:,} pieces (chunks, segments, strips or "
-            "tiles), which no picture needs. Save it anew, for instance as PNG."
+            "tiles), which no picture needs. Save it again, for instance as PNG."
         )

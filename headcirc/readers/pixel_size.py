@@ -12,6 +12,19 @@ MINIMUM_PIXEL_SIZE_MM = 0.005
 MAXIMUM_PIXEL_SIZE_MM = 2.0
 
 
+def read_decimal(text: str) -> float:
+    """Return the number that a person wrote, with a decimal point or, as in Europe, a comma.
+
+    Raises
+    ------
+    ValueError
+        It is none, or has both, so that one of them may part thousands.
+    """
+    if "_" in text:  # which Python takes, as in 1_000
+        raise ValueError(f"{text!r} is no number")
+    return float(text if "." in text else text.replace(",", ".", 1))
+
+
 def to_stated_spacing(
     pixel_size_mm: float | None = None,
     *,

@@ -8,8 +8,10 @@ from itertools import count
 from headcirc.readers.limits import require_few
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+PNG_BITS_AT = 24
 PNG_8_BITS = (b"\x08\x00", b"\x08\x02", b"\x08\x06")
 """Bit depth and colour type in a PNG's header: grey, colour, colour with alpha."""
+PNG_DEEP_GREY = b"\x10\x00"
 PNG_NOT_PLAIN = frozenset({b"eXIf", b"tRNS", b"acTL"})
 """Chunks that may hold an orientation, transparency or further pictures."""
 PNG_TEXTS, PNG_TURNING = frozenset({b"tEXt", b"zTXt", b"iTXt"}), (b"exif", b"xmp")
@@ -74,6 +76,18 @@ def read_png_chunks(content: bytes) -> Iterator[tuple[bytes, int, int]]:
         if name == b"IEND":
             return
         start = end + 12
+
+
+def read_significant_bits(content: bytes) -> int:
+    """Return how many bits of each sample of a deep grey PNG count, or 0 if it does not say."""
+    if content[24:26] != PNG_DEEP_GREY:
+        return 0
+    for name, start, end in read_png_chunks(content):
+        if name == b"sBIT" and end > start:
+            return content[start]
+        if name == b"IDAT":
+            break
+    return 0
 
 
 def count_missing_png_bytes(content: bytes) -> int:

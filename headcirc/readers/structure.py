@@ -7,11 +7,10 @@ module makes no picture.
 
 import struct
 
-import simplejpeg
 from PIL import Image, TiffImagePlugin, TiffTags
 from PIL.TiffImagePlugin import TiffImageFile
 
-from headcirc.errors import ImageTooLargeError
+from headcirc.errors import ImageTooLargeError, UnsupportedMediaTypeError
 from headcirc.readers.limits import require_few
 from headcirc.readers.png_chunks import count_missing_png_bytes
 
@@ -19,6 +18,8 @@ TIFF_PLACES = frozenset({TiffImagePlugin.STRIPOFFSETS, TiffImagePlugin.TILEOFFSE
 TIFF_FRACTIONS = frozenset({TiffTags.RATIONAL, TiffTags.SIGNED_RATIONAL})
 """Pillow makes an object of each of these numbers."""
 TIFF_ENTRY_BYTES = 12
+TIFF_JPEG = frozenset({6, 7})
+"""Compressions: JPEG as TIFF 6.0 describes it, and as it is written since."""
 TILED_SHARE = 2
 """Tiles reach beyond a picture's edges, but in a large one by less than its own size."""
 
@@ -27,9 +28,6 @@ BMP_RUNS = (1, 2)
 BMP_START_AT, BMP_BITS_AT = 10, 28
 BMP_SHORTEST_ESCAPE = 3
 """From here on it is so many pixels one by one; below, the end or a jump over pixels."""
-
-JPEG_DAMAGE = ("Corrupt JPEG data", "Premature end of JPEG")
-"""How libjpeg's warnings begin that tell of lost pixels; its others tell of odd headers."""
 
 
 def require_few_tiff_pieces(content: bytes) -> None:
@@ -94,7 +92,7 @@ def require_few_tiled_pixels(image: TiffImageFile, maximum_pixels: int) -> None:
     if columns * rows > TILED_SHARE * maximum_pixels:
         raise ImageTooLargeError(
             f"The TIFF's tiles hold {columns} x {rows} pixels; at most "
-            f"{TILED_SHARE * maximum_pixels:,} are accepted. Save it anew, for instance as PNG."
+            f"{TILED_SHARE * maximum_pixels:,} are accepted. Save it again, for instance as PNG."
         )
 
 
@@ -118,30 +116,36 @@ def require_whole(image: Image.Image, content: bytes) -> None:
         Something is missing, or damaged.
     ImageTooLargeError
         It is in too many pieces to be looked through.
+    UnsupportedMediaTypeError
+        Nobody could see whether it is whole.
     """
     missing = 0
     if image.format == "PNG":
         missing = count_missing_png_bytes(content)
     elif isinstance(image, TiffImageFile):
+        require_no_tiff_jpeg(image)
         missing = count_missing_tiff_samples(image)
     elif image.format == "BMP" and image.info.get("compression") in BMP_RUNS:
         missing = count_missing_bmp_pixels(content, image.width * image.height)
-    elif image.format == "JPEG":
-        require_whole_jpeg(content)
     if missing > 0:
         raise ValueError(f"{missing} bytes or pixels are missing.")
 
 
-def require_whole_jpeg(content: bytes) -> None:
-    """Refuse a JPEG whose data are cut off or damaged; raises ValueError.
+def require_no_tiff_jpeg(image: TiffImageFile) -> None:
+    """Refuse a TIFF whose pixels are JPEG data.
 
-    All data are read, but only an eighth of the rows and columns is made of them.
+    libtiff decodes any process, lossless too, and fills up with grey what is cut off or damaged
+    without an error, so half a picture would look like a whole one.
+
+    Raises
+    ------
+    UnsupportedMediaTypeError
     """
-    try:
-        simplejpeg.decode_jpeg(content, "GRAY", min_height=1, min_width=1, strict=True)
-    except ValueError as error:
-        if str(error).startswith(JPEG_DAMAGE):
-            raise
+    if image.tag_v2.get(TiffImagePlugin.COMPRESSION) in TIFF_JPEG:
+        raise UnsupportedMediaTypeError(
+            "The TIFF's pixels are JPEG data, whose damage would not be noticed; uncompressed, "
+            "deflate, LZW and PackBits are accepted. Save it as PNG."
+        )
 
 
 def count_missing_tiff_samples(image: TiffImageFile) -> int:

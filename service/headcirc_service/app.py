@@ -11,26 +11,24 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.middleware.cors import CORSMiddleware
 from starlette.types import Lifespan
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 import headcirc
 from headcirc.pipeline import Pipeline, load_pipeline
 from headcirc_service.admission.gate import Gate
 from headcirc_service.allocator import keep_freed_memory
-from headcirc_service.http.connection_rules import STATE_NAME, ConnectionRules, to_connection_rules
 from headcirc_service.http.explain_routes import router as explain_router
+from headcirc_service.http.form import MAXIMUM_FIELD_BYTES, MAXIMUM_FIELDS
 from headcirc_service.http.middleware import FailureGuard, RequestFrame
 from headcirc_service.http.pages import router as pages_router
-from headcirc_service.http.problems import (
-    MAXIMUM_FIELD_BYTES,
-    MAXIMUM_FIELDS,
-    install_problem_handlers,
-)
+from headcirc_service.http.problems import install_problem_handlers
+from headcirc_service.http.protocol import STATE_NAME, ConnectionLimits, to_connection_limits
 from headcirc_service.http.routes import router as measuring_router
 from headcirc_service.lifecycle import announce_end
 from headcirc_service.measurer import Measurer
 from headcirc_service.results.store import open_store
 from headcirc_service.settings import Settings, load_settings, to_public_settings
-from headcirc_service.telemetry.logs import use_json_lines
+from headcirc_service.telemetry.logs import use_log_format
 from headcirc_service.telemetry.metrics import Metrics
 from headcirc_service.telemetry.tracing import Tracing, open_tracing
 
@@ -70,8 +68,7 @@ def create_app(settings: Settings | None = None, pipeline: Pipeline | None = Non
         The model or the settings cannot be used; the message says why.
     """
     settings = settings or load_settings()
-    if settings.log_format == "json":
-        use_json_lines()
+    use_log_format(settings.log_format)
     keep_freed_memory()
     parts = build_components(settings, pipeline or load_chosen_pipeline(settings))
     app = FastAPI(
@@ -79,6 +76,7 @@ def create_app(settings: Settings | None = None, pipeline: Pipeline | None = Non
         version=headcirc.__version__,
         description=DESCRIPTION,
         lifespan=to_lifespan(parts),
+        servers=[{"url": ".", "description": "Where this document was read, under any path"}],
         docs_url=None,  # `pages` has it, without another host
         redoc_url=None,
         redirect_slashes=False,  # its Location would be of the Host header's making
@@ -134,13 +132,13 @@ def to_lifespan(parts: Components) -> Lifespan[FastAPI]:
     settings, measurer = parts.settings, parts.measurer
 
     @asynccontextmanager
-    async def live(app: FastAPI) -> AsyncIterator[dict[str, ConnectionRules]]:
+    async def live(app: FastAPI) -> AsyncIterator[dict[str, ConnectionLimits]]:
         app.state.measurer = measurer
         backend = measurer.pipeline.backend
         logger.info("settings: %s", to_public_settings(settings))
         logger.info("backend: %s %s", backend.name, backend.precision)
         with announce_end(measurer.tell_end, drain_s=settings.drain_ms / 1000):
-            yield {STATE_NAME: to_connection_rules(settings, parts.metrics)}
+            yield {STATE_NAME: to_connection_limits(settings, parts.metrics)}
         app.state.measurer = None
         await measurer.close()
         await asyncio.to_thread(parts.tracing.close)
@@ -152,7 +150,10 @@ def add_middleware(app: FastAPI, parts: Components) -> None:
     """Put around the routes what every request meets; the last one added is the outermost."""
     settings = parts.settings
     routes = [route for router in ROUTERS for route in router.routes]
-    app.add_middleware(Gate, settings=settings, workers=parts.measurer.workers, routes=routes)
+    app.add_middleware(Gate, settings=settings, measurer=parts.measurer, routes=routes)
+    if settings.trusted_gateways:
+        trusted = list(settings.trusted_gateways)
+        app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=trusted)
     parts.tracing.install(app)
     app.add_middleware(FailureGuard)
     if settings.cors_origins:

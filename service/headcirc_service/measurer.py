@@ -18,12 +18,15 @@ from starlette.concurrency import run_in_threadpool
 import headcirc
 from headcirc.geometry import PixelSpacing
 from headcirc.pipeline import Analysis, Pipeline
+from headcirc_service.admission.arrivals import Arrivals
 from headcirc_service.admission.batcher import Batcher, Inference
 from headcirc_service.admission.coalescing import SameQuestion
+from headcirc_service.admission.renderers import MOST_RENDERERS, Renderers, Unread
 from headcirc_service.admission.workers import Ticket, Workers
 from headcirc_service.http.answers import to_analysis_body
 from headcirc_service.http.problems import NotReadyError, StoreUnavailableError
 from headcirc_service.results.explanations import Explanations
+from headcirc_service.results.result_names import to_scoped_id
 from headcirc_service.results.store import Store
 from headcirc_service.results.stored_analysis import StoredAnalysis, to_stored
 from headcirc_service.settings import Settings
@@ -48,6 +51,8 @@ class Question:
     content: bytes
     pixel_spacing: PixelSpacing | None
     frame_index: int | None
+    result_scope: str = ""
+    """Whose result it is, where results are kept apart; see `results.result_names`."""
 
     def to_id(self, pipeline: Pipeline) -> str:
         """Return the name of the answer: the same everywhere for the same question and model.
@@ -65,7 +70,7 @@ class Question:
             headcirc.__version__,
         )
         digest.update(repr(facts).encode())
-        return digest.hexdigest()[:32]
+        return to_scoped_id(digest.digest(), self.result_scope)
 
 
 class Measurer:
@@ -95,11 +100,23 @@ class Measurer:
             WORKERS_PER_PICTURE * best_batch,
             capacity=settings.queue_capacity or PLACES_PER_PICTURE * best_batch,
             timeout_s=settings.request_timeout_ms / 1000,
-            on_depth=metrics.queue_depth.set,
         )
+        self.arrivals = Arrivals(self.workers.capacity)
+        metrics.queue_depth.set_function(lambda: self.workers.depth + self.arrivals.count)
         self.explanations = Explanations(
             pipeline, settings, metrics, capacity=self.workers.capacity
         )
+        places = min(MOST_RENDERERS, WORKERS_PER_PICTURE * best_batch)
+        # Two of them, so that no measurement waits for a drawing.
+        self.renderers, self._lookups = (
+            Renderers(
+                places,
+                capacity=self.workers.capacity,
+                timeout_s=settings.request_timeout_ms / 1000,
+            )
+            for _ in range(2)
+        )
+        self.unread = Unread(settings.unread_max_bytes)
         self._same = SameQuestion(capacity=self.workers.capacity)
         self._probing: Future[Inference] | None = None
         self.is_ending = False
@@ -117,6 +134,8 @@ class Measurer:
             self._probe()
             # Everybody may ask: which backend it is, and what it failed of, stands in the log.
             raise NotReadyError("The network failed at its last inference; it is tried again.")
+        if self.arrivals.are_full:
+            raise NotReadyError("As many uploads arrive as may; try again in a second.")
         if not self.workers.has_capacity:
             raise NotReadyError("The queue is full or stands still; try again in a second.")
 
@@ -148,7 +167,8 @@ class Measurer:
         """
         analysis_id = await self._name(question)
         with suppress(StoreUnavailableError):  # then it is measured again
-            known = await self.find(analysis_id)
+            async with self._lookups.take():
+                known = await self.find(analysis_id)
             if known is not None:
                 return known, False
         known = await self._same.share(analysis_id)

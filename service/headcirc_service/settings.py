@@ -3,9 +3,11 @@
 What the model is (input size, threshold, accuracy) stands in its manifest, never here.
 """
 
+import hashlib
 import os
 import re
 from collections.abc import Mapping
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -18,6 +20,7 @@ from pydantic import (
     PositiveInt,
     SecretStr,
     ValidationError,
+    ValidationInfo,
     field_validator,
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -27,6 +30,11 @@ from headcirc.pipeline import SHIPPED_MODEL_DIR
 PREFIX = "HEADCIRC_"
 REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
 SHA256_DIGITS = re.compile("[0-9a-fA-F]{64}")
+BLANK_SHA256S = {hashlib.sha256(each).hexdigest() for each in (b"", b" ", b"\n", b"\r\n")}
+"""SHA-256 of what `printf`, `echo` and a Windows shell make of an empty variable."""
+HOST_PATTERN = re.compile(
+    r"\*|(\*\.)?[A-Za-z0-9_]([A-Za-z0-9_.-]*)|[0-9a-fA-F]*:[0-9a-fA-F:.]*:[0-9a-fA-F:.]*"
+)
 
 
 class Settings(BaseSettings):
@@ -52,12 +60,16 @@ class Settings(BaseSettings):
     upload_timeout_ms : int
         A body that takes longer to arrive is answered with 504. A client that in this time reads
         neither a megabyte of its answer nor the rest of it is cut off.
+    upload_least_bytes_per_s : int
+        A body that arrives more slowly is answered with 504, once it is 5 s behind.
+    trusted_gateways : tuple of str
+        Addresses or networks of gateways whose `X-Forwarded-For` names the client; comma-separated.
     header_timeout_ms : int
         A connection whose request's headers take longer to arrive is closed.
     drain_ms : int
         After SIGTERM the service is not ready, yet answers, for this long before it ends.
     log_format : str
-        `json`: an object a line; `text`: for people.
+        `json`: an object a line; `text`: for people; `auto`: text on a terminal, else JSON.
     otlp_endpoint : str, optional
         A collector (`http://host:4318`) that OpenTelemetry's spans are sent to.
     max_batch : int
@@ -71,9 +83,19 @@ class Settings(BaseSettings):
     store_url : str, optional
         Redis (`redis://`, `rediss://`, `unix://`) that keeps results for all replicas.
     api_key_hashes : tuple of str
-        SHA-256 of each accepted key, comma-separated; none lets everybody in.
+        SHA-256 of each key that is let in, comma-separated; not set, everybody is let in.
+    require_api_keys : bool
+        Without keys the service does not start.
+    result_scope : str
+        `shared`: a kept result is found by everybody who is let in; `key`: only by the key that
+        asked for it.
+    allowed_hosts : tuple of str
+        Names that requests may be addressed to (`Host`), comma-separated, `*.` for subdomains and
+        `*` for any. Not set: any, but on a loopback address without keys only loopback names.
+    unread_max_bytes : int
+        Pictures that are written and not yet read by their clients; beyond this, more are refused.
     cors_origins : tuple of str
-        Other origins whose web pages may call, comma-separated; none by default.
+        Web pages of other origins that may call, comma-separated; none by default.
     """
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True)
@@ -87,9 +109,11 @@ class Settings(BaseSettings):
     queue_capacity: NonNegativeInt = 0
     request_timeout_ms: PositiveInt = 10_000
     upload_timeout_ms: PositiveInt = 30_000
+    upload_least_bytes_per_s: PositiveInt = 10_000
+    trusted_gateways: Annotated[tuple[str, ...], NoDecode] = ()
     header_timeout_ms: PositiveInt = 10_000
     drain_ms: NonNegativeInt = 0
-    log_format: Literal["json", "text"] = "json"
+    log_format: Literal["auto", "json", "text"] = "auto"
     otlp_endpoint: HttpUrl | None = None
     max_batch: NonNegativeInt = 0
     batch_wait_ms: NonNegativeFloat = 2.0
@@ -97,15 +121,43 @@ class Settings(BaseSettings):
     store_max_bytes: PositiveInt = 200_000_000
     store_url: SecretStr | None = None
     api_key_hashes: Annotated[tuple[str, ...], NoDecode] = ()
+    require_api_keys: bool = False
+    result_scope: Literal["shared", "key"] = "shared"
+    allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ()
+    unread_max_bytes: PositiveInt = 64_000_000
     cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
 
-    @field_validator("api_key_hashes", "cors_origins", mode="before")
+    @field_validator(
+        "api_key_hashes", "allowed_hosts", "cors_origins", "trusted_gateways", mode="before"
+    )
     @classmethod
     def split_list(cls, value: object) -> object:
         """Read a comma-separated list."""
         if not isinstance(value, str):
             return value
         return tuple(part.strip() for part in value.split(",") if part.strip())
+
+    @field_validator("api_key_hashes", "allowed_hosts", mode="before")
+    @classmethod
+    def require_entries(cls, value: object) -> object:
+        """Refuse a protection that is set and empty: that is a mistake, and would open the service.
+
+        It runs before the list is read.
+        """
+        if isinstance(value, str) and not value.strip(", \t\r\n"):
+            raise ValueError("it is set and empty; give it a value, or do not set it")
+        return value
+
+    @field_validator("trusted_gateways")
+    @classmethod
+    def require_networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        """Refuse what is no address and no network: it would silently trust nobody."""
+        for each in value:
+            try:
+                ip_network(each)
+            except ValueError as error:
+                raise ValueError(f"{error}; name addresses or networks (10.1.2.0/24)") from None
+        return value
 
     @field_validator("store_url")
     @classmethod
@@ -126,9 +178,36 @@ class Settings(BaseSettings):
     @field_validator("api_key_hashes")
     @classmethod
     def require_hashes(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        """Refuse what is no SHA-256, without repeating it: it may be a key."""
+        """Refuse what is no SHA-256 of a key, without repeating it: it may be a key."""
         if not all(SHA256_DIGITS.fullmatch(each) for each in value):
             raise ValueError("each must be the SHA-256 of a key, 64 hexadecimal digits")
+        hashes = tuple(each.lower() for each in value)
+        if not BLANK_SHA256S.isdisjoint(hashes):
+            raise ValueError("one is the SHA-256 of an empty text; was the key's variable empty?")
+        return hashes
+
+    @field_validator("require_api_keys")
+    @classmethod
+    def require_keys(cls, value: bool, info: ValidationInfo) -> bool:
+        """Refuse to be open where keys are required."""
+        if value and not info.data.get("api_key_hashes", True):
+            raise ValueError(f"keys are required, and {PREFIX}API_KEY_HASHES is not set")
+        return value
+
+    @field_validator("result_scope")
+    @classmethod
+    def require_scopes(cls, value: str, info: ValidationInfo) -> str:
+        """Refuse to keep results apart by keys that there are not."""
+        if value == "key" and not info.data.get("api_key_hashes", True):
+            raise ValueError(f"it needs keys, and {PREFIX}API_KEY_HASHES is not set")
+        return value
+
+    @field_validator("allowed_hosts")
+    @classmethod
+    def require_host_names(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        """Refuse what no Host header can match."""
+        if not all(HOST_PATTERN.fullmatch(each) for each in value):
+            raise ValueError("each must be a name or an address without a port, '*.name' or '*'")
         return tuple(each.lower() for each in value)
 
 

@@ -1,7 +1,8 @@
 import subprocess
 import sys
 
-PROGRAM = "import sys, headcirc.explain, headcirc.pipeline, headcirc_service.app; print('torch' in sys.modules)"
+MODULES = "headcirc.explain, headcirc.pipeline, headcirc_service.app"
+PROGRAM = f"import sys, {MODULES}; print('torch' in sys.modules)"
 
 
 def test_serving_does_not_import_torch():

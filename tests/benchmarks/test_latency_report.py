@@ -17,7 +17,7 @@ from benchmarks.latency_report import (
     to_report,
 )
 from harness.documents import read_block
-from headcirc.backends.base import AUTO, PRECISIONS
+from headcirc.backends.registry import AUTOMATIC, BACKENDS
 from headcirc.pipeline import SHIPPED_MODEL_DIR
 
 RESULTS = Path("benchmarks/results")
@@ -59,9 +59,13 @@ def test_engines_stand_in_the_order_of_auto():
     """Within each device, kinds come as `auto` tries backends and precisions."""
     for device in ("cpu", "gpu"):
         listed = [(k.backend, k.precision) for k in KINDS if k.device == device and k.is_served]
-        tried = [(backend, each) for backend in AUTO for each in PRECISIONS[backend]]
+        tried = [
+            (backend, each)
+            for backend in AUTOMATIC
+            for each in BACKENDS[backend].RUNTIME.precisions
+        ]
         assert [kind for kind in listed if kind in tried] == [k for k in tried if k in listed]
-    assert {k.backend for k in KINDS if k.is_served} == set(PRECISIONS)
+    assert {k.backend for k in KINDS if k.is_served} == set(BACKENDS)
 
 
 def test_the_default_is_judged_and_all_of_its_targets_met(served):

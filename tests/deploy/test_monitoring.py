@@ -1,3 +1,4 @@
+import hashlib
 import json
 import math
 import re
@@ -31,6 +32,8 @@ RULES = [
 ]
 DASHBOARD = json.loads((GRAFANA / "dashboards/headcirc.json").read_text())
 QUERIES = [target["expr"] for panel in DASHBOARD["panels"] for target in panel["targets"]]
+METRICS_KEY = "a-key-for-tests"
+METRICS_HASH = hashlib.sha256(METRICS_KEY.encode()).hexdigest()
 METRIC_NAME = re.compile(r"\b(?:(?:headcirc|process|\w+:headcirc)_[\w:]+|up)\b")
 
 
@@ -48,14 +51,34 @@ def require_tool(name: str) -> str:
     return found
 
 
+def copy_configuration(folder: Path, scrape: dict) -> Path:
+    """Copy the shipped files; the key lies elsewhere than in the container."""
+    shutil.copytree(PROMETHEUS, folder / "shipped")
+    key = folder / "metrics-key"
+    key.write_text(METRICS_KEY)
+    (job,) = CONFIGURATION["scrape_configs"]
+    here = job | {"authorization": {"credentials_file": str(key)}} | scrape
+    here = {name: value for name, value in here.items() if value is not None}
+    path = folder / "shipped/prometheus.yml"
+    path.write_text(yaml.safe_dump(CONFIGURATION | {"scrape_configs": [here]}))
+    return path
+
+
+def test_promtool_finds_nothing_in_the_configuration(tmp_path):
+    """With the key that compose mounts; without it promtool would refuse."""
+    path = copy_configuration(tmp_path, {})
+    command = [require_tool("promtool"), "check", "config", str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
-        ("check", "config", "deploy/prometheus/prometheus.yml"),
         ("check", "rules", *(str(each) for each in sorted(PROMETHEUS.glob("rules/*.yml")))),
         ("test", "rules", "deploy/prometheus/rules_test.yml"),
     ],
-    ids=["config", "rules", "rules-tests"],
+    ids=["rules", "rules-tests"],
 )
 def test_promtool_finds_nothing(arguments):
     """Syntax of configuration and rules, and the rules' own tests on series with known answers."""
@@ -103,12 +126,8 @@ def test_dashboard_is_provisioned_where_compose_mounts_it():
 @contextmanager
 def start_prometheus(folder: Path, service_port: int):
     """Run Debian's Prometheus with the shipped files; only where the service lies is another."""
-    shutil.copytree(PROMETHEUS, folder / "shipped")
-    (job,) = CONFIGURATION["scrape_configs"]
-    here = {key: value for key, value in job.items() if key != "dns_sd_configs"}
-    here["static_configs"] = [{"targets": [f"{ADDRESS}:{service_port}"]}]
-    path = folder / "shipped/prometheus.yml"
-    path.write_text(yaml.safe_dump(CONFIGURATION | {"scrape_configs": [here]}))
+    targets = [{"targets": [f"{ADDRESS}:{service_port}"]}]
+    path = copy_configuration(folder, {"dns_sd_configs": None, "static_configs": targets})
     port = find_free_port()
     process = subprocess.Popen(
         [require_tool("prometheus"), f"--config.file={path}",
@@ -125,14 +144,17 @@ def start_prometheus(folder: Path, service_port: int):
 
 def send_requests(url: str, turn: int) -> None:
     """Ask for all that moves a metric: answers, warnings, a repetition, a picture, refusals."""
+    keyed = {"authorization": f"Bearer {METRICS_KEY}"}
     content = PHANTOM + bytes(turn)  # another file each time, so that it is measured
     for data in ({"pixel_size_mm": "0.1277"}, {"pixel_size_mm": "0.1277"}, {}):
-        answer = httpx.post(f"{url}/v1/analyses", files={"image": content}, data=data)
+        answer = httpx.post(
+            f"{url}/v1/analyses", files={"image": content}, data=data, headers=keyed
+        )
         assert answer.is_success
-        assert httpx.get(url + answer.json()["links"]["overlay"]).is_success
-    assert httpx.get(f"{url}/v1/analyses/nothing").status_code == 404
+        assert httpx.get(url + answer.json()["links"]["overlay"], headers=keyed).is_success
+    assert httpx.get(f"{url}/v1/analyses/nothing", headers=keyed).status_code == 404
     connection = HTTPConnection(httpx.URL(url).netloc.decode())
-    connection.request("POST", "/v1/mask", headers={"content-length": "999999999"})
+    connection.request("POST", "/v1/mask", headers=keyed | {"content-length": "999999999"})
     assert connection.getresponse().status == 413
     connection.close()
 
@@ -152,7 +174,7 @@ def test_prometheus_with_the_shipped_files_answers_every_query(tmp_path):
     alerted = set().union(*(find_metrics(rule["expr"]) for rule in RULES if "alert" in rule))
     missing = {*known, *recorded, *alerted}
     with (
-        start_service(SHIPPED_MODEL_DIR) as service,
+        start_service(SHIPPED_MODEL_DIR, api_key_hashes=METRICS_HASH) as service,
         start_prometheus(tmp_path, service.port) as client,
     ):
         until_s = time.monotonic() + PATIENCE_S

@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from evaluation.augmentation import ALONE, VARIANTS, measure, to_figures
+from evaluation.augmentation import FIRST, VARIANTS, measure, to_figures
 from headcirc.quality.augmentation import AUGMENTATIONS
 from tests.support.synthetic import to_synthetic_pipeline
 from training.data.hc18 import load_part
@@ -26,13 +26,13 @@ class Fringed:
 
 
 def test_unsure_pictures_are_measured_by_every_variant(hc18_dir):
-    """A structure that only the picture itself shows makes the head larger; the copies undo it."""
+    """Each kind of one image is unsure; what no copy shows enlarges the first answer."""
     pipeline = to_synthetic_pipeline()
     errors_mm = measure(replace(pipeline, backend=Fringed()), load_part(hc18_dir, "train")[:1])
     assert len(errors_mm) == 7
     for variants in errors_mm.values():
         assert set(variants) == set(VARIANTS)
-        (first,), (careful,) = variants[ALONE], variants["0.8, 0.9, 1.1 (ships)"]
+        (first,), (careful,) = variants[FIRST], variants["0.8, 0.9, 1.1 (ships)"]
         assert np.isnan(first) or first > careful
     assert VARIANTS["0.8, 0.9, 1.1 (ships)"] == AUGMENTATIONS
 

@@ -50,7 +50,7 @@ def test_a_training_figure_is_refused_before_any_image_is_read(
 
 
 def test_figures_of_the_shipped_model_say_whose_they_are():
-    """Accuracy and uncertainty in the manifest that ships name the split model's version and graph."""
+    """Accuracy and uncertainty in the shipped manifest name the split model's version, graph."""
     split = load_manifest(SPLIT_MODEL_DIR)
     facts = json.loads((SHIPPED_MODEL_DIR / MANIFEST_NAME).read_text())
     for measured in (

@@ -19,7 +19,7 @@ def to_request(number: int) -> bytes:
     """Return one client's own question, so that each costs an inference."""
     form = to_form(CONTENT, pixel_size_mm=f"{0.05 + number / 10_000:.4f}")
     head = (
-        "POST /v1/analyses HTTP/1.1\r\nHost: h\r\nConnection: close\r\n"
+        "POST /v1/analyses HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
         f"Content-Type: multipart/form-data; boundary={BOUNDARY}\r\n"
         f"Content-Length: {len(form)}\r\n\r\n"
     )

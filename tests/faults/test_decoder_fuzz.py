@@ -6,7 +6,7 @@ import pytest
 
 from headcirc import errors
 from headcirc.readers.decode import decode_frame
-from tests.support.mutations import mutate, to_bombs, to_seeds
+from tests.support.mutations import mutate, to_bombs, to_refused_seeds, to_seeds
 
 FEW, MANY = 400, 6_000
 MOST_CPU_S = 2.0
@@ -17,9 +17,12 @@ REFUSALS |= {each.code for each in (errors.ImageTooLargeError, errors.InvalidFra
 
 
 def test_every_format_is_mutated():
-    """The seeds are good files of all five formats; mutations change nearly all of them."""
+    """The seeds are good files of all formats, JPEG of every process; mutations change most."""
     seeds = to_seeds()
     assert {decode_frame(each).pixels.shape for each in seeds} == {(54, 80), (80, 54)}
+    for content in to_refused_seeds():
+        with pytest.raises(errors.UnsupportedMediaTypeError):
+            decode_frame(content)
     changed = [mutate(seeds, number) != seeds[number % len(seeds)] for number in range(200)]
     assert sum(changed) > 180
     assert mutate(seeds, 7) == mutate(seeds, 7)
@@ -40,6 +43,7 @@ def test_mutated_files_are_decoded_or_refused(record, files):
     assert not faults
     assert len(lines) == files
     assert outcomes["frame"] > 0 < outcomes["unreadable-image"]
+    assert outcomes["unsupported-media-type"] > 0
     assert slowest_cpu_s < MOST_CPU_S, f"file {slowest}"
     assert peak_mb < MOST_MEMORY_MB
     if files == MANY:

@@ -17,11 +17,11 @@ TRICKLE_S = 0.1
 TIMEOUT_MS = "1000"
 FORM = to_form(CONTENT)
 HEAD = (
-    "POST /v1/analyses HTTP/1.1\r\nHost: h\r\n"
+    "POST /v1/analyses HTTP/1.1\r\nHost: localhost\r\n"
     f"Content-Type: multipart/form-data; boundary={BOUNDARY}\r\nContent-Length: {len(FORM)}\r\n"
 ).encode()
-REFUSED = b"POST /v1/none HTTP/1.1\r\nHost: h\r\nContent-Length: 9999\r\n\r\n"
-PROBE = b"GET /livez HTTP/1.1\r\nHost: h\r\n\r\n"
+REFUSED = b"POST /v1/none HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9999\r\n\r\n"
+PROBE = b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 
 @pytest.fixture(scope="module")

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from examples.phantom import draw_phantom, load_parameters
-from headcirc.backends.base import load_explain_backend
 from headcirc.backends.gpu import require_gpu
+from headcirc.backends.registry import load_explain_backend
 from headcirc.errors import BackendUnavailableError
 from headcirc.model.manifest import load_manifest
 from headcirc.network_input import to_network_input

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from headcirc.backends.base import choose_explain_graph, load_explain_backend
+from headcirc.backends.registry import choose_explain_graph, load_explain_backend
 from headcirc.errors import BackendUnavailableError, ModelArtifactError
 from headcirc.explain import (
     EDGE_BAND_SHARE,
@@ -103,7 +103,7 @@ def test_map_lands_where_it_belongs_in_the_frame():
 @pytest.fixture
 def facts():
     grid = InputFacts(256, 256, 1.0, 0.2, 0.2)
-    return Manifest("none", "0", 1, 1, grid, MaskFacts(0.5, 0.0, 0.0, 1.0), {})
+    return Manifest("none", "0", 1, 1, grid, MaskFacts(0.5, 0.0, 0.0, 0.0, 0.0, 1.0), {})
 
 
 def test_model_without_an_explain_graph_says_so(facts):

@@ -6,7 +6,12 @@ from headcirc.model.manifest import MaskFacts
 from headcirc.raster import to_ellipse_coverage
 
 FACTS = MaskFacts(
-    threshold=0.5, minimum_head_share=0.005, minimum_mean_probability=0.6, ellipticity_power=4
+    threshold=0.5,
+    minimum_head_share=0.005,
+    minimum_mean_probability=0.6,
+    acceptable_mean_probability=0.94,
+    sure_mean_probability=0.95,
+    ellipticity_power=4,
 )
 SMALL_HEAD = Ellipse(120.0, 150.0, 60.0, 48.0, 0.3)
 
@@ -37,8 +42,8 @@ def test_the_rounder_component_wins_over_a_larger_ragged_one():
 def test_the_surer_component_wins_among_equals():
     """The one of two equal ellipses with the higher probability is the head."""
     probabilities = to_ellipse_coverage(SMALL_HEAD, 300, 500)
-    doubtful = Ellipse(360.0, 150.0, 60.0, 48.0, 0.3)
-    probabilities += 0.7 * to_ellipse_coverage(doubtful, 300, 500)
+    uncertain = Ellipse(360.0, 150.0, 60.0, 48.0, 0.3)
+    probabilities += 0.7 * to_ellipse_coverage(uncertain, 300, 500)
     head = to_head_mask(probabilities, FACTS)
     assert head.pixels[150, 120]
     assert not head.pixels[150, 360]
@@ -53,6 +58,6 @@ def test_holes_are_filled():
     assert head.largest_rejected_share == 0
 
 
-def test_a_doubtful_head_is_no_head():
+def test_a_uncertain_head_is_no_head():
     """A component above threshold everywhere, but never with conviction, gives None."""
     assert to_head_mask(0.55 * to_ellipse_coverage(SMALL_HEAD, 300, 500), FACTS) is None

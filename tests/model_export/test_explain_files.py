@@ -6,7 +6,7 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from headcirc.backends.base import load_explain_backend
+from headcirc.backends.registry import load_explain_backend
 from headcirc.model.manifest import MANIFEST_NAME, load_manifest
 from headcirc.model.shared_weights import TURNED
 from model_export.__main__ import write_manifest

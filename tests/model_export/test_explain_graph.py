@@ -11,7 +11,7 @@ import torch
 from captum.attr import LayerGradCam
 
 from examples.phantom import draw_phantom, load_parameters
-from headcirc.backends.base import load_explain_backend
+from headcirc.backends.registry import load_explain_backend
 from headcirc.backends.tensorrt_builder import build_engine, find_wide_layers, parse_network
 from headcirc.backends.tensorrt_builder import to_logger as to_trt_logger
 from headcirc.model.manifest import MANIFEST_NAME, load_manifest, to_attention_output

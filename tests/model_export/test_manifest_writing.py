@@ -91,7 +91,7 @@ def read_all(folder):
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-def test_doubt_that_does_not_load_is_refused(tmp_path):
+def test_uncertainty_that_does_not_load_is_refused(tmp_path):
     """Learned facts of the wrong kind raise, and the manifest stays as it was."""
     shutil.copy(SHIPPED_MODEL_DIR / MANIFEST_NAME, tmp_path)
     manifest = json.loads((tmp_path / MANIFEST_NAME).read_text())

@@ -108,6 +108,33 @@ def test_image_that_fails_its_workers_gets_a_row(local_ray, images):
     assert all("3 workers failed at it: AttributeError" in rows[f"{each}.png"] for each in range(5))
 
 
+def test_images_that_crash_their_workers_get_rows(local_ray, tmp_path):
+    """Each ends three workers and no more; all others are measured, however many crash."""
+    from headcirc.batch.ray_cluster import Plan
+    from headcirc.batch.ray_job import list_tasks
+    from headcirc.batch.ray_workers import Pool
+    from headcirc.pipeline import SHIPPED_MODEL_DIR
+    from tests.support.crashing_worker import CrashingWorker
+
+    signals = {"1.png": 11, "2.png": 6, "3.png": 9, "4.png": 11, "5.png": 11}
+    for name in ("0.png", *signals, "6.png"):
+        content = b"crash by %d" % signals[name] if name in signals else b"a"
+        (tmp_path / name).write_bytes(content)
+    tasks = list_tasks(tmp_path, dict.fromkeys(sorted(tmp_path.iterdir())))
+    pool = Pool(Plan(SHIPPED_MODEL_DIR, workers=2), CrashingWorker)
+    try:
+        pool.start()
+        rows = [row for rows in pool.measure(tasks) for row in rows]
+    finally:
+        pool.close()
+    found = {row.image: row for row in rows}
+    assert len(found) == len(rows) == 7
+    assert all(found[name].head_circumference_mm for name in ("0.png", "6.png"))
+    for name in signals:
+        assert found[name].error.startswith("decoder-crashed: 3 workers were ended by it")
+    assert pool.lost == 1 + 2 * len(signals)  # all at once, then each alone, twice
+
+
 def test_run_for_which_there_is_no_room_is_refused(local_ray, images, tmp_path, capsys):
     """Workers that Ray could never start end the run with status 2, also when they are counted."""
     command = ["batch", str(images), str(tmp_path / "out"), "--workers", "1"]

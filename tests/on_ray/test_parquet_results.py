@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from headcirc.batch.files import GIVEN_UP, NO_HEAD, UNREADABLE, Row, UsageError
+from headcirc.batch.files import CRASHED, GIVEN_UP, NO_HEAD, UNREADABLE, Row, UsageError
 from headcirc.geometry import PixelSpacing
 
 pytest.importorskip("pyarrow", reason="the package 'pyarrow' is missing (the extra 'ray')")
@@ -78,6 +78,19 @@ def test_failure_that_may_pass_is_no_row_that_stays(tmp_path, origin, error):
         parts.write({"a.png": (Row("a.png", head_circumference_mm=1.0), origin)})
     with open_results(tmp_path / "out") as parts:
         assert parts.origins.keys() == {"a.png", "b.png"}
+
+
+def test_crashed_image_is_tried_again_only_if_asked(tmp_path, origin):
+    """It ended its workers, and would again; its row stays until a run is told to try."""
+    crashed = Row("a.png", error=f"{CRASHED}: 3 workers were ended by it")
+    with open_results(tmp_path / "out") as parts:
+        parts.write({"a.png": (crashed, origin)})
+    with open_results(tmp_path / "out") as parts:
+        assert parts.origins.keys() == {"a.png"}
+    with open_results(tmp_path / "out", retry_crashed=True) as parts:
+        assert not parts.origins
+        parts.forget_passing({"a.png"}.__contains__)
+        assert read_rows(tmp_path / "out") == []
 
 
 def test_row_of_a_locked_folder_goes_once_it_is_open(tmp_path, origin, monkeypatch):
@@ -153,5 +166,6 @@ def test_summary_counts_every_row(tmp_path, origin):
     assert summary == json.loads((tmp_path / "out" / "summary.json").read_text())
     assert (summary["images"], summary["measured"], summary["acceptable"]) == (3, 2, 1)
     assert summary["errors"] == {"no head was found": 1}
+    assert (summary["failed"], summary["first_failed"]) == (1, {"c": "no head was found"})
     assert summary["warnings"] == {"odd": 1}
     assert summary["head_circumference_mm"] == {"least": 100.0, "p50": 200.0, "most": 300.0}

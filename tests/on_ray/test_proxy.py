@@ -2,6 +2,7 @@ import asyncio
 
 import httpx
 import pytest
+import uvicorn
 from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.types import ASGIApp
 
@@ -72,3 +73,29 @@ def test_second_request_id_is_dropped():
 def test_own_routes_of_serve_are_left_alone():
     """`/-/healthz` is Serve's, and its 503 stays as Serve says it."""
     assert ask(PlainTextResponse("no", 503), "/-/healthz").text == "no"
+
+
+@pytest.mark.parametrize("target", ["/v1/models", "/-/healthz"])
+def test_nothing_follows_connect(target):
+    """Serve's own server, httptools', would take its body for further requests."""
+    probe = b"GET /v1/models HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    head = f"CONNECT {target} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(probe)}\r\n\r\n"
+
+    async def exchange() -> bytes:
+        app = ServiceAnswers(PlainTextResponse("answered"))
+        config = uvicorn.Config(app, lifespan="off", log_config=None)
+        config.load()
+        state = uvicorn.server.ServerState()
+        server = await asyncio.get_running_loop().create_server(
+            lambda: config.http_protocol_class(config, state, {}), "127.0.0.1", 0
+        )
+        reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+        writer.writelines([head.encode(), probe, probe])
+        answer = await reader.read(-1)
+        writer.close()
+        server.close()
+        return answer
+
+    answer = asyncio.run(exchange())
+    assert answer.startswith(b"HTTP/1.1 405")
+    assert (answer.count(b"HTTP/1.1"), answer.count(b"answered")) == (1, 0)

@@ -45,7 +45,7 @@ class Process:
         self.popen = subprocess.Popen(
             [sys.executable, "-c", SERVICE, str(self.port)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-            env=environment | {"PYTHONPATH": "."} | settings,
+            env=environment | {"PYTHONPATH": os.pathsep.join((".", "service"))} | settings,
         )  # fmt: skip
         self._lines: queue.Queue[str] = queue.Queue()
         self._reader = threading.Thread(target=self._read)

@@ -10,11 +10,14 @@ import zlib
 import numpy as np
 from PIL import Image
 
+from tests.headcirc.jpeg_files import SIDE_PX, make_rare_jpegs, put_frame_marker
 from tests.headcirc.readers.test_decode import make_png_bomb
 from tests.support.synthetic import SMALL_HEAD, draw_head, to_file
-from tests.support.tiff_files import make_chained_tiff, make_tiled_tiff
+from tests.support.tiff_files import GREY, make_chained_tiff, make_tiff, make_tiled_tiff
 
 ROWS, COLUMNS = 54, 80
+EXTENDED_SEQUENTIAL, MAXIMUM_SAMPLE = 0xC1, 281
+"""A JPEG's marker, and a TIFF's tag."""
 EXTREMES = (0, 1, 0x7F, 0xFF, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0xFFFFFFFF)
 BOMB_SIDE_PX = 6_300
 """Squared, just within the default limit on pixels: the largest picture that is decoded."""
@@ -37,11 +40,23 @@ def to_seeds() -> list[bytes]:
     ]
     files = [to_file(image, name) for name, images in kinds for image in images]
     files += [to_file(colour, "JPEG", progressive=True), to_file(colour, "WEBP", lossless=True)]
-    for compression in ("tiff_lzw", "tiff_adobe_deflate", "jpeg", "packbits"):
+    for compression in ("tiff_lzw", "tiff_adobe_deflate", "packbits"):
         files.append(to_file(colour, "TIFF", compression=compression))
+    jpeg = to_file(colour, "JPEG", restart_marker_blocks=3)
+    files += [jpeg, jpeg + files[0], put_frame_marker(jpeg, EXTENDED_SEQUENTIAL)]
+    files.append(to_file(deep, "TIFF", tiffinfo={MAXIMUM_SAMPLE: 65_535}))
+    files.append(put_chunk(to_file(deep), b"sBIT", b"\x0c"))
     exif = Image.Exif()
     exif[0x0112] = 6  # orientation: lies on its side
     return [*files, to_file(colour, "JPEG", exif=exif), to_file(colour, "PNG", exif=exif)]
+
+
+def to_refused_seeds() -> list[bytes]:
+    """Return good files of all kinds of JPEG that are refused, alone and inside a TIFF."""
+    jpegs = list(make_rare_jpegs().values())
+    side = {256: SIDE_PX, 257: SIDE_PX, 278: SIDE_PX}
+    tiffs = [make_tiff(GREY | side | {259: 7, 279: len(jpeg)}, jpeg) for jpeg in jpegs]
+    return [*jpegs, *tiffs]
 
 
 def to_bombs() -> list[bytes]:
@@ -62,6 +77,11 @@ def to_bombs() -> list[bytes]:
         make_chained_tiff(BOMB_BYTES // 42),
         make_tiled_tiff(BOMB_BYTES // 4),
     ]
+    jpeg = to_file(Image.new("L", (COLUMNS, ROWS)), "JPEG")
+    scan = jpeg[jpeg.index(b"\xff\xda") : -2]
+    bombs.append(jpeg[:2] + b"\xff" * BOMB_BYTES + jpeg[2:])
+    bombs.append(jpeg[:-2] + b"\xff" * BOMB_BYTES + jpeg[-2:])
+    bombs.append(jpeg[:-2] + scan * (BOMB_BYTES // len(scan)) + jpeg[-2:])
     for field in (b"\x00\x01", b"\x01\x01"):  # ImageWidth, ImageLength of a little-endian TIFF
         tiff = bytearray(to_file(Image.new("L", (COLUMNS, ROWS)), "TIFF"))
         at = tiff.index(field, 8)

@@ -37,14 +37,20 @@ async def never() -> dict:
 
 
 async def call(
-    app, receive: Callable[[], Awaitable[dict]], path: str = "/v1/analyses", **headers: str
+    app,
+    receive: Callable[[], Awaitable[dict]],
+    path: str = "/v1/analyses",
+    *,
+    client: str = "127.0.0.1",
+    **headers: str,
 ) -> Answer:
     """Post to an application what `receive` gives."""
-    given = {"content-type": f"multipart/form-data; boundary={BOUNDARY}"} | headers
+    given = {"host": "127.0.0.1", "content-type": f"multipart/form-data; boundary={BOUNDARY}"}
+    given |= headers
     scope = {
         "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": "POST",
         "scheme": "http", "path": path, "raw_path": path.encode(), "query_string": b"",
-        "root_path": "", "client": ("127.0.0.1", 1), "server": ("127.0.0.1", 80), "state": {},
+        "root_path": "", "client": (client, 1), "server": ("127.0.0.1", 80), "state": {},
         "headers": [(k.replace("_", "-").encode(), v.encode()) for k, v in given.items()],
     }  # fmt: skip
     answer = Answer()

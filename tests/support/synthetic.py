@@ -48,6 +48,8 @@ def to_manifest(onnx_path: Path = Path("model.onnx")) -> Manifest:
             threshold=0.5,
             minimum_head_share=0.005,
             minimum_mean_probability=0.6,
+            acceptable_mean_probability=0.94,
+            sure_mean_probability=0.95,
             ellipticity_power=4,
         ),
         graphs={"fp32": Graph("fp32", onnx_path, "0" * 64)},

@@ -23,7 +23,13 @@ FLAGS = [
 @contextmanager
 def serve(pipeline, **settings) -> Iterator[str]:
     """Run the service on a real socket, as a browser needs it; yield its address."""
-    app = create_app(Settings(**settings), pipeline)
+    with serve_app(create_app(Settings(**settings), pipeline)) as url:
+        yield url
+
+
+@contextmanager
+def serve_app(app) -> Iterator[str]:
+    """Run an application on a real socket; yield its address."""
     config = uvicorn.Config(app, loop="asyncio", log_level="error")  # as `headcirc serve`
     server = uvicorn.Server(config)
     listener = socket.create_server(("127.0.0.1", 0))

@@ -42,7 +42,7 @@ def find_severe(page) -> list[str]:
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_no_severe_fault(open_page, explain_url, scheme, size):
-    """Empty, measured, doubtful, refused, and explained: none serious, none critical."""
+    """Empty, measured, uncertain, refused, and explained: none serious, none critical."""
     page = open_page(explain_url, color_scheme=scheme, viewport=SIZES[size])
     expect(page.locator("#examples")).to_be_visible()
     assert find_severe(page) == []

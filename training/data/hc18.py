@@ -75,7 +75,7 @@ def load_images(data_dir: Path) -> list[HC18Image]:
     if not table_path.is_file():
         raise FileNotFoundError(
             f"No HC18 table {TABLE_NAME!r} in {str(data_dir)!r}; name the folder that holds it and "
-            f"{IMAGE_FOLDER!r}, or fetch the data with: python -m training.data.hc18 download --data DIR"
+            f"{IMAGE_FOLDER!r}, or fetch the data: python -m training.data.hc18 download --data DIR"
         )
     folder = data_dir / IMAGE_FOLDER
     with table_path.open(newline="") as table:

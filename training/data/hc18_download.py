@@ -1,9 +1,9 @@
 """HC18's public record to a folder on disk, and proof that it is the HC18 used here.
 
 What counts is decoded pixels, not file bytes: `hc18_pixels.csv` has one SHA-256 for each of the
-801 images and 801 outlines, made by `python -m training.data.hc18 table --data DIR`. The public record
-holds further images; they are kept for the final measurement, and nothing here uses them. This
-module does not split and does not train.
+801 images and 801 outlines, made by `python -m training.data.hc18 table --data DIR`. The public
+record holds further images; they are kept for the final measurement, and nothing here uses them.
+This module does not split and does not train.
 """
 
 import csv

@@ -1,28 +1,21 @@
-"""Decide from the headers whether a request is let in, and limit its body while it arrives.
+"""Before a request is let in: what its headers already decide.
 
 A refusal here costs neither a body nor a thread. This module reads no picture.
 """
 
-import asyncio
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.routing import BaseRoute, Match
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from headcirc.errors import HeadCircumferenceError, ImageTooLargeError
+from headcirc_service.admission.arrivals import BodyLimits, name_client, say_too_large
 from headcirc_service.admission.keys import KeyRing
-from headcirc_service.admission.workers import Workers
-from headcirc_service.http.problems import OverloadedError, to_known_problem
+from headcirc_service.http.hosts import HostRules
+from headcirc_service.http.problems import NO_TUNNEL, TunnelRefusedError, to_known_problem
+from headcirc_service.measurer import Measurer
 from headcirc_service.settings import Settings
-
-BODIES_PER_PLACE = 4
-"""Bodies may arrive for this many times the queue's places: uploads are slow, places soon free."""
-FRESH_S = 0.1
-"""A body that began less than this ago takes a place already. Without this rule, many requests
-would be let in for one free place, only to be refused after they were read and parsed."""
 
 
 class Gate:
@@ -32,8 +25,8 @@ class Gate:
     ----------
     app : ASGIApp
     settings : Settings
-    workers : Workers
-        The queue that requests are let in to.
+    measurer : Measurer
+        Whose queue requests are let in to, and who counts the bodies that arrive.
     routes : sequence of BaseRoute
         Those behind it, so that a refusal is counted by the route that would have answered.
     """
@@ -43,17 +36,20 @@ class Gate:
         app: ASGIApp,
         *,
         settings: Settings,
-        workers: Workers,
+        measurer: Measurer,
         routes: Sequence[BaseRoute],
     ) -> None:
         self._app = app
-        self._workers = workers
+        self._workers, self._arrivals = measurer.workers, measurer.arrivals
         self._routes = routes
+        self._hosts = HostRules(settings)
         self._keys = KeyRing(settings.api_key_hashes)
-        self._max_upload_bytes = settings.max_upload_bytes
-        self._upload_timeout_s = settings.upload_timeout_ms / 1000
-        self._most_bodies = BODIES_PER_PLACE * workers.capacity
-        self._arriving: set[Body] = set()
+        self._keeps_keys_apart = settings.result_scope == "key"
+        self._limits = BodyLimits(
+            settings.max_upload_bytes,
+            settings.upload_timeout_ms / 1000,
+            settings.upload_least_bytes_per_s,
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let one request in, or refuse it."""
@@ -71,8 +67,7 @@ class Gate:
         if request.method != "POST":
             await self._app(scope, receive, send)  # no route but POST's reads a body
             return
-        body = Body(receive, self._max_upload_bytes, self._upload_timeout_s, self._arriving.discard)
-        self._arriving.add(body)
+        body = self._arrivals.begin(receive, self._limits, name_client(scope.get("client")))
         try:
             await self._app(scope, body.receive, send)
         finally:
@@ -83,68 +78,18 @@ class Gate:
 
         Raises
         ------
-        UnauthorizedError, OverloadedError, ImageTooLargeError
+        TunnelRefusedError, InvalidHostError, UnauthorizedError, OverloadedError,
+        ImageTooLargeError
         """
+        if request.method == "CONNECT":
+            raise TunnelRefusedError(NO_TUNNEL)
+        self._hosts.require_allowed(request)
         path = request.scope["path"].removeprefix(request.scope.get("root_path", ""))
-        self._keys.require_key(path, request.headers.get("authorization"))
+        key_sha256 = self._keys.require_key(path, request.headers.get("authorization"))
+        request.state.result_scope = key_sha256 or "" if self._keeps_keys_apart else ""
         announced = request.headers.get("content-length", "0")
-        if announced.isdigit() and int(announced) > self._max_upload_bytes:
-            raise ImageTooLargeError(say_too_large(int(announced), self._max_upload_bytes))
+        if announced.isdigit() and int(announced) > self._limits.max_bytes:
+            raise ImageTooLargeError(say_too_large(int(announced), self._limits.max_bytes))
         if request.method == "POST" and path.startswith("/v1/"):
-            now_s = time.monotonic()
-            fresh = sum(now_s - each.began_s < FRESH_S for each in self._arriving)
-            self._workers.require_capacity(coming=fresh)
-            if len(self._arriving) >= self._most_bodies:
-                raise OverloadedError(
-                    f"{len(self._arriving)} requests are being received, which is the most that "
-                    "this service takes; send the request again in a second."
-                )
-
-
-class Body:
-    """A body on its way in: bounded in bytes and in time, until it is there.
-
-    What goes wrong is an `HTTPException`, the only error that FastAPI lets out of its form reader.
-    """
-
-    def __init__(
-        self, receive: Receive, max_bytes: int, timeout_s: float, on_end: Callable[["Body"], None]
-    ) -> None:
-        self._receive = receive
-        self._max_bytes = max_bytes
-        self._timeout_s = timeout_s
-        self.began_s = time.monotonic()
-        self._on_end = on_end
-        self._received_bytes = 0
-        self._has_ended = False
-
-    async def receive(self) -> Message:
-        """Return the next part; after the last one, wait as long as it takes."""
-        if self._has_ended:
-            return await self._receive()
-        try:
-            async with asyncio.timeout(self.began_s + self._timeout_s - time.monotonic()):
-                message = await self._receive()
-        except TimeoutError as error:
-            raise HTTPException(
-                504,
-                f"{self._received_bytes:,} bytes of the body arrived within {self._timeout_s:g} s; "
-                "send it whole in that time.",
-            ) from error
-        self._received_bytes += len(message.get("body", b""))
-        if self._received_bytes > self._max_bytes:
-            raise HTTPException(413, say_too_large(self._received_bytes, self._max_bytes))
-        if not message.get("more_body", False):
-            self.end()
-        return message
-
-    def end(self) -> None:
-        """Give its place back, once."""
-        if not self._has_ended:
-            self._has_ended = True
-            self._on_end(self)
-
-
-def say_too_large(found_bytes: int, max_bytes: int) -> str:
-    """Say what was found and what is needed."""
-    return f"The body has {found_bytes:,} bytes or more; at most {max_bytes:,} are accepted."
+            self._workers.require_capacity(coming=self._arrivals.count_fresh())
+            self._arrivals.require_capacity(name_client(request.scope.get("client")))

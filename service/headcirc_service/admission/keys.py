@@ -26,23 +26,30 @@ class KeyRing:
     def __init__(self, sha256s: Iterable[str]) -> None:
         self._sha256s = tuple(sha256s)
 
-    def require_key(self, path: str, authorization: str | None) -> None:
+    def require_key(self, path: str, authorization: str | None) -> str | None:
         """Refuse a request to a protected path that brings no key of the ring.
+
+        Returns
+        -------
+        str or None
+            The SHA-256 of the key that was sent; None where no key is needed.
 
         Raises
         ------
         UnauthorizedError
         """
         if not self._sha256s or not path.startswith(PROTECTED):
-            return
+            return None
         scheme, _, key = (authorization or "").partition(" ")
+        key = key.strip(" \t")
         if scheme.lower() != SCHEME or not key:
             raise UnauthorizedError(
                 "No API key was sent; this service needs the header 'Authorization: Bearer KEY'."
             )
         # The very bytes that were sent: Starlette reads headers as Latin-1, whatever they are.
-        given = hashlib.sha256(key.strip(" ").encode("latin-1")).hexdigest()
+        given = hashlib.sha256(key.encode("latin-1")).hexdigest()
         # Every hash is compared, each in constant time: how long it takes tells nothing.
         matches = [hmac.compare_digest(given, each) for each in self._sha256s]
         if not any(matches):
             raise UnauthorizedError("The API key that was sent is not known here; ask for another.")
+        return given

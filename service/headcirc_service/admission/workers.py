@@ -58,21 +58,17 @@ class Workers:
         Requests at work or waiting; more are refused, and so are those that would be late.
     timeout_s : float
         Of a request.
-    on_depth : callable
-        Told how many are at work or waiting, at every change.
     """
 
-    def __init__(
-        self, threads: int, *, capacity: int, timeout_s: float, on_depth: Callable[[int], None]
-    ) -> None:
+    def __init__(self, threads: int, *, capacity: int, timeout_s: float) -> None:
         self._executor = ThreadPoolExecutor(threads, "measure")
         self._threads = threads
         self._work_s = 0.0
         """What a piece of work has taken of late."""
         self.capacity = capacity
         self._timeout_s = timeout_s
-        self._on_depth = on_depth
-        self._depth = 0
+        self.depth = 0
+        """How many are at work or waiting."""
         self._deadlines_s: list[float] = []
         """Deadlines of the work that is in a thread now."""
         self._counting = Lock()
@@ -87,7 +83,7 @@ class Workers:
         # place but not its picture: that is held until a thread comes to it.
         now_s = time.perf_counter()
         late = sum(deadline_s <= now_s for deadline_s in self._deadlines_s)
-        wanted = self._depth + coming
+        wanted = self.depth + coming
         wait_s = wanted * self._work_s / self._threads
         is_in_time = wanted < self._threads or wait_s < WAIT_SHARE * self._timeout_s
         return wanted < self.capacity and is_in_time and late < self._threads
@@ -106,7 +102,7 @@ class Workers:
         """
         if not self._can_take(coming):
             raise OverloadedError(
-                f"{self._depth + coming} requests are at work or waiting, which is the most that "
+                f"{self.depth + coming} requests are at work or waiting, which is the most that "
                 "this service answers in time; send the request again in a second."
             )
 
@@ -156,8 +152,7 @@ class Workers:
 
     def _count(self, change: int) -> None:
         with self._counting:
-            self._depth += change
-            self._on_depth(self._depth)
+            self.depth += change
 
     def _work(self, work: Callable[[Ticket], Answer], ticket: Ticket) -> Answer:
         ticket.require_wanted()

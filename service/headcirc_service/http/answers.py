@@ -29,7 +29,6 @@ def to_analysis_body(analysis_id: str, analysis: Analysis, pipeline: Pipeline) -
     """Write an analysis as the contract has it."""
     rows, columns = analysis.frame.pixels.shape
     region = analysis.region or next(iter(analysis.frame.calibrations), None)
-    base = f"/v1/analyses/{analysis_id}"
     return AnalysisBody(
         id=analysis_id,
         created=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
@@ -46,13 +45,19 @@ def to_analysis_body(analysis_id: str, analysis: Analysis, pipeline: Pipeline) -
             acceptable=analysis.quality.acceptable, warnings=list(analysis.quality.warnings)
         ),
         timing_ms={stage: round(analysis.timing_ms.get(stage, 0.0), 3) for stage in STAGES},
-        links=LinksBody(
-            self=base,
-            mask=f"{base}/mask",
-            overlay=f"{base}/overlay",
-            saliency=None if pipeline.manifest.explain is None else f"{base}/saliency",
-            head_circumference=f"{base}/head-circumference",
-        ),
+        links=to_links(analysis_id, has_saliency=pipeline.manifest.explain is not None),
+    )
+
+
+def to_links(analysis_id: str, *, has_saliency: bool) -> LinksBody:
+    """Return where a kept analysis and its parts are found."""
+    base = f"/v1/analyses/{analysis_id}"
+    return LinksBody(
+        self=base,
+        mask=f"{base}/mask",
+        overlay=f"{base}/overlay",
+        saliency=f"{base}/saliency" if has_saliency else None,
+        head_circumference=f"{base}/head-circumference",
     )
 
 

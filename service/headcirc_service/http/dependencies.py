@@ -6,12 +6,18 @@ from typing import Annotated
 
 from fastapi import Depends, File, Form, Request, UploadFile
 from fastapi.security import HTTPBearer
+from pydantic import WithJsonSchema
 from starlette.exceptions import HTTPException
 
 from headcirc.errors import InputError, InvalidFrameError, InvalidPixelSizeError
-from headcirc.readers.pixel_size import to_stated_spacing
-from headcirc_service.http.problems import NotReadyError
+from headcirc.readers.pixel_size import (
+    MAXIMUM_PIXEL_SIZE_MM,
+    MINIMUM_PIXEL_SIZE_MM,
+    to_stated_spacing,
+)
+from headcirc_service.http.problems import NOT_KEPT, AnalysisNotFoundError, NotReadyError
 from headcirc_service.measurer import Measurer, Question
+from headcirc_service.results.result_names import is_in_scope
 
 REFUSED_TWICE: dict[str, type[InputError]] = {
     "pixel_size_mm": InvalidPixelSizeError,
@@ -20,6 +26,10 @@ REFUSED_TWICE: dict[str, type[InputError]] = {
     "frame": InvalidFrameError,
 }
 """Fields of the form, and what each is refused by when it comes twice."""
+EXAMPLE_MM = 0.1277
+"""The pixel size of the phantom that `/docs` tells how to measure."""
+LEFT_OUT = ""
+"""What `/docs` puts into a field at first; it would else put 0, which is refused."""
 NOT_AT_ALL = re.compile(r"q=0(\.0*)?")
 """A media range's weight that refuses it (RFC 9110, 12.4.2)."""
 
@@ -65,14 +75,25 @@ async def watch_client(request: Request) -> Callable[[], Awaitable[None]]:
     return wait_until_gone
 
 
+def describe_optional(**schema: object) -> WithJsonSchema:
+    """Return the schema of a field that may be left out; `/docs` begins with its example."""
+    return WithJsonSchema({"example": LEFT_OUT} | schema)
+
+
+SIZE_SCHEMA = {"type": "number", "minimum": MINIMUM_PIXEL_SIZE_MM, "maximum": MAXIMUM_PIXEL_SIZE_MM}
+SquareSize = Annotated[float | None, describe_optional(**SIZE_SCHEMA, example=EXAMPLE_MM)]
+SideSize = Annotated[float | None, describe_optional(**SIZE_SCHEMA)]
+FrameIndex = Annotated[int | None, describe_optional(type="integer", minimum=0)]
+
+
 async def read_question(
     request: Request,
     image: Annotated[UploadFile, File(description="PNG, JPEG, BMP, TIFF or WebP")],
     *,
-    pixel_size_mm: Annotated[float | None, Form(description="of square pixels")] = None,
-    pixel_size_x_mm: Annotated[float | None, Form(description="width of a pixel")] = None,
-    pixel_size_y_mm: Annotated[float | None, Form(description="height of a pixel")] = None,
-    frame: Annotated[int | None, Form(description="0-based, of a multi-frame file")] = None,
+    pixel_size_mm: Annotated[SquareSize, Form(description="of square pixels, in mm")] = None,
+    pixel_size_x_mm: Annotated[SideSize, Form(description="width of a pixel, in mm")] = None,
+    pixel_size_y_mm: Annotated[SideSize, Form(description="height of a pixel, in mm")] = None,
+    frame: Annotated[FrameIndex, Form(description="0-based, of a multi-frame file")] = None,
 ) -> Question:
     """Read the multipart form that all measuring routes share.
 
@@ -87,10 +108,24 @@ async def read_question(
     spacing = to_stated_spacing(
         pixel_size_mm, pixel_size_x_mm=pixel_size_x_mm, pixel_size_y_mm=pixel_size_y_mm
     )
-    return Question(await image.read(), spacing, frame)
+    return Question(await image.read(), spacing, frame, request.state.result_scope)
+
+
+async def require_own_id(analysis_id: str, request: Request) -> str:
+    """Return the id of a result that the caller may ask for.
+
+    Raises
+    ------
+    AnalysisNotFoundError
+        Results are kept apart, and this one is another key's.
+    """
+    if not is_in_scope(analysis_id, request.state.result_scope):
+        raise AnalysisNotFoundError(NOT_KEPT)
+    return analysis_id
 
 
 Owner = Annotated[Measurer, Depends(require_measurer)]
+OwnId = Annotated[str, Depends(require_own_id)]
 Asked = Annotated[Question, Depends(read_question)]
 Watch = Annotated[Callable[[], Awaitable[None]], Depends(watch_client)]
 TAKES_JSON = Depends(accept_json)

@@ -9,12 +9,19 @@ from pydantic import BaseModel, Field
 
 from headcirc.explain import measure_concentration
 from headcirc.overlay import Picture, draw_saliency, to_map_picture
+from headcirc_service.admission.renderers import Png
 from headcirc_service.http.answers import to_saliency_body
-from headcirc_service.http.dependencies import KEYED, TAKES_PNG, Owner, Watch, require_acceptable
+from headcirc_service.http.dependencies import (
+    KEYED,
+    TAKES_PNG,
+    Owner,
+    OwnId,
+    Watch,
+    require_acceptable,
+)
 from headcirc_service.http.routes import (
-    PICTURE_PROBLEMS,
+    GET_PROBLEMS,
     PNG_RESPONSE,
-    Png,
     answer_png,
     require_stored,
     to_problem_responses,
@@ -22,7 +29,7 @@ from headcirc_service.http.routes import (
 from headcirc_service.http.schemas import SaliencyBody
 from headcirc_service.results.explanations import find_saliency_map
 
-EXPLAIN_PROBLEMS = PICTURE_PROBLEMS | to_problem_responses(422)
+EXPLAIN_PROBLEMS = GET_PROBLEMS | to_problem_responses(422)
 
 router = APIRouter()
 
@@ -37,13 +44,14 @@ class SaliencyQuery(BaseModel):
 
 @router.get(
     "/v1/analyses/{analysis_id}/saliency",
+    summary="See where the network looked (Grad-CAM)",
     response_model=SaliencyBody,
     dependencies=[KEYED],
     responses=EXPLAIN_PROBLEMS | PNG_RESPONSE,
     tags=["results"],
 )
 async def read_saliency(
-    analysis_id: str,
+    analysis_id: OwnId,
     query: Annotated[SaliencyQuery, Query()],
     owner: Owner,
     watch: Watch,
@@ -52,34 +60,36 @@ async def read_saliency(
     """Return where the network looked: over the picture, as a bare map, or in figures."""
     require_acceptable(request, "application/json" if query.format == "json" else "image/png")
     layer = owner.explanations.require_layer(query.layer)
-    stored = await require_stored(owner, analysis_id)
-    explanation = await owner.explanations.explain(stored, watch)
+    async with owner.explanations.renderers.take():
+        stored = await require_stored(owner, analysis_id)
+        explanation = await owner.explanations.explain(stored, watch)
 
-    def find() -> NDArray[np.float32]:
-        return find_saliency_map(stored, explanation, layer)
+        def find() -> NDArray[np.float32]:
+            return find_saliency_map(stored, explanation, layer)
 
-    def draw() -> Picture:
-        return draw_saliency(stored.pixels, find(), stored.mask, blend=query.blend)
+        def draw() -> Picture:
+            return draw_saliency(stored.pixels, find(), stored.mask, blend=query.blend)
 
-    if query.format == "json":
-        found = await owner.workers.run(
-            lambda _: measure_concentration(find(), stored.draw_mask() > 0)
-        )
-        return to_saliency_body(analysis_id, layer, explanation.precision, found)
-    is_bare = query.format == "map"
-    draw_chosen = (lambda: to_map_picture(find())) if is_bare else draw
-    return await answer_png(owner, draw_chosen, request.app.state.metrics)
+        if query.format == "json":
+            found = await owner.workers.run(
+                lambda _: measure_concentration(find(), stored.draw_mask() > 0)
+            )
+            return to_saliency_body(analysis_id, layer, explanation.precision, found)
+        is_bare = query.format == "map"
+        draw_chosen = (lambda: to_map_picture(find())) if is_bare else draw
+        return await answer_png(owner, draw_chosen, request.app.state.metrics)
 
 
 @router.get(
     "/v1/analyses/{analysis_id}/attention",
+    summary="See what an attention gate lets through",
     response_class=Png,
     dependencies=[KEYED, TAKES_PNG],
     responses=EXPLAIN_PROBLEMS | PNG_RESPONSE,
     tags=["results"],
 )
 async def read_attention(
-    analysis_id: str,
+    analysis_id: OwnId,
     owner: Owner,
     watch: Watch,
     request: Request,
@@ -87,10 +97,11 @@ async def read_attention(
 ) -> Response:
     """Return what share of a skip connection's features its gate lets through, 255 for all."""
     chosen = owner.explanations.require_level(level)
-    stored = await require_stored(owner, analysis_id)
-    explanation = await owner.explanations.explain(stored, watch)
-    return await answer_png(
-        owner,
-        lambda: to_map_picture(explanation.to_attention_map(chosen)),
-        request.app.state.metrics,
-    )
+    async with owner.explanations.renderers.take():
+        stored = await require_stored(owner, analysis_id)
+        explanation = await owner.explanations.explain(stored, watch)
+        return await answer_png(
+            owner,
+            lambda: to_map_picture(explanation.to_attention_map(chosen)),
+            request.app.state.metrics,
+        )

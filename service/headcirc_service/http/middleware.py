@@ -1,5 +1,6 @@
 """Around every request: an id, a clock, a count; and an answer if what is inside fails."""
 
+import asyncio
 import logging
 import time
 from http import HTTPMethod
@@ -7,7 +8,7 @@ from http import HTTPMethod
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from headcirc_service.http.problems import to_internal_problem
+from headcirc_service.http.problems import NotReadyError, to_internal_problem, to_known_problem
 from headcirc_service.telemetry.logs import name_request
 from headcirc_service.telemetry.metrics import Metrics
 
@@ -15,6 +16,7 @@ logger = logging.getLogger("headcirc.requests")
 UNKNOWN_ROUTE = "unknown"
 QUIET_ROUTES = ("/livez", "/readyz", "/metrics")
 ERRORS = 400
+GOES_DOWN = "The service went down before the request was answered; send it again."
 REJECTIONS = (401, 413, 429, 499, 503, 504)
 """Statuses of requests that were refused; the problem's code says why."""
 SECURITY_HEADERS = {
@@ -89,6 +91,10 @@ class FailureGuard:
 
         try:
             await self._app(scope, receive, send_and_note)
+        except asyncio.CancelledError:  # the server ends and waits no longer
+            if has_started or scope["type"] != "http":
+                raise
+            await to_known_problem(Request(scope), NotReadyError(GOES_DOWN))(scope, receive, send)
         except Exception as error:
             if has_started or scope["type"] != "http":
                 raise

@@ -67,6 +67,30 @@ class StoredPixelSizeMissingError(ServiceError):
     code, status = "pixel-size-missing", 409
 
 
+class InvalidHostError(ServiceError):
+    """The Host header is missing, doubled, or names another service."""
+
+    code, status = "invalid-host", 400
+
+
+class EncodedBodyError(ServiceError):
+    """The body is compressed."""
+
+    code, status, headers = "unsupported-media-type", 415, {"Accept-Encoding": "identity"}
+
+
+class MissingImageError(ServiceError):
+    """The body is no form, or the form has no picture."""
+
+    code, status = "missing-image", 422
+
+
+class FormLimitError(ServiceError):
+    """The form has more parts than are read here, or a longer one."""
+
+    code, status = "invalid-parameter", 422
+
+
 class UnauthorizedError(ServiceError):
     """No API key came with the request, or one that is not known."""
 
@@ -77,6 +101,16 @@ class OverloadedError(ServiceError):
     """As many requests are at work as may be."""
 
     code, status, headers = "overloaded", 429, {"Retry-After": "1"}
+
+
+class TunnelRefusedError(ServiceError):
+    """CONNECT was sent: the connection ends with the answer.
+
+    A gateway that shares connections, or a parser that takes what follows for a tunnel's, could
+    otherwise give one caller the answer of another.
+    """
+
+    code, status, headers = "method-not-allowed", 405, {"Connection": "close"}
 
 
 class NotReadyError(ServiceError):
@@ -129,18 +163,13 @@ FRAMEWORK_DETAILS = {
     405: "This path is served, but not by this method; the header 'Allow' says by which it is.",
 }
 """In place of the bare phrase that the framework has for each."""
+NOT_KEPT = "No analysis of that id is kept here (any more); post it again."
+NO_TUNNEL = "This service is no proxy; CONNECT ends the connection."
 MISSING_IMAGE = "Send the picture as a file in the field 'image' of a multipart form."
-MAXIMUM_FIELDS, MAXIMUM_FIELD_BYTES = 8, 1_000
-"""Beside the one picture: a few numbers."""
 CLIENT_LEFT = "The client left before the form was whole."
 NO_ROOM_TO_RECEIVE = "The service has no room to receive so large a file now; try again later."
-OVER_FORM_LIMITS = ("Too many ", "Part exceeded ", "Field exceeded ")
-FORM_TOO_LONG = (
-    "The form has more parts than are read here, or a longer one; send one file, in the field "
-    f"'image', and at most {MAXIMUM_FIELDS} other fields of at most {MAXIMUM_FIELD_BYTES} bytes."
-)
 TITLES = {
-    400: "The image cannot be read",
+    400: "The request or its image cannot be read",
     401: "Unauthorized",
     404: "Not found",
     405: "Method not allowed",
@@ -150,7 +179,6 @@ TITLES = {
     415: "Unsupported media type",
     422: "The request cannot be measured",
     429: "Overloaded",
-    431: "The headers are too large",
     499: "The client left",
     500: "Internal error",
     503: "Not available now",
@@ -217,14 +245,14 @@ def install_problem_handlers(app: FastAPI) -> None:
     async def on_http(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)
         if error.status_code == HTTPStatus.BAD_REQUEST:
-            # What the framework says of a form that has too many parts, or cannot be parsed.
+            # In place of what went wrong while the form was read the framework raises its own.
+            if isinstance(error.__cause__, HeadCircumferenceError):
+                return to_known_problem(request, error.__cause__)
             if isinstance(error.__cause__, ClientDisconnect):
                 return to_known_problem(request, ClientLeftError(CLIENT_LEFT))
             if isinstance(error.__cause__, OSError):  # where a large upload is laid down
                 logger.error("an upload cannot be received: %s", type(error.__cause__).__name__)
                 return to_known_problem(request, NotReadyError(NO_ROOM_TO_RECEIVE))
-            if str(error.detail).startswith(OVER_FORM_LIMITS):
-                return to_problem(request, 422, code="invalid-parameter", detail=FORM_TOO_LONG)
             return to_problem(request, 422, code="missing-image", detail=MISSING_IMAGE)
         code = HTTP_CODES.get(error.status_code, "invalid-parameter")
         detail = FRAMEWORK_DETAILS.get(error.status_code, str(error.detail))

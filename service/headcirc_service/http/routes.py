@@ -9,10 +9,21 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from headcirc.errors import NoHeadFoundError, PixelSizeMissingError
 from headcirc.overlay import Picture, to_png
+from headcirc_service.admission.renderers import CountedPng, Png
 from headcirc_service.http.answers import to_head_circumference_body, to_model_facts_body
-from headcirc_service.http.dependencies import KEYED, TAKES_JSON, TAKES_PNG, Asked, Owner, Watch
+from headcirc_service.http.dependencies import (
+    KEYED,
+    TAKES_JSON,
+    TAKES_PNG,
+    Asked,
+    Owner,
+    OwnId,
+    Watch,
+)
+from headcirc_service.http.form import FormRoute
 from headcirc_service.http.problems import (
     MEDIA_TYPE,
+    NOT_KEPT,
     TITLES,
     AnalysisNotFoundError,
     StoredNoHeadError,
@@ -50,42 +61,35 @@ def to_problem_responses(*statuses: int) -> Responses:
 
 
 POST_PROBLEMS = to_problem_responses(400, 401, 406, 413, 415, 422, 429, 500, 503, 504)
-GET_PROBLEMS = to_problem_responses(401, 404, 406, 500, 503)
-PICTURE_PROBLEMS = GET_PROBLEMS | to_problem_responses(429, 504)
+GET_PROBLEMS = to_problem_responses(401, 404, 406, 429, 500, 503, 504)
 NUMBER_PROBLEMS = GET_PROBLEMS | to_problem_responses(409)
 
 
-class Png(Response):
-    """A PNG answer."""
-
-    media_type = "image/png"
-
-
-router = APIRouter()
+router = APIRouter(route_class=FormRoute)
 
 
 async def require_stored(owner: Measurer, analysis_id: str) -> StoredAnalysis:
     """Return a kept analysis or raise the 404."""
     stored = await owner.find(analysis_id)
     if stored is None:
-        raise AnalysisNotFoundError(
-            "No analysis of that id is kept here (any more); post it again."
-        )
+        raise AnalysisNotFoundError(NOT_KEPT)
     return stored
 
 
 async def answer_png(owner: Measurer, draw: Callable[[], Picture], metrics: Metrics) -> Png:
-    """Draw and encode a picture in a thread, and time it."""
+    """Draw and encode a picture in a thread, and time it; the caller has a renderer's place."""
+    owner.unread.require_capacity()
     began = time.perf_counter()
     encoded = await owner.workers.run(lambda _: to_png(draw()))
     duration_s = time.perf_counter() - began
     metrics.stage_duration.labels("render").observe(duration_s)
     owner.tell_stages([Stage("render", began, duration_s)])
-    return Png(encoded)
+    return CountedPng(encoded, owner.unread)
 
 
 @router.post(
     "/v1/analyses",
+    summary="Measure a head and keep the result",
     status_code=201,
     dependencies=[KEYED, TAKES_JSON],
     responses=POST_PROBLEMS | {200: {"model": AnalysisBody}},
@@ -94,7 +98,14 @@ async def answer_png(owner: Measurer, draw: Callable[[], Picture], metrics: Metr
 async def create_analysis(
     question: Asked, owner: Owner, watch: Watch, response: Response
 ) -> AnalysisBody:
-    """Measure a head and keep the result for a while."""
+    """Measure a head and keep the result for a while.
+
+    **Try it:** save [this drawn head](web/examples/phantom_07.png), press *Try it out*, choose it
+    as `image` and press *Execute*. Its pixels are 0.1277 mm wide and high, which stands in
+    `pixel_size_mm` already, and its circumference is 184.0 mm: `head_circumference_mm` in the
+    answer is what was measured. For your own picture state its own pixel size, or leave the field
+    empty: then there are no millimetres.
+    """
     stored, is_new = await owner.answer(question, watch)
     response.status_code = 201 if is_new else 200
     response.headers["Location"] = stored.body.links.self
@@ -103,53 +114,61 @@ async def create_analysis(
 
 @router.get(
     "/v1/analyses/{analysis_id}",
+    summary="Read a kept result",
     dependencies=[KEYED, TAKES_JSON],
     responses=GET_PROBLEMS,
     tags=["results"],
 )
-async def read_analysis(analysis_id: str, owner: Owner) -> AnalysisBody:
+async def read_analysis(analysis_id: OwnId, owner: Owner) -> AnalysisBody:
     """Return a kept analysis."""
-    return (await require_stored(owner, analysis_id)).body
+    async with owner.renderers.take():
+        return (await require_stored(owner, analysis_id)).body
 
 
 @router.get(
     "/v1/analyses/{analysis_id}/mask",
+    summary="Read a kept result's mask as a picture",
     response_class=Png,
     dependencies=[KEYED, TAKES_PNG],
-    responses=PICTURE_PROBLEMS | PNG_RESPONSE,
+    responses=GET_PROBLEMS | PNG_RESPONSE,
     tags=["results"],
 )
-async def read_mask(analysis_id: str, owner: Owner, request: Request) -> Response:
+async def read_mask(analysis_id: OwnId, owner: Owner, request: Request) -> Response:
     """Return the mask: 0 or 255, in the upright picture's own size."""
-    analysis = await require_stored(owner, analysis_id)
-    return await answer_png(owner, analysis.draw_mask, request.app.state.metrics)
+    async with owner.renderers.take():
+        analysis = await require_stored(owner, analysis_id)
+        return await answer_png(owner, analysis.draw_mask, request.app.state.metrics)
 
 
 @router.get(
     "/v1/analyses/{analysis_id}/overlay",
+    summary="Read the picture with what was found drawn over it",
     response_class=Png,
     dependencies=[KEYED, TAKES_PNG],
-    responses=PICTURE_PROBLEMS | PNG_RESPONSE,
+    responses=GET_PROBLEMS | PNG_RESPONSE,
     tags=["results"],
 )
-async def read_overlay(analysis_id: str, owner: Owner, request: Request) -> Response:
+async def read_overlay(analysis_id: OwnId, owner: Owner, request: Request) -> Response:
     """Return the picture with mask edge, ellipse and both axes."""
-    analysis = await require_stored(owner, analysis_id)
-    return await answer_png(owner, analysis.draw_overlay, request.app.state.metrics)
+    async with owner.renderers.take():
+        analysis = await require_stored(owner, analysis_id)
+        return await answer_png(owner, analysis.draw_overlay, request.app.state.metrics)
 
 
 @router.get(
     "/v1/analyses/{analysis_id}/head-circumference",
+    summary="Read a kept result's circumference alone",
     dependencies=[KEYED, TAKES_JSON],
     responses=NUMBER_PROBLEMS,
     tags=["results"],
 )
-async def read_head_circumference(analysis_id: str, owner: Owner) -> HeadCircumferenceBody:
+async def read_head_circumference(analysis_id: OwnId, owner: Owner) -> HeadCircumferenceBody:
     """Return a kept analysis' number."""
-    stored = await require_stored(owner, analysis_id)
-    if stored.body.head is None:
+    async with owner.renderers.take():
+        analysis = (await require_stored(owner, analysis_id)).body
+    if analysis.head is None:
         raise StoredNoHeadError(NO_HEAD)
-    body = to_head_circumference_body(stored.body)
+    body = to_head_circumference_body(analysis)
     if body is None:
         raise StoredPixelSizeMissingError(NO_PIXEL_SIZE)
     return body
@@ -157,6 +176,7 @@ async def read_head_circumference(analysis_id: str, owner: Owner) -> HeadCircumf
 
 @router.post(
     "/v1/mask",
+    summary="Send a picture and get the mask at once",
     response_class=Png,
     dependencies=[KEYED, TAKES_PNG],
     responses=POST_PROBLEMS | PNG_RESPONSE,
@@ -167,11 +187,13 @@ async def create_mask(question: Asked, owner: Owner, watch: Watch, request: Requ
     stored, _ = await owner.answer(question, watch)
     if stored.body.head is None:
         raise NoHeadFoundError(NO_HEAD)
-    return await answer_png(owner, stored.draw_mask, request.app.state.metrics)
+    async with owner.renderers.take():
+        return await answer_png(owner, stored.draw_mask, request.app.state.metrics)
 
 
 @router.post(
     "/v1/head-circumference",
+    summary="Send a picture and get the circumference at once",
     dependencies=[KEYED, TAKES_JSON],
     responses=POST_PROBLEMS,
     tags=["measure"],
@@ -191,6 +213,7 @@ async def create_head_circumference(
 
 @router.get(
     "/v1/models",
+    summary="List the model, where it runs and how well it measures",
     dependencies=[KEYED, TAKES_JSON],
     responses=to_problem_responses(401, 406, 503),
     tags=["service"],
@@ -203,14 +226,19 @@ async def list_models(owner: Owner, request: Request) -> ModelsBody:
 
 # The lower one answers, HEAD too, as some probes ask; the upper one only tells OpenAPI, where both
 # methods would have one operation's name.
-@router.get("/livez", tags=["service"])
+@router.get("/livez", summary="Ask whether the process is alive", tags=["service"])
 @router.api_route("/livez", methods=["GET", "HEAD"], include_in_schema=False)
 async def tell_alive() -> HealthBody:
     """Say that the process is alive."""
     return HealthBody(status="alive")
 
 
-@router.get("/readyz", responses=to_problem_responses(503), tags=["service"])
+@router.get(
+    "/readyz",
+    summary="Ask whether requests are taken",
+    responses=to_problem_responses(503),
+    tags=["service"],
+)
 @router.api_route("/readyz", methods=["GET", "HEAD"], include_in_schema=False)
 async def tell_ready(owner: Owner) -> HealthBody:
     """Say that the model is loaded and warm and that the queue takes work."""
@@ -220,6 +248,7 @@ async def tell_ready(owner: Owner) -> HealthBody:
 
 @router.get(
     "/metrics",
+    summary="Read the metrics in Prometheus' format",
     dependencies=[KEYED],
     responses=to_problem_responses(401),
     tags=["service"],

@@ -16,6 +16,7 @@ from headcirc.explain import Explainer, Explanation
 from headcirc.model.manifest import ExplainFacts
 from headcirc.network_input import to_network_input
 from headcirc.pipeline import Pipeline
+from headcirc_service.admission.renderers import MOST_RENDERERS, Renderers
 from headcirc_service.admission.workers import Ticket, Workers
 from headcirc_service.http.problems import AnalysisNotFoundError, ExplanationNotFoundError
 from headcirc_service.results.store import Shelf
@@ -25,6 +26,9 @@ from headcirc_service.telemetry.metrics import Metrics
 
 KEPT_MAX_BYTES = 32_000_000
 """Some thirty explanations at 256 x 256: a page asks for several pictures of each analysis."""
+
+MOST_WAITING = 16
+"""Requests for explanations, with those at work: one takes most of a second on two CPUs."""
 
 
 class Explanations:
@@ -47,11 +51,11 @@ class Explanations:
         self._metrics = metrics
         threads = settings.threads or count_available_cpus()
         self._explainer = Explainer(pipeline.manifest, pipeline.backend.name, threads=threads)
-        self._workers = Workers(
-            1,
-            capacity=capacity,
-            timeout_s=settings.request_timeout_ms / 1000,
-            on_depth=lambda _: None,
+        timeout_s = settings.request_timeout_ms / 1000
+        self._workers = Workers(1, capacity=capacity, timeout_s=timeout_s)
+        places = min(MOST_RENDERERS, capacity)
+        self.renderers = Renderers(
+            places, capacity=min(MOST_WAITING, capacity) - places, timeout_s=timeout_s
         )
         # Only the one thread touches it. Nobody finds an explanation whose analysis has expired.
         self._kept: Shelf[Explanation] = Shelf(

@@ -16,7 +16,7 @@ from headcirc_service.results.stored_analysis import StoredAnalysis, read_stored
 
 logger = logging.getLogger("headcirc.store")
 Reply = TypeVar("Reply")
-KEY_PREFIX = "headcirc:1:"
+KEY_PREFIX = "headcirc:2:"
 """The number changes with the form in which results are written."""
 TIMEOUT_S = 0.5
 AWAY_S = 1.0
@@ -64,6 +64,8 @@ class RedisStore:
             return
         self._require_here()  # before the work of writing it down
         content = await run_in_threadpool(stored.to_bytes)
+        if len(content) > self._max_bytes:
+            return
         key = KEY_PREFIX + analysis_id
         await self._ask(lambda: self._redis.set(key, content, ex=self._ttl_s))
 
@@ -72,10 +74,24 @@ class RedisStore:
         if self._ttl_s <= 0:
             return None
         self._require_here()
-        content = await self._ask(lambda: self._redis.get(KEY_PREFIX + analysis_id))
-        if not isinstance(content, bytes):
+        key = KEY_PREFIX + analysis_id
+        # No more is asked for than is ever put: what is there may be anybody's.
+        content = await self._ask(lambda: self._read(key, self._max_bytes))
+        if not content or len(content) > self._max_bytes:
             return None
-        return await run_in_threadpool(read_stored, content, maximum_pixels=self._maximum_pixels)
+        return await run_in_threadpool(
+            read_stored, content, analysis_id, maximum_pixels=self._maximum_pixels
+        )
+
+    async def _read(self, key: str, end: int) -> bytes:
+        try:
+            content = await self._redis.getrange(key, 0, end)
+        except ResponseError as error:
+            if str(error).startswith("WRONGTYPE"):  # a list or the like: nothing of ours
+                return b""
+            raise
+        assert isinstance(content, bytes)
+        return content
 
     async def close(self) -> None:
         """See `headcirc_service.results.store.Store`."""

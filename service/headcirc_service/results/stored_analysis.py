@@ -1,22 +1,29 @@
 """What is kept of an analysis: the answer, the mask and the 8-bit frame; no file and no name."""
 
-import io
+import json
+import logging
 import math
-import zipfile
+import struct
 from dataclasses import dataclass
+from itertools import accumulate, pairwise
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ValidationError
 
-from headcirc.errors import InputError
 from headcirc.geometry import Ellipse
 from headcirc.overlay import Picture, draw_overlay, to_mask_picture, to_png
 from headcirc.pipeline import Analysis
 from headcirc.readers.decode import decode_frame
+from headcirc_service.http.answers import to_links
 from headcirc_service.http.schemas import AnalysisBody
 
-BODY, FRAME, MASK = "analysis.json", "frame.png", "mask.png"
+logger = logging.getLogger("headcirc.store")
+MAGIC = b"HCR2"
+HEADER = struct.Struct(">4sIII")
+"""Before a result that is written down: a mark, and the lengths of its answer, frame and mask."""
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+MOST_SIDES = 10
+"""An ellipse may reach beyond its picture, but not so many times the picture's sides."""
 BODY_BYTES = 2_000
 """Roughly, of an answer in memory beside its pictures."""
 
@@ -66,13 +73,10 @@ class StoredAnalysis:
 
     def to_bytes(self) -> bytes:
         """Write it down compactly, without loss."""
-        buffer = io.BytesIO()
-        with zipfile.ZipFile(buffer, "w") as parts:  # PNG is compressed already
-            parts.writestr(BODY, self.body.model_dump_json())
-            parts.writestr(FRAME, to_png(self.pixels))
-            if self.mask_bits is not None:
-                parts.writestr(MASK, to_png(self.draw_mask()))
-        return buffer.getvalue()
+        body = self.body.model_dump_json().encode()
+        frame = to_png(self.pixels)
+        mask = b"" if self.mask_bits is None else to_png(self.draw_mask())
+        return HEADER.pack(MAGIC, len(body), len(frame), len(mask)) + body + frame + mask
 
 
 def to_stored(body: AnalysisBody, analysis: Analysis) -> StoredAnalysis:
@@ -82,19 +86,73 @@ def to_stored(body: AnalysisBody, analysis: Analysis) -> StoredAnalysis:
     return StoredAnalysis(body, analysis.frame.pixels, bits)
 
 
-def read_stored(content: bytes, *, maximum_pixels: int) -> StoredAnalysis | None:
-    """Read what `to_bytes` wrote; None if another version of the service wrote it otherwise."""
+def read_stored(content: bytes, analysis_id: str, *, maximum_pixels: int) -> StoredAnalysis | None:
+    """Read what `to_bytes` wrote of the result of that id.
+
+    The content is not believed: another version may have written it, or anybody who reaches the
+    store. Nothing in it is inflated beyond the size of the picture that its answer states, which is
+    bounded by `maximum_pixels`.
+
+    Returns
+    -------
+    StoredAnalysis or None
+        None if it is damaged in any way, or another result.
+    """
     try:
-        with zipfile.ZipFile(io.BytesIO(content)) as parts:
-            body = AnalysisBody.model_validate_json(parts.read(BODY))
-            pixels = decode_frame(parts.read(FRAME), maximum_pixels=maximum_pixels).pixels
-            bits = None
-            if body.head is not None:
-                mask = decode_frame(parts.read(MASK), maximum_pixels=maximum_pixels).pixels
-                bits = np.packbits(mask > 0)
-    except (zipfile.BadZipFile, KeyError, ValidationError, InputError):
+        return _read_parts(content, analysis_id, maximum_pixels)
+    except Exception as error:
+        logger.warning("a kept result cannot be read: %s", type(error).__name__)
         return None
-    return StoredAnalysis(body, pixels, bits)
+
+
+def _read_parts(content: bytes, analysis_id: str, maximum_pixels: int) -> StoredAnalysis:
+    magic, *lengths = HEADER.unpack_from(content)
+    if magic != MAGIC or HEADER.size + sum(lengths) != len(content):
+        raise ValueError("It is no kept result, or is cut.")
+    ends = list(accumulate(lengths, initial=HEADER.size))
+    told, frame, mask = (content[begin:end] for begin, end in pairwise(ends))
+    body = AnalysisBody.model_validate_json(told)
+    require_own(body, analysis_id)
+    image = body.image
+    shape, pixels = (image.height_px, image.width_px), image.height_px * image.width_px
+    most_pixels = min(maximum_pixels, pixels)
+    bits = None
+    if body.head is not None:
+        bits = np.packbits(_read_png(mask, shape, most_pixels) > 0)
+    return StoredAnalysis(body, _read_png(frame, shape, most_pixels), bits)
+
+
+def _read_png(content: bytes, shape: tuple[int, int], most_pixels: int) -> NDArray[np.uint8]:
+    if not content.startswith(PNG_SIGNATURE):
+        raise ValueError("A kept picture is no PNG.")
+    pixels = decode_frame(content, maximum_pixels=most_pixels).pixels
+    if pixels.shape != shape:
+        raise ValueError("A kept picture has another size than its answer says.")
+    return pixels
+
+
+def require_own(body: AnalysisBody, analysis_id: str) -> None:
+    """Refuse an answer of another id, or one that cannot be drawn or sent.
+
+    Raises
+    ------
+    ValueError
+    """
+    links = to_links(analysis_id, has_saliency=body.links.saliency is not None)
+    if body.id != analysis_id or body.links != links:
+        raise ValueError("It is another result's.")
+    json.dumps(body.model_dump(), allow_nan=False)
+    image = body.image
+    sizes_mm = (image.pixel_size_x_mm, image.pixel_size_y_mm)
+    if any(size_mm is not None and size_mm <= 0 for size_mm in sizes_mm):
+        raise ValueError("Its pixels have no size.")
+    if body.head is not None:
+        ellipse = body.head.ellipse
+        most_px = MOST_SIDES * (image.width_px + image.height_px)
+        if not 0 < ellipse.semi_minor_px <= ellipse.semi_major_px <= most_px or any(
+            abs(each) > most_px for each in (ellipse.center_x_px, ellipse.center_y_px)
+        ):
+            raise ValueError("Its ellipse is far from its picture.")
 
 
 def to_ellipse(body: AnalysisBody) -> Ellipse | None:

@@ -10,6 +10,7 @@ import secrets
 import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import TextIO
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 """What a caller's request id may be; another one is replaced, as it could hold anything."""
@@ -72,8 +73,15 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(line)
 
 
-def use_json_lines() -> None:
-    """Write what goes to standard error as JSON from now on."""
+def is_json_wanted(log_format: str, stream: TextIO) -> bool:
+    """Return whether lines are to be JSON; `auto` is text where a person looks on."""
+    return not stream.isatty() if log_format == "auto" else log_format == "json"
+
+
+def use_log_format(log_format: str) -> None:
+    """Write what goes to standard error as JSON from now on, if that is wanted."""
+    if not is_json_wanted(log_format, sys.stderr):
+        return
     for handler in logging.getLogger().handlers:
         if isinstance(handler, logging.StreamHandler) and handler.stream is sys.stderr:
             handler.setFormatter(JsonFormatter())

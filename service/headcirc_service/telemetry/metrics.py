@@ -37,7 +37,9 @@ class Metrics:
             "headcirc_requests_in_flight", "Requests being answered.", registry=self.registry
         )
         self.queue_depth = Gauge(
-            "headcirc_queue_depth", "Measurements at work or waiting.", registry=self.registry
+            "headcirc_queue_depth",
+            "Measurements at work or waiting, and uploads on their way in.",
+            registry=self.registry,
         )
         self.batch_size = Histogram(
             "headcirc_batch_size",

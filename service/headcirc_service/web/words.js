@@ -15,6 +15,8 @@ const WARNINGS = {
   "unlike-training-data": "The picture is unlike those that the network learned from.",
   "low-contrast": "The skull hardly stands out from what is beside it.",
   "shadowed-boundary": "A large part of the skull lies in shadow.",
+  "narrow-sample-range":
+    "The 16-bit file uses only a small part of its range, so the picture may be too dark. Export it with 8 bits.",
 };
 
 const CHARTS = { hadlock_1984: "Gestational age (Hadlock 1984)" };

@@ -72,7 +72,7 @@ def test_too_few_exams_are_refused():
         to_conformal_quantile(np.arange(8.0), list(range(8)), 0.9)
 
 
-def test_expected_error_follows_the_sign_that_matters_and_never_falls_with_doubt():
+def test_expected_error_follows_the_sign_that_matters_and_never_falls_with_uncertainty():
     """The planted feature weighs most; no weight is negative."""
     terms = fit_error(to_cases(300))["error"]["terms"]
     assert set(terms) <= set(ERROR_FEATURES)
@@ -81,7 +81,7 @@ def test_expected_error_follows_the_sign_that_matters_and_never_falls_with_doubt
 
 
 def test_too_bright_is_as_odd_as_too_dark():
-    """A feature that degraded pictures have far to either side raises the out_of_distribution on both."""
+    """A feature of degraded images, far to either side, raises the score on both."""
     cases = to_cases(300)
     for index, case in enumerate(cases):
         if not case.is_clean:
@@ -92,7 +92,7 @@ def test_too_bright_is_as_odd_as_too_dark():
 
 
 def test_intervals_cover_new_exams_as_promised():
-    """Over many repetitions on new exams nine in ten are covered, and wide where uncertainty is large."""
+    """On new exams nine in ten are covered; intervals are wide where uncertainty is large."""
     train, covered, total = to_cases(200, seed=1), 0, 0
     for seed in range(20):
         facts = to_uncertainty_model(fit_facts(train, to_cases(60, seed=100 + seed)))

@@ -46,7 +46,8 @@ def test_page_tells_what_is_refused_of_errors_that_a_degradation_brought():
     """Test exams first, calibration exams in brackets."""
     text = " ".join(PAGE.split())
     (told,) = re.findall(
-        r"within 3 mm: (\d+) of (\d+) of these errors are refused \(calibration exams: (\d+) of (\d+)\)",
+        r"within 3 mm: (\d+) of (\d+) of these errors are refused "
+        r"\(calibration exams: (\d+) of (\d+)\)",
         text,
     )
     brought = [
@@ -87,7 +88,7 @@ def test_page_tells_how_many_exams_the_refused_images_come_from():
 @pytest.mark.parametrize(
     ("row", "name"),
     [
-        ("the picture alone", "picture alone"),
+        ("the picture alone", "first inference"),
         ("the picture and its mirror image", "mirror image too"),
         ("zoom 0.9", "0.9"),
         ("zooms 0.9, 1.1", "0.9, 1.1"),

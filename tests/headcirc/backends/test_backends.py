@@ -9,7 +9,7 @@ import pytest
 
 from examples.phantom import draw_phantom, load_parameters, true_head_circumference_mm
 from headcirc.backends import load_backend
-from headcirc.backends.base import choose_graph
+from headcirc.backends.registry import choose_graph
 from headcirc.errors import BackendUnavailableError, ModelArtifactError
 from headcirc.geometry import PixelSpacing
 from headcirc.model.graph import Graph

@@ -1,10 +1,11 @@
 import sys
+from dataclasses import replace
 from types import SimpleNamespace
 
 import onnxruntime
 import pytest
 
-from headcirc.backends import base, load_backend
+from headcirc.backends import load_backend, registry, tensorrt
 from headcirc.backends.gpu import Gpu, find_gpu, require_gpu
 from headcirc.backends.onnxruntime import require_provider
 from headcirc.errors import BackendUnavailableError
@@ -81,8 +82,8 @@ def usable_without(monkeypatch, *missing, gpu=True):
         if not gpu:
             raise BackendUnavailableError("no GPU.")
 
-    monkeypatch.setattr(base, "find_spec", lambda name: None if name in missing else name)
-    monkeypatch.setattr(base, "require_gpu", require)
+    monkeypatch.setattr(registry, "find_spec", lambda name: None if name in missing else name)
+    monkeypatch.setattr(tensorrt, "RUNTIME", replace(tensorrt.RUNTIME, require_device=require))
 
 
 @pytest.mark.parametrize(
@@ -99,7 +100,7 @@ def test_auto_takes_the_first_usable(monkeypatch, caplog, missing, gpu, expected
     """TensorRT only with a GPU, then OpenVINO, then ONNX Runtime; the log says what and why."""
     usable_without(monkeypatch, *missing, gpu=gpu)
     with caplog.at_level("INFO"):
-        assert base._choose("auto") == expected
+        assert registry.choose_backend("auto") == expected
     assert f"auto took {expected}" in caplog.text
     assert ("no GPU" in caplog.text) is not gpu
 
@@ -108,4 +109,4 @@ def test_auto_with_nothing_usable_lists_every_reason(monkeypatch):
     """The error says of each backend why not."""
     usable_without(monkeypatch, "openvino", "onnxruntime", gpu=False)
     with pytest.raises(BackendUnavailableError, match=r"tensorrt: no GPU.*openvino: .*cpu"):
-        base._choose("auto")
+        registry.choose_backend("auto")

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from headcirc.batch.csv_table import COLUMNS, open_table, read_kept, to_origin, to_row
-from headcirc.batch.files import NO_HEAD, NO_PIXEL_SIZE, Row, UsageError
+from headcirc.batch.files import CRASHED, NO_HEAD, NO_PIXEL_SIZE, Row, UsageError
 from headcirc.cli.commands import main
 from headcirc.geometry import PixelSpacing
 
@@ -16,7 +16,7 @@ MODEL = ("1.0.0", "sha", "openvino", "int8")
 ROW = Row(
     head_circumference_mm=175.5,
     head_circumference_px=1755.0,
-    biparietal_diameter_mm=0.1 + 0.2,
+    biparietal_diameter_mm=0.3,
     acceptable=True,
     warnings="low-contrast shadowed-boundary",
 )
@@ -57,8 +57,52 @@ def test_lines_are_kept_as_they_were_measured(table, images):
     assert [path.name for path in table.parent.glob("*.unfinished")] == []
 
 
+def test_cells_have_the_digits_that_mean_something(table, images):
+    """Hundredths of a millimetre, a pixel size as it was stated, and `true` as the page writes."""
+    row = Row(
+        image=NAMES[0],
+        head_circumference_mm=175.50499999,
+        cephalic_index=0.78123456,
+        pixel_size_x_mm=0.0691358052,
+        acceptable=True,
+    )
+    with open_table(table, to_origins(images), {}) as out:
+        out.write(row)
+        out.write(Row(image=NAMES[1], head_circumference_mm=0.1 + 0.2))
+    with table.open(newline="", encoding="utf-8") as file:
+        first, second = csv.DictReader(file)
+    assert first["head_circumference_mm"] == "175.5"
+    assert first["cephalic_index"] == "0.7812"
+    assert first["pixel_size_x_mm"] == "0.069136"
+    assert second["head_circumference_mm"] == "0.3"
+    assert (first["acceptable"], second["acceptable"]) == ("true", "false")
+    assert len(read_kept(table, to_origins(images))) == 2
+
+
+@pytest.mark.parametrize("reason", ["=1+1", "+1", "-1", "@SUM(1)", "\t=1"])
+def test_cell_begins_no_formula(table, images, reason):
+    """A server's words are in it, and whoever opens the table trusts it."""
+    row = Row(image=NAMES[0], warnings=reason, error=reason)
+    with open_table(table, to_origins(images), {}) as out:
+        out.write(row)
+    with table.open(newline="", encoding="utf-8") as file:
+        (line,) = csv.DictReader(file)
+    assert line["error"] == line["warnings"] == f"'{reason}"
+
+
+def test_crashed_file_is_tried_again_only_if_asked(table, images):
+    """It would end the process again; who has another release may want to know."""
+    reason = f"{CRASHED}: the process that measures was ended by SIGSEGV"
+    with open_table(table, to_origins(images), {}) as out:
+        out.write(Row(image=NAMES[0], error=reason))
+        out.write(Row(image=NAMES[1], error=NO_HEAD))
+    assert list(read_kept(table, to_origins(images))) == list(NAMES[:2])
+    kept = read_kept(table, to_origins(images), retry_crashed=True)
+    assert list(kept) == [NAMES[1]]
+
+
 def test_line_of_what_has_changed_is_not_kept(table, images):
-    """A row of another pixel size, model or file is not kept, even if the file has the same size."""
+    """A row of another pixel size, model or file is not kept, even if file sizes are equal."""
     assert read_kept(table, to_origins(images, PixelSpacing(row_mm=0.2, column_mm=0.1))) == {}
     assert read_kept(table, to_origins(images, spacing=None)) == {}
     assert read_kept(table, to_origins(images, model=(*MODEL[:3], "fp32"))) == {}

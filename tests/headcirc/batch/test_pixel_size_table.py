@@ -40,30 +40,43 @@ def test_bad_line_of_a_table_is_named(load):
         load("filename,pixel_size_mm\na.png,0.1\nb.png,abc\n")
 
 
-@pytest.mark.parametrize("line", ['a.png,"0,069"', "a.png,", "a.png", "a.png;0.069"])
+@pytest.mark.parametrize(
+    "line", ["a.png,", "a.png", "a.png;0.069", "a.png,0_1", 'a.png,"1.234,5"', 'a.png,"0,0,1"']
+)
 def test_line_without_a_number_is_told_what_a_size_looks_like(load, line):
     """Not in the words of the language that this is written in."""
-    with pytest.raises(UsageError, match=r"Line 2 .* with a point, such as 0\.12, or leave"):
+    with pytest.raises(UsageError, match=r"Line 2 .* millimetres, such as 0\.12, or leave"):
         load(f"filename,pixel_size_mm\n{line}\n")
 
 
 @pytest.mark.parametrize(
-    ("text", "marks"),
+    "text",
     [
-        ("filename;pixel_size_mm\na.png;0,069\n", "semicolons"),
-        ("sep=;\nfilename;pixel_size_mm\na.png;0,069\n", "semicolons"),
-        ("filename\tpixel_size_mm\na.png\t0.069\n", "tabs"),
+        "filename;pixel_size_mm\na.png;0,069\n",
+        "filename;pixel_size_mm\na.png;0.069\n",
+        "sep=;\nfilename;pixel_size_mm\na.png;0,069\n",
+        "sep=;\r\nfilename;pixel_size_mm\r\na.png;0,069\r\n",
+        "filename\tpixel_size_mm\na.png\t0,069\n",
+        "filename,pixel_size_mm\na.png,0.069\n",
+        'filename,pixel_size_mm\na.png,"0,069"\n',
+        "filename;pixel size(mm);head circumference (mm), outer\na.png;0,069;44,3\n",
+        "filename;pixel_size_x_mm;pixel_size_y_mm\na.png;0,069;0,069\n",
     ],
 )
-def test_table_that_is_not_parted_by_commas_is_told_how_to_be(load, text, marks):
-    """A German spreadsheet's CSV has semicolons: it needs commas, and points in its decimals."""
-    with pytest.raises(UsageError, match=f"parted by {marks}; save it .* commas, .* a point"):
-        load(text)
+def test_table_of_any_spreadsheet_is_accepted(load, text):
+    """A German one writes semicolons, and commas in decimals; others write tabs or quotes."""
+    assert load(text) == {"a.png": PixelSpacing(0.069, 0.069)}
+
+
+def test_line_of_a_table_with_a_stated_mark_is_named(load):
+    """Counted as an editor counts it, the line that states the mark included."""
+    with pytest.raises(UsageError, match=r"Line 3 .* 'x' as pixel size"):
+        load("sep=;\nfilename;pixel_size_mm\na.png;x\n")
 
 
 def test_comma_in_a_size_is_refused(load):
     """The 1 of 1,069 is not taken for millimetres."""
-    with pytest.raises(UsageError, match=r"Line 2 .* more fields .* with a point"):
+    with pytest.raises(UsageError, match=r"Line 2 .* more fields .* with a point, or semicolons"):
         load("filename,pixel_size_mm\na.png,1,069\n")
 
 
@@ -123,6 +136,14 @@ def test_row_is_the_image_s_whose_path_ends_so():
     left, right, other = (Path(f"scans/{name}") for name in ("left/1.png", "1.png", "2.png"))
     sizes = {"1.png": SMALL, "left/1.png": LARGE}
     assert to_spacings_of([left, right, other], sizes) == {left: LARGE, right: SMALL, other: None}
+
+
+def test_row_names_no_folder(tmp_path):
+    """A NAS keeps an image's thumbnails in a folder that is called as the image is."""
+    (tmp_path / "1.png").touch()
+    (tmp_path / "@eaDir" / "1.png").mkdir(parents=True)
+    image, folder = tmp_path / "1.png", tmp_path / "@eaDir" / "1.png"
+    assert to_spacings_of([image, folder], {"1.png": SMALL}) == {image: SMALL, folder: None}
 
 
 def test_row_may_name_the_whole_path(tmp_path, monkeypatch):

@@ -17,7 +17,8 @@ def test_check_measures_a_drawn_head(capsys):
     printed = capsys.readouterr().out
     assert "backend   openvino int8" in printed
     measured_mm, drawn_mm = re.search(r"HC (.*) mm, drawn with (.*) mm,", printed).groups()
-    assert float(measured_mm) == pytest.approx(float(drawn_mm), rel=0.05)
+    assert float(measured_mm) == pytest.approx(float(drawn_mm), rel=0.01)
+    assert re.search(r"OK: within 3 % of what was drawn \([+-]0\.\d %; a drawing", printed)
 
 
 class ShrinkingBackend(BrightnessBackend):
@@ -39,4 +40,6 @@ def test_check_fails_where_the_number_is_wrong(capsys, monkeypatch, backend, is_
     bright = (255 * to_ellipse_coverage(DRAWN, DRAWN_ROWS, DRAWN_COLUMNS)).astype(np.uint8)
     monkeypatch.setattr("headcirc.cli.check.draw_check_head", lambda: bright)
     assert check_measures_truly(Pipeline(to_manifest(), backend())) is is_true
-    assert ("do not measure here" in capsys.readouterr().out) is not is_true
+    printed = capsys.readouterr().out
+    assert ("do not measure here" in printed) is not is_true
+    assert ("OK: within 3 %" in printed) is is_true

@@ -137,9 +137,15 @@ def test_port_in_use_is_refused_before_the_model_is_loaded(capsys):
 def test_unknown_option_ends_with_status_2(capsys):
     """Argparse's own refusal has the documented status too, and says what a number looks like."""
     with pytest.raises(SystemExit) as ended:
-        main(["analyze", EXAMPLE, "--pixel-size-mm", "0,12"])
+        main(["analyze", EXAMPLE, "--pixel-size-mm", "0,12,3"])
     assert ended.value.code == 2
-    assert "with a point, such as 0.12" in capsys.readouterr().err
+    assert "millimetres, such as 0.12" in capsys.readouterr().err
+
+
+def test_decimal_comma_is_accepted(capsys):
+    """As on the page, where most of Europe writes one."""
+    assert main(["analyze", EXAMPLE, "--pixel-size-mm", "0,1277"]) == 0
+    assert "HC 18" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("command", ["analyze", "batch", "serve", "check"])
@@ -282,6 +288,149 @@ def test_name_begins_no_formula_in_a_spreadsheet(name):
     assert to_name(Path(name)) == f"./{name}"
     assert Path(to_name(Path(name))) == Path(name)
     assert to_name(Path("scans") / name) == f"scans/{name}"
+
+
+@pytest.mark.parametrize("name", ["=1+1.png", "\uff1d1.png"])
+def test_name_with_a_control_character_is_escaped(name):
+    """In every row; a tab or a line end is quoted by the table and stays."""
+    assert to_name(Path(f"\x1b[2J{name}")) == f"\\x1b[2J{name}"
+    assert to_name(Path(f"a\t\n{name}")) == f"a\t\n{name}"
+
+
+def test_name_writes_nothing_to_the_terminal(tmp_path, capsys):
+    """What is not visible in a name is escaped, among the rows and at the end."""
+    for name in ("a\x1b]0;owned\x07.png", "b\u202egnp.png"):
+        (tmp_path / name).touch()
+    assert main(["analyze", str(tmp_path)]) == 1
+    printed = "".join(capsys.readouterr())
+    assert printed.count("a\\x1b]0;owned\\x07.png: ") == 2
+    assert printed.count("b\\u202egnp.png: ") == 2
+    assert not {"\x1b", "\x07", "\u202e"} & {*printed}
+
+
+def test_failed_files_are_listed_at_the_end(folder, capsys):
+    """Each with its reason, at most twenty of them; one without a pixel size is counted alone."""
+    for number in range(21):
+        (folder / f"broken{number:02}.png").touch()
+    assert main(["analyze", str(folder)]) == 1
+    lines = capsys.readouterr().err.splitlines()
+    assert "1 without a pixel size" in lines[1]
+    assert lines[2] == "21 failed:"
+    assert lines[3].startswith(f"  {folder}/broken00.png: The file is empty")
+    assert lines[-1] == "  and 1 more" and len(lines) == 3 + 20 + 1
+
+
+def test_bare_command_prints_help_with_an_example(capsys):
+    """Who types the name alone learns what to type; nothing was measured, so it is no success."""
+    assert main([]) == 2
+    printed = capsys.readouterr().out
+    assert "headcirc analyze scan.png --pixel-size-mm 0.12" in printed
+    assert "{analyze,batch,serve,check}" in printed
+
+
+@pytest.mark.parametrize("name", ["-", "/dev/stdout"])
+def test_table_goes_to_standard_output(folder, name):
+    """It alone, so that another program can read it; what is told goes to standard error."""
+    command = [sys.executable, "-m", "headcirc.cli.commands", "analyze", str(folder), "--recursive"]
+    command += ["--pixel-size-mm", "0.1277", "--csv", name]
+    ended = subprocess.run(command, check=False, capture_output=True, timeout=100)
+    assert ended.returncode == 0
+    rows = [*csv.DictReader(ended.stdout.decode().splitlines())]
+    assert [row["image"][-5:] for row in rows] == ["a.png", "b.png"]
+    assert all(row["acceptable"] in ("true", "false") for row in rows)
+    assert b"2 of 2 images are measured" in ended.stderr
+    assert not Path("-").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"), [(["--json"], "leave out one"), (["--resume"], "--csv, a file")]
+)
+def test_standard_output_is_no_table_to_go_on_with(options, message, capsys):
+    """And not for two kinds of rows."""
+    assert main(["analyze", EXAMPLE, "--csv", "-", *options]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_progress_stays_out_of_a_redirected_standard_error(folder, capsys):
+    """A log of a nightly run has sentences, and no bar."""
+    main(["analyze", str(folder), "--recursive", "--pixel-size-mm", "0.1277"])
+    told = capsys.readouterr().err
+    assert "measuring" not in told and "%|" not in told and "\r" not in told
+    assert told.splitlines() == ["2 of 2 images are measured, 0 of them NOT RELIABLE."]
+
+
+def test_table_does_not_replace_an_image(folder, capsys):
+    """Not by a link or another name of the same file, either."""
+    image = folder / "a.png"
+    content = image.read_bytes()
+    (folder / "out.csv").symlink_to(image)
+    assert main(["analyze", str(image), "--csv", str(folder / "out.csv")]) == 2
+    assert "would be replaced by the table" in capsys.readouterr().err
+    assert image.read_bytes() == content
+
+
+def test_overlay_does_not_replace_an_image(tmp_path, capsys):
+    """One that is called as an overlay, and is named, is told before anything is measured."""
+    for name in ("a.png", "a_overlay.png"):
+        shutil.copy(EXAMPLE, tmp_path / name)
+    content = (tmp_path / "a_overlay.png").read_bytes()
+    images = [str(tmp_path / name) for name in ("a.png", "a_overlay.png")]
+    assert main(["analyze", *images, "--overlay-dir", str(tmp_path)]) == 2
+    assert "would be replaced by an overlay" in capsys.readouterr().err
+    assert (tmp_path / "a_overlay.png").read_bytes() == content
+
+
+@pytest.mark.parametrize("link", [Path.symlink_to, Path.hardlink_to])
+def test_overlay_is_not_written_through_a_link(tmp_path, link):
+    """The link goes, and what it led to stays."""
+    shutil.copy(EXAMPLE, tmp_path / "a.png")
+    (tmp_path / "precious").write_text("precious")
+    overlays = tmp_path / "overlays"
+    overlays.mkdir()
+    link(overlays / "a_overlay.png", tmp_path / "precious")
+    command = ["analyze", str(tmp_path / "a.png"), "--pixel-size-mm", "0.1277"]
+    assert main([*command, "--overlay-dir", str(overlays)]) == 0
+    assert (tmp_path / "precious").read_text() == "precious"
+    assert (overlays / "a_overlay.png").read_bytes().startswith(b"\x89PNG")
+    assert [each.name for each in overlays.iterdir()] == ["a_overlay.png"]
+
+
+def test_overlay_leaves_its_folder_by_no_link(folder, tmp_path_factory, capsys):
+    """A sub-folder that leads elsewhere is told before anything is measured."""
+    overlays, elsewhere = tmp_path_factory.mktemp("overlays"), tmp_path_factory.mktemp("elsewhere")
+    (overlays / "below").symlink_to(elsewhere)
+    command = ["analyze", str(folder), "--recursive", "--overlay-dir", str(overlays)]
+    assert main(command) == 2
+    assert "leads out of the overlays' folder" in capsys.readouterr().err
+    assert not [*elsewhere.iterdir()]
+
+
+@pytest.mark.parametrize(
+    "system_folder",
+    [
+        *("@eaDir", "#recycle", "#snapshot", "@Recycle", ".@__thumb", ".snapshot", ".zfs"),
+        *(".AppleDouble", "__MACOSX", ".Trashes", ".Spotlight-V100", ".fseventsd", ".Trash-1000"),
+        *("$RECYCLE.BIN", "System Volume Information", "lost+found", ".thumbnails", "~snapshot"),
+        *("@EADIR", "$Recycle.Bin"),
+    ],
+)
+def test_folders_of_a_system_are_not_looked_into(tmp_path, system_folder):
+    """Thumbnails, and what was deleted, would be measured with the image's pixel size."""
+    inside = tmp_path / "scans" / system_folder / "1.png"
+    inside.mkdir(parents=True)
+    for path in (tmp_path / "scans" / "1.png", inside / "SYNOPHOTO_THUMB_M.jpg"):
+        path.touch()
+    assert find_images([tmp_path], recursive=True) == [tmp_path / "scans" / "1.png"]
+    assert find_images([inside], recursive=True) == [inside / "SYNOPHOTO_THUMB_M.jpg"]
+
+
+def test_hidden_files_are_no_images(tmp_path):
+    """Nor what Windows keeps beside them, nor a folder that is walked through by its name."""
+    for name in ("._1.png", ".1.png", "Thumbs.db", "ehthumbs.db", "desktop.ini", ".DS_Store"):
+        (tmp_path / name).touch()
+    (tmp_path / "case.png").mkdir()
+    (tmp_path / "case.png" / "1.png").touch()
+    assert find_images([tmp_path], recursive=True) == [tmp_path / "case.png" / "1.png"]
 
 
 STOPPABLE = """

@@ -15,7 +15,7 @@ from headcirc_service.http import schemas
 
 from harness.service_process import start_service
 from headcirc.batch.files import UsageError
-from headcirc.batch.remote import RemoteMeasure
+from headcirc.batch.remote import RemoteMeasure, to_row
 from headcirc.cli.commands import main
 from headcirc.client import (
     AsyncHeadcircClient,
@@ -218,6 +218,32 @@ def test_busy_server_is_asked_again(status):
     assert [CONTENT in each.content for each in requests] == [True] * 3
 
 
+@pytest.mark.parametrize("status", [429, 502, 503, 504])
+@pytest.mark.parametrize("kind", ["text/html", "", "application/json"])
+def test_gateway_that_finds_no_service_is_asked_again(status, kind):
+    """Its page is no answer of the service: tried again, and in the end nobody was there."""
+    away = httpx.Response(status, text="<html>Bad Gateway", headers={"content-type": kind})
+    client, requests = to_client(away, away, to_models())
+    assert client.list_models() == ()
+    assert len(requests) == 3
+    client, requests = to_client(away, away, away, to_models())
+    with pytest.raises(UnreachableError, match=f"A gateway answered {status}"):
+        client.analyze(CONTENT)
+    assert len(requests) == 3
+
+
+def test_async_client_asks_a_gateway_again():
+    """As the client that blocks does."""
+    left = [httpx.Response(502, text="Bad Gateway"), to_models()]
+    transport = httpx.MockTransport(lambda _: left.pop(0))
+
+    async def ask() -> tuple[answers.ModelFacts, ...]:
+        async with AsyncHeadcircClient("http://test", retries=AT_ONCE, transport=transport) as each:
+            return await each.list_models()
+
+    assert asyncio.run(ask()) == ()
+
+
 def test_wait_that_exceeds_the_deadline_is_not_waited():
     """The server is not asked before the time that it named, so it is not asked again."""
     busy = to_refusal(429, "overloaded", retry_after="3600")
@@ -323,6 +349,16 @@ def test_unknown_fields_are_passed_over():
     for wrong in ({"width_px": "8"}, {"width_px": True}, {"width_px": None}):
         with pytest.raises(UnexpectedAnswerError, match=r"Image\.width_px"):
             answers.to_answer(answers.Image, facts | {"pixel_size_source": None} | wrong)
+
+
+@pytest.mark.parametrize("value", ["NaN", "Infinity", "1e999"])
+def test_number_that_is_none_is_not_taken_for_one(value):
+    """JSON knows neither; Python's reader takes them."""
+    facts = {"width_px": 8, "height_px": 5, "pixel_size_x_mm": json.loads(value)}
+    with pytest.raises(UnexpectedAnswerError, match=r"Image\.pixel_size_x_mm"):
+        answers.to_answer(
+            answers.Image, facts | {"pixel_size_y_mm": None, "pixel_size_source": None}
+        )
 
 
 @pytest.mark.parametrize(
@@ -441,6 +477,51 @@ def test_service_that_has_gone_for_good_ends_the_run():
             measure(CONTENT, None)
     with pytest.raises(UsageError, match=r"12 images in a row .* What was measured is kept"):
         measure(CONTENT, None)
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        httpx.Response(502, text="Bad Gateway"),
+        httpx.Response(503, text="Service Unavailable"),
+        httpx.Response(504, text="Gateway Time-out"),
+        to_refusal(502, "some-code"),
+        to_refusal(503, "not-ready"),
+    ],
+)
+def test_service_that_is_away_behind_a_gateway_ends_the_run(reply):
+    """Twelve images that only the gateway answered are twelve without an answer."""
+    client, _ = to_client(*[reply] * 12, most_attempts=1)
+    measure = RemoteMeasure(client)
+    for _ in range(11):
+        with pytest.raises(InputError):
+            measure(CONTENT, None)
+    with pytest.raises(UsageError, match="12 images in a row"):
+        measure(CONTENT, None)
+
+
+def test_text_of_a_server_is_escaped():
+    """What a server calls a fault or a warning writes no control characters to a terminal."""
+    facts = {"code": "c", "detail": "=1+1\x1b[2J\nnext line", "request_id": "r"}
+    refusal = httpx.Response(400, json=facts, headers=PROBLEM)
+    client, _ = to_client(refusal)
+    with pytest.raises(InputError) as refused:
+        RemoteMeasure(client)(CONTENT, None)
+    assert str(refused.value) == "=1+1\\x1b[2J\\nnext line"
+    quality = answers.Quality(acceptable=False, warnings=("\x1b[2J",))
+    image = answers.Image(8, 5, None, None, None)
+    model = answers.Model("m", "1", "b", "p")
+    analysis = answers.Analysis(
+        id="i",
+        created="",
+        model=model,
+        image=image,
+        head=None,
+        quality=quality,
+        timing_ms={},
+        links={},
+    )
+    assert to_row(analysis).warnings == "\\x1b[2J"
 
 
 def analyze(capsys, *arguments: str) -> tuple[int, str, str]:

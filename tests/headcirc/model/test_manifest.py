@@ -49,6 +49,8 @@ def test_missing_weights_are_refused(model_dir):
                     "threshold": 0.5,
                     "minimum_head_share": 0.1,
                     "minimum_mean_probability": 0.9,
+                    "acceptable_mean_probability": 0.94,
+                    "sure_mean_probability": 0.95,
                     "ellipticity_power": 4,
                     "mood": "good",
                 }

@@ -2,23 +2,20 @@ import numpy as np
 import pytest
 
 from headcirc.geometry import Ellipse, HeadMask
-from headcirc.model.uncertainty_model import (
-    IntervalFacts,
-    LinearScore,
-    UncertaintyLimits,
-    UncertaintyModel,
-)
+from headcirc.model.uncertainty_model import UncertaintyLimits
 from headcirc.quality.assessment import assess_quality, to_fit_overlap
 from headcirc.quality.uncertainty import Uncertainty
 from headcirc.raster import to_ellipse_coverage
+from tests.support.synthetic import to_manifest
 
+FACTS = to_manifest().mask
 HEAD = Ellipse(150.0, 100.0, 80.0, 60.0, 0.2)
 MASK = to_ellipse_coverage(HEAD, 200, 300) > 0.5
 
 
 def test_a_clear_head_has_no_warnings():
     """A head inside the frame, of plausible size, with an ellipse that fits, is acceptable."""
-    quality = assess_quality(HeadMask(MASK, 0.0, 0.98), HEAD, head_circumference_mm=180.0)
+    quality = assess_quality(HeadMask(MASK, 0.0, 0.98), HEAD, FACTS, head_circumference_mm=180.0)
     assert quality.warnings == ()
     assert quality.acceptable
 
@@ -42,9 +39,9 @@ def test_a_clear_head_has_no_warnings():
         (HeadMask(MASK, 0.0, 0.98), Ellipse(150, 100, 60, 50, 0), 180.0, "poor-ellipse-fit", False),
     ],
 )
-def test_each_doubt_has_its_code(head_mask, ellipse, size_mm, code, acceptable):
+def test_each_uncertainty_has_its_code(head_mask, ellipse, size_mm, code, acceptable):
     """Each uncertainty is told by its own code, and the disqualifying ones are not acceptable."""
-    quality = assess_quality(head_mask, ellipse, head_circumference_mm=size_mm)
+    quality = assess_quality(head_mask, ellipse, FACTS, head_circumference_mm=size_mm)
     assert code in quality.warnings
     assert quality.acceptable is acceptable
 
@@ -59,24 +56,34 @@ def test_each_doubt_has_its_code(head_mask, ellipse, size_mm, code, acceptable):
         (1.0, 0.0, {}, None, True),
     ],
 )
-def test_doubt_beyond_a_limit_has_its_code(
+def test_uncertainty_beyond_a_limit_has_its_code(
     expected_mm, out_of_distribution, features, code, acceptable
 ):
     """The two scores disqualify; contrast and shadow tell why."""
-    nothing, limits = LinearScore(0.0, {}), UncertaintyLimits(5.0, 2.0, -0.2, 0.3)
-    facts = UncertaintyModel(nothing, 0.0, nothing, IntervalFacts(0.9, 1.0), limits)
+    limits = UncertaintyLimits(5.0, 2.0, -0.2, 0.3)
     uncertainty = Uncertainty(
         {"lack of contrast": -0.5, "dark share": 0.0} | features, expected_mm, out_of_distribution
     )
     quality = assess_quality(
         HeadMask(MASK, 0.0, 0.98),
         HEAD,
+        FACTS,
         head_circumference_mm=180.0,
         uncertainty=uncertainty,
-        facts=facts,
+        limits=limits,
     )
     assert quality.warnings == (() if code is None else (code,))
     assert quality.acceptable is acceptable
+
+
+def test_narrow_range_is_told_with_a_head_and_without_and_decides_nothing():
+    """It says why a picture may be dark; whether the number holds, the other checks say."""
+    head = HeadMask(MASK, 0.0, 0.98)
+    found = assess_quality(head, HEAD, FACTS, head_circumference_mm=180.0, has_narrow_range=True)
+    assert found.warnings == ("narrow-sample-range",)
+    assert found.acceptable
+    missed = assess_quality(None, None, FACTS, has_narrow_range=True)
+    assert missed.warnings == ("no-head-found", "narrow-sample-range")
 
 
 def test_overlap_of_a_mask_and_its_own_ellipse_is_one():

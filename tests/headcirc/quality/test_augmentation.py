@@ -1,9 +1,13 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from headcirc.quality.augmentation import infer_augmented, infer_with_augmentation
+from tests.support.synthetic import to_manifest
 
 ROWS, COLUMNS = 60, 80
+FACTS = replace(to_manifest().mask, threshold=0.4)
 
 
 class Recorder:
@@ -26,7 +30,7 @@ def test_sure_picture_is_looked_at_once():
     """A head of probability 1 everywhere needs no augmentation, nor does an empty picture."""
     calls = []
     pictures = draw(1.0, 0.1)
-    maps = infer_with_augmentation(lambda x: calls.append(len(x)) or x[:, 0], pictures, 0.5)
+    maps = infer_with_augmentation(lambda x: calls.append(len(x)) or x[:, 0], pictures, FACTS)
     assert np.array_equal(maps, pictures[:, 0])
     assert calls == [2]
 
@@ -34,7 +38,7 @@ def test_sure_picture_is_looked_at_once():
 def test_unsure_picture_gets_the_mean_of_its_copies():
     """The ramp's mean with its mirror image is flat at three quarters, by hand, at every zoom."""
     network = Recorder()
-    maps = infer_with_augmentation(network, draw(1.0), 0.4)
+    maps = infer_with_augmentation(network, draw(1.0), FACTS)
     assert maps[0] == pytest.approx(np.full((ROWS, COLUMNS), 0.75), abs=1e-6)
     assert network.batches == [1, 2, 2, 2]
 
@@ -42,7 +46,7 @@ def test_unsure_picture_gets_the_mean_of_its_copies():
 def test_each_picture_of_a_batch_is_judged_alone():
     """The empty one keeps its own answer, the unsure one is looked at again."""
     network = Recorder()
-    maps = infer_with_augmentation(network, draw(0.1, 1.0), 0.4)
+    maps = infer_with_augmentation(network, draw(0.1, 1.0), FACTS)
     ramp = np.linspace(1, 0.5, COLUMNS)[None].repeat(ROWS, 0)
     assert maps[0] == pytest.approx(0.1 * ramp, abs=1e-6)
     assert maps[1] == pytest.approx(np.full((ROWS, COLUMNS), 0.75), abs=1e-6)

@@ -44,7 +44,7 @@ def measure(pixels=SKULL, probabilities=COVERAGE, ellipse=HEAD, rejected=0.0, su
     )
 
 
-def test_a_sharp_head_leaves_little_doubt():
+def test_a_sharp_head_leaves_little_uncertainty():
     """An exact ellipse: nothing lost, displaced, unseen or dark, and a clear echo."""
     features = measure().features
     assert list(features) == list(FEATURES)
@@ -147,7 +147,7 @@ def test_interval_is_factor_times_expected_error_and_never_below_zero():
     assert to_interval(200.0, Uncertainty({}, None, None), facts=facts) is None
 
 
-def test_expected_error_grows_with_size_and_doubt():
+def test_expected_error_grows_with_size_and_uncertainty():
     """2 mm at 180 mm, twice that at four times the size; without a size, that of 180 mm."""
     facts = to_uncertainty_model(FACTS)
     assert facts.to_expected_error_mm({"lost share": 0.0}, 180.0) == pytest.approx(2)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from headcirc.errors import UnreadableImageError
+from headcirc.errors import UnreadableImageError, UnsupportedMediaTypeError
 from headcirc.readers.decode import decode_frame
 from tests.headcirc.readers.test_decode import make_bmp, to_png_chunk
 from tests.support.synthetic import SMALL_HEAD, draw_head, to_file
@@ -171,10 +171,25 @@ def test_tiff_with_a_strip_too_few_is_unreadable():
         decode_frame(make_tiff(strips | {273: (LONG, 1)}, pixels))
 
 
+@pytest.mark.parametrize("share", [0.5, 1.0])
+def test_tiff_of_jpeg_data_is_unsupported(capfd, share):
+    """What its data do not reach is made grey, so a whole one is refused like half of one."""
+    jpeg = cut_jpeg(to_file(HEAD[:SIDE_PX, :SIDE_PX], "JPEG"), share)
+    content = make_tiff(GREY | {259: 7, 279: len(jpeg)}, jpeg)
+    with pytest.raises(UnsupportedMediaTypeError, match="Save it as PNG"):
+        decode_frame(content)
+    with pytest.raises(UnsupportedMediaTypeError, match="Save it as PNG"):
+        decode_frame(to_file(Image.fromarray(HEAD), "TIFF", compression="jpeg"))
+    assert capfd.readouterr().err == ""
+
+
 def test_tag_that_reaches_out_of_the_file_is_told_to_nobody():
     """Pillow passes it over and warns; of each file in other words, which Python would keep."""
     content = make_tiff(GREY | {270: (LONG, 1_000)}, bytes(SIDE_PX**2))
-    program = "import sys; from headcirc.readers.decode import decode_frame as f; f(sys.stdin.buffer.read())"
+    program = (
+        "import sys; from headcirc.readers.decode import decode_frame;"
+        "decode_frame(sys.stdin.buffer.read())"
+    )
     command = [sys.executable, "-W", "default", "-c", program]
     found = subprocess.run(command, input=content, capture_output=True, check=True)
     assert found.stderr == b""

@@ -55,7 +55,7 @@ def put_jpeg_bytes(these: bytes) -> bytes:
 )
 def test_file_in_too_many_pieces_is_refused(content):
     """Whatever the pieces are, the refusal says how many are accepted and what to do."""
-    with pytest.raises(ImageTooLargeError, match=r"50,000 pieces .* Save it anew"):
+    with pytest.raises(ImageTooLargeError, match=r"50,000 pieces .* Save it again"):
         decode_frame(content)
 
 

@@ -5,7 +5,7 @@ import headcirc_service.app
 import pytest
 from headcirc_service.settings import Settings, load_settings, to_public_settings
 
-from headcirc.readers.decode import MAXIMUM_JPEG_SCANS
+from headcirc.readers.jpeg_segments import MAXIMUM_JPEG_SCANS
 from tests.service.http.test_problems import CONTENT, check, post
 from tests.support.synthetic import draw_head, to_file
 
@@ -76,10 +76,11 @@ def test_keys_are_refused_as_hashes_and_never_shown(monkeypatch):
     assert to_public_settings(settings)["api_key_hashes"] == 2
 
 
-@pytest.mark.parametrize(("hashes", "warnings"), [("", 1), (HASHES, 0)])
+@pytest.mark.parametrize(("hashes", "warnings"), [(None, 1), (HASHES, 0)])
 def test_open_service_on_a_public_address_warns(monkeypatch, caplog, pipeline, hashes, warnings):
     """Loud without keys, silent with them."""
-    monkeypatch.setenv("HEADCIRC_API_KEY_HASHES", hashes)
+    if hashes is not None:
+        monkeypatch.setenv("HEADCIRC_API_KEY_HASHES", hashes)
     monkeypatch.setattr(headcirc_service.app, "load_pipeline", lambda *_, **__: pipeline)
     headcirc_service.app.create_public_app()
     assert sum("OPEN TO EVERYBODY" in each.message for each in caplog.records) == warnings
@@ -107,6 +108,14 @@ def test_command_line_knows_a_public_address(monkeypatch, host, factory):
     monkeypatch.setattr(uvicorn, "run", lambda target, **_: started.append(target))
     assert cli.main(["serve", "--host", host]) == 0
     assert started == [f"headcirc_service.app:{factory}"]
+
+
+@pytest.mark.parametrize("named", ["*", "gateway", "10.0.0.0/33", "10.0.0.1/8"])
+def test_gateway_that_is_no_address_stops_the_start(monkeypatch, named):
+    """A name would trust nobody, and a star everybody."""
+    monkeypatch.setenv("HEADCIRC_TRUSTED_GATEWAYS", named)
+    with pytest.raises(ValueError, match=r"TRUSTED_GATEWAYS: .*addresses or networks"):
+        load_settings()
 
 
 def test_other_origins_are_let_in_only_when_named(make_client):

@@ -3,7 +3,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-import headcirc_service.admission.gate
+import headcirc_service.admission.arrivals
 import pytest
 from headcirc_service.admission.workers import Workers
 from headcirc_service.app import create_app
@@ -82,7 +82,7 @@ def test_full_queue_is_told_from_the_headers(pipeline, network):
 def test_one_place_lets_one_in(pipeline, monkeypatch):
     """If many requests meet one free place, one body is read; the others are refused at once."""
     monkeypatch.setattr(
-        headcirc_service.admission.gate, "FRESH_S", 60.0
+        headcirc_service.admission.arrivals, "FRESH_S", 60.0
     )  # however slow this machine is
 
     async def scenario(app):
@@ -100,19 +100,108 @@ def test_one_place_lets_one_in(pipeline, monkeypatch):
 
 def test_bodies_that_arrive_are_bounded_too(pipeline, monkeypatch):
     """Slow uploads hold no place of the queue but one of their own, and give it back."""
-    monkeypatch.setattr(headcirc_service.admission.gate, "FRESH_S", 0.0)
+    monkeypatch.setattr(headcirc_service.admission.arrivals, "FRESH_S", 0.0)
 
     async def scenario(app):
-        slow = [asyncio.ensure_future(call(app, never)) for _ in range(4)]
+        slow = [begin_upload(app, client=f"10.0.0.{i}") for i in range(4)]
         await asyncio.sleep(0)
-        refused = await call(app, never)
+        ready, depth = await get(app, "/readyz"), read_queue_depth(app)
+        refused = await call(app, never, client="10.0.0.9")
         for each in slow:
             each.cancel()
         await asyncio.gather(*slow, return_exceptions=True)
-        return refused, await post(app, "0.1")
+        later = await post(app, "0.1"), await get(app, "/readyz"), read_queue_depth(app)
+        return ready, depth, refused, later
 
-    refused, later = run(pipeline, scenario, queue_capacity=1)
-    assert (refused.status, later.status) == (429, 201)
+    ready, depth, refused, (answer, ready_later, depth_later) = run(
+        pipeline, scenario, queue_capacity=1
+    )
+    assert (refused.status, answer.status) == (429, 201)
+    assert (ready, ready_later) == (503, 200)
+    assert (depth, depth_later) == (4, 0)
+
+
+@pytest.mark.parametrize(
+    ("clients", "second"),
+    [
+        (("10.0.0.1", "10.0.0.1"), 429),
+        (("10.0.0.1", "::ffff:10.0.0.1"), 429),
+        (("2001:db8::1", "2001:db8::2"), 429),
+        (("2001:db8::1", "2001:db8:0:1::1"), 201),
+        (("10.0.0.1", "10.0.0.2"), 201),
+    ],
+)
+def test_one_client_sends_its_share_of_bodies(pipeline, monkeypatch, clients, second):
+    """Its slow uploads leave places for others; of IPv6, a client is a /64."""
+    monkeypatch.setattr(headcirc_service.admission.arrivals, "FRESH_S", 0.0)
+
+    async def scenario(app):
+        slow = begin_upload(app, client=clients[0])
+        await asyncio.sleep(0)
+        answer = await call(app, to_receive(to_form(CONTENT)), client=clients[1])
+        slow.cancel()
+        await asyncio.gather(slow, return_exceptions=True)
+        return answer
+
+    assert run(pipeline, scenario, queue_capacity=1).status == second
+
+
+@pytest.mark.parametrize(
+    ("trusted", "second"), [("", 429), ("127.0.0.1", 201), ("127.0.0.0/8,::1", 201)]
+)
+def test_share_is_the_clients_that_a_trusted_gateway_names(pipeline, monkeypatch, trusted, second):
+    """Its header is believed only where the gateway is: else anybody could have many shares."""
+    monkeypatch.setattr(headcirc_service.admission.arrivals, "FRESH_S", 0.0)
+
+    async def scenario(app):
+        slow = begin_upload(app, x_forwarded_for="10.0.0.1")
+        await asyncio.sleep(0)
+        told = {"x_forwarded_for": "10.0.0.1, 10.0.0.2"}
+        answer = await call(app, to_receive(to_form(CONTENT)), **told)
+        slow.cancel()
+        await asyncio.gather(slow, return_exceptions=True)
+        return answer
+
+    settings = {"queue_capacity": 1, "trusted_gateways": trusted}
+    assert run(pipeline, scenario, **settings).status == second
+
+
+def test_one_client_that_begins_again_and_again_leaves_room(pipeline, monkeypatch):
+    """What it has just begun counts for half the places at most, however often it begins."""
+    monkeypatch.setattr(headcirc_service.admission.arrivals, "FRESH_S", 60.0)
+
+    async def scenario(app):
+        begun = [begin_upload(app, client="10.0.0.1") for _ in range(9)]
+        await asyncio.sleep(0)
+        answer = await call(app, to_receive(to_form(CONTENT)), client="10.0.0.2")
+        for each in begun:
+            each.cancel()
+        await asyncio.gather(*begun, return_exceptions=True)
+        return answer
+
+    assert run(pipeline, scenario, queue_capacity=4).status == 201
+
+
+@pytest.mark.parametrize("part", [b"", b"x"], ids=["silent", "trickle"])
+def test_body_that_falls_behind_is_told(pipeline, monkeypatch, part):
+    """It need not take all of the time that an upload may take; a fast one may be silent."""
+    monkeypatch.setattr(headcirc_service.admission.arrivals, "PATIENCE_S", 0.3)
+
+    async def scenario(app):
+        form = to_form(CONTENT)
+        begun = [form[:100]]
+
+        async def stall():
+            if begun:
+                return {"type": "http.request", "body": begun.pop(), "more_body": True}
+            await (asyncio.sleep(0.05) if part else never())
+            return {"type": "http.request", "body": part, "more_body": True}
+
+        return await call(app, stall)
+
+    slow = run(pipeline, scenario, upload_least_bytes_per_s=1_000)
+    assert (slow.status, slow.json()["code"]) == (504, "timeout")
+    assert "1,000 bytes a second" in slow.json()["detail"]
 
 
 def test_client_that_leaves_while_waiting_costs_no_inference(pipeline, network):
@@ -129,7 +218,7 @@ def test_client_that_leaves_while_waiting_costs_no_inference(pipeline, network):
 
         second = post(app, "0.2", then=disconnect)
         third = post(app, "0.3", then=disconnect)
-        while app.state.measurer.workers._depth < 3:
+        while app.state.measurer.workers.depth < 3:
             await asyncio.sleep(0)
         gone.set()
         left = await second, await third
@@ -187,10 +276,10 @@ def test_what_hung_once_keeps_few_out():
     """It counts as what a request may take, so that three are let in again."""
 
     async def scenario():
-        workers = Workers(1, capacity=9, timeout_s=1.0, on_depth=lambda _: None)
+        workers = Workers(1, capacity=9, timeout_s=1.0)
         with pytest.raises(RequestTimeoutError):
             await workers.run(lambda _: time.sleep(2.0))
-        while workers._depth:
+        while workers.depth:
             await asyncio.sleep(0.01)
         leave, taken = threading.Event(), 0
         while workers.has_capacity:
@@ -250,7 +339,7 @@ def test_service_whose_every_thread_is_late_takes_nothing(pipeline, network):
         late = await asyncio.gather(post(app, "0.1"), post(app, "0.2"))
         stuck, refused = await get(app, "/readyz"), await call(app, never)
         network.leave.set()
-        while app.state.measurer.workers._depth:
+        while app.state.measurer.workers.depth:
             await asyncio.sleep(0)
         return [each.status for each in (*late, refused)], stuck, await get(app, "/readyz")
 
@@ -274,6 +363,15 @@ def test_large_picture_does_not_wait_for_an_address(pipeline):
     assert run(pipeline, scenario).status == 201
 
 
+def begin_upload(app, **told: str) -> asyncio.Future:
+    """Announce a body of which nothing comes."""
+    return asyncio.ensure_future(call(app, never, **told))
+
+
+def read_queue_depth(app) -> float:
+    return app.state.metrics.registry.get_sample_value("headcirc_queue_depth")
+
+
 async def get(app, path):
     statuses = []
 
@@ -283,7 +381,7 @@ async def get(app, path):
     scope = {
         "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": "GET",
         "scheme": "http", "path": path, "raw_path": path.encode(), "query_string": b"",
-        "root_path": "", "headers": [], "client": None, "server": None, "state": {},
+        "root_path": "", "headers": [(b"host", b"a")], "client": None, "server": None, "state": {},
     }  # fmt: skip
     await app(scope, never, send)
     return statuses[0]

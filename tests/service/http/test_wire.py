@@ -22,7 +22,7 @@ def exchange(service, content: bytes, *headers: str, closes: bool = False) -> by
     head = "\r\n".join(
         [
             "POST /v1/analyses HTTP/1.1",
-            "Host: h",
+            "Host: localhost",
             "Connection: close",
             f"Content-Type: multipart/form-data; boundary={BOUNDARY}",
             *headers,

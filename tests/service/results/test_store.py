@@ -1,16 +1,20 @@
 import asyncio
 import io
+import json
+import math
+import tracemalloc
 
 import numpy as np
 import pytest
 from headcirc_service.http.answers import to_analysis_body
 from headcirc_service.results.redis_store import AWAY_S, KEY_PREFIX, RedisStore
 from headcirc_service.results.store import MemoryStore, open_store
-from headcirc_service.results.stored_analysis import read_stored, to_stored
+from headcirc_service.results.stored_analysis import HEADER, MAGIC, read_stored, to_stored
 from headcirc_service.settings import Settings, load_settings, to_public_settings
 from PIL import Image
 
 from headcirc.geometry import PixelSpacing
+from tests.headcirc.readers.test_decode import make_png_bomb
 from tests.service.http.test_problems import CONTENT, check, post
 from tests.support.redis_server import run_redis
 from tests.support.synthetic import to_file
@@ -68,8 +72,8 @@ def test_what_is_put_comes_back_the_same(make_store, stored, pipeline):
     """The answer to the last digit, the mask and the overlay to the last pixel."""
 
     async def scenario(store):
-        await store.put("same", stored)
-        return await store.get("same")
+        await store.put("a" * 32, stored)
+        return await store.get("a" * 32)
 
     found = use(make_store(), scenario)
     analysis = pipeline.analyze(CONTENT, pixel_spacing=SPACING)
@@ -86,8 +90,8 @@ def test_picture_without_a_head_comes_back_without_one(make_store, pipeline):
     empty = to_stored(to_analysis_body("b" * 32, analysis, pipeline), analysis)
 
     async def scenario(store):
-        await store.put("empty", empty)
-        return await store.get("empty")
+        await store.put("b" * 32, empty)
+        return await store.get("b" * 32)
 
     found = use(make_store(), scenario)
     assert found.body.head is None
@@ -164,13 +168,102 @@ def test_what_is_written_down_is_compact_and_nameless(stored):
     """Smaller than in memory; the parts are an answer and two pictures, nothing else."""
     content = stored.to_bytes()
     assert len(content) < stored.count_bytes() / 10  # a drawn head; speckle takes more
-    assert read_stored(content, maximum_pixels=MAXIMUM_PIXELS).body == stored.body
+    assert read_stored(content, "a" * 32, maximum_pixels=MAXIMUM_PIXELS).body == stored.body
 
 
-@pytest.mark.parametrize("content", [b"", b"older form", b"PK\x05\x06" + bytes(18)])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"older form", b"PK\x05\x06" + bytes(18), b"HCR2" + bytes(12), b"HCR2" + b"\xff" * 99],
+)
 def test_foreign_content_is_a_miss(content):
-    """What another version wrote, or nobody of ours, is measured anew."""
-    assert read_stored(content, maximum_pixels=MAXIMUM_PIXELS) is None
+    """What another version wrote, or nobody of ours, is measured again."""
+    assert read_stored(content, "a" * 32, maximum_pixels=MAXIMUM_PIXELS) is None
+
+
+def frame_parts(stored, body: bytes) -> bytes:
+    """Return what is kept of a result, with another answer."""
+    content = stored.to_bytes()
+    _, old_bytes, *pictures = HEADER.unpack_from(content)
+    return HEADER.pack(MAGIC, len(body), *pictures) + body + content[HEADER.size + old_bytes :]
+
+
+def rewrite(stored, **changes):
+    """Return what is kept of a result, with its answer changed."""
+    told = stored.body.model_dump()
+    for path, value in changes.items():
+        *outer, last = path.split("__")
+        place = told
+        for each in outer:
+            place = place[each]
+        place[last] = value
+    return frame_parts(stored, json.dumps(told).encode())  # which writes NaN and Infinity
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"id": "b" * 32},
+        {"links__self": "https://evil.example/"},
+        {"image__width_px": 799},
+        {"image__height_px": 10**9},
+        {"image__width_px": -1},
+        {"image__pixel_size_x_mm": 0.0},
+        {"image__pixel_size_y_mm": math.nan},
+        {"head__ellipse__center_x_px": math.inf},
+        {"head__ellipse__center_y_px": -1e12},
+        {"head__ellipse__semi_major_px": 1e300},
+        {"head__ellipse__semi_minor_px": -1.0},
+        {"timing_ms": {"total": math.nan}},
+    ],
+    ids=str,
+)
+def test_answer_that_cannot_be_ours_is_a_miss(stored, changes):
+    """Another result's, of another picture, or with figures that nothing can be drawn from."""
+    content = rewrite(stored, **changes)
+    assert read_stored(content, "a" * 32, maximum_pixels=MAXIMUM_PIXELS) is None
+
+
+def test_damage_of_any_kind_is_a_miss(stored):
+    """Cut anywhere, or with any byte changed: read as it was, or not at all."""
+    content = stored.to_bytes()
+    rng = np.random.default_rng(0)
+    for at in rng.integers(0, len(content), 60):
+        assert read_stored(content[:at], "a" * 32, maximum_pixels=MAXIMUM_PIXELS) is None
+        changed = bytearray(content)
+        changed[at] ^= 1 << rng.integers(0, 8)
+        found = read_stored(bytes(changed), "a" * 32, maximum_pixels=MAXIMUM_PIXELS)
+        if found is not None:
+            found.draw_overlay()
+            found.body.model_dump_json()
+
+
+def test_kept_pictures_are_not_inflated_beyond_their_size(stored):
+    """A small entry with a large picture is refused at the picture's header."""
+    body = stored.body.model_dump_json().encode()
+    bomb = make_png_bomb(20_000, 20_000)
+    content = HEADER.pack(MAGIC, len(body), len(bomb), len(bomb)) + body + bomb + bomb
+    tracemalloc.start()
+    assert read_stored(content, "a" * 32, maximum_pixels=10**9) is None
+    peak_bytes = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak_bytes < 10_000_000 + 10 * len(content)
+
+
+def test_entry_that_is_larger_than_any_result_is_not_fetched(redis_server, stored):
+    """Nor is one of another kind than ours: each is a miss, and is measured again."""
+
+    async def scenario(store):
+        key = KEY_PREFIX + "a" * 32
+        await store._redis.set(key, bytes(2_000_000))
+        assert await store.get("a" * 32) is None
+        await store._redis.delete(key)
+        await store._redis.rpush(key, "a", "b")
+        assert await store.get("a" * 32) is None
+        await store.put("a" * 32, stored)
+        return await store.get("a" * 32)
+
+    store = RedisStore(redis_server.url, ttl_s=60, max_bytes=10**6, maximum_pixels=MAXIMUM_PIXELS)
+    assert use(store, scenario).body == stored.body
 
 
 # --- the service with Redis ---------------------------------------------------------------------

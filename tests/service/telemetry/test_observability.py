@@ -2,11 +2,13 @@ import asyncio
 import hashlib
 import json
 import logging
+import os
+import pty
 import re
 
 import headcirc_service.telemetry.metrics
 import pytest
-from headcirc_service.telemetry.logs import JsonFormatter, name_request
+from headcirc_service.telemetry.logs import JsonFormatter, is_json_wanted, name_request
 
 from tests.service.http.test_problems import CONTENT, check, post
 from tests.support.fake_cuda import SUCCESS, FakeCuda, cudaError_t
@@ -93,6 +95,17 @@ def test_failure_is_logged_with_its_place_and_without_its_message(make_client, p
     assert line["error"] == "RuntimeError"
     assert "in fail" in line["where"]
     assert "DOE^JANE" not in line["message"].replace('raise RuntimeError("DOE^JANE")', "")
+
+
+def test_log_is_text_on_a_terminal_and_json_elsewhere(tmp_path):
+    """Unless one of both was asked for."""
+    there, here = pty.openpty()
+    with open(here, "w") as terminal, (tmp_path / "log").open("w") as file:
+        assert not is_json_wanted("auto", terminal)
+        assert is_json_wanted("auto", file)
+        assert is_json_wanted("json", terminal)
+        assert not is_json_wanted("text", file)
+    os.close(there)
 
 
 def test_metrics_tell_of_batches_the_store_and_the_process(client):

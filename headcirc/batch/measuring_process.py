@@ -1,0 +1,184 @@
+"""Measures files in a child process, so that a file that crashes it costs one row and not the run.
+
+Decoders are native code: a hostile or unlucky file may end the process that reads it, and so may
+the system where memory runs out. The process is started again, and the file gets a reason.
+"""
+
+import multiprocessing
+import os
+import pickle
+import resource
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from typing import Any
+
+from headcirc.batch.files import CRASHED, REMEDY, Measure, Measured, Row
+from headcirc.errors import BackendUnavailableError, HeadCircumferenceError, InputError
+from headcirc.geometry import PixelSpacing
+
+Model = tuple[Any, ...]
+Load = Callable[[], tuple[Measure, Model]]
+"""Loads what measures, and says which model it is; a function that can be pickled."""
+DEATH_S = 10.0
+"""A process whose connection has ended is gone before that."""
+DRAW = "draw"
+"""Asks for the overlay of what was measured last; any other request is a file's content and its
+pixel spacing."""
+
+
+class ProcessDiedError(Exception):
+    """The child process ended in the middle of its work; says by what."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the child process says: a value, or what it raised."""
+
+    value: Any = None
+    error: Exception | None = None
+
+
+class MeasuringProcess:
+    """Measures one file after another in a child process, and replaces one that died.
+
+    A file that ends a fresh process is at fault. One that ends an older process is tried once more
+    in a fresh one, because an earlier file may have damaged the memory of the old.
+
+    Parameters
+    ----------
+    load : callable
+        Runs in the child process.
+
+    Attributes
+    ----------
+    model : tuple
+        Which model it is, as `load` says.
+
+    Raises
+    ------
+    HeadCircumferenceError
+        What `load` raises, or the process died while it loaded.
+    """
+
+    def __init__(self, load: Load) -> None:
+        self._load = load
+        self._is_fresh = True
+        self._start()
+
+    def __call__(self, content: bytes, spacing: PixelSpacing | None) -> Measured:
+        """Measure one file.
+
+        Raises
+        ------
+        InputError
+            It cannot be measured, and why; or it crashed its process.
+        """
+        while True:
+            if not self._process.is_alive():
+                self._start()
+            is_first = self._is_fresh
+            self._is_fresh = False
+            try:
+                row: Row = self._ask((content, spacing))
+            except ProcessDiedError as error:
+                if is_first:
+                    raise InputError(f"{CRASHED}: {error}; {REMEDY}") from error
+            else:
+                return Measured(row, self._draw_overlay)
+
+    def _draw_overlay(self) -> bytes:
+        try:
+            picture: bytes = self._ask(DRAW)
+        except ProcessDiedError as error:
+            raise InputError(f"{CRASHED}: {error}") from error
+        return picture
+
+    def _start(self) -> None:
+        spawning = multiprocessing.get_context("spawn")  # a fork of threads may hang
+        self._connection, there = spawning.Pipe()
+        self._process = spawning.Process(target=_work, args=(there, self._load), daemon=True)
+        with _without_interrupts():
+            self._process.start()
+        there.close()
+        self._is_fresh = True
+        try:
+            self.model: Model = self._receive()
+        except ProcessDiedError as error:
+            raise BackendUnavailableError(
+                f"While the model was loaded, {error}; try another --backend."
+            ) from error
+
+    def _ask(self, request: object) -> Any:
+        try:
+            self._connection.send(request)
+        except OSError as error:
+            raise ProcessDiedError(self._to_cause()) from error
+        return self._receive()
+
+    def _receive(self) -> Any:
+        """Return what the process answers, or raise what it raised."""
+        try:
+            answer: Answer = self._connection.recv()
+        except (EOFError, OSError, pickle.UnpicklingError) as error:
+            raise ProcessDiedError(self._to_cause()) from error
+        if answer.error is not None:
+            raise answer.error
+        return answer.value
+
+    def _to_cause(self) -> str:
+        self._connection.close()
+        self._process.join(DEATH_S)
+        self._process.kill()  # where only its connection broke
+        self._process.join()
+        code = self._process.exitcode or 0
+        name = signal.Signals(-code).name if code < 0 else f"with status {code}"
+        hint = " (out of memory?)" if code == -signal.SIGKILL else ""
+        return f"the process that measures was ended by {name}{hint}"
+
+    def close(self) -> None:
+        """End the process, whatever it is doing: it writes nothing."""
+        self._connection.close()
+        self._process.kill()
+        self._process.join()
+
+
+@contextmanager
+def _without_interrupts() -> Iterator[None]:
+    """Let Ctrl-C wait, and let a process that is started now never see it: its parent ends it."""
+    previous = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, previous)
+
+
+def _work(connection: Connection, load: Load) -> None:
+    """Load, then answer requests until the parent has gone."""
+    _, hard = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, hard))  # a core file would hold patients' pictures
+    measured: Measured | None = None
+    try:
+        measure, model = load()
+        connection.send(Answer(model))
+        while True:
+            request = connection.recv()
+            try:
+                if request == DRAW:
+                    assert measured is not None, "drawn is what was measured"
+                    answer = Answer(measured.draw_overlay())
+                else:
+                    measured = measure(*request)
+                    answer = Answer(measured.row)
+            except HeadCircumferenceError as error:
+                answer = Answer(error=error)
+            except Exception as error:  # costs one file, as a crash does
+                answer = Answer(error=InputError(f"{CRASHED}: {type(error).__name__}; {REMEDY}"))
+            connection.send(answer)
+    except HeadCircumferenceError as error:  # of `load`
+        connection.send(Answer(error=error))
+    except (EOFError, OSError):
+        pass
+    os._exit(0)  # native runtimes are not torn down

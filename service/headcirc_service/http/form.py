@@ -1,0 +1,155 @@
+"""The multipart form that measuring routes read: what is refused unread, and what a file is.
+
+Starlette reads the form. It takes a part for a file only if it has a plain `filename`; some clients
+send the name as `filename*`, or none.
+"""
+
+import re
+from collections.abc import Callable, Coroutine
+from contextlib import aclosing
+from typing import Any
+
+from fastapi import Request, Response
+from fastapi.routing import APIRoute
+from python_multipart.multipart import parse_options_header
+from starlette.datastructures import FormData, UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
+
+from headcirc_service.http.problems import EncodedBodyError, FormLimitError, MissingImageError
+
+MAXIMUM_FIELDS, MAXIMUM_FIELD_BYTES = 8, 1_000
+"""Beside the one picture: a few numbers."""
+FORM_TYPE = b"multipart/form-data"
+IMAGE_FIELD = "image"
+EXTENDED_NAME = re.compile(rb";\s*filename\*", re.IGNORECASE)
+FILE_TYPES = (b"image/", b"application/octet-stream", b"application/dicom")
+NO_FORM = "The body is no multipart form; send the picture as a file in the form's field 'image'."
+NO_IMAGE = "The form has no field 'image'; send the picture in it, as a file."
+TEXT_IMAGE = (
+    "The field 'image' holds text, not a file; send it with a file name or with an image's type."
+)
+OTHER_FIELD = "The form's file is in another field; send it in the field 'image'."
+CUT_FORM = "The form ends before its last boundary: it did not arrive whole, or is damaged."
+NAMELESS_PART = "A part of the form has no name; the picture's is 'image'."
+NO_BOUNDARY = (
+    "The Content-Type names no boundary between the form's parts; most HTTP libraries set it by "
+    "themselves if the header is left to them."
+)
+TOO_MANY_FILES = "The form has more than one file; send one, in the field 'image'."
+TOO_MANY_FIELDS = f"The form has more than {MAXIMUM_FIELDS} fields beside the file; send fewer."
+FIELD_TOO_LONG = (
+    f"A field of the form has more than {MAXIMUM_FIELD_BYTES} bytes; only the picture may, sent as "
+    "a file with a file name or with an image's type."
+)
+REFUSALS = {
+    "Too many files": FormLimitError(TOO_MANY_FILES),
+    "Too many fields": FormLimitError(TOO_MANY_FIELDS),
+    "Part exceeded": FormLimitError(FIELD_TOO_LONG),
+    "The Content-Disposition": MissingImageError(NAMELESS_PART),
+    "Missing boundary": MissingImageError(NO_BOUNDARY),
+}
+"""By the beginning of what Starlette says."""
+
+
+class ImageFormParser(MultiPartParser):
+    """Starlette's parser, for which a picture without a plain `filename` is a file, too."""
+
+    has_ended = False
+
+    def on_headers_finished(self) -> None:
+        """Give a file that has no plain name one; what it is called matters to nobody."""
+        part = self._current_part
+        disposition = part.content_disposition or b""
+        _, options = parse_options_header(disposition)
+        if b"filename" not in options and (
+            EXTENDED_NAME.search(disposition)
+            or (options.get(b"name") == IMAGE_FIELD.encode() and has_file_type(part.item_headers))
+        ):
+            part.content_disposition = disposition + b'; filename="image"'
+        super().on_headers_finished()
+
+    def on_end(self) -> None:
+        """Note that the last boundary has come."""
+        self.has_ended = True
+
+    def close_files(self) -> None:
+        """Close all files, also one whose part never ended."""
+        for each in self._files_to_close_on_error:
+            each.close()
+
+
+def has_file_type(headers: list[tuple[bytes, bytes]]) -> bool:
+    """Return whether a part's headers say that it is a picture."""
+    stated = dict(headers).get(b"content-type", b"")
+    return stated.strip().lower().startswith(FILE_TYPES)
+
+
+class FormRequest(Request):
+    """A request whose body is a multipart form with a picture, or is refused before it is read."""
+
+    _read_form: FormData | None = None
+
+    async def form(self, **limits: Any) -> FormData:  # type: ignore[override]
+        """Return the form.
+
+        Raises
+        ------
+        EncodedBodyError, FormLimitError, MissingImageError
+        """
+        if self._read_form is None:
+            self._read_form = await self._parse(limits)
+        return self._read_form
+
+    async def _parse(self, limits: dict[str, Any]) -> FormData:
+        encoding = self.headers.get("content-encoding", "identity").strip().lower()
+        if encoding not in ("", "identity"):
+            raise EncodedBodyError(
+                "The body is compressed (Content-Encoding), which is not read here; send it as it "
+                "is. PNG and JPEG are compressed already."
+            )
+        content_type, _ = parse_options_header(self.headers.get("content-type"))
+        if content_type != FORM_TYPE:
+            raise MissingImageError(NO_FORM)
+        try:
+            async with aclosing(self.stream()) as stream:
+                parser = ImageFormParser(self.headers, stream, **limits)
+                form = await parser.parse()
+        except MultiPartException as error:
+            found = (REFUSALS[each] for each in REFUSALS if error.message.startswith(each))
+            raise next(found, MissingImageError(CUT_FORM)) from error
+        try:
+            require_image(form, has_ended=parser.has_ended)
+        except MissingImageError:
+            parser.close_files()
+            raise
+        return form
+
+
+def require_image(form: FormData, *, has_ended: bool) -> None:
+    """Refuse a form without a picture, and say why there is none.
+
+    Raises
+    ------
+    MissingImageError
+    """
+    images = form.getlist(IMAGE_FIELD)
+    if any(isinstance(each, UploadFile) for each in images):
+        return
+    if images:
+        raise MissingImageError(TEXT_IMAGE)
+    if any(isinstance(each, UploadFile) for each in form.values()):
+        raise MissingImageError(OTHER_FIELD)
+    raise MissingImageError(NO_IMAGE if has_ended else CUT_FORM)
+
+
+class FormRoute(APIRoute):
+    """A route that reads its form by `FormRequest`."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """See `APIRoute`."""
+        handle = super().get_route_handler()
+
+        async def handle_form(request: Request) -> Response:
+            return await handle(FormRequest(request.scope, request.receive))
+
+        return handle_form

@@ -1,0 +1,38 @@
+"""Names of results: what they derive from, and whose they are where results are kept apart.
+
+A scope is the SHA-256 of the key that asked, or empty where every caller may read every result.
+"""
+
+import hashlib
+import hmac
+
+NAME_DIGITS = 32
+
+
+def to_scoped_id(question: bytes, scope: str) -> str:
+    """Return the id of a question's result.
+
+    Within a scope the second half of the id is a seal of the first: only the same scope makes it.
+
+    Parameters
+    ----------
+    question : bytes
+        Digest of everything that the result derives from.
+    scope : str
+    """
+    if not scope:
+        return question.hex()[:NAME_DIGITS]
+    name = _seal(question, scope)
+    return name + _seal(name.encode(), scope)
+
+
+def is_in_scope(analysis_id: str, scope: str) -> bool:
+    """Return whether an id was made in this scope; every id was, where there are no scopes."""
+    if not scope:
+        return True
+    name, seal = analysis_id[:NAME_DIGITS], analysis_id[NAME_DIGITS:]
+    return hmac.compare_digest(seal.encode(), _seal(name.encode(), scope).encode())
+
+
+def _seal(content: bytes, scope: str) -> str:
+    return hmac.new(scope.encode(), content, hashlib.sha256).hexdigest()[:NAME_DIGITS]

@@ -1,0 +1,60 @@
+"""Loads what measures as a decoder with a fault would: some files end its process.
+
+It runs in the child process of `headcirc.batch.measuring_process`, so it is a module of its own.
+"""
+
+import os
+
+from headcirc.batch.files import Measure, Measured, Row
+from headcirc.errors import InputError, ModelArtifactError
+from headcirc.geometry import PixelSpacing
+
+CRASH, CRASH_LATER, CRASH_DRAWING = b"crash by ", b"crash later", b"crash drawing"
+MODEL = ("1.0.0", "sha", "stub", "fp32")
+CIRCUMFERENCE_MM = 175.5
+
+
+def load_crashing(*_: object, **__: object) -> tuple[Measure, tuple[str, ...]]:
+    """Return what measures every file but those that begin as above."""
+    is_damaged = False
+
+    def measure(content: bytes, spacing: PixelSpacing | None) -> Measured:
+        nonlocal is_damaged
+        if is_damaged:
+            os.kill(os.getpid(), 11)
+        if content.startswith(CRASH):
+            os.kill(os.getpid(), int(content.removeprefix(CRASH)))
+        if content == b"exit":
+            os._exit(3)
+        if content == b"raise":
+            raise MemoryError
+        if content == b"refuse":
+            raise InputError("The file is empty.")
+        is_damaged = content == CRASH_LATER
+
+        def draw() -> bytes:
+            if content == CRASH_DRAWING:
+                os.kill(os.getpid(), 6)
+            return b"picture of " + content
+
+        row = Row(
+            head_circumference_mm=CIRCUMFERENCE_MM,
+            head_circumference_px=1.0,
+            biparietal_diameter_mm=1.0,
+            occipitofrontal_diameter_mm=1.0,
+            acceptable=True,
+        )
+        return Measured(row, draw)
+
+    return measure, MODEL
+
+
+def load_unusable() -> tuple[Measure, tuple[str, ...]]:
+    """Refuse as a model that is damaged."""
+    raise ModelArtifactError("The model is damaged.")
+
+
+def load_fatal() -> tuple[Measure, tuple[str, ...]]:
+    """Crash before any file is there."""
+    os.kill(os.getpid(), 11)
+    raise AssertionError("not reached")
