@@ -24,9 +24,10 @@ from model_export.onnx_graph import INPUT_NAME, OPSET, OUTPUT_NAME, write_onnx
 from model_export.parity import measure_agreement, measure_parity
 from model_export.quantise import EVERY, METHOD, write_int8
 from model_export.record import record_accuracy, record_uncertainty, replace_files, write_manifest
-from training.attention_resunet import AttentionResUNet, count_macs, count_parameters
 from training.checkpoint import load_trained, to_file_sha256
 from training.data.hc18 import SPLIT_PATH, load_part, to_input_facts
+from training.networks.attention_resunet import AttentionResUNet
+from training.networks.sizes import count_macs, count_parameters
 
 GRAPH_NAMES = {"fp32": "model.onnx", "fp16": "model.fp16.onnx", "int8": "model.int8.onnx"}
 """Precision to the file of its graph; int8 joins the others only after it was accepted."""

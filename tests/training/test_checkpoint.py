@@ -3,8 +3,8 @@ import torch
 from safetensors.torch import save_file
 
 from training import halve
-from training.attention_resunet import AttentionResUNet
 from training.checkpoint import load_trained, save_weights, to_file_sha256
+from training.networks.attention_resunet import AttentionResUNet
 
 SWITCHES = [(residual, attention) for residual in (True, False) for attention in (True, False)]
 

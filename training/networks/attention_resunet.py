@@ -1,18 +1,20 @@
-"""The architecture: Attention-ResUNet and the three networks it is compared with.
+"""The Attention-ResUNet, its half-time form and the three networks that its switches give.
 
 After arXiv 2604.18148: residual blocks at `width * (1, 2, 4, 8)` channels, a bottleneck at
 `width * 16`, a decoder of transposed convolutions, an additive attention gate on every skip and a
-1x1 head that gives logits. `python -m training.attention_resunet` counts parameters and MACs.
+1x1 head that gives logits. `python -m training.networks.sizes` counts parameters and MACs.
 """
 
-import argparse
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 LEVELS = 4
 PAPER_WIDTH = 64
+HALF_TIME: dict[str, Any] = {"channels": (32, 32, 64, 128, 256), "halving_stem": True}
+"""Keyword arguments of the half-time network: 1.49 GMAC and 2.10 M parameters."""
 
 
 def _to_convolution(in_channels: int, out_channels: int, *, kernel: int = 3) -> nn.Sequential:
@@ -69,14 +71,14 @@ class AttentionGate(nn.Module):
 class DecoderLevel(nn.Module):
     """Double the size, gate the skip, join the two, convolve."""
 
-    def __init__(self, channels: int, *, residual: bool, attention: bool) -> None:
+    def __init__(self, in_channels: int, channels: int, *, residual: bool, attention: bool) -> None:
         super().__init__()
-        self.upsample = nn.ConvTranspose2d(2 * channels, channels, 2, stride=2)
+        self.upsample = nn.ConvTranspose2d(in_channels, channels, 2, stride=2)
         self.gate = AttentionGate(channels) if attention else None
         self.block = ConvolutionBlock(2 * channels, channels, residual=residual)
 
     def forward(self, features: Tensor, skip: Tensor) -> Tensor:
-        """Map (n, 2c, h, w) features and a (n, c, 2h, 2w) skip to (n, c, 2h, 2w)."""
+        """Map (n, in_channels, h, w) features and a (n, c, 2h, 2w) skip to (n, c, 2h, 2w)."""
         upsampled = self.upsample(features)
         if self.gate is not None:
             skip = self.gate(skip, upsampled)
@@ -89,26 +91,58 @@ class AttentionResUNet(nn.Module):
     Parameters
     ----------
     width : int
-        Channels of the first level; 64 is the paper's.
+        Channels of the first level, doubled at each of the next; 64 is the paper's. Unused where
+        `channels` are given.
     residual, attention : bool
         Both: Attention-ResUNet. Without attention: ResUNet. Without residual: Attention U-Net.
         Without either: U-Net.
+    channels : sequence of int, optional
+        Channels of the four levels and the bottleneck.
+    halving_stem : bool
+        Start with a 4x4 convolution of stride 2 and end with a sub-pixel head, so that all levels
+        work at half the resolution.
+    head_plane : bool
+        Add a second output, the logit that the image is a head plane.
+
+    References
+    ----------
+    Sub-pixel head: Shi et al. 2016, arXiv 1609.05158.
     """
 
-    def __init__(self, *, width: int = PAPER_WIDTH, residual: bool = True, attention: bool = True):
+    def __init__(
+        self,
+        *,
+        width: int = PAPER_WIDTH,
+        residual: bool = True,
+        attention: bool = True,
+        channels: Sequence[int] | None = None,
+        halving_stem: bool = False,
+        head_plane: bool = False,
+    ) -> None:
         super().__init__()
-        channels = [width * 2**level for level in range(LEVELS)]
-        self.width = width
+        if channels is None:
+            channels = [width * 2**level for level in range(LEVELS + 1)]
+        if len(channels) != LEVELS + 1:
+            raise ValueError(
+                f"{len(channels)} channel counts; give {LEVELS + 1}: four levels, the bottleneck."
+            )
+        *levels, bottom = channels
+        self.width = levels[0]
+        self.stem = _to_halving_stem(levels[0]) if halving_stem else None
+        first = levels[0] if halving_stem else 1
         self.encoder = nn.ModuleList(
             ConvolutionBlock(before, after, residual=residual)
-            for before, after in zip([1, *channels], channels, strict=False)
+            for before, after in zip([first, *levels], levels, strict=False)
         )
-        self.bottleneck = ConvolutionBlock(channels[-1], 2 * channels[-1], residual=residual)
+        self.bottleneck = ConvolutionBlock(levels[-1], bottom, residual=residual)
         self.decoder = nn.ModuleList(
-            DecoderLevel(each, residual=residual, attention=attention)
-            for each in reversed(channels)
+            DecoderLevel(below, each, residual=residual, attention=attention)
+            for below, each in zip(reversed(channels), reversed(levels), strict=False)
         )
-        self.head = nn.Conv2d(width, 1, 1)
+        self.head: nn.Module = nn.Conv2d(levels[0], 1, 1)
+        if halving_stem:
+            self.head = nn.Sequential(nn.Conv2d(levels[0], 4, 1), nn.PixelShuffle(2))
+        self.plane_head = nn.Linear(bottom, 1) if head_plane else None
 
     def to_untrained(self, width: int) -> "AttentionResUNet":
         """Return a fresh network of another width and the same switches."""
@@ -118,64 +152,32 @@ class AttentionResUNet(nn.Module):
             attention=self.decoder[0].gate is not None,
         )
 
-    def forward(self, network_input: Tensor) -> Tensor:
-        """Map (n, 1, h, w) normalised grey values to (n, 1, h, w) logits; h and w divide by 16."""
+    def forward(self, network_input: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+        """Map (n, 1, h, w) normalised grey values to (n, 1, h, w) logits.
+
+        With `head_plane` the second output is (n, 1), the logits that this is a head plane. The
+        size must divide by 16, with the halving stem by 32.
+        """
         features, skips = network_input, []
+        if self.stem is not None:
+            features = self.stem(features)
         for level in self.encoder:
             features = level(features)
             skips.append(features)
             features = torch.max_pool2d(features, 2)
-        features = self.bottleneck(features)
+        bottom = self.bottleneck(features)
+        features = bottom
         for level, skip in zip(self.decoder, reversed(skips), strict=True):
             features = level(features, skip)
         logits: Tensor = self.head(features)
-        return logits
+        if self.plane_head is None:
+            return logits
+        return logits, self.plane_head(bottom.mean(dim=(2, 3)))
 
 
-def count_parameters(network: nn.Module) -> int:
-    """Return the number of trained parameters."""
-    return sum(parameter.numel() for parameter in network.parameters())
-
-
-def count_macs(network: nn.Module, *, height_px: int = 256, width_px: int = 256) -> int:
-    """Return the multiply-accumulates of all convolutions for one image (a MAC is two FLOP).
-
-    They are counted by running the network on an empty image; batch norm, which the export folds
-    away, additions and activations are not counted.
-    """
-    total = 0
-
-    def count_layer(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        nonlocal total
-        grid = inputs[0] if isinstance(layer, nn.ConvTranspose2d) else output
-        total += layer.weight.numel() * grid.shape[-2] * grid.shape[-1]  # type: ignore[operator,union-attr]
-
-    layers = [m for m in network.modules() if isinstance(m, nn.Conv2d | nn.ConvTranspose2d)]
-    hooks = [layer.register_forward_hook(count_layer) for layer in layers]
-    was_training = network.training
-    with torch.no_grad():
-        network.eval()(torch.zeros(1, 1, height_px, width_px))
-    network.train(was_training)
-    for hook in hooks:
-        hook.remove()
-    return total
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Print a Markdown table of sizes."""
-    parser = argparse.ArgumentParser(description="Count parameters and MACs of each width.")
-    parser.add_argument("--widths", type=int, nargs="+", default=[16, 32, 64])
-    parser.add_argument("--no-residual", action="store_true", help="plain convolution blocks")
-    parser.add_argument("--no-attention", action="store_true", help="ungated skips")
-    chosen = parser.parse_args(arguments)
-    print("| width | parameters | GMAC at 256x256 | GFLOP at 256x256 |\n|---|---|---|---|")
-    for width in chosen.widths:
-        network = AttentionResUNet(
-            width=width, residual=not chosen.no_residual, attention=not chosen.no_attention
-        )
-        gmac = count_macs(network) / 1e9
-        print(f"| {width} | {count_parameters(network):,} | {gmac:.2f} | {2 * gmac:.2f} |")
-
-
-if __name__ == "__main__":
-    main()
+def _to_halving_stem(channels: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(1, channels, 4, stride=2, padding=1, bias=False),
+        nn.BatchNorm2d(channels),
+        nn.ReLU(),
+    )
