@@ -88,7 +88,7 @@ def to_report(
         "method": METHOD,
         "pictures": pictures,
         "rounds": rounds,
-        "default_model": SHIPPED_MODEL_DIR.name,
+        "default_model": load_manifest(SHIPPED_MODEL_DIR).name,
         "models": _to_versions(found),
         "products_gflop_per_s": {each.kind.name: each.gflop_per_s for each in products},
         "engines": [to_row(each, peaks) for each in found],
@@ -97,9 +97,9 @@ def to_report(
 
 
 def _to_versions(found: Sequence[Measured]) -> dict[str, str]:
-    """Return each folder's model and the version of its weights."""
-    folders = dict.fromkeys(each.engine.model_dir for each in found)
-    return {folder.name: load_manifest(folder).version for folder in folders}
+    """Return each model's name and the version of its weights."""
+    manifests = [load_manifest(each.engine.model_dir) for each in found]
+    return {manifest.name: manifest.version for manifest in manifests}
 
 
 def to_row(measured: Measured, peaks: Mapping[tuple[str, str], float]) -> dict[str, Any]:
@@ -111,7 +111,7 @@ def to_row(measured: Measured, peaks: Mapping[tuple[str, str], float]) -> dict[s
     peak = peaks.get((kind.device, kind.precision))
     return {
         "engine": engine.name,
-        "model": engine.model_dir.name,
+        "model": engine.model_name,
         "backend": kind.backend,
         "precision": kind.precision,
         "device": kind.device,

@@ -14,10 +14,15 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from headcirc.errors import ModelArtifactError
+from headcirc.model.manifest import MANIFEST_NAME
 from training.lineage import Seen
 from training.networks import build_network
 
 RECORD_KEY = "headcirc"
+CHECKPOINT_NAME = "checkpoint.safetensors"
+MODELS_DIR = Path(__file__).parent.parent / "models"
+"""Each of its folders holds a model's card, checkpoint and training records."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +93,28 @@ def load_trained(path: Path) -> Any:
     network = load_record(path).build()
     network.load_state_dict(load_file(path))  # copies, and so casts to the network's float32
     return network.eval()
+
+
+def find_checkpoint(model_dir: Path) -> Path:
+    """Return the checkpoint that a model's graphs were made from, known by its SHA-256.
+
+    It lies beside the manifest, or, as that of the shipped model, in a folder of `models/`.
+
+    Raises
+    ------
+    ModelArtifactError
+        No checkpoint there has the SHA-256 that the manifest states.
+    """
+    manifest = json.loads((model_dir / MANIFEST_NAME).read_text())
+    sha256 = manifest["checkpoint"]["sha256"]
+    beside = model_dir / manifest["checkpoint"]["file"]
+    for path in (beside, *sorted(MODELS_DIR.glob(f"*/{CHECKPOINT_NAME}"))):
+        if path.is_file() and to_file_sha256(path) == sha256:
+            return path
+    raise ModelArtifactError(
+        f"No checkpoint of {manifest['name']} {manifest['version']} (sha256 {sha256[:12]}) lies "
+        f"beside its manifest or in models/; restore it from the repository."
+    )
 
 
 def save_weights(

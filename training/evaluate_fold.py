@@ -33,7 +33,12 @@ from training.lineage import require_unseen
 from training.pseudo_labels import to_dice
 
 MASK = MaskFacts(
-    threshold=0.5, minimum_head_share=0.005, minimum_mean_probability=0.85, ellipticity_power=4
+    threshold=0.5,
+    minimum_head_share=0.005,
+    minimum_mean_probability=0.85,
+    acceptable_mean_probability=0.94,
+    sure_mean_probability=0.95,
+    ellipticity_power=4,
 )
 HC18_KIND = "hc18"
 Answer = Callable[[NDArray[np.float32]], tuple[NDArray[np.float32], float | None]]

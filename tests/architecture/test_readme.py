@@ -82,7 +82,7 @@ def test_python_blocks_run(text):
             [sys.executable, "-c", block], capture_output=True, text=True, check=False
         )
         assert done.returncode == 0, done.stderr
-        assert re.match(r"\d+\.\d mm", done.stdout)
+        assert re.match(r"\d+\.\d+", done.stdout)
 
 
 def test_curl_block_measures_the_example():
