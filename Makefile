@@ -1,4 +1,5 @@
-# Headcirc. CI (.ci/run) calls `make system-deps`, `lint`, `test` and `test-wheel`; pre-commit `make lint`.
+# Headcirc. CI (.ci/run) calls `make system-deps`, `lint`, `docs`, `test` and `test-wheel`;
+# pre-commit calls `make lint`.
 
 PYTHON   ?= python3.11
 PORT     ?= 8000
@@ -15,7 +16,7 @@ TEST_BIN := .venv-test/bin
 .DEFAULT_GOAL := help
 .PHONY: help install run test-env test test-wheel test-slow test-gpu lint format export restore engine accept-int8 wheel hub-folder accuracy bench \
         throughput limits overload explain reliability check run-ray ray-throughput sizing \
-        lock pre-commit system-deps audit clean screenshots
+        docs diagrams lock pre-commit system-deps audit clean screenshots
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^# --- / { gsub(/^# -+ | -+$$/, ""); print "\n" $$0 ":" } /^[a-z0-9-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -124,7 +125,7 @@ hub-folder: test-env  ## Assemble build/hub, a Hugging Face folder of the shippe
 accuracy: test-env $(SPLIT)/model.int8.onnx  ## Measure accuracy on HC18's test part (HC18_DIR=...)
 	HC18_DIR=$(HC18_DIR) $(TEST_BIN)/python -m evaluation.accuracy --part test
 
-bench: test-env  ## Measure latency of every engine; writes the README's table (HC18_DIR=...)
+bench: test-env  ## Measure latency of every engine; writes its table in docs/performance.md
 	HC18_DIR=$(HC18_DIR) $(TEST_BIN)/python -m benchmarks.latency
 
 throughput: test-env  ## Measure throughput under rising load; needs wrk (make system-deps)
@@ -133,7 +134,7 @@ throughput: test-env  ## Measure throughput under rising load; needs wrk (make s
 limits: test-env  ## Measure what is used of 1, 2 and 4 CPUs, and idle; needs wrk
 	HC18_DIR=$(HC18_DIR) $(TEST_BIN)/python -m benchmarks.limits
 
-overload: test-env  ## Ask ten times what can be served, for a minute; writes the README's lines; needs wrk
+overload: test-env  ## Measure ten times the load that can be served (docs/performance.md); needs wrk
 	HC18_DIR=$(HC18_DIR) $(TEST_BIN)/python -m benchmarks.overload
 
 ray-throughput: test-env  ## Measure the service on Ray Serve beside the plain one; needs wrk
@@ -146,13 +147,23 @@ explain: test-env $(SPLIT)/model.int8.onnx  ## Measure what the saliency maps ar
 	HC18_DIR=$(HC18_DIR) $(TEST_BIN)/python -m evaluation.explanations
 	$(TEST_BIN)/python -m evaluation.explanations.text
 
-reliability: test-env  ## Try to break the service; writes the README's table (SOAK_S=1200)
+reliability: test-env  ## Run all fault tests; writes their table in docs/performance.md (SOAK_S=1200)
 	rm -rf build/faults
 	$(TEST_BIN)/python -m pytest tests/faults; \
 	status=$$?; $(TEST_BIN)/python -m benchmarks.reliability && exit $$status
 
-screenshots: test-env  ## Draw the README's pictures of the web page anew; needs chromium
+screenshots: test-env  ## Draw the pictures of the web page in docs/ again; needs chromium
 	PAGE_SCREENSHOT_DIR=docs $(TEST_BIN)/python -m pytest tests/web -k screenshots
+
+# --- documentation --------------------------------------------------------------------------
+
+# Strict: broken links, pages without a place in the navigation, unknown names in the API reference
+# and anything loaded from another host fail. Read the site: python -m http.server -d build/docs
+docs: test-env  ## Build the documentation site in build/docs, strictly
+	$(TEST_BIN)/python -m tools.docs build
+
+diagrams: test-env  ## Draw docs/diagrams/*.dot as SVG; needs Debian's package graphviz
+	$(TEST_BIN)/python -m tools.docs diagrams
 
 # --- housekeeping -----------------------------------------------------------------------------
 
@@ -196,4 +207,4 @@ audit: test-env  ## SBOM of the serving install (build/sbom.json), then its know
 	  --strict
 
 clean:  ## Remove caches and build leftovers (keeps the virtual environments and runs)
-	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache *.egg-info
+	rm -rf build dist .cache .mypy_cache .ruff_cache .pytest_cache .import_linter_cache *.egg-info

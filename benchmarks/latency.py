@@ -27,7 +27,7 @@ from benchmarks.latency_report import (
     judge,
     to_markdown,
     to_report,
-    write_readme,
+    write_page,
 )
 from benchmarks.network_process import AbsentEngineError, NetworkProcess
 from benchmarks.request_client import RequestClient
@@ -221,7 +221,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     (chosen.out / "latency.md").write_text(markdown + "\n")
     plot_latency(report, chosen.out)
     if chosen.out == SPEED_RESULTS_DIR:
-        write_readme(markdown)
+        write_page(markdown)
     print(markdown)
     here = {row["device"] for row in report["engines"] if row["network_ms"]}
     judged = set(chosen.judge or here | {"cpu"})

@@ -1,4 +1,4 @@
-"""From samples to what is published: JSON, verdicts, and the Markdown that the README includes.
+"""Turn samples into what is published: JSON, verdicts, and the Markdown of `docs/performance.md`.
 
 This module measures nothing; verdicts and Markdown are made from the JSON alone.
 """
@@ -21,8 +21,8 @@ from headcirc.pipeline import SHIPPED_MODEL_DIR
 SCHEMA_VERSION = 1
 LEFT_OUT = "left out by --only"
 COMMAND = "python -m benchmarks.latency"
-README = Path(__file__).parent.parent / "README.md"
-README_BLOCK = "latency"
+PAGE = Path(__file__).parent.parent / "docs" / "performance.md"
+BLOCK = "latency"
 METHOD = {
     "turns": "all engines and services are up at once and take turns in rounds, each round "
     "beginning one later; two untimed calls open a turn",
@@ -199,7 +199,7 @@ def find_default(report: Mapping[str, Any], device: str) -> Mapping[str, Any] | 
 
 
 def to_markdown(report: Mapping[str, Any]) -> str:
-    """Return what stands in `latency.md` and, between its markers, in the README."""
+    """Return the text of `latency.md`, which also stands between the markers of the page."""
     lines = [f"- {verdict.to_line()}" for verdict in judge(report)]
     return (
         to_table(report)
@@ -208,6 +208,6 @@ def to_markdown(report: Mapping[str, Any]) -> str:
     )
 
 
-def write_readme(markdown: str, path: Path = README) -> None:
-    """Put the Markdown between the README's markers."""
-    path.write_text(replace_block(path.read_text(), README_BLOCK, markdown))
+def write_page(markdown: str, path: Path = PAGE) -> None:
+    """Put the Markdown between the page's markers."""
+    path.write_text(replace_block(path.read_text(), BLOCK, markdown))

@@ -1,4 +1,4 @@
-"""Pictures for people: the frame with mask edge, ellipse and axes, or with a map, drawn over it.
+"""Draw pictures for people: the frame with mask edge, ellipse and axes, or with a map over it.
 
 This stage draws; it measures nothing and changes no measurement.
 """

@@ -1,6 +1,6 @@
 """The pipeline: the stages in the order in which data passes through them.
 
-`prepare`, `infer` and `finish` are separate, so that a batcher can sit between them; `analyze`
+`prepare`, `infer` and `finish` are separate, so that a batcher can sit between them. `analyze`
 calls all three.
 """
 
@@ -130,7 +130,7 @@ class Pipeline:
         Raises
         ------
         InferenceError
-            The backend gave something else than numbers, which would be answered as no head.
+            The backend gave NaN or infinity, which would be reported as no head.
         """
         maps = infer_with_augmentation(self.backend.infer, network_input, self.manifest.mask)
         if not np.isfinite(maps).all():

@@ -10,8 +10,9 @@ from torch import Tensor
 from torch.nn import functional
 
 SHARPNESS = 4.0
-"""Of the logits before a circumference is read from them. Second moments weigh by the squared
-distance: without it the faint probabilities of a whole background would outweigh a small head."""
+"""Factor on the logits before a circumference is read from them. Second moments weigh by the
+squared distance. Without the factor, the faint probabilities of a whole background would outweigh
+a small head."""
 TINY = 1e-3
 """Keeps means and roots finite where there is no head; beside a head's pixels it is nothing."""
 

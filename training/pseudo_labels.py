@@ -21,7 +21,7 @@ MINIMUM_AGREEMENT = 0.95
 MINIMUM_PROBABILITY = 0.9
 """Mean over the pixels that are called head."""
 MINIMUM_SHARE = 0.01
-"""Of the grid that a labelled head covers."""
+"""Share of the grid that a labelled head covers."""
 
 
 @torch.no_grad()

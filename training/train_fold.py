@@ -59,7 +59,7 @@ PRETRAINED = ("efficientnet-unet",)
 LAST_NAME, WEIGHTS_NAME = "last.pt", "weights.safetensors"
 UNLABELLED_SHARE = 0.2
 ANNOTATION_WEIGHT = 0.5
-"""Of the annotation on labelled frames where there is a teacher."""
+"""Weight of the annotation on labelled frames where there is a teacher."""
 
 
 @dataclass(frozen=True)

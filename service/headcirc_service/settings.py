@@ -31,7 +31,7 @@ PREFIX = "HEADCIRC_"
 REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
 SHA256_DIGITS = re.compile("[0-9a-fA-F]{64}")
 BLANK_SHA256S = {hashlib.sha256(each).hexdigest() for each in (b"", b" ", b"\n", b"\r\n")}
-"""Of what `printf`, `echo` and a Windows shell make of an empty variable."""
+"""SHA-256 of what `printf`, `echo` and a Windows shell make of an empty variable."""
 HOST_PATTERN = re.compile(
     r"\*|(\*\.)?[A-Za-z0-9_]([A-Za-z0-9_.-]*)|[0-9a-fA-F]*:[0-9a-fA-F:.]*:[0-9a-fA-F:.]*"
 )

@@ -7,8 +7,9 @@ import pytest
 from benchmarks.engines import KINDS, Engine, Kind, find_models, read_gflop
 from benchmarks.latency_plots import plot_latency
 from benchmarks.latency_report import (
+    BLOCK,
     LEFT_OUT,
-    README_BLOCK,
+    PAGE,
     Measured,
     Product,
     find_default,
@@ -133,9 +134,9 @@ def test_plots_are_drawn_from_the_report(served, tmp_path):
     assert drawn >= {"latency_distribution.png", "latency_batch.png"}
 
 
-def test_readme_says_what_was_measured():
-    """README's block is made from the committed JSON, or says that nothing was measured yet."""
-    block = read_block(Path("README.md").read_text(), README_BLOCK)
+def test_page_says_what_was_measured():
+    """The page's block is made from the committed JSON, or says that nothing was measured yet."""
+    block = read_block(PAGE.read_text(), BLOCK)
     report_path = RESULTS / "latency.json"
     if not report_path.is_file():
         assert block.startswith("Not measured yet")

@@ -78,7 +78,7 @@ def find_output_types(inspected: dict) -> dict[str, str]:
 
 
 def test_engine_inspector_shows_half_layers(backend):
-    """Of the engine that runs, next to nothing but the answer is float32.
+    """Almost nothing but the answer is float32 in the engine that runs.
 
     TensorRT may copy the float32 ends into layouts of its own, under names of its own.
     """

@@ -58,7 +58,7 @@ def to_student(teacher):
 
 
 def test_run_leaves_a_log_weights_and_what_it_saw(finished):
-    """Of the three folds that the fixture has images of, the held-out one is not in the list."""
+    """The held-out fold is not in the list of the three that the fixture has images of."""
     with (finished / "log.csv").open(newline="") as log:
         assert [row["epoch"] for row in csv.DictReader(log)] == ["1", "2"]
     seen = json.loads((finished / "seen.json").read_text())

@@ -13,7 +13,7 @@ CONTENT = to_file(draw_head())
 
 
 def test_files_of_one_name_are_told_apart(open_page, serve_synthetic, tmp_path):
-    """Of different folders they have different names on the page, in the table and when saved."""
+    """Files of one name have different names on the page, in the table and when saved."""
     url = serve_synthetic()
     page = open_page(url)
     state_pixel_size(page, "0.1")

@@ -1,6 +1,6 @@
 """Before a request is let in: what its headers already decide.
 
-A refusal here costs neither a body nor a thread. This file reads no picture.
+A refusal here costs neither a body nor a thread. This module reads no picture.
 """
 
 from collections.abc import Sequence

@@ -14,7 +14,7 @@ from headcirc_service.http.problems import OverloadedError, RequestTimeoutError
 MOST_RENDERERS = 4
 """Kept results that are read and drawn at a time; of 40 million pixels each takes 200 MB."""
 PART_BYTES = 262_144
-"""Of a picture that is handed to the server at a time: so much of it waits in the connection."""
+"""Size of the parts of a picture that are handed to the server; one waits in the connection."""
 
 
 class Renderers:

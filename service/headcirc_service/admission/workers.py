@@ -15,9 +15,9 @@ from headcirc_service.http.problems import ClientLeftError, OverloadedError, Req
 
 Answer = TypeVar("Answer")
 WAIT_SHARE = 0.5
-"""Of a request's time: who would wait longer for a thread is refused, not kept to be late."""
+"""Largest share of a request's time that it may wait for a thread; longer waits are refused."""
 NEWEST_SHARE = 0.2
-"""Of the last piece of work in what one is said to take."""
+"""Weight of the newest duration in the moving average."""
 
 
 @dataclass(eq=False)  # each is one request's, whatever it says
@@ -70,7 +70,7 @@ class Workers:
         self.depth = 0
         """How many are at work or waiting."""
         self._deadlines_s: list[float] = []
-        """Of the work that is in a thread now."""
+        """Deadlines of the work that is in a thread now."""
         self._counting = Lock()
 
     @property

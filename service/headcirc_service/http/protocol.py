@@ -25,7 +25,7 @@ STATE_NAME = "connection_limits"
 LINGER_S = 2.0
 """After an early answer, what the client still sends is read and dropped for this long."""
 LEAST_READ_BYTES = 1_000_000
-"""Of an answer, or its rest, in each `upload_timeout_s`: 33 KB a second by default."""
+"""A client must read this much of an answer, or the rest, in each `upload_timeout_s`."""
 MOST_CONNECTIONS = 4_096
 """Each idle one takes some 20 KB."""
 UNSUPPORTED = ("Unsupported upgrade request", "No supported WebSocket library")

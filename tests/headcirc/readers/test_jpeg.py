@@ -108,7 +108,7 @@ def test_only_scans_of_the_picture_are_counted(change):
 
 
 def test_walk_finds_size_components_scans_and_end():
-    """Of a picture in several passes with bytes behind it."""
+    """The walk reads a picture in several passes with bytes behind it."""
     whole = to_file(Image.fromarray(HEAD).convert("RGB"), "JPEG", progressive=True)
     jpeg = read_jpeg(whole + SCANS)
     assert (jpeg.columns, jpeg.rows) == (80, 54)

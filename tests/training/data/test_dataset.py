@@ -52,7 +52,7 @@ def test_an_address_is_certain(image):
 
 
 def test_negatives_have_an_empty_label_and_come_as_often_as_asked(image):
-    """Of 200 examples about three in ten have no head, and those have no coverage at all."""
+    """About three in ten of 200 examples have no head, and those have no coverage at all."""
     heads = Heads([image], AugmentationRanges(), negative_share=0.3)
     shares = [float(heads[(0, seed)][1].mean()) for seed in range(200)]
     assert sum(share == 0 for share in shares) == pytest.approx(60, abs=20)

@@ -100,7 +100,7 @@ def make_list():
 
 
 def test_epoch_has_each_source_in_its_share_and_small_heads_more_often():
-    """Of 100 labelled frames 20 are small and drawn three times as often as others."""
+    """The 20 small frames among 100 labelled ones are drawn three times as often as others."""
     examples = make_list()
     mixture = Mixture(foreign_share=0.1, no_head_share=0.3, small_head_weight=3.0)
     drawn = draw_epoch(examples, mixture, seed=0, epoch=0)
