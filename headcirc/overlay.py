@@ -20,7 +20,7 @@ ELLIPSE_RGB = (0, 214, 255)
 AXIS_RGB = (120, 235, 255)
 UNRELIABLE_ELLIPSE_RGB = (255, 60, 160)
 UNRELIABLE_AXIS_RGB = (255, 150, 205)
-DASH_POINTS, PERIOD_POINTS = 7, 10
+DASH_POINTS, PERIOD_POINTS = 6, 10
 """Of an outline of 360 points: how many of each ten a dash has."""
 WHITE_RGB, BLACK_RGB = (255, 255, 255), (0, 0, 0)
 
@@ -51,8 +51,10 @@ def draw_overlay(
     picture = cv2.cvtColor(pixels, cv2.COLOR_GRAY2RGB)
     thickness_px = _to_thickness_px(pixels.shape)
     if mask is not None:
-        # Twice as thick as the ellipse, so that both are seen where they agree.
-        _draw_edge(picture, mask, (MASK_EDGE_RGB, 2 * thickness_px + 1))
+        # Twice as thick as the ellipse, so that both are seen where they agree; below a dashed one
+        # half as thick, so that it does not fill the gaps.
+        edge_px = 2 * thickness_px + 1 if acceptable else thickness_px
+        _draw_edge(picture, mask, (MASK_EDGE_RGB, edge_px))
     if ellipse is not None:
         _draw_ellipse(picture, ellipse, thickness_px, acceptable=acceptable)
     return np.asarray(picture, np.uint8)
@@ -84,15 +86,16 @@ def _draw_ellipse(
         outline_rgb, axis_rgb = UNRELIABLE_ELLIPSE_RGB, UNRELIABLE_AXIS_RGB
         starts = range(0, len(turns) - 1, PERIOD_POINTS)
         strokes = [outline[start : start + DASH_POINTS] for start in starts]
-    lines = [(stroke, outline_rgb) for stroke in strokes]
+    outline_px = thickness_px if acceptable else 2 * thickness_px
+    lines = [(stroke, outline_rgb, outline_px) for stroke in strokes]
     lines += [
-        (np.stack((center - half_axis, center + half_axis)), axis_rgb)
+        (np.stack((center - half_axis, center + half_axis)), axis_rgb, thickness_px)
         for half_axis in shape_matrix.T
     ]
-    for points, color in lines:
+    for points, color, line_px in lines:
         fixed = np.rint(points * 2**SUBPIXEL_BITS).astype(np.int32)
         cv2.polylines(
-            picture, [fixed], isClosed=False, color=color, thickness=thickness_px,
+            picture, [fixed], isClosed=False, color=color, thickness=line_px,
             lineType=cv2.LINE_AA, shift=SUBPIXEL_BITS,
         )  # fmt: skip
 

@@ -138,7 +138,7 @@ worklist.addEventListener("change", () => {
   rows.show();
   showResult(selected);
   picture.show(selected);
-  pixelForm.show(selected, items.length);
+  pixelForm.show(selected, items);
   batchForm.show(worklist.held.length);
 });
 worklist.addEventListener("finished", ({ detail: item }) => {

@@ -25,10 +25,11 @@ export class PixelSizeForm {
     byId("apply-all").addEventListener("click", () => this.#apply(onApply, true));
   }
 
-  show(item, count) {
-    byId("pixel-form").hidden = !item;
+  /** Show an item's size; of `items`, those for which it can be used at once are offered. */
+  show(item, items) {
+    byId("pixel-form").hidden = !item || item.state === "held"; // the question for the batch stands first
     const known = item && `${JSON.stringify(item.pixelSize)} ${JSON.stringify(item.draft)}`;
-    if (item === this.#item && known === this.#shown) return this.#offer(count);
+    if (item === this.#item && known === this.#shown) return this.#offer(items);
     const isTyping = item === this.#item && JSON.stringify(item?.draft) === JSON.stringify(this.#toDraft());
     [this.#item, this.#shown] = [item, known];
     if (!item) return;
@@ -37,12 +38,12 @@ export class PixelSizeForm {
     byId("pixel-pending").hidden = !item.draft;
     byId("pixel-form").classList.toggle("pending", Boolean(item.draft));
     byId("pixel-pending").textContent = `Not used yet. This image has: ${toSizeText(item)}.`;
-    this.#offer(count);
+    this.#offer(items);
   }
 
-  #offer(count) {
-    byId("all-choices").hidden = count < 2;
-    byId("apply-all").textContent = `Use for all ${count} images`;
+  #offer(items) {
+    byId("all-choices").hidden = items.length < 2 || items.some(({ state }) => state === "held");
+    byId("apply-all").textContent = `Use for all ${items.length} images`;
   }
 
   /** What is typed, or null where it is what the image has. */

@@ -30,7 +30,7 @@ export class Rows {
   #update(item, isSelected) {
     const button = this.#buttons.get(item) ?? this.#make(item);
     button.setAttribute("aria-pressed", isSelected);
-    const texts = { state: toStatus(item), size: item.draft ? "Typed, not used yet" : toSizeText(item) };
+    const texts = { state: toStatus(item), size: toSizeText(item) + (item.draft ? "; another typed, not used yet" : "") };
     for (const [name, text] of Object.entries(texts)) {
       const part = button.querySelector(`.${name}`);
       if (part.textContent !== text) part.textContent = text;

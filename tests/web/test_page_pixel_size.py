@@ -63,7 +63,7 @@ def test_typed_size_is_not_used_for_an_image_added_meanwhile(open_page, serve_sy
     expect(page.locator("#pixel-of")).to_have_text("b.png")
     expect(page.locator("#pixel-x")).to_have_value("")
     assert read_states(page) == ["No pixel size", "No pixel size"]
-    assert read_sizes(page) == ["Typed, not used yet", "no pixel size"]
+    assert read_sizes(page) == ["no pixel size; another typed, not used yet", "no pixel size"]
 
 
 def test_same_size_for_all_is_inherited_and_says_so(open_page, serve_synthetic):
