@@ -6,9 +6,9 @@ import { isPixelSize, LEAST_MM, MOST_MM } from "./size_fields.js";
 const NAME_COLUMNS = ["filename", "file", "name", "image"];
 const SIZE_COLUMNS = ["pixel size(mm)", "pixel_size_mm"];
 const [X_COLUMN, Y_COLUMN] = ["pixel_size_x_mm", "pixel_size_y_mm"];
-const OTHER_MARKS = { ";": "semicolons", "\t": "tabs" };
-const CELL = /("(?:[^"]|"")*"|[^",\r\n]*)(,|\r\n|\n|\r|$)/y;
-const NUMBER = /^\s*\+?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?\s*$/i;
+const MARKS = [",", ";", "\t"]; // between columns: semicolons where decimals have a comma
+const STATED_MARK = "sep="; // begins a first line by which a spreadsheet says what stands between columns
+const NUMBER = /^\s*\+?(\d+[.,]?\d*|[.,]\d+)(e[+-]?\d+)?\s*$/i;
 
 /** A table that cannot be used, and why. */
 export class SizeTableError extends Error {}
@@ -31,7 +31,7 @@ export function parseSizes(text) {
   const sizes = new Map();
   for (const { cells, line } of rows) {
     if (cells.slice(columns.length).some(Boolean)) {
-      throw new SizeTableError(`Line ${line} of the table has more fields than there are columns; write decimals with a point.`);
+      throw new SizeTableError(`Line ${line} of the table has more fields than there are columns; write decimals with a point, or semicolons between columns.`);
     }
     if (!cells.some(Boolean)) continue; // as a spreadsheet ends a table
     const name = toKey(cells[nameAt] ?? "");
@@ -59,11 +59,6 @@ export function matchSizes(items, sizes) {
 }
 
 function findColumns(columns) {
-  for (const [mark, marks] of Object.entries(OTHER_MARKS)) {
-    if (columns.some((name) => name.includes(mark))) {
-      throw new SizeTableError(`The table is separated by ${marks}; save it as CSV separated by commas, with decimals that have a point.`);
-    }
-  }
   const find = (names) => names.find((name) => columns.includes(name));
   const [name, size] = [find(NAME_COLUMNS), find(SIZE_COLUMNS)];
   const count = columns.filter((each) => [...SIZE_COLUMNS, X_COLUMN, Y_COLUMN].includes(each)).length;
@@ -82,16 +77,20 @@ function findColumns(columns) {
 
 /** The table's lines as cells, with the number of the line that each ends on; empty lines are left out. */
 function toRows(text) {
+  const lines = text.match(/[^\r\n]*(\r\n|\n|\r|$)/g);
+  const isStated = lines[0].startsWith(STATED_MARK);
+  const mark = findMark(lines[Number(isStated)] ?? "");
+  const cellAt = new RegExp(`("(?:[^"]|"")*"|[^"${mark}\\r\\n]*)(${mark}|\\r\\n|\\n|\\r|$)`, "y");
   const rows = [];
-  let [cells, line] = [[], 1];
-  CELL.lastIndex = 0;
-  while (CELL.lastIndex < text.length || cells.length) {
-    const found = CELL.exec(text);
+  let [cells, line] = [[], 1 + Number(isStated)];
+  cellAt.lastIndex = isStated ? lines[0].length : 0;
+  while (cellAt.lastIndex < text.length || cells.length) {
+    const found = cellAt.exec(text);
     if (!found) throw new SizeTableError(`Line ${line} of the table has a quotation mark too many.`);
     const [, cell, end] = found;
     cells.push(cell.startsWith('"') ? cell.slice(1, -1).replaceAll('""', '"') : cell);
     line += cell.split(/\r\n|\n|\r/).length - 1;
-    if (end === ",") continue;
+    if (end === mark) continue;
     if (cells.length > 1 || cells[0]) rows.push({ cells, line });
     cells = [];
     line += 1;
@@ -100,11 +99,22 @@ function toRows(text) {
   return rows;
 }
 
+/** What stands between the columns: with it the header names a file's column and a size's. */
+function findMark(header) {
+  const isHeader = (mark) => {
+    const names = header.split(mark).map((name) => name.trim().replace(/^"(.*)"$/, "$1").trim());
+    return names.some((name) => NAME_COLUMNS.includes(name))
+      && names.some((name) => [...SIZE_COLUMNS, X_COLUMN].includes(name));
+  };
+  const score = (mark) => Number(isHeader(mark)) * header.length + header.split(mark).length;
+  return MARKS.reduce((best, mark) => (score(mark) > score(best) ? mark : best));
+}
+
 function toSize(x, y, line) {
-  const [xMm, yMm] = [x, y].map((text) => (NUMBER.test(text) ? Number(text) : Number.NaN));
+  const [xMm, yMm] = [x, y].map((text) => (NUMBER.test(text) ? Number(text.replace(",", ".")) : Number.NaN));
   if (!isPixelSize(xMm) || !isPixelSize(yMm)) {
     throw new SizeTableError(
-      `Line ${line} of the table has “${x === y ? x : `${x} × ${y}`}” as pixel size; write mm from ${LEAST_MM} to ${MOST_MM} with a point, or leave out the line where they are unknown.`,
+      `Line ${line} of the table has “${x === y ? x : `${x} × ${y}`}” as pixel size; write mm from ${LEAST_MM} to ${MOST_MM}, or leave out the line where they are unknown.`,
     );
   }
   return { xMm, yMm };

@@ -162,8 +162,8 @@ def test_table_that_fits_no_image_leaves_the_question(open_page, serve_synthetic
     choose_table(page, "filename,pixel_size_mm\nz.png,0.1\n")
     expect(page.locator("#size-note")).to_have_text("The table has a row for 0 of 2 images.")
     expect(page.locator("#batch-form")).to_be_visible()
-    choose_table(page, "filename;pixel_size_mm\nz.png;0,1\n")
-    expect(page.locator("#size-note")).to_contain_text("separated by semicolons")
+    choose_table(page, "filename,pixel_size_mm\nz.png,0,1\n")
+    expect(page.locator("#size-note")).to_contain_text("Line 2 of the table has more fields")
     assert read_states(page) == ["Pixel size?", "Pixel size?"]
     choose_table(page, TABLE)
     wait_for(page, 2)
@@ -212,9 +212,27 @@ TABLES = {
     "short row": "filename,pixel_size_mm\na.png\n",
     "hexadecimal": "filename,pixel_size_mm\na.png,0x1\n",
     "not a number": "filename,pixel_size_mm\na.png,nan\n",
-    "semicolons": "filename;pixel_size_mm\na.png;0.1\n",
-    "tabs": "filename\tpixel_size_mm\na.png\t0.1\n",
 }
+SPREADSHEETS = [
+    "filename;pixel_size_mm\na.png;0,069\n",
+    "filename;pixel_size_mm\na.png;0.069\n",
+    "sep=;\nfilename;pixel_size_mm\na.png;0,069\n",
+    "sep=;\r\nfilename;pixel_size_mm\r\na.png;0,069\r\n",
+    "filename\tpixel_size_mm\na.png\t0,069\n",
+    'filename,pixel_size_mm\na.png,"0,069"\n',
+    "filename;pixel size(mm);head circumference (mm), outer\na.png;0,069;44,3\n",
+    "filename;pixel_size_x_mm;pixel_size_y_mm\na.png;0,069;0,069\n",
+]
+READ = """async text => {
+  const { parseSizes, SizeTableError } = await import("./web/size_table.js");
+  try {
+    const sizes = [...parseSizes(text)];
+    return Object.fromEntries(sizes.map(([name, size]) => [name, [size.xMm, size.yMm]]));
+  } catch (error) {
+    if (!(error instanceof SizeTableError)) throw error;
+    return error.message.match(/Line \\d+/)?.[0] ?? "refused";
+  }
+}"""
 
 
 def read_table_here(path, text: str) -> dict[str, list[float]] | str:
@@ -229,16 +247,16 @@ def read_table_here(path, text: str) -> dict[str, list[float]] | str:
 def test_page_reads_tables_as_the_command_line_does(open_page, synthetic_url, tmp_path):
     """The same sizes of the same names, the same tables refused, for the same line."""
     page = open_page(synthetic_url)
-    read = """async text => {
-      const { parseSizes, SizeTableError } = await import("./web/size_table.js");
-      try {
-        const sizes = [...parseSizes(text)];
-        return Object.fromEntries(sizes.map(([name, size]) => [name, [size.xMm, size.yMm]]));
-      } catch (error) {
-        if (!(error instanceof SizeTableError)) throw error;
-        return error.message.match(/Line \\d+/)?.[0] ?? "refused";
-      }
-    }"""
-    found = {name: page.evaluate(read, text) for name, text in TABLES.items()}
+    found = {name: page.evaluate(READ, text) for name, text in TABLES.items()}
     expected = {name: read_table_here(tmp_path / "t.csv", text) for name, text in TABLES.items()}
     assert found == expected
+
+
+def test_page_reads_tables_of_any_spreadsheet(open_page, synthetic_url):
+    """Semicolons, tabs and decimal commas, as the command line does; a stated mark is a line."""
+    page = open_page(synthetic_url)
+    for text in SPREADSHEETS:
+        assert page.evaluate(READ, text) == {"a.png": [0.069, 0.069]}
+    assert page.evaluate(READ, "sep=;\nfilename;pixel_size_mm\na.png;x\n") == "Line 3"
+    for size in ("0_1", '"1.234,5"', '"0,0,1"'):
+        assert page.evaluate(READ, f"filename,pixel_size_mm\na.png,{size}\n") == "Line 2"
