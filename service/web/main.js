@@ -25,7 +25,8 @@ const pixelForm = new PixelSizeForm({
 const batchForm = new BatchSizeForm({
   onSize: (size) => {
     worklist.setSizes(worklist.held.map((item) => [item, size, "inherited"]));
-    byId("worklist-rows").querySelector("[aria-pressed=true]").focus(); // the question goes
+    byId("worklist-rows").querySelector("[aria-pressed=true]").focus({ preventScroll: true }); // the question goes
+    reveal();
   },
 });
 
