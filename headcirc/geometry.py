@@ -61,10 +61,13 @@ class Frame:
         Grey values.
     calibrations : tuple of CalibratedRegion
         Empty where no pixel size is known.
+    orientation : int
+        EXIF orientation, 1 to 8, by which the stored picture was turned; 1: not at all.
     """
 
     pixels: NDArray[np.uint8]
     calibrations: tuple[CalibratedRegion, ...] = ()
+    orientation: int = 1
 
     @property
     def pixel_aspect(self) -> float:

@@ -125,12 +125,12 @@ Measure = Callable[[bytes, PixelSpacing | None], Measured]
 """From a file's bytes and its pixel spacing; raises `InputError` where it cannot be measured."""
 
 
-def to_local_measure(pipeline: Pipeline) -> Measure:
-    """Return what measures in this process."""
+def to_local_measure(pipeline: Pipeline, *, caption: bool = True) -> Measure:
+    """Return what measures in this process; `caption` is of the overlays."""
 
     def measure(content: bytes, spacing: PixelSpacing | None) -> Measured:
         analysis = pipeline.analyze(content, pixel_spacing=spacing)
-        return Measured(to_row(analysis), lambda: to_png(analysis.draw_overlay()))
+        return Measured(to_row(analysis), lambda: to_png(analysis.draw_overlay(caption=caption)))
 
     return measure
 

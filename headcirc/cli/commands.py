@@ -134,14 +134,16 @@ def _open_measure(chosen: argparse.Namespace, stack: ExitStack) -> tuple[Measure
         pipeline = load_pipeline(chosen.model, backend=chosen.backend, precision=chosen.precision)
         backend, version = pipeline.backend, pipeline.manifest.version
         model = (version, pipeline.graph.sha256, backend.name, backend.precision)
-        return to_local_measure(pipeline), model
+        return to_local_measure(pipeline, caption=not chosen.bare_overlays), model
     if (chosen.model, chosen.backend, chosen.precision) != (SHIPPED_MODEL_DIR, "auto", "auto"):
         raise UsageError("--model, --backend and --precision are the server's to choose.")
     if find_spec("httpx") is None:
         raise UsageError("--server needs httpx; install it with: pip install 'headcirc[client]'")
     from headcirc.batch.remote import open_remote_measure
 
-    return stack.enter_context(open_remote_measure(chosen.server, chosen.api_key_file))
+    return stack.enter_context(
+        open_remote_measure(chosen.server, chosen.api_key_file, caption=not chosen.bare_overlays)
+    )
 
 
 def _to_line(row: Row) -> str:

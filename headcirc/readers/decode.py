@@ -113,7 +113,7 @@ def decode_frame(
     image = _open_image(content, maximum_pixels)
     try:
         _require_single_picture(image, content, frame_index)
-        bare = to_bare_png(content)
+        bare, orientation = to_bare_png(content), 1
         if bare is None:
             require_whole(image, content)
         if bare is not None and image.mode != "L":
@@ -121,18 +121,21 @@ def decode_frame(
         elif bare is not None or _is_palette_bmp(content):
             pixels = _decode(bare or content, cv2.IMREAD_GRAYSCALE)
         elif image.format == "WEBP":  # for which Pillow takes four times the memory
-            pixels = _turn_upright(_decode(content, cv2.IMREAD_GRAYSCALE), _read_orientation(image))
+            pixels = _decode(content, cv2.IMREAD_GRAYSCALE)
+            orientation = _read_orientation(image)
         else:
-            pixels = _turn_upright(to_grey(image), _read_orientation(image))
+            pixels = to_grey(image)
+            orientation = _read_orientation(image)
     except DAMAGE as error:
         raise UnreadableImageError(
             f"The {image.format} file is damaged or cut off; send the complete file."
         ) from error
+    pixels = _turn_upright(pixels, orientation)
     if pixel_spacing is None:
-        return Frame(pixels)
+        return Frame(pixels, orientation=orientation)
     rows, columns = pixels.shape
     region = CalibratedRegion(0, 0, columns - 1, rows - 1, pixel_spacing, source="request")
-    return Frame(pixels, (region,))
+    return Frame(pixels, (region,), orientation)
 
 
 def _open_image(content: bytes, maximum_pixels: int) -> Image.Image:

@@ -37,6 +37,7 @@ def to_analysis_body(analysis_id: str, analysis: Analysis, pipeline: Pipeline) -
         image=ImageBody(
             width_px=columns,
             height_px=rows,
+            orientation=analysis.frame.orientation,
             pixel_size_x_mm=None if region is None else region.spacing.column_mm,
             pixel_size_y_mm=None if region is None else region.spacing.row_mm,
             pixel_size_source=None if region is None else region.source,
@@ -48,6 +49,7 @@ def to_analysis_body(analysis_id: str, analysis: Analysis, pipeline: Pipeline) -
         timing_ms={stage: round(analysis.timing_ms.get(stage, 0.0), 3) for stage in STAGES},
         links=LinksBody(
             self=base,
+            image=f"{base}/image",
             mask=f"{base}/mask",
             overlay=f"{base}/overlay",
             saliency=None if pipeline.manifest.explain is None else f"{base}/saliency",

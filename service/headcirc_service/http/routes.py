@@ -2,9 +2,9 @@
 
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from headcirc.errors import NoHeadFoundError, PixelSizeMissingError
@@ -61,6 +61,8 @@ class Png(Response):
     media_type = "image/png"
 
 
+Captioned = Annotated[bool, Query(description="false: the bare picture, without the caption below")]
+
 router = APIRouter()
 
 
@@ -113,6 +115,19 @@ async def read_analysis(analysis_id: str, owner: Owner) -> AnalysisBody:
 
 
 @router.get(
+    "/v1/analyses/{analysis_id}/image",
+    response_class=Png,
+    dependencies=[KEYED, TAKES_PNG],
+    responses=PICTURE_PROBLEMS | PNG_RESPONSE,
+    tags=["results"],
+)
+async def read_image(analysis_id: str, owner: Owner, request: Request) -> Response:
+    """Return the picture that was measured: upright and grey, nothing drawn over it."""
+    analysis = await require_stored(owner, analysis_id)
+    return await answer_png(owner, lambda: analysis.pixels, request.app.state.metrics)
+
+
+@router.get(
     "/v1/analyses/{analysis_id}/mask",
     response_class=Png,
     dependencies=[KEYED, TAKES_PNG],
@@ -129,13 +144,17 @@ async def read_mask(analysis_id: str, owner: Owner, request: Request) -> Respons
     "/v1/analyses/{analysis_id}/overlay",
     response_class=Png,
     dependencies=[KEYED, TAKES_PNG],
-    responses=PICTURE_PROBLEMS | PNG_RESPONSE,
+    responses=PICTURE_PROBLEMS | to_problem_responses(422) | PNG_RESPONSE,
     tags=["results"],
 )
-async def read_overlay(analysis_id: str, owner: Owner, request: Request) -> Response:
-    """Return the picture with mask edge, ellipse and both axes."""
+async def read_overlay(
+    analysis_id: str, owner: Owner, request: Request, caption: Captioned = True
+) -> Response:
+    """Return the picture with mask edge, ellipse and both axes, and a caption below it."""
     analysis = await require_stored(owner, analysis_id)
-    return await answer_png(owner, analysis.draw_overlay, request.app.state.metrics)
+    return await answer_png(
+        owner, lambda: analysis.draw_overlay(caption=caption), request.app.state.metrics
+    )
 
 
 @router.get(
