@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headcirc.backends import Backend, load_backend
+from headcirc.caption import ResultFacts, add_caption
 from headcirc.cpus import count_available_cpus
 from headcirc.ellipse import fit_head_ellipse
 from headcirc.errors import InferenceError
@@ -74,19 +75,45 @@ class Head:
 
 @dataclass(frozen=True)
 class Analysis:
-    """The whole answer; `head` and `region` are None where there is none."""
+    """The whole answer; `head` and `region` are None where there is none.
+
+    `model` is the name and version of what measured.
+    """
 
     frame: Frame
     head: Head | None
     region: CalibratedRegion | None
     quality: Quality
     timing_ms: Timing = field(default_factory=dict)
+    model: str = "unknown"
 
-    def draw_overlay(self) -> Picture:
-        """Return (rows, columns, 3) uint8: the frame with what was found drawn over it."""
+    def draw_overlay(self, *, caption: bool = True) -> Picture:
+        """Return (rows, columns, 3) uint8: the frame with what was found drawn over it.
+
+        The caption stands below the frame and adds rows.
+        """
         mask = None if self.head is None else self.head.mask.pixels
         ellipse = None if self.head is None else self.head.ellipse
-        return draw_overlay(self.frame.pixels, mask, ellipse)
+        picture = draw_overlay(self.frame.pixels, mask, ellipse, acceptable=self.quality.acceptable)
+        return add_caption(picture, self._to_facts()) if caption else picture
+
+    def _to_facts(self) -> ResultFacts:
+        head, region = self.head, self.region or next(iter(self.frame.calibrations), None)
+        measured = None if head is None else head.measurement
+        interval = None if head is None else head.interval
+        return ResultFacts(
+            acceptable=self.quality.acceptable,
+            warnings=self.quality.warnings,
+            model=self.model,
+            pixel_size_mm=(
+                None if region is None else (region.spacing.column_mm, region.spacing.row_mm)
+            ),
+            head_circumference_px=None if head is None else head.head_circumference_px,
+            head_circumference_mm=None if measured is None else measured.head_circumference_mm,
+            interval=(
+                None if interval is None else (interval.level, interval.low_mm, interval.high_mm)
+            ),
+        )
 
 
 @dataclass(frozen=True)
@@ -177,7 +204,8 @@ class Pipeline:
                     limits=None if known is None else known.limits,
                     has_narrow_range=has_narrow_range,
                 )
-        return Analysis(prepared.frame, head, region, quality, timing_ms)
+        model = f"{self.manifest.name} {self.manifest.version}"
+        return Analysis(prepared.frame, head, region, quality, timing_ms, model)
 
     def analyze(self, content: bytes, *, pixel_spacing: PixelSpacing | None = None) -> Analysis:
         """Measure the head in one file, from bytes to millimetres."""

@@ -27,7 +27,7 @@ from headcirc.errors import ImageTooLargeError, UnsupportedMediaTypeError
 from headcirc.geometry import Frame
 from headcirc.readers.grey import to_grey, to_luma
 from headcirc.readers.limits import require_accepted_size, require_few
-from headcirc.readers.orientation import find_orientation, turn_upright
+from headcirc.readers.orientation import find_orientation
 from headcirc.readers.reader import ReadOptions
 from headcirc.readers.still_image import refusing_damage, require_single_image, to_frame
 from headcirc.readers.tiff_directory import find_number, read_entries, read_values
@@ -117,8 +117,8 @@ def read(content: bytes, options: ReadOptions) -> Frame:
     with refusing_damage(NAME):
         images = count_images(jpeg.applications)
         require_single_image("MPO" if images > 1 else NAME, images, options.frame_index)
-        pixels = turn_upright(_decode(jpeg), _read_orientation(jpeg.applications))
-    return to_frame(pixels, options)
+        pixels, orientation = _decode(jpeg), _read_orientation(jpeg.applications)
+    return to_frame(pixels, options, orientation=orientation)
 
 
 def _decode(jpeg: JpegFile) -> NDArray[np.uint8]:

@@ -13,7 +13,7 @@ from PIL.PngImagePlugin import PngImageFile
 from headcirc.geometry import Frame
 from headcirc.readers.grey import MAXIMUM_BITS, is_narrow, to_grey, to_luma
 from headcirc.readers.limits import CountedFile, require_accepted_size, require_few
-from headcirc.readers.orientation import find_orientation, turn_upright
+from headcirc.readers.orientation import find_orientation
 from headcirc.readers.reader import ReadOptions
 from headcirc.readers.still_image import (
     DAMAGE,
@@ -64,25 +64,26 @@ def read(content: bytes, options: ReadOptions) -> Frame:
     require_accepted_size(image.size, options.maximum_pixels)
     with refusing_damage(NAME):
         require_single_image(NAME, getattr(image, "n_frames", 1), options.frame_index)
-        bare = to_bare_png(content)
+        bare, orientation = to_bare_png(content), 1
         if bare is None:
-            pixels = _decode_with_pillow(image, content)
+            pixels, orientation = _decode_with_pillow(image, content)
         elif image.mode == "L":
             pixels = decode_with_opencv(bare, cv2.IMREAD_GRAYSCALE)
         else:
             pixels = to_luma(decode_with_opencv(bare, cv2.IMREAD_COLOR_RGB))
         has_narrow_range = content[BITS_AT] == MAXIMUM_BITS and is_narrow(pixels)
-    return to_frame(pixels, options, has_narrow_range=has_narrow_range)
+    return to_frame(pixels, options, orientation=orientation, has_narrow_range=has_narrow_range)
 
 
-def _decode_with_pillow(image: PngImageFile, content: bytes) -> NDArray[np.uint8]:
+def _decode_with_pillow(image: PngImageFile, content: bytes) -> tuple[NDArray[np.uint8], int]:
+    """Return the stored grey values and the orientation."""
     missing = count_missing_bytes(content)
     if missing > 0:
         raise ValueError(f"{missing} bytes are missing.")
     if ANIMATION in content:  # perhaps after the pixels
         image = _open(content, may_be_animated=True)
     grey = to_grey(image, significant_bits=read_significant_bits(content))
-    return turn_upright(grey, _read_orientation(image))
+    return grey, _read_orientation(image)
 
 
 def _read_orientation(image: PngImageFile) -> int:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from headcirc.errors import InvalidFrameError, UnreadableImageError
 from headcirc.geometry import CalibratedRegion, Frame
+from headcirc.readers.orientation import turn_upright
 from headcirc.readers.reader import ReadOptions
 
 DAMAGE = (
@@ -83,11 +84,28 @@ def decode_with_opencv(content: bytes, channels: int) -> NDArray[np.uint8]:
 
 
 def to_frame(
-    pixels: NDArray[np.uint8], options: ReadOptions, *, has_narrow_range: bool = False
+    stored: NDArray[np.uint8],
+    options: ReadOptions,
+    *,
+    orientation: int = 1,
+    has_narrow_range: bool = False,
 ) -> Frame:
-    """Return the frame; a stated pixel spacing applies to all of it."""
-    if options.pixel_spacing is None:
-        return Frame(pixels, has_narrow_range=has_narrow_range)
-    rows, columns = pixels.shape
-    region = CalibratedRegion(0, 0, columns - 1, rows - 1, options.pixel_spacing, source="request")
-    return Frame(pixels, (region,), has_narrow_range)
+    """Turn stored pixels upright and return the frame; a stated pixel spacing applies to all of it.
+
+    Parameters
+    ----------
+    stored : (rows, columns) uint8
+        As the file stores them.
+    options : ReadOptions
+    orientation : int
+        EXIF orientation, 1 to 8.
+    has_narrow_range : bool
+        See `Frame`.
+    """
+    pixels = turn_upright(stored, orientation)
+    regions: tuple[CalibratedRegion, ...] = ()
+    if options.pixel_spacing is not None:
+        rows, columns = pixels.shape
+        spacing = options.pixel_spacing
+        regions = (CalibratedRegion(0, 0, columns - 1, rows - 1, spacing, source="request"),)
+    return Frame(pixels, regions, has_narrow_range, orientation)

@@ -10,7 +10,6 @@ from headcirc.errors import ImageTooLargeError, UnsupportedMediaTypeError
 from headcirc.geometry import Frame
 from headcirc.readers.grey import EIGHT_BITS, MAXIMUM_BITS, is_narrow, to_grey
 from headcirc.readers.limits import CountedFile, require_accepted_size, require_few
-from headcirc.readers.orientation import turn_upright
 from headcirc.readers.reader import ReadOptions
 from headcirc.readers.still_image import (
     DAMAGE,
@@ -109,9 +108,9 @@ def read(content: bytes, options: ReadOptions) -> Frame:
             significant_bits=_read_significant_bits(tags),
             is_white_zero=tags[TiffImagePlugin.PHOTOMETRIC_INTERPRETATION] == WHITE_IS_ZERO,
         )
-        pixels = turn_upright(grey, _read_orientation(tags))
-        has_narrow_range = bits == MAXIMUM_BITS and is_narrow(pixels)
-    return to_frame(pixels, options, has_narrow_range=has_narrow_range)
+        orientation = _read_orientation(tags)
+        has_narrow_range = bits == MAXIMUM_BITS and is_narrow(grey)
+    return to_frame(grey, options, orientation=orientation, has_narrow_range=has_narrow_range)
 
 
 def require_few_values(content: bytes) -> None:

@@ -12,7 +12,7 @@ from PIL.WebPImagePlugin import WebPImageFile
 from headcirc.errors import ImageTooLargeError
 from headcirc.geometry import Frame
 from headcirc.readers.limits import CountedFile, require_accepted_size
-from headcirc.readers.orientation import find_orientation, turn_upright
+from headcirc.readers.orientation import find_orientation
 from headcirc.readers.reader import ReadOptions
 from headcirc.readers.still_image import (
     decode_with_opencv,
@@ -43,7 +43,7 @@ def read(content: bytes, options: ReadOptions) -> Frame:
         require_single_image(NAME, image.n_frames, options.frame_index)
         orientation = find_orientation(image.info.get("exif", b""), image.info.get("xmp", b""))
         pixels = decode_with_opencv(content, cv2.IMREAD_GRAYSCALE)
-        return to_frame(turn_upright(pixels, orientation), options)
+    return to_frame(pixels, options, orientation=orientation)
 
 
 def read_size(content: bytes) -> tuple[int, int]:
