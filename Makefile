@@ -14,12 +14,16 @@ UV       := uv==0.13.9
 TEST_BIN := .venv-test/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test-env test test-wheel test-slow test-gpu lint format export restore engine accept-int8 wheel hub-folder accuracy bench \
+.PHONY: help help-all install doctor run test-env test test-wheel test-slow test-gpu lint format export restore engine accept-int8 wheel hub-folder accuracy bench \
         throughput limits overload explain reliability check run-ray ray-throughput sizing \
         docs diagrams lock pre-commit system-deps audit clean screenshots
 
-help:  ## Show this list
-	@awk -F ':.*## ' '/^# --- / { gsub(/^# -+ | -+$$/, ""); print "\n" $$0 ":" } /^[a-z0-9-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+# Two hashes: what most people need. Three: shown by help-all, too.
+help:  ## Show the targets that most people need
+	@awk -F ':.*[^#]## ' '/^[a-z0-9-]+:.*[^#]## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+help-all:  ## Show every target
+	@awk -F ':.*[^#]###? ' '/^# --- / { gsub(/^# -+ | -+$$/, ""); print "\n" $$0 ":" } /^[a-z0-9-]+:.*[^#]###? / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # --- running --------------------------------------------------------------------------------
 
@@ -36,29 +40,37 @@ install: .venv/.installed  ## Create .venv with what serving on the CPU needs (n
 run: install  ## Serve on port 8000 (PORT=...)
 	.venv/bin/headcirc serve --port $(PORT)
 
-run-ray: test-env  ## Serve on port 8000 (PORT=...) by Ray, which the serving install leaves out
+run-ray: test-env  ### Serve on port 8000 (PORT=...) by Ray, which the serving install leaves out
 	$(TEST_BIN)/python -m deploy.ray.serve --port $(PORT)
 
-check: install  ## Load the model, warm up, measure a phantom, print what runs where
+doctor: install  ## Load the model, measure a phantom, print what runs where
 	.venv/bin/headcirc check
 
 # --- testing --------------------------------------------------------------------------------
 
-test-env: .venv-test/.installed  ## Create .venv-test with everything: tests, lint, training, export
+test-env: .venv-test/.installed  ### Create .venv-test with everything: tests, lint, training, export
 
 # torch comes without its dependencies, which test.txt pins. That suffices for a CPU build; where
 # pip found a CUDA build instead, the import fails and its CUDA libraries are added.
-.venv-test/.installed: requirements/test.txt requirements/torch.txt requirements/captum.txt pyproject.toml
+.venv-test/.installed: requirements/test.txt requirements/torch.txt requirements/needs-torch.txt pyproject.toml
 	test -x $(TEST_BIN)/python || $(PYTHON) -m venv .venv-test
 	$(TEST_BIN)/python -m pip install --require-hashes -r requirements/test.txt
 	$(TEST_BIN)/python -m pip install --no-deps -r requirements/torch.txt
 	$(TEST_BIN)/python -c 'import torch' || $(TEST_BIN)/python -m pip install -r requirements/torch.txt
-	$(TEST_BIN)/python -m pip install --no-deps --require-hashes -r requirements/captum.txt
+	$(TEST_BIN)/python -m pip install --no-deps --require-hashes -r requirements/needs-torch.txt
 	$(TEST_BIN)/python -m pip install --no-deps --no-build-isolation --editable .
 	touch $@
 
+# Two processes, a file at a time: a file's fixtures are made once.
+PYTEST   := -m pytest -n 2 --dist loadfile
+FAST     := tests/architecture tests/headcirc/test_*.py tests/headcirc/readers tests/headcirc/quality \
+            tests/headcirc/model
+
+check: lint  ## Lint and run the fastest tests, before every commit
+	$(TEST_BIN)/python $(PYTEST) $(FAST) -q -m "not slow and not gpu"
+
 test: test-env  ## Run the tests (no GPU, nothing slow)
-	$(TEST_BIN)/python -m pytest -m "not slow and not gpu"
+	$(TEST_BIN)/python $(PYTEST) -m "not slow and not gpu"
 
 # On other versions of Python: what the installed package needs, without torch and lint.
 WHEEL_PYTHONS ?= 3.12 3.13
@@ -70,14 +82,14 @@ $(WHEEL_PYTHONS:%=.venv-%/.installed): .venv-%/.installed: requirements/test-whe
 	.venv-$*/bin/python -m pip install --no-deps --no-build-isolation --editable .
 	touch $@
 
-test-wheel: $(WHEEL_PYTHONS:%=.venv-%/.installed)  ## Test the wheel, and all that needs no torch, on Python 3.12 and 3.13
-	set -e; for version in $(WHEEL_PYTHONS); do .venv-$$version/bin/python -m pytest \
+test-wheel: $(WHEEL_PYTHONS:%=.venv-%/.installed)  ### Test the wheel, and all that needs no torch, on Python 3.12 and 3.13
+	set -e; for version in $(WHEEL_PYTHONS); do .venv-$$version/bin/python $(PYTEST) \
 	  tests/packaging tests/headcirc tests/service -m "not slow and not gpu"; done
 
 test-slow: test-env  ## Run the slow tests
 	$(TEST_BIN)/python -m pytest -m "slow and not gpu"
 
-test-gpu: test-env  ## Run the tests that need an NVIDIA GPU, print what they measured (HC18_DIR=...)
+test-gpu: test-env  ### Run the tests that need an NVIDIA GPU, print what they measured (HC18_DIR=...)
 	$(TEST_BIN)/python -m pytest tests/gpu -m gpu -s
 
 lint: test-env  ## Check style, types, spelling and imports
@@ -91,7 +103,7 @@ format: test-env  ## Format the code and fix what can be fixed safely
 	$(TEST_BIN)/ruff check --fix .
 	$(TEST_BIN)/ruff format .
 
-pre-commit: test-env  ## Make git run `make lint` before every commit
+pre-commit: test-env  ### Make git run `make lint` before every commit
 	$(TEST_BIN)/pre-commit install
 
 # --- models and measurements ------------------------------------------------------------------
@@ -99,17 +111,17 @@ pre-commit: test-env  ## Make git run `make lint` before every commit
 export: test-env  ## Checkpoint -> ONNX, reduced precisions and a new manifest (MODEL=..., CHECKPOINT=...)
 	$(TEST_BIN)/python -m model_export build --checkpoint $(CHECKPOINT) --out $(MODEL) --data $(HC18_DIR)
 
-restore: test-env  ## Checkpoint -> the graphs that the manifest names, bit for bit (MODEL=..., CHECKPOINT=...)
+restore: test-env  ### Checkpoint -> the graphs that the manifest names, bit for bit (MODEL=..., CHECKPOINT=...)
 	$(TEST_BIN)/python -m model_export restore --checkpoint $(CHECKPOINT) --model $(MODEL) --data $(HC18_DIR)
 
 # The split model lies in the tree without its graphs.
 $(SPLIT)/model.int8.onnx: | test-env
 	$(TEST_BIN)/python -m model_export restore --model $(SPLIT) --data $(HC18_DIR)
 
-engine: test-env  ## FP16 ONNX -> engine, by the TensorRT of .venv-test: for RTX (MODEL=...)
+engine: test-env  ### FP16 ONNX -> engine, by the TensorRT of .venv-test: for RTX (MODEL=...)
 	$(TEST_BIN)/python -m model_export engine --model $(MODEL)
 
-accept-int8: test-env  ## Quantise, hold against float32 over HTTP, let it ship if accepted
+accept-int8: test-env  ### Quantise, hold against float32 over HTTP, let it ship if accepted
 	$(TEST_BIN)/python -m model_export quantise --model $(MODEL) --out build/int8 --data $(HC18_DIR)
 	HC18_DIR=$(HC18_DIR) $(TEST_BIN)/python -m evaluation.acceptance --model build/int8
 	$(TEST_BIN)/python -m model_export adopt --model $(MODEL) --candidate build/int8 \
@@ -119,7 +131,7 @@ wheel: test-env  ## Build the source archive and the wheel into dist/
 	rm -rf build/lib build/bdist.* dist
 	$(TEST_BIN)/python -m build --no-isolation
 
-hub-folder: test-env  ## Assemble build/hub, a Hugging Face folder of the shipped model
+hub-folder: test-env  ### Assemble build/hub, a Hugging Face folder of the shipped model
 	$(TEST_BIN)/python -m model_export hub --model $(SHIPPED) --out build/hub
 
 accuracy: test-env $(SPLIT)/model.int8.onnx  ## Measure accuracy on HC18's test part (HC18_DIR=...)
@@ -128,22 +140,22 @@ accuracy: test-env $(SPLIT)/model.int8.onnx  ## Measure accuracy on HC18's test 
 bench: test-env  ## Measure latency of every engine; writes its table in docs/performance.md
 	HC18_DIR=$(HC18_DIR) $(TEST_BIN)/python -m benchmarks.latency
 
-throughput: test-env  ## Measure throughput under rising load; needs wrk (make system-deps)
+throughput: test-env  ### Measure throughput under rising load; needs wrk (make system-deps)
 	HC18_DIR=$(HC18_DIR) $(TEST_BIN)/python -m benchmarks.throughput
 
-limits: test-env  ## Measure what is used of 1, 2 and 4 CPUs, and idle; needs wrk
+limits: test-env  ### Measure what is used of 1, 2 and 4 CPUs, and idle; needs wrk
 	HC18_DIR=$(HC18_DIR) $(TEST_BIN)/python -m benchmarks.limits
 
 overload: test-env  ## Measure ten times the load that can be served (docs/performance.md); needs wrk
 	HC18_DIR=$(HC18_DIR) $(TEST_BIN)/python -m benchmarks.overload
 
-ray-throughput: test-env  ## Measure the service on Ray Serve beside the plain one; needs wrk
+ray-throughput: test-env  ### Measure the service on Ray Serve beside the plain one; needs wrk
 	HC18_DIR=$(HC18_DIR) $(TEST_BIN)/python -m benchmarks.ray_throughput
 
-sizing: test-env  ## Write the table of docs/scaling.md from the measured latency and throughput
+sizing: test-env  ### Write the table of docs/scaling.md from the measured latency and throughput
 	$(TEST_BIN)/python -m deploy.sizing
 
-explain: test-env $(SPLIT)/model.int8.onnx  ## Measure what the saliency maps are worth; writes the table of docs/explain.md
+explain: test-env $(SPLIT)/model.int8.onnx  ### Measure what the saliency maps are worth; writes the table of docs/explain.md
 	HC18_DIR=$(HC18_DIR) $(TEST_BIN)/python -m evaluation.explanations
 	$(TEST_BIN)/python -m evaluation.explanations.text
 
@@ -152,7 +164,7 @@ reliability: test-env  ## Run all fault tests; writes their table in docs/perfor
 	$(TEST_BIN)/python -m pytest tests/faults; \
 	status=$$?; $(TEST_BIN)/python -m benchmarks.reliability && exit $$status
 
-screenshots: test-env  ## Draw the pictures of the web page in docs/ again; needs chromium
+screenshots: test-env  ### Draw the pictures of the web page in docs/ again; needs chromium
 	PAGE_SCREENSHOT_DIR=docs $(TEST_BIN)/python -m pytest tests/web -k screenshots
 
 # --- documentation --------------------------------------------------------------------------
@@ -162,14 +174,14 @@ screenshots: test-env  ## Draw the pictures of the web page in docs/ again; need
 docs: test-env  ## Build the documentation site in build/docs, strictly
 	$(TEST_BIN)/python -m tools.docs build
 
-diagrams: test-env  ## Draw docs/diagrams/*.dot as SVG; needs Debian's package graphviz
+diagrams: test-env  ### Draw docs/diagrams/*.dot as SVG; needs Debian's package graphviz
 	$(TEST_BIN)/python -m tools.docs diagrams
 
 # --- housekeeping -----------------------------------------------------------------------------
 
 # Hashes come from the package index, never from files on this disk (uv does not read pip's
 # settings). torch and captum, which needs it, are left out of both: see requirements/torch.txt and
-# captum.txt. serve.txt comes first and binds test.txt, so that what is tested is what is served.
+# needs-torch.txt. serve.txt comes first and binds test.txt, so that what is tested is what is served.
 # Add --upgrade by `make lock LOCK=--upgrade`.
 LOCK     ?=
 COMPILE   = .venv-lock/bin/uv pip compile --quiet --no-config --python-version 3.11 \
@@ -199,7 +211,7 @@ system-deps:  ## Install what is needed from Debian (wrk, redis-server, nginx, c
 
 # The SBOM first: it needs no network. --strict, or packages that the advisory service does not answer
 # for would pass as if they had no fault.
-audit: test-env  ## SBOM of the serving install (build/sbom.json), then its known faults (pip-audit)
+audit: test-env  ### SBOM of the serving install (build/sbom.json), then its known faults (pip-audit)
 	mkdir -p build
 	$(TEST_BIN)/cyclonedx-py requirements requirements/serve.txt --pyproject pyproject.toml \
 	  --output-reproducible --output-file build/sbom.json
