@@ -11,7 +11,7 @@ import math
 from fastapi import FastAPI
 from headcirc_service.admission.arrivals import BODIES_PER_PLACE
 from headcirc_service.app import create_app
-from headcirc_service.measurer import GPU_BATCH, PLACES_PER_PICTURE
+from headcirc_service.measuring.measurer import GPU_BATCH, PLACES_PER_PICTURE
 from headcirc_service.settings import Settings, load_settings
 from pydantic import BaseModel, ConfigDict, NonNegativeFloat, PositiveFloat, PositiveInt
 from ray import serve

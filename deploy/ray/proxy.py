@@ -5,16 +5,9 @@ Ray finds `to_middlewares` by RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH. This fi
 
 import logging
 
+from headcirc_service.errors import NotReadyError, OverloadedError, ServiceError, TunnelRefusedError
 from headcirc_service.http.middleware import add_security_headers
-from headcirc_service.http.problems import (
-    MEDIA_TYPE,
-    NO_TUNNEL,
-    NotReadyError,
-    OverloadedError,
-    ServiceError,
-    TunnelRefusedError,
-    to_known_problem,
-)
+from headcirc_service.http.problems import MEDIA_TYPE, NO_TUNNEL, to_known_problem
 from headcirc_service.telemetry.logs import name_request
 from starlette.middleware import Middleware
 from starlette.requests import Request

@@ -15,22 +15,23 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 import headcirc
 from headcirc.pipeline import Pipeline, load_pipeline
-from headcirc_service.admission.gate import Gate
 from headcirc_service.allocator import keep_freed_memory
 from headcirc_service.http.explain_routes import router as explain_router
 from headcirc_service.http.form import MAXIMUM_FIELD_BYTES, MAXIMUM_FIELDS
+from headcirc_service.http.gate import Gate
 from headcirc_service.http.middleware import FailureGuard, RequestFrame
 from headcirc_service.http.pages import router as pages_router
 from headcirc_service.http.problems import install_problem_handlers
 from headcirc_service.http.protocol import STATE_NAME, ConnectionLimits, to_connection_limits
 from headcirc_service.http.routes import router as measuring_router
 from headcirc_service.lifecycle import announce_end
-from headcirc_service.measurer import Measurer
+from headcirc_service.measuring.measurer import Measurer
 from headcirc_service.results.store import open_store
 from headcirc_service.settings import Settings, load_settings, to_public_settings
 from headcirc_service.telemetry.logs import use_log_format
 from headcirc_service.telemetry.metrics import Metrics
-from headcirc_service.telemetry.tracing import Tracing, open_tracing
+from headcirc_service.telemetry.spans import Tracing
+from headcirc_service.telemetry.tracing import open_tracing
 
 logger = logging.getLogger("headcirc.service")
 # The form reader's warnings quote what it read, which may be a patient's.
@@ -123,7 +124,7 @@ def build_components(settings: Settings, pipeline: Pipeline) -> Components:
     metrics.tell_model(pipeline)
     tracing = open_tracing(settings)
     store = open_store(settings)
-    measurer = Measurer(pipeline, settings, metrics, store, tell_stages=tracing.tell_stages)
+    measurer = Measurer(pipeline, settings, metrics, store, record_stages=tracing.record_stages)
     return Components(settings, metrics, tracing, measurer)
 
 

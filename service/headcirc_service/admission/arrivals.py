@@ -11,7 +11,7 @@ from ipaddress import IPv6Address, ip_address, ip_network
 from starlette.exceptions import HTTPException
 from starlette.types import Message, Receive
 
-from headcirc_service.http.problems import OverloadedError
+from headcirc_service.errors import OverloadedError
 
 BODIES_PER_PLACE = 4
 """Bodies may arrive for this many times the queue's places: uploads are slow, places soon free."""

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headcirc_service.admission.workers import Ticket
-from headcirc_service.http.problems import ServiceError
+from headcirc_service.errors import ServiceError
 
 Array = NDArray[np.float32]
 

@@ -8,7 +8,7 @@ import hashlib
 import hmac
 from collections.abc import Iterable
 
-from headcirc_service.http.problems import UnauthorizedError
+from headcirc_service.errors import UnauthorizedError
 
 PROTECTED = ("/v1/", "/metrics")
 SCHEME = "bearer"

@@ -1,20 +1,13 @@
 """A bound on kept results that are read and drawn at a time, and on pictures that nobody reads."""
 
 import asyncio
-import weakref
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
 
-from fastapi import Response
-from starlette.types import Receive, Scope, Send
-
-from headcirc_service.http.problems import OverloadedError, RequestTimeoutError
+from headcirc_service.errors import OverloadedError, RequestTimeoutError
 
 MOST_RENDERERS = 4
 """Kept results that are read and drawn at a time; of 40 million pixels each takes 200 MB."""
-PART_BYTES = 262_144
-"""Of a picture that is handed to the server at a time: so much of it waits in the connection."""
 
 
 class Renderers:
@@ -90,43 +83,3 @@ class Unread:
     def count(self, change_bytes: int) -> None:
         """Note that more, or less, is unread."""
         self._bytes += change_bytes
-
-
-class Png(Response):
-    """A PNG answer."""
-
-    media_type = "image/png"
-
-
-class CountedPng(Png):
-    """A PNG answer that counts as unread until the server has taken all of it.
-
-    Parameters
-    ----------
-    content : bytes
-    unread : Unread
-    """
-
-    def __init__(self, content: bytes, unread: Unread) -> None:
-        super().__init__(content)
-        unread.count(len(content))
-        # Also where the answer is dropped before it is sent.
-        self._settle: Any = weakref.finalize(self, unread.count, -len(content))
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send it in parts: a server waits with each for the client to read the one before."""
-        try:
-            await send(
-                {
-                    "type": "http.response.start",
-                    "status": self.status_code,
-                    "headers": self.raw_headers,
-                }
-            )
-            view = memoryview(self.body)
-            for begin in range(0, len(view), PART_BYTES):
-                part = bytes(view[begin : begin + PART_BYTES])
-                more = begin + PART_BYTES < len(view)
-                await send({"type": "http.response.body", "body": part, "more_body": more})
-        finally:
-            self._settle()

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from threading import Lock
 from typing import Any, TypeVar
 
-from headcirc_service.http.problems import ClientLeftError, OverloadedError, RequestTimeoutError
+from headcirc_service.errors import ClientLeftError, OverloadedError, RequestTimeoutError
 
 Answer = TypeVar("Answer")
 WAIT_SHARE = 0.5

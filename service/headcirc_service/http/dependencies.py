@@ -15,8 +15,9 @@ from headcirc.readers.pixel_size import (
     MINIMUM_PIXEL_SIZE_MM,
     to_stated_spacing,
 )
-from headcirc_service.http.problems import NOT_KEPT, AnalysisNotFoundError, NotReadyError
-from headcirc_service.measurer import Measurer, Question
+from headcirc_service.errors import AnalysisNotFoundError, NotReadyError
+from headcirc_service.http.problems import NOT_KEPT
+from headcirc_service.measuring.measurer import Measurer, Question
 from headcirc_service.results.result_names import is_in_scope
 
 REFUSED_TWICE: dict[str, type[InputError]] = {

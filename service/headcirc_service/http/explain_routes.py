@@ -9,8 +9,7 @@ from pydantic import BaseModel, Field
 
 from headcirc.explain import measure_concentration
 from headcirc.overlay import Picture, draw_saliency, to_map_picture
-from headcirc_service.admission.renderers import Png
-from headcirc_service.http.answers import to_saliency_body
+from headcirc_service.answers import to_saliency_body
 from headcirc_service.http.dependencies import (
     KEYED,
     TAKES_PNG,
@@ -19,6 +18,7 @@ from headcirc_service.http.dependencies import (
     Watch,
     require_acceptable,
 )
+from headcirc_service.http.png import Png
 from headcirc_service.http.routes import (
     GET_PROBLEMS,
     PNG_RESPONSE,
@@ -26,8 +26,8 @@ from headcirc_service.http.routes import (
     require_stored,
     to_problem_responses,
 )
-from headcirc_service.http.schemas import SaliencyBody
-from headcirc_service.results.explanations import find_saliency_map
+from headcirc_service.measuring.explanations import find_saliency_map
+from headcirc_service.schemas import SaliencyBody
 
 EXPLAIN_PROBLEMS = GET_PROBLEMS | to_problem_responses(422)
 

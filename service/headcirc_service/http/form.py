@@ -15,7 +15,7 @@ from python_multipart.multipart import parse_options_header
 from starlette.datastructures import FormData, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
-from headcirc_service.http.problems import EncodedBodyError, FormLimitError, MissingImageError
+from headcirc_service.errors import EncodedBodyError, FormLimitError, MissingImageError
 
 MAXIMUM_FIELDS, MAXIMUM_FIELD_BYTES = 8, 1_000
 """Beside the one picture: a few numbers."""

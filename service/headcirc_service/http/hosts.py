@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from starlette.requests import Request
 
-from headcirc_service.http.problems import InvalidHostError
+from headcirc_service.errors import InvalidHostError
 from headcirc_service.settings import Settings
 
 LOOPBACK_NAME = "localhost"

@@ -3,18 +3,17 @@
 import asyncio
 import logging
 import time
-from http import HTTPMethod
 
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from headcirc_service.http.problems import NotReadyError, to_internal_problem, to_known_problem
+from headcirc_service.errors import NotReadyError
+from headcirc_service.http.problems import to_internal_problem, to_known_problem
 from headcirc_service.telemetry.logs import name_request
 from headcirc_service.telemetry.metrics import Metrics
+from headcirc_service.telemetry.route_names import QUIET_ROUTES, name_route
 
 logger = logging.getLogger("headcirc.requests")
-UNKNOWN_ROUTE = "unknown"
-QUIET_ROUTES = ("/livez", "/readyz", "/metrics")
 ERRORS = 400
 GOES_DOWN = "The service went down before the request was answered; send it again."
 REJECTIONS = (401, 413, 429, 499, 503, 504)
@@ -99,13 +98,6 @@ class FailureGuard:
             if has_started or scope["type"] != "http":
                 raise
             await to_internal_problem(Request(scope), error)(scope, receive, send)
-
-
-def name_route(request: Request) -> tuple[str, str]:
-    """Return route and method as labels have them: neither a path nor a word of the caller's."""
-    route = getattr(request.scope.get("route"), "path", UNKNOWN_ROUTE)
-    is_known = route != UNKNOWN_ROUTE and request.method in HTTPMethod.__members__
-    return route, request.method if is_known else UNKNOWN_ROUTE
 
 
 def log_request(request: Request, status: int, duration_s: float) -> None:

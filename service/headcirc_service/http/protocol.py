@@ -2,7 +2,7 @@
 
 h11 parses; nothing here reads or writes HTTP. This file adds what uvicorn does not have: a bound on
 the number of connections, time limits for headers, refused bodies and unread answers, and a close
-that lets an early answer reach a client that is still sending. `headcirc_service.admission.gate`
+that lets an early answer reach a client that is still sending. `headcirc_service.http.gate`
 bounds the bodies that the application waits for.
 """
 

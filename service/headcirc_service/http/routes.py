@@ -9,8 +9,12 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from headcirc.errors import NoHeadFoundError, PixelSizeMissingError
 from headcirc.overlay import Picture, to_png
-from headcirc_service.admission.renderers import CountedPng, Png
-from headcirc_service.http.answers import to_head_circumference_body, to_model_facts_body
+from headcirc_service.answers import to_head_circumference_body, to_model_facts_body
+from headcirc_service.errors import (
+    AnalysisNotFoundError,
+    StoredNoHeadError,
+    StoredPixelSizeMissingError,
+)
 from headcirc_service.http.dependencies import (
     KEYED,
     TAKES_JSON,
@@ -21,25 +25,19 @@ from headcirc_service.http.dependencies import (
     Watch,
 )
 from headcirc_service.http.form import FormRoute
-from headcirc_service.http.problems import (
-    MEDIA_TYPE,
-    NOT_KEPT,
-    TITLES,
-    AnalysisNotFoundError,
-    StoredNoHeadError,
-    StoredPixelSizeMissingError,
-)
-from headcirc_service.http.schemas import (
+from headcirc_service.http.png import CountedPng, Png
+from headcirc_service.http.problems import MEDIA_TYPE, NOT_KEPT, TITLES
+from headcirc_service.measuring.measurer import Measurer
+from headcirc_service.results.stored_analysis import StoredAnalysis
+from headcirc_service.schemas import (
     AnalysisBody,
     HeadCircumferenceBody,
     HealthBody,
     ModelsBody,
     ProblemBody,
 )
-from headcirc_service.measurer import Measurer
-from headcirc_service.results.stored_analysis import StoredAnalysis
 from headcirc_service.telemetry.metrics import Metrics
-from headcirc_service.telemetry.tracing import Stage
+from headcirc_service.telemetry.spans import Stage
 
 NO_HEAD = "No head was found in the picture; send a frame that shows the whole fetal head."
 NO_PIXEL_SIZE = (
@@ -83,7 +81,7 @@ async def answer_png(owner: Measurer, draw: Callable[[], Picture], metrics: Metr
     encoded = await owner.workers.run(lambda _: to_png(draw()))
     duration_s = time.perf_counter() - began
     metrics.stage_duration.labels("render").observe(duration_s)
-    owner.tell_stages([Stage("render", began, duration_s)])
+    owner.record_stages([Stage("render", began, duration_s)])
     return CountedPng(encoded, owner.unread)
 
 

@@ -11,7 +11,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError, ResponseError
 from starlette.concurrency import run_in_threadpool
 
-from headcirc_service.http.problems import StoreUnavailableError
+from headcirc_service.errors import StoreUnavailableError
 from headcirc_service.results.stored_analysis import StoredAnalysis, read_stored
 
 logger = logging.getLogger("headcirc.store")

@@ -14,8 +14,8 @@ from headcirc.geometry import Ellipse
 from headcirc.overlay import Picture, draw_overlay, to_mask_picture, to_png
 from headcirc.pipeline import Analysis
 from headcirc.readers.decode import decode_frame
-from headcirc_service.http.answers import to_links
-from headcirc_service.http.schemas import AnalysisBody
+from headcirc_service.answers import to_links
+from headcirc_service.schemas import AnalysisBody
 
 logger = logging.getLogger("headcirc.store")
 MAGIC = b"HCR2"

@@ -19,8 +19,8 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import headcirc
-from headcirc_service.http.middleware import QUIET_ROUTES, UNKNOWN_ROUTE, name_route
-from headcirc_service.telemetry.tracing import Stage
+from headcirc_service.telemetry.route_names import QUIET_ROUTES, UNKNOWN_ROUTE, name_route
+from headcirc_service.telemetry.spans import Stage
 
 TRACES_PATH = "/v1/traces"
 NS_PER_S = 1_000_000_000
@@ -28,7 +28,7 @@ FAULT = 500
 
 
 class OtlpTracing:
-    """See `headcirc_service.telemetry.tracing.Tracing`.
+    """See `headcirc_service.telemetry.spans.Tracing`.
 
     Parameters
     ----------
@@ -44,11 +44,11 @@ class OtlpTracing:
         self._tracer = self._provider.get_tracer("headcirc", headcirc.__version__)
 
     def install(self, app: FastAPI) -> None:
-        """See `headcirc_service.telemetry.tracing.Tracing`."""
+        """See `headcirc_service.telemetry.spans.Tracing`."""
         app.add_middleware(TracedRequests, tracer=self._tracer)
 
-    def tell_stages(self, stages: Sequence[Stage]) -> None:
-        """See `headcirc_service.telemetry.tracing.Tracing`."""
+    def record_stages(self, stages: Sequence[Stage]) -> None:
+        """See `headcirc_service.telemetry.spans.Tracing`."""
         to_wall_ns = time.time_ns() - time.perf_counter_ns()
         for stage in stages:
             began_ns = round(stage.began_s * NS_PER_S) + to_wall_ns
@@ -56,7 +56,7 @@ class OtlpTracing:
             span.end(began_ns + round(stage.duration_s * NS_PER_S))
 
     def close(self) -> None:
-        """See `headcirc_service.telemetry.tracing.Tracing`."""
+        """See `headcirc_service.telemetry.spans.Tracing`."""
         self._provider.shutdown()
 
 

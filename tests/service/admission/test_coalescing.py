@@ -2,7 +2,7 @@ import asyncio
 from dataclasses import replace
 
 import pytest
-from headcirc_service.measurer import Question
+from headcirc_service.measuring.measurer import Question
 
 from tests.service.admission.test_overload import HeldNetwork, post, run
 

@@ -90,7 +90,7 @@ def test_what_was_measured_is_explained(client, pipeline, monkeypatch, sizes):
         seen.append(to_network_input(*arguments, **options))
         return seen[-1]
 
-    monkeypatch.setattr("headcirc_service.results.explanations.to_network_input", note)
+    monkeypatch.setattr("headcirc_service.measuring.explanations.to_network_input", note)
     form = {"files": {"image": ("scan.png", CONTENT)}, "data": sizes}
     link = client.post("/v1/analyses", **form).json()["links"]["saliency"]
     assert client.get(link).status_code == 200

@@ -6,7 +6,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from headcirc_service.http.answers import to_analysis_body
+from headcirc_service.answers import to_analysis_body
 from headcirc_service.results.redis_store import AWAY_S, KEY_PREFIX, RedisStore
 from headcirc_service.results.store import MemoryStore, open_store
 from headcirc_service.results.stored_analysis import HEADER, MAGIC, read_stored, to_stored

@@ -20,18 +20,18 @@ from headcirc.geometry import PixelSpacing
 from headcirc.pipeline import Analysis, Pipeline
 from headcirc_service.admission.arrivals import Arrivals
 from headcirc_service.admission.batcher import Batcher, Inference
-from headcirc_service.admission.coalescing import SameQuestion
+from headcirc_service.admission.coalescing import RequestCoalescer
 from headcirc_service.admission.renderers import MOST_RENDERERS, Renderers, Unread
 from headcirc_service.admission.workers import Ticket, Workers
-from headcirc_service.http.answers import to_analysis_body
-from headcirc_service.http.problems import NotReadyError, StoreUnavailableError
-from headcirc_service.results.explanations import Explanations
+from headcirc_service.answers import to_analysis_body
+from headcirc_service.errors import NotReadyError, StoreUnavailableError
+from headcirc_service.measuring.explanations import Explanations
 from headcirc_service.results.result_names import to_scoped_id
 from headcirc_service.results.store import Store
 from headcirc_service.results.stored_analysis import StoredAnalysis, to_stored
 from headcirc_service.settings import Settings
 from headcirc_service.telemetry.metrics import Metrics
-from headcirc_service.telemetry.tracing import Stage
+from headcirc_service.telemetry.spans import Stage
 
 logger = logging.getLogger("headcirc.service")
 CPU_BATCH, GPU_BATCH = 1, 8
@@ -83,10 +83,10 @@ class Measurer:
         metrics: Metrics,
         store: Store,
         *,
-        tell_stages: Callable[[Sequence[Stage]], None] = lambda _: None,
+        record_stages: Callable[[Sequence[Stage]], None] = lambda _: None,
     ) -> None:
         self.pipeline = pipeline
-        self.tell_stages = tell_stages
+        self.record_stages = record_stages
         self._store = store
         self._metrics = metrics
         best_batch = settings.max_batch or choose_batch(pipeline)
@@ -117,7 +117,9 @@ class Measurer:
             for _ in range(2)
         )
         self.unread = Unread(settings.unread_max_bytes)
-        self._same = SameQuestion(capacity=self.workers.capacity)
+        self._coalescer: RequestCoalescer[StoredAnalysis] = RequestCoalescer(
+            capacity=self.workers.capacity
+        )
         self._probing: Future[Inference] | None = None
         self.is_ending = False
 
@@ -171,12 +173,12 @@ class Measurer:
                 known = await self.find(analysis_id)
             if known is not None:
                 return known, False
-        known = await self._same.share(analysis_id)
+        known = await self._coalescer.wait_for_equal(analysis_id)
         if known is not None:
             return known, False
-        with self._same.announce(analysis_id) as tell:
+        with self._coalescer.announce(analysis_id) as share:
             stored = await self._measure_in_thread(question, analysis_id, wait_until_gone)
-            tell(stored)
+            share(stored)
             with suppress(StoreUnavailableError):  # the answer is worth having all the same
                 await self._store.put(analysis_id, stored)
         return stored, True
@@ -192,7 +194,7 @@ class Measurer:
             return to_stored(body, analysis), stages
 
         stored, stages = await self.workers.run(measure, wait_until_gone)
-        self.tell_stages(stages)
+        self.record_stages(stages)
         self._metrics.count_analysis(stored.body.timing_ms, stored.body.quality.warnings)
         return stored
 

@@ -12,9 +12,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from headcirc.errors import HeadCircumferenceError, ImageTooLargeError
 from headcirc_service.admission.arrivals import BodyLimits, name_client, say_too_large
 from headcirc_service.admission.keys import KeyRing
+from headcirc_service.errors import TunnelRefusedError
 from headcirc_service.http.hosts import HostRules
-from headcirc_service.http.problems import NO_TUNNEL, TunnelRefusedError, to_known_problem
-from headcirc_service.measurer import Measurer
+from headcirc_service.http.problems import NO_TUNNEL, to_known_problem
+from headcirc_service.measuring.measurer import Measurer
 from headcirc_service.settings import Settings
 
 

@@ -18,7 +18,7 @@ from headcirc.network_input import to_network_input
 from headcirc.pipeline import Pipeline
 from headcirc_service.admission.renderers import MOST_RENDERERS, Renderers
 from headcirc_service.admission.workers import Ticket, Workers
-from headcirc_service.http.problems import AnalysisNotFoundError, ExplanationNotFoundError
+from headcirc_service.errors import AnalysisNotFoundError, ExplanationNotFoundError
 from headcirc_service.results.store import Shelf
 from headcirc_service.results.stored_analysis import StoredAnalysis
 from headcirc_service.settings import Settings
