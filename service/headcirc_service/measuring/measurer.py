@@ -235,7 +235,8 @@ class Measurer:
         assert inference.probability_map is not None
         finishing_s = time.perf_counter()
         analysis = self.pipeline.finish(prepared, inference.probability_map)
-        timing_ms = analysis.timing_ms | {
+        timing_ms = {
+            **analysis.timing_ms,
             "queue": (began_s - arrived_s + inference.queue_s) * 1000,
             "inference": inference.run_s * 1000,
             "total": (time.perf_counter() - arrived_s) * 1000,

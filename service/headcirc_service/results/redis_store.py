@@ -16,7 +16,7 @@ from headcirc_service.results.stored_analysis import StoredAnalysis, read_stored
 
 logger = logging.getLogger("headcirc.store")
 Reply = TypeVar("Reply")
-KEY_PREFIX = "headcirc:2:"
+KEY_PREFIX = "headcirc:3:"
 """The number changes with the form in which results are written."""
 TIMEOUT_S = 0.5
 AWAY_S = 1.0

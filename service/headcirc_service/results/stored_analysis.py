@@ -14,13 +14,16 @@ from headcirc.geometry import Ellipse
 from headcirc.overlay import Picture, draw_overlay, to_mask_picture, to_png
 from headcirc.pipeline import Analysis
 from headcirc.readers.decode import decode_frame
+from headcirc.readers.pixel_size import MAXIMUM_PIXEL_SIZE_MM, MINIMUM_PIXEL_SIZE_MM
 from headcirc_service.answers import to_links
 from headcirc_service.schemas import AnalysisBody
 
 logger = logging.getLogger("headcirc.store")
-MAGIC = b"HCR2"
-HEADER = struct.Struct(">4sIII")
-"""Before a result that is written down: a mark, and the lengths of its answer, frame and mask."""
+MAGIC = b"HCR3"
+HEADER = struct.Struct(">4sdIII")
+"""Header of a written result: mark, pixel aspect, and the bytes of its answer, frame and mask."""
+MAXIMUM_PIXEL_ASPECT = 1.001 * MAXIMUM_PIXEL_SIZE_MM / MINIMUM_PIXEL_SIZE_MM
+"""Between the pixel sizes that a request may state, with a margin for rounding."""
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 MOST_SIDES = 10
 """An ellipse may reach beyond its picture, but not so many times the picture's sides."""
@@ -37,12 +40,15 @@ class StoredAnalysis:
     body : AnalysisBody
     pixels : (rows, columns) uint8, frame grid
     mask_bits : (bytes,) uint8, or None
-        The mask, eight pixels a byte, rows after one another; None without a head.
+        The mask, row by row, with eight pixels in a byte; None without a head.
+    pixel_aspect : float
+        Width over height of a pixel, as the network saw it; see `Analysis`.
     """
 
     body: AnalysisBody
     pixels: NDArray[np.uint8]
     mask_bits: NDArray[np.uint8] | None
+    pixel_aspect: float = 1.0
 
     @property
     def mask(self) -> NDArray[np.bool_] | None:
@@ -51,12 +57,6 @@ class StoredAnalysis:
             return None
         bits = np.unpackbits(self.mask_bits, count=self.pixels.size)
         return bits.reshape(self.pixels.shape).astype(np.bool_)
-
-    @property
-    def pixel_aspect(self) -> float:
-        """Return a pixel's width over its height, as when it was measured: `Frame.pixel_aspect`."""
-        width_mm, height_mm = self.body.image.pixel_size_x_mm, self.body.image.pixel_size_y_mm
-        return 1.0 if width_mm is None or height_mm is None else width_mm / height_mm
 
     def draw_mask(self) -> Picture:
         """Return (rows, columns) uint8: 255 inside the head, 0 elsewhere."""
@@ -76,14 +76,15 @@ class StoredAnalysis:
         body = self.body.model_dump_json().encode()
         frame = to_png(self.pixels)
         mask = b"" if self.mask_bits is None else to_png(self.draw_mask())
-        return HEADER.pack(MAGIC, len(body), len(frame), len(mask)) + body + frame + mask
+        lengths = (len(body), len(frame), len(mask))
+        return HEADER.pack(MAGIC, self.pixel_aspect, *lengths) + body + frame + mask
 
 
 def to_stored(body: AnalysisBody, analysis: Analysis) -> StoredAnalysis:
     """Keep of an analysis what later requests need."""
     head = analysis.head
     bits = None if head is None else np.packbits(head.mask.pixels)
-    return StoredAnalysis(body, analysis.frame.pixels, bits)
+    return StoredAnalysis(body, analysis.frame.pixels, bits, analysis.pixel_aspect)
 
 
 def read_stored(content: bytes, analysis_id: str, *, maximum_pixels: int) -> StoredAnalysis | None:
@@ -106,9 +107,11 @@ def read_stored(content: bytes, analysis_id: str, *, maximum_pixels: int) -> Sto
 
 
 def _read_parts(content: bytes, analysis_id: str, maximum_pixels: int) -> StoredAnalysis:
-    magic, *lengths = HEADER.unpack_from(content)
+    magic, pixel_aspect, *lengths = HEADER.unpack_from(content)
     if magic != MAGIC or HEADER.size + sum(lengths) != len(content):
         raise ValueError("It is no kept result, or is cut.")
+    if not 1 / MAXIMUM_PIXEL_ASPECT <= pixel_aspect <= MAXIMUM_PIXEL_ASPECT:
+        raise ValueError("Its pixels have a shape that no picture has.")
     ends = list(accumulate(lengths, initial=HEADER.size))
     told, frame, mask = (content[begin:end] for begin, end in pairwise(ends))
     body = AnalysisBody.model_validate_json(told)
@@ -119,7 +122,7 @@ def _read_parts(content: bytes, analysis_id: str, maximum_pixels: int) -> Stored
     bits = None
     if body.head is not None:
         bits = np.packbits(_read_png(mask, shape, most_pixels) > 0)
-    return StoredAnalysis(body, _read_png(frame, shape, most_pixels), bits)
+    return StoredAnalysis(body, _read_png(frame, shape, most_pixels), bits, pixel_aspect)
 
 
 def _read_png(content: bytes, shape: tuple[int, int], most_pixels: int) -> NDArray[np.uint8]:
