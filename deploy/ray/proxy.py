@@ -8,7 +8,7 @@ import logging
 from headcirc_service.errors import NotReadyError, OverloadedError, ServiceError, TunnelRefusedError
 from headcirc_service.http.middleware import add_security_headers
 from headcirc_service.http.problems import MEDIA_TYPE, NO_TUNNEL, to_known_problem
-from headcirc_service.telemetry.logs import name_request
+from headcirc_service.telemetry.request_context import begin_context, name_request
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -83,7 +83,7 @@ async def send_problem(
     """Send a problem document with the headers that every answer of the service has."""
     request = Request(scope)
     name = name_request(asked_id, None)
-    request.state.request_id = name.request_id
+    begin_context(scope, name)
     answer = to_known_problem(request, problem)
 
     async def send_framed(message: Message) -> None:

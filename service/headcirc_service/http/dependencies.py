@@ -19,6 +19,7 @@ from headcirc_service.errors import AnalysisNotFoundError, NotReadyError
 from headcirc_service.http.problems import NOT_KEPT
 from headcirc_service.measuring.measurer import Measurer, Question
 from headcirc_service.results.result_names import is_in_scope
+from headcirc_service.telemetry.request_context import find_context
 
 REFUSED_TWICE: dict[str, type[InputError]] = {
     "pixel_size_mm": InvalidPixelSizeError,
@@ -109,7 +110,7 @@ async def read_question(
     spacing = to_stated_spacing(
         pixel_size_mm, pixel_size_x_mm=pixel_size_x_mm, pixel_size_y_mm=pixel_size_y_mm
     )
-    return Question(await image.read(), spacing, frame, request.state.result_scope)
+    return Question(await image.read(), spacing, frame, find_context(request.scope).result_scope)
 
 
 async def require_own_id(analysis_id: str, request: Request) -> str:
@@ -120,7 +121,7 @@ async def require_own_id(analysis_id: str, request: Request) -> str:
     AnalysisNotFoundError
         Results are kept apart, and this one is another key's.
     """
-    if not is_in_scope(analysis_id, request.state.result_scope):
+    if not is_in_scope(analysis_id, find_context(request.scope).result_scope):
         raise AnalysisNotFoundError(NOT_KEPT)
     return analysis_id
 

@@ -17,6 +17,7 @@ from headcirc_service.http.hosts import HostRules
 from headcirc_service.http.problems import NO_TUNNEL, to_known_problem
 from headcirc_service.measuring.measurer import Measurer
 from headcirc_service.settings import Settings
+from headcirc_service.telemetry.request_context import find_context
 
 
 class Gate:
@@ -87,7 +88,8 @@ class Gate:
         self._hosts.require_allowed(request)
         path = request.scope["path"].removeprefix(request.scope.get("root_path", ""))
         key_sha256 = self._keys.require_key(path, request.headers.get("authorization"))
-        request.state.result_scope = key_sha256 or "" if self._keeps_keys_apart else ""
+        if self._keeps_keys_apart:
+            find_context(request.scope).result_scope = key_sha256 or ""
         announced = request.headers.get("content-length", "0")
         if announced.isdigit() and int(announced) > self._limits.max_bytes:
             raise ImageTooLargeError(say_too_large(int(announced), self._limits.max_bytes))

@@ -8,9 +8,13 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from headcirc_service.errors import NotReadyError
-from headcirc_service.http.problems import to_internal_problem, to_known_problem
-from headcirc_service.telemetry.logs import name_request
+from headcirc_service.http.problems import INTERNAL_CODE, to_internal_problem, to_known_problem
 from headcirc_service.telemetry.metrics import Metrics
+from headcirc_service.telemetry.request_context import (
+    RequestContext,
+    begin_context,
+    name_request,
+)
 from headcirc_service.telemetry.route_names import QUIET_ROUTES, name_route
 
 logger = logging.getLogger("headcirc.requests")
@@ -42,14 +46,14 @@ class RequestFrame:
             return
         request = Request(scope)
         name = name_request(request.headers.get("x-request-id"), request.headers.get("traceparent"))
-        request.state.name, request.state.request_id = name, name.request_id
+        context = begin_context(scope, name)
         status = 500
 
         async def send_with_id(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                headers = [*message["headers"], *request.state.name.to_headers()]
+                headers = [*message["headers"], *context.name.to_headers()]
                 message = {**message, "headers": add_security_headers(headers)}
             await send(message)
 
@@ -59,15 +63,16 @@ class RequestFrame:
             await self._app(scope, receive, send_with_id)
         finally:
             self._metrics.in_flight.dec()
-            self._count(request, status, time.perf_counter() - began)
+            self._count(request, context, status, time.perf_counter() - began)
 
-    def _count(self, request: Request, status: int, duration_s: float) -> None:
+    def _count(
+        self, request: Request, context: RequestContext, status: int, duration_s: float
+    ) -> None:
         route, method = name_route(request)
         self._metrics.request_duration.labels(route, method, str(status)).observe(duration_s)
         if status in REJECTIONS:
-            code = getattr(request.state, "problem_code", "internal-error")
-            self._metrics.count_refusal(code)
-        log_request(request, status, duration_s)
+            self._metrics.count_refusal(context.problem_code or INTERNAL_CODE)
+        log_request(request, context, status, duration_s)
 
 
 class FailureGuard:
@@ -100,23 +105,23 @@ class FailureGuard:
             await to_internal_problem(Request(scope), error)(scope, receive, send)
 
 
-def log_request(request: Request, status: int, duration_s: float) -> None:
-    """Log one answered request; probes and scrapes, which come every few seconds, only on debug."""
+def log_request(request: Request, context: RequestContext, status: int, duration_s: float) -> None:
+    """Log one answered request; probes and scrapes only on debug."""
     route, method = name_route(request)
     level = logging.DEBUG if route in QUIET_ROUTES and status < ERRORS else logging.INFO
     if not logger.isEnabledFor(level):
         return
     facts: dict[str, object] = {
-        "request_id": request.state.name.request_id,
+        "request_id": context.name.request_id,
         "method": method,
         "route": route,
         "status": status,
         "duration_ms": round(duration_s * 1000, 3),
     }
-    if request.state.name.trace_id is not None:
-        facts["trace_id"] = request.state.name.trace_id
+    if context.name.trace_id is not None:
+        facts["trace_id"] = context.name.trace_id
     if status >= ERRORS:
-        facts["code"] = getattr(request.state, "problem_code", "internal-error")
+        facts["code"] = context.problem_code or INTERNAL_CODE
     message = "%(method)s %(route)s %(status)s in %(duration_ms)s ms, request %(request_id)s"
     logger.log(level, message, facts, extra={"facts": facts})
 

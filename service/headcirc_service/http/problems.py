@@ -6,7 +6,6 @@ name no path and no file; of everything else nothing goes out but a fixed senten
 
 import logging
 import traceback
-import uuid
 from http import HTTPStatus
 
 from fastapi import FastAPI, Request
@@ -14,6 +13,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
+from starlette.types import Receive, Scope, Send
 
 from headcirc.errors import (
     BackendUnavailableError,
@@ -30,9 +30,11 @@ from headcirc.errors import (
     UnsupportedMediaTypeError,
 )
 from headcirc_service.errors import ClientLeftError, NotReadyError, ServiceError
+from headcirc_service.telemetry.request_context import find_context
 
 logger = logging.getLogger("headcirc.service")
 MEDIA_TYPE = "application/problem+json"
+INTERNAL_CODE = "internal-error"
 INTERNAL_DETAIL = "The service failed; the request was not measured. Nothing is wrong with it."
 
 STATUSES: dict[type[HeadCircumferenceError], int] = {
@@ -101,17 +103,33 @@ def to_problem_body(status: int, *, code: str, detail: str, request_id: str) -> 
     }
 
 
+class ProblemResponse(JSONResponse):
+    """A problem document; once it is sent, the request's context has its code."""
+
+    media_type = MEDIA_TYPE
+
+    def __init__(
+        self, content: dict[str, object], status: int, headers: dict[str, str] | None, *, code: str
+    ) -> None:
+        super().__init__(content, status, headers)
+        self.code = code
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it."""
+        find_context(scope).problem_code = self.code
+        await super().__call__(scope, receive, send)
+
+
 def to_problem(
     request: Request, status: int, *, code: str, detail: str, headers: dict[str, str] | None = None
-) -> JSONResponse:
-    """Build a problem document; its code is left with the request, to be counted."""
-    request.state.problem_code = code
-    request_id = getattr(request.state, "request_id", uuid.uuid4().hex)
+) -> ProblemResponse:
+    """Build a problem document."""
+    request_id = find_context(request.scope).name.request_id
     body = to_problem_body(status, code=code, detail=detail, request_id=request_id)
-    return JSONResponse(body, status, headers, media_type=MEDIA_TYPE)
+    return ProblemResponse(body, status, headers, code=code)
 
 
-def to_known_problem(request: Request, error: HeadCircumferenceError) -> JSONResponse:
+def to_known_problem(request: Request, error: HeadCircumferenceError) -> ProblemResponse:
     """Build the problem document of one of our own errors that a caller may read."""
     headers = error.headers if isinstance(error, ServiceError) else None
     return to_problem(
@@ -119,28 +137,28 @@ def to_known_problem(request: Request, error: HeadCircumferenceError) -> JSONRes
     )
 
 
-def to_internal_problem(request: Request, error: Exception) -> JSONResponse:
+def to_internal_problem(request: Request, error: Exception) -> ProblemResponse:
     """Build the answer to what should not happen, and log where it did.
 
     The error's own message is kept out of the log, too: it may quote what a request held.
     """
     where = "".join(traceback.format_tb(error.__traceback__))
-    request_id = getattr(request.state, "request_id", None)
+    request_id = find_context(request.scope).name.request_id
     facts = {"request_id": request_id, "error": type(error).__name__, "where": where}
     logger.error("internal error: %(error)s at\n%(where)s", facts, extra={"facts": facts})
-    return to_problem(request, 500, code="internal-error", detail=INTERNAL_DETAIL)
+    return to_problem(request, 500, code=INTERNAL_CODE, detail=INTERNAL_DETAIL)
 
 
 def install_problem_handlers(app: FastAPI) -> None:
     """Translate every exception that can leave a route."""
 
-    async def on_known(request: Request, error: Exception) -> JSONResponse:
+    async def on_known(request: Request, error: Exception) -> ProblemResponse:
         assert isinstance(error, HeadCircumferenceError)
         if to_status(error) == HTTPStatus.INTERNAL_SERVER_ERROR:
             return to_internal_problem(request, error)
         return to_known_problem(request, error)
 
-    async def on_http(request: Request, error: Exception) -> JSONResponse:
+    async def on_http(request: Request, error: Exception) -> ProblemResponse:
         assert isinstance(error, HTTPException)
         if error.status_code == HTTPStatus.BAD_REQUEST:
             # In place of what went wrong while the form was read the framework raises its own.
@@ -157,7 +175,7 @@ def install_problem_handlers(app: FastAPI) -> None:
         headers = dict(error.headers or {})
         return to_problem(request, error.status_code, code=code, detail=detail, headers=headers)
 
-    async def on_invalid(request: Request, error: Exception) -> JSONResponse:
+    async def on_invalid(request: Request, error: Exception) -> ProblemResponse:
         assert isinstance(error, RequestValidationError)
         first = error.errors()[0]
         name = str(first["loc"][-1])

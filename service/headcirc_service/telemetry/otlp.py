@@ -19,6 +19,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import headcirc
+from headcirc_service.telemetry.request_context import find_context
 from headcirc_service.telemetry.route_names import QUIET_ROUTES, UNKNOWN_ROUTE, name_route
 from headcirc_service.telemetry.spans import Stage
 
@@ -101,7 +102,8 @@ def _take_over_name(request: Request, span: trace.Span) -> None:
     facts = span.get_span_context()
     trace_id = trace.format_trace_id(facts.trace_id)
     told = f"00-{trace_id}-{trace.format_span_id(facts.span_id)}-{facts.trace_flags:02x}"
-    request.state.name = replace(request.state.name, trace_id=trace_id, traceparent=told)
+    context = find_context(request.scope)
+    context.name = replace(context.name, trace_id=trace_id, traceparent=told)
 
 
 def _describe(span: trace.Span, request: Request, status: int) -> None:
@@ -112,7 +114,7 @@ def _describe(span: trace.Span, request: Request, status: int) -> None:
             "http.request.method": method,
             "http.route": route,
             "http.response.status_code": status,
-            "headcirc.request_id": request.state.name.request_id,
+            "headcirc.request_id": find_context(request.scope).name.request_id,
         }
     )
     if status >= FAULT:
