@@ -60,8 +60,10 @@ class Workers:
         Of a request.
     """
 
-    def __init__(self, threads: int, *, capacity: int, timeout_s: float) -> None:
-        self._executor = ThreadPoolExecutor(threads, "measure")
+    def __init__(
+        self, threads: int, *, capacity: int, timeout_s: float, thread_name: str = "measure"
+    ) -> None:
+        self._executor = ThreadPoolExecutor(threads, thread_name)
         self._threads = threads
         self._work_s = 0.0
         """What a piece of work has taken of late."""

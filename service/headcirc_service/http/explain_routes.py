@@ -60,7 +60,8 @@ async def read_saliency(
     """Return where the network looked: over the picture, as a bare map, or in figures."""
     require_acceptable(request, "application/json" if query.format == "json" else "image/png")
     layer = owner.explanations.require_layer(query.layer)
-    async with owner.explanations.renderers.take():
+    renderers = owner.explanations.renderers
+    async with renderers.take():
         stored = await require_stored(owner, analysis_id)
         explanation = await owner.explanations.explain(stored, watch)
 
@@ -71,13 +72,13 @@ async def read_saliency(
             return draw_saliency(stored.pixels, find(), stored.mask, blend=query.blend)
 
         if query.format == "json":
-            found = await owner.workers.run(
-                lambda _: measure_concentration(find(), stored.draw_mask() > 0)
+            found = await renderers.draw(
+                lambda: measure_concentration(find(), stored.draw_mask() > 0)
             )
             return to_saliency_body(analysis_id, layer, explanation.precision, found)
         is_bare = query.format == "map"
         draw_chosen = (lambda: to_map_picture(find())) if is_bare else draw
-        return await answer_png(owner, draw_chosen, request.app.state.metrics)
+        return await answer_png(owner, draw_chosen, request.app.state.metrics, renderers=renderers)
 
 
 @router.get(
@@ -97,11 +98,13 @@ async def read_attention(
 ) -> Response:
     """Return what share of a skip connection's features its gate lets through, 255 for all."""
     chosen = owner.explanations.require_level(level)
-    async with owner.explanations.renderers.take():
+    renderers = owner.explanations.renderers
+    async with renderers.take():
         stored = await require_stored(owner, analysis_id)
         explanation = await owner.explanations.explain(stored, watch)
         return await answer_png(
             owner,
             lambda: to_map_picture(explanation.to_attention_map(chosen)),
             request.app.state.metrics,
+            renderers=renderers,
         )

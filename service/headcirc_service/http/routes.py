@@ -9,6 +9,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from headcirc.errors import NoHeadFoundError, PixelSizeMissingError
 from headcirc.overlay import Picture, to_png
+from headcirc_service.admission.renderers import Renderers
 from headcirc_service.answers import to_head_circumference_body, to_model_facts_body
 from headcirc_service.errors import (
     AnalysisNotFoundError,
@@ -74,11 +75,26 @@ async def require_stored(owner: Measurer, analysis_id: str) -> StoredAnalysis:
     return stored
 
 
-async def answer_png(owner: Measurer, draw: Callable[[], Picture], metrics: Metrics) -> Png:
-    """Draw and encode a picture in a thread, and time it; the caller has a renderer's place."""
+async def answer_png(
+    owner: Measurer,
+    draw: Callable[[], Picture],
+    metrics: Metrics,
+    *,
+    renderers: Renderers | None = None,
+) -> Png:
+    """Draw and encode a picture in a thread of the renderers, and measure how long it takes.
+
+    Parameters
+    ----------
+    owner : Measurer
+    draw : callable
+    metrics : Metrics
+    renderers : Renderers, optional
+        Where the caller holds a place; by default the owner's.
+    """
     owner.unread.require_capacity()
     began = time.perf_counter()
-    encoded = await owner.workers.run(lambda _: to_png(draw()))
+    encoded = await (renderers or owner.renderers).draw(lambda: to_png(draw()))
     duration_s = time.perf_counter() - began
     metrics.stage_duration.labels("render").observe(duration_s)
     owner.record_stages([Stage("render", began, duration_s)])

@@ -52,7 +52,7 @@ class Explanations:
         threads = settings.threads or count_available_cpus()
         self._explainer = Explainer(pipeline.manifest, pipeline.backend.name, threads=threads)
         timeout_s = settings.request_timeout_ms / 1000
-        self._workers = Workers(1, capacity=capacity, timeout_s=timeout_s)
+        self._workers = Workers(1, capacity=capacity, timeout_s=timeout_s, thread_name="explain")
         places = min(MOST_RENDERERS, capacity)
         self.renderers = Renderers(
             places, capacity=min(MOST_WAITING, capacity) - places, timeout_s=timeout_s
@@ -140,6 +140,7 @@ class Explanations:
     async def close(self) -> None:
         """Let the work at hand end and take no more."""
         await self._workers.close()
+        await self.renderers.close()
         self._kept.clear()
 
 

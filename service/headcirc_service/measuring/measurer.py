@@ -21,7 +21,7 @@ from headcirc.pipeline import Analysis, Pipeline
 from headcirc_service.admission.arrivals import Arrivals
 from headcirc_service.admission.batcher import Batcher, Inference
 from headcirc_service.admission.coalescing import RequestCoalescer
-from headcirc_service.admission.renderers import MOST_RENDERERS, Renderers, Unread
+from headcirc_service.admission.renderers import MOST_RENDERERS, Places, Renderers, Unread
 from headcirc_service.admission.workers import Ticket, Workers
 from headcirc_service.answers import to_analysis_body
 from headcirc_service.errors import NotReadyError, StoreUnavailableError
@@ -107,15 +107,10 @@ class Measurer:
             pipeline, settings, metrics, capacity=self.workers.capacity
         )
         places = min(MOST_RENDERERS, WORKERS_PER_PICTURE * best_batch)
-        # Two of them, so that no measurement waits for a drawing.
-        self.renderers, self._lookups = (
-            Renderers(
-                places,
-                capacity=self.workers.capacity,
-                timeout_s=settings.request_timeout_ms / 1000,
-            )
-            for _ in range(2)
-        )
+        capacity, timeout_s = self.workers.capacity, settings.request_timeout_ms / 1000
+        self.renderers = Renderers(places, capacity=capacity, timeout_s=timeout_s)
+        # A measurement looks for a kept result first; it must not wait for a drawing.
+        self._lookups = Places(places, capacity=capacity, timeout_s=timeout_s)
         self.unread = Unread(settings.unread_max_bytes)
         self._coalescer: RequestCoalescer[StoredAnalysis] = RequestCoalescer(
             capacity=self.workers.capacity
@@ -259,6 +254,7 @@ class Measurer:
     async def close(self) -> None:
         """Let the work at hand end and take no more."""
         await self.workers.close()
+        await self.renderers.close()
         await self.explanations.close()
         await self._store.close()
 
