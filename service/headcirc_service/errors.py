@@ -9,14 +9,14 @@ from headcirc.errors import HeadCircumferenceError
 
 
 class ServiceError(HeadCircumferenceError):
-    """Base of errors that only a service knows."""
+    """Base of the errors that only the service raises."""
 
     status: ClassVar[int] = 500
     headers: ClassVar[dict[str, str]] = {}
 
 
 class AnalysisNotFoundError(ServiceError):
-    """No stored analysis has that id, or not any more."""
+    """No analysis of that id is kept, or it has expired."""
 
     code, status = "not-found", 404
 
@@ -28,19 +28,19 @@ class ExplanationNotFoundError(ServiceError):
 
 
 class StoredNoHeadError(ServiceError):
-    """A stored analysis is asked for a number and found no head."""
+    """A number of a kept analysis is requested, but it found no head."""
 
     code, status = "no-head-found", 409
 
 
 class StoredPixelSizeMissingError(ServiceError):
-    """A stored analysis is asked for millimetres and knows no pixel size."""
+    """Millimetres of a kept analysis are requested, but its pixel size is unknown."""
 
     code, status = "pixel-size-missing", 409
 
 
 class InvalidHostError(ServiceError):
-    """The Host header is missing, doubled, or names another service."""
+    """The Host header is missing, sent twice, or names another service."""
 
     code, status = "invalid-host", 400
 
@@ -52,47 +52,47 @@ class EncodedBodyError(ServiceError):
 
 
 class MissingImageError(ServiceError):
-    """The body is no form, or the form has no picture."""
+    """The body is not a form, or the form has no picture."""
 
     code, status = "missing-image", 422
 
 
 class FormLimitError(ServiceError):
-    """The form has more parts than are read here, or a longer one."""
+    """The form has too many parts, or a part that is too long."""
 
     code, status = "invalid-parameter", 422
 
 
 class UnauthorizedError(ServiceError):
-    """No API key came with the request, or one that is not known."""
+    """The request has no API key, or an unknown one."""
 
     code, status, headers = "unauthorized", 401, {"WWW-Authenticate": "Bearer"}
 
 
 class OverloadedError(ServiceError):
-    """As many requests are at work as may be."""
+    """The service is at its limit of requests."""
 
     code, status, headers = "overloaded", 429, {"Retry-After": "1"}
 
 
 class TunnelRefusedError(ServiceError):
-    """CONNECT was sent: the connection ends with the answer.
+    """The method is CONNECT; the connection closes after the answer.
 
-    A gateway that shares connections, or a parser that takes what follows for a tunnel's, could
-    otherwise give one caller the answer of another.
+    Otherwise a gateway that shares connections could give one caller the answer to another one,
+    as could a parser that reads the following bytes as those of a tunnel.
     """
 
     code, status, headers = "method-not-allowed", 405, {"Connection": "close"}
 
 
 class NotReadyError(ServiceError):
-    """The model is not loaded yet, or the service is going down."""
+    """The model is not loaded yet, its network failed, or the service shuts down."""
 
     code, status, headers = "not-ready", 503, {"Retry-After": "1"}
 
 
 class StoreUnavailableError(ServiceError):
-    """Results are kept outside this process, and that place does not answer."""
+    """The store of results, which is outside this process, does not answer."""
 
     code, status, headers = "store-unavailable", 503, {"Retry-After": "1"}
 
@@ -104,6 +104,6 @@ class RequestTimeoutError(ServiceError):
 
 
 class ClientLeftError(ServiceError):
-    """The client closed the connection; the answer goes nowhere and is only counted."""
+    """The client closed the connection; the answer is only counted."""
 
     code, status = "client-left", 499

@@ -1,4 +1,4 @@
-"""The routes that say why: saliency and attention of a kept analysis."""
+"""Routes for explanations: saliency and attention maps of a kept analysis."""
 
 from typing import Annotated, Literal
 
@@ -35,7 +35,7 @@ router = APIRouter()
 
 
 class SaliencyQuery(BaseModel):
-    """Which map, and in which form."""
+    """The requested map and its form."""
 
     layer: str | None = Field(None, description="one of the model's saliency_layers")
     blend: float = Field(0.5, ge=0, le=1, description="0: the picture alone; 1: the map alone")

@@ -1,6 +1,6 @@
-"""Before a request is let in: what its headers already decide.
+"""Checks of a request's headers before it is let in.
 
-A refusal here costs neither a body nor a thread. This file reads no picture.
+A refusal here needs neither the body nor a thread.
 """
 
 from collections.abc import Sequence
@@ -21,16 +21,16 @@ from headcirc_service.telemetry.request_context import find_context
 
 
 class Gate:
-    """ASGI middleware; pure, so that nothing is buffered.
+    """ASGI middleware that lets requests in or refuses them; it buffers nothing.
 
     Parameters
     ----------
     app : ASGIApp
     settings : Settings
     measurer : Measurer
-        Whose queue requests are let in to, and who counts the bodies that arrive.
+        It has the queue, and counts the bodies that arrive.
     routes : sequence of BaseRoute
-        Those behind it, so that a refusal is counted by the route that would have answered.
+        The routes behind the gate, so that a refusal is counted for the requested route.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class Gate:
             await to_known_problem(request, refusal)(scope, receive, send)
             return
         if request.method != "POST":
-            await self._app(scope, receive, send)  # no route but POST's reads a body
+            await self._app(scope, receive, send)  # only POST routes read a body
             return
         body = self._arrivals.begin(receive, self._limits, name_client(scope.get("client")))
         try:
@@ -76,7 +76,7 @@ class Gate:
             body.end()
 
     def _check_headers(self, request: Request) -> None:
-        """Refuse what needs no body to be refused.
+        """Refuse a request that its headers already rule out.
 
         Raises
         ------

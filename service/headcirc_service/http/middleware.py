@@ -1,4 +1,4 @@
-"""Around every request: an id, a clock, a count; and an answer if what is inside fails."""
+"""The outermost middleware: ids, durations, counts, security headers, and unexpected errors."""
 
 import asyncio
 import logging
@@ -19,21 +19,21 @@ from headcirc_service.telemetry.route_names import QUIET_ROUTES, name_route
 
 logger = logging.getLogger("headcirc.requests")
 ERRORS = 400
-GOES_DOWN = "The service went down before the request was answered; send it again."
+SHUT_DOWN = "The service shut down before the request was answered; send it again."
 REJECTIONS = (401, 413, 429, 499, 503, 504)
-"""Statuses of requests that were refused; the problem's code says why."""
+"""Statuses that count as refusals, by the code of the problem."""
 SECURITY_HEADERS = {
     b"x-content-type-options": b"nosniff",
     b"x-frame-options": b"DENY",
     b"referrer-policy": b"no-referrer",
-    b"cache-control": b"no-store",  # pictures and figures of a patient stay out of caches
+    b"cache-control": b"no-store",  # caches must not keep the data of a patient
     b"content-security-policy": b"default-src 'none'; frame-ancestors 'none'",
 }
-"""Added to every answer that does not set them itself, as pages do, which load files."""
+"""Added to every answer that does not set them; the web page sets its own."""
 
 
 class RequestFrame:
-    """ASGI middleware; pure, so that answers are never buffered."""
+    """ASGI middleware that begins the context of a request, and counts and logs it at the end."""
 
     def __init__(self, app: ASGIApp, *, metrics: Metrics) -> None:
         self._app = app
@@ -76,16 +76,16 @@ class RequestFrame:
 
 
 class FailureGuard:
-    """ASGI middleware: what nobody foresaw becomes a problem document, which passes what is around.
+    """ASGI middleware that answers unexpected errors with a problem document.
 
-    Else it would leave without the headers that say who may read it, and what it is.
+    It is inside the CORS middleware and `RequestFrame`, so that this answer gets their headers too.
     """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request, come what may."""
+        """Answer one request, even if the layers inside fail."""
         has_started = False
 
         async def send_and_note(message: Message) -> None:
@@ -95,10 +95,10 @@ class FailureGuard:
 
         try:
             await self._app(scope, receive, send_and_note)
-        except asyncio.CancelledError:  # the server ends and waits no longer
+        except asyncio.CancelledError:  # the server shuts down and no longer waits
             if has_started or scope["type"] != "http":
                 raise
-            await to_known_problem(Request(scope), NotReadyError(GOES_DOWN))(scope, receive, send)
+            await to_known_problem(Request(scope), NotReadyError(SHUT_DOWN))(scope, receive, send)
         except Exception as error:
             if has_started or scope["type"] != "http":
                 raise
@@ -127,6 +127,6 @@ def log_request(request: Request, context: RequestContext, status: int, duration
 
 
 def add_security_headers(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-    """Return an answer's headers with those that every answer needs."""
+    """Return the headers of an answer with the security headers that it lacks."""
     given = {name.lower() for name, _ in headers}
     return headers + [each for each in SECURITY_HEADERS.items() if each[0] not in given]

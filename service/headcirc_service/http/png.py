@@ -30,11 +30,11 @@ class CountedPng(Png):
     def __init__(self, content: bytes, unread: Unread) -> None:
         super().__init__(content)
         unread.count(len(content))
-        # Also where the answer is dropped before it is sent.
+        # This also runs if the answer is dropped before it is sent.
         self._settle: Any = weakref.finalize(self, unread.count, -len(content))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send it in parts: a server waits with each for the client to read the one before."""
+        """Send it in parts; the server waits after each part until the client has read it."""
         try:
             await send(
                 {

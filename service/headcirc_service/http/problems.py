@@ -1,7 +1,7 @@
-"""Errors to answers: the one place where an exception becomes a status and a problem document.
+"""Turn exceptions into statuses and problem documents (RFC 9457, `application/problem+json`).
 
-RFC 9457, `application/problem+json`. Messages of our own errors go out as they are, because they
-name no path and no file; of everything else nothing goes out but a fixed sentence.
+The messages of our own errors are sent to the caller, because they name no path and no file. All
+other errors get a fixed message.
 """
 
 import logging
@@ -35,7 +35,9 @@ from headcirc_service.telemetry.request_context import find_context
 logger = logging.getLogger("headcirc.service")
 MEDIA_TYPE = "application/problem+json"
 INTERNAL_CODE = "internal-error"
-INTERNAL_DETAIL = "The service failed; the request was not measured. Nothing is wrong with it."
+INTERNAL_DETAIL = (
+    "The service failed, so the request was not measured. The request itself is not at fault."
+)
 
 STATUSES: dict[type[HeadCircumferenceError], int] = {
     HeadCircumferenceError: 500,
@@ -60,14 +62,14 @@ HTTP_CODES = {
 }
 FRAMEWORK_DETAILS = {
     404: "Nothing is served at this path; the interface's documentation lists what is.",
-    405: "This path is served, but not by this method; the header 'Allow' says by which it is.",
+    405: "This path does not support this method; the header 'Allow' lists those that it does.",
 }
-"""In place of the bare phrase that the framework has for each."""
-NOT_KEPT = "No analysis of that id is kept here (any more); post it again."
-NO_TUNNEL = "This service is no proxy; CONNECT ends the connection."
+"""Replaces the short phrases of the framework."""
+NOT_KEPT = "No analysis of that id is kept here, or it has expired; post the picture again."
+NO_TUNNEL = "This service is not a proxy; CONNECT closes the connection."
 MISSING_IMAGE = "Send the picture as a file in the field 'image' of a multipart form."
-CLIENT_LEFT = "The client left before the form was whole."
-NO_ROOM_TO_RECEIVE = "The service has no room to receive so large a file now; try again later."
+CLIENT_LEFT = "The client left before the form was complete."
+NO_SPACE = "The service has no space for so large a file now; try again later."
 TITLES = {
     400: "The request or its image cannot be read",
     401: "Unauthorized",
@@ -92,7 +94,7 @@ def to_status(error: HeadCircumferenceError) -> int:
 
 
 def to_problem_body(status: int, *, code: str, detail: str, request_id: str) -> dict[str, object]:
-    """Return a problem document, as JSON has it."""
+    """Return a problem document as a JSON object."""
     return {
         "type": f"urn:headcirc:problem:{code}",
         "title": TITLES.get(status, "Error"),
@@ -138,9 +140,9 @@ def to_known_problem(request: Request, error: HeadCircumferenceError) -> Problem
 
 
 def to_internal_problem(request: Request, error: Exception) -> ProblemResponse:
-    """Build the answer to what should not happen, and log where it did.
+    """Build the answer to an unexpected error, and log where it happened.
 
-    The error's own message is kept out of the log, too: it may quote what a request held.
+    The log does not hold the message of the error either: it may quote the request.
     """
     where = "".join(traceback.format_tb(error.__traceback__))
     request_id = find_context(request.scope).name.request_id
@@ -161,14 +163,14 @@ def install_problem_handlers(app: FastAPI) -> None:
     async def on_http(request: Request, error: Exception) -> ProblemResponse:
         assert isinstance(error, HTTPException)
         if error.status_code == HTTPStatus.BAD_REQUEST:
-            # In place of what went wrong while the form was read the framework raises its own.
+            # The framework raises its own error for any error while the form is parsed.
             if isinstance(error.__cause__, HeadCircumferenceError):
                 return to_known_problem(request, error.__cause__)
             if isinstance(error.__cause__, ClientDisconnect):
                 return to_known_problem(request, ClientLeftError(CLIENT_LEFT))
-            if isinstance(error.__cause__, OSError):  # where a large upload is laid down
+            if isinstance(error.__cause__, OSError):  # no space for a large upload
                 logger.error("an upload cannot be received: %s", type(error.__cause__).__name__)
-                return to_known_problem(request, NotReadyError(NO_ROOM_TO_RECEIVE))
+                return to_known_problem(request, NotReadyError(NO_SPACE))
             return to_problem(request, 422, code="missing-image", detail=MISSING_IMAGE)
         code = HTTP_CODES.get(error.status_code, "invalid-parameter")
         detail = FRAMEWORK_DETAILS.get(error.status_code, str(error.detail))

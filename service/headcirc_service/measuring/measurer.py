@@ -1,7 +1,7 @@
-"""Requests to answers: bounded work in threads, so that the event loop never waits for a network.
+"""Measure pictures in threads behind a bounded queue, so that the event loop never waits.
 
-A request is one piece of work in one thread, from bytes to body. Where it meets the network, the
-batcher decides who runs it; decoding and drawing of other requests go on beside it.
+One thread takes a request from bytes to the answer's body. At the network, the batcher decides
+which thread runs the batch; other threads decode meanwhile.
 """
 
 import hashlib
@@ -35,30 +35,40 @@ from headcirc_service.telemetry.spans import Stage
 
 logger = logging.getLogger("headcirc.service")
 CPU_BATCH, GPU_BATCH = 1, 8
-"""On two CPUs a batch takes as long as its pictures one by one; a GPU is not filled by one."""
+"""On two CPUs a batch is not faster than single pictures; one picture does not fill a GPU."""
 PLACES_PER_PICTURE = 16
-"""The last of them waits twice as long as eight at a time do: what overload costs comes on top."""
+"""Places of the queue per picture of a batch; the last one waits twice as long as with eight."""
 QUICKLY_READ_BYTES = 1_000_000
-"""SHA-256 of so much takes about a millisecond."""
+"""The SHA-256 of so many bytes takes about a millisecond."""
 WORKERS_PER_PICTURE = 2
-"""While one request infers, another decodes; more threads would only queue at the network."""
+"""One request decodes while another is in the network; more threads would only wait for it."""
 
 
 @dataclass(frozen=True)
 class Question:
-    """A picture and what its sender states about it."""
+    """A picture, with the facts that its sender states.
+
+    Attributes
+    ----------
+    content : bytes
+        The file.
+    pixel_spacing : PixelSpacing, optional
+    frame_index : int, optional
+        Counted from 0, for a file with several frames.
+    result_scope : str
+        Scope of the result; see `results.result_names`.
+    """
 
     content: bytes
     pixel_spacing: PixelSpacing | None
     frame_index: int | None
     result_scope: str = ""
-    """Whose result it is, where results are kept apart; see `results.result_names`."""
 
     def to_id(self, pipeline: Pipeline) -> str:
-        """Return the name of the answer: the same everywhere for the same question and model.
+        """Return the id of the result, which is the same for equal questions and models.
 
-        The versions are in it because replicas of two releases may share a store: with the same
-        network they can give other millimetres and other warnings.
+        It depends on the versions, because replicas of two releases may share a store: with the
+        same network they can give other millimetres and other warnings.
         """
         digest = hashlib.sha256(self.content)
         facts = (
@@ -74,7 +84,7 @@ class Question:
 
 
 class Measurer:
-    """The pipeline behind a bounded queue, and the store beside it."""
+    """The pipeline behind a bounded queue, with the store of results."""
 
     def __init__(
         self,
@@ -116,53 +126,53 @@ class Measurer:
             capacity=self.workers.capacity
         )
         self._probing: Future[Inference] | None = None
-        self.is_ending = False
+        self.is_shutting_down = False
 
     def require_ready(self) -> None:
-        """Refuse while no request should be sent here, and say why.
+        """Refuse while the service is not ready, with the reason.
 
         Raises
         ------
         NotReadyError
         """
-        if self.is_ending:
-            raise NotReadyError("The service is going down; it takes no new requests.")
+        if self.is_shutting_down:
+            raise NotReadyError("The service is shutting down; it takes no new requests.")
         if self.batcher.failure is not None:
             self._probe()
-            # Everybody may ask: which backend it is, and what it failed of, stands in the log.
+            # Every caller can read this; the log names the backend and its error.
             raise NotReadyError("The network failed at its last inference; it is tried again.")
         if self.arrivals.are_full:
-            raise NotReadyError("As many uploads arrive as may; try again in a second.")
+            raise NotReadyError("The service is at its limit of uploads; try again in a second.")
         if not self.workers.has_capacity:
-            raise NotReadyError("The queue is full or stands still; try again in a second.")
+            raise NotReadyError("The queue is full or does not move; try again in a second.")
 
     def _probe(self) -> None:
-        """Try the network anew: who is not ready gets no request that would show its recovery."""
+        """Run the network again: while it is not ready, no request would show that it recovered."""
         if self._probing is None or self._probing.done():
-            told = (self.pipeline.backend.name, self.batcher.failure)
-            logger.warning("not ready: the backend %s failed (%s); it is tried again", *told)
-            facts = self.pipeline.manifest.input
-            blank = np.zeros((1, 1, facts.height_px, facts.width_px), np.float32)
+            facts = (self.pipeline.backend.name, self.batcher.failure)
+            logger.warning("not ready: the backend %s failed (%s); it is tried again", *facts)
+            shape = self.pipeline.manifest.input
+            blank = np.zeros((1, 1, shape.height_px, shape.width_px), np.float32)
             self._probing = self.workers.submit(lambda ticket: self.batcher.infer(blank, ticket))
 
     async def answer(
         self, question: Question, wait_until_gone: Callable[[], Awaitable[None]]
     ) -> tuple[StoredAnalysis, bool]:
-        """Measure a picture, or find that it was, or is being, measured.
+        """Measure a picture, or return the result of an equal question.
 
         Parameters
         ----------
         question : Question
         wait_until_gone : callable
-            Returns when the client has left.
+            It returns when the client has left.
 
         Returns
         -------
         stored : StoredAnalysis
         is_new : bool
-            False when the answer is that of the same question, asked before or at the same time.
+            False if the result is that of an equal question, from before or at the same time.
         """
-        analysis_id = await self._name(question)
+        analysis_id = await self._to_id(question)
         with suppress(StoreUnavailableError):  # then it is measured again
             async with self._lookups.take():
                 known = await self.find(analysis_id)
@@ -174,7 +184,7 @@ class Measurer:
         with self._coalescer.announce(analysis_id) as share:
             stored = await self._measure_in_thread(question, analysis_id, wait_until_gone)
             share(stored)
-            with suppress(StoreUnavailableError):  # the answer is worth having all the same
+            with suppress(StoreUnavailableError):  # the client still gets its answer
                 await self._store.put(analysis_id, stored)
         return stored, True
 
@@ -193,12 +203,12 @@ class Measurer:
         self._metrics.count_analysis(stored.body.timing_ms, stored.body.quality.warnings)
         return stored
 
-    async def _name(self, question: Question) -> str:
-        """Return the answer's name; to read a large file for it would hold the event loop."""
+    async def _to_id(self, question: Question) -> str:
+        """Return the id of the result; a large file is hashed outside the event loop."""
         if len(question.content) <= QUICKLY_READ_BYTES:
             return question.to_id(self.pipeline)
-        # Not `asyncio.to_thread`: its few threads also ask for Redis' address, and where DNS does
-        # not answer they wait for it, all of them.
+        # Not `asyncio.to_thread`: its few threads also resolve the address of Redis, and all of
+        # them can be waiting for a DNS server that does not answer.
         return await run_in_threadpool(question.to_id, self.pipeline)
 
     async def find(self, analysis_id: str) -> StoredAnalysis | None:
@@ -247,12 +257,12 @@ class Measurer:
         )
         return replace(analysis, timing_ms=timing_ms), stages
 
-    def tell_end(self) -> None:
-        """Be not ready from now on; what comes all the same is still answered."""
-        self.is_ending = True
+    def begin_shutdown(self) -> None:
+        """Report not ready from now on; requests that still come are answered."""
+        self.is_shutting_down = True
 
     async def close(self) -> None:
-        """Let the work at hand end and take no more."""
+        """Finish the work that has started and take no more."""
         await self.workers.close()
         await self.renderers.close()
         await self.explanations.close()
@@ -260,5 +270,5 @@ class Measurer:
 
 
 def choose_batch(pipeline: Pipeline) -> int:
-    """Return how many pictures are best run together where this pipeline runs."""
+    """Return the best batch for the device of a pipeline."""
     return CPU_BATCH if pipeline.backend.device == "cpu" else GPU_BATCH
