@@ -11,15 +11,15 @@ COPY requirements/serve.txt requirements/
 RUN python -m venv --without-pip venv \
     && python -m pip --python venv/bin/python install --no-cache-dir --require-hashes \
         --requirement requirements/serve.txt
-COPY pyproject.toml README.md LICENSE ./
-COPY headcirc headcirc
-COPY service service
-COPY models models
-# In place, as in `make install`: the model lies beside the code. setuptools has then done its work.
+COPY pyproject.toml README.md LICENSE /usr/src/headcirc/
+COPY models /usr/src/headcirc/models
+COPY headcirc /usr/src/headcirc/headcirc
+COPY service /usr/src/headcirc/service
+# The shipped model is part of the package. setuptools is needed for this step only.
 RUN python -m pip --python venv/bin/python install --no-cache-dir --no-deps --no-build-isolation \
-        --editable . \
+        /usr/src/headcirc \
     && python -m pip --python venv/bin/python uninstall --yes setuptools \
-    && venv/bin/python -m compileall -q headcirc service
+    && ln -s "$(venv/bin/python -c 'from headcirc.pipeline import SHIPPED_MODEL_DIR as d; print(d)')" model
 
 # --- target cpu ---------------------------------------------------------------------------------
 
@@ -56,14 +56,14 @@ COPY requirements/gpu.txt requirements/
 RUN python -m venv --without-pip venv \
     && python -m pip --python venv/bin/python install --no-cache-dir --require-hashes \
         --requirement requirements/gpu.txt
-COPY pyproject.toml README.md LICENSE ./
-COPY headcirc headcirc
-COPY service service
-COPY models models
+COPY pyproject.toml README.md LICENSE /usr/src/headcirc/
+COPY models /usr/src/headcirc/models
+COPY headcirc /usr/src/headcirc/headcirc
+COPY service /usr/src/headcirc/service
 RUN python -m pip --python venv/bin/python install --no-cache-dir --no-deps --no-build-isolation \
-        --editable . \
+        /usr/src/headcirc \
     && python -m pip --python venv/bin/python uninstall --yes setuptools \
-    && venv/bin/python -m compileall -q headcirc service
+    && ln -s "$(venv/bin/python -c 'from headcirc.pipeline import SHIPPED_MODEL_DIR as d; print(d)')" model
 
 # --- target gpu ---------------------------------------------------------------------------------
 

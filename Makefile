@@ -1,17 +1,22 @@
-# Headcirc. CI (.ci/run) calls `make system-deps`, `make lint` and `make test`; pre-commit `make lint`.
+# Headcirc. CI (.ci/run) calls `make system-deps`, `lint`, `docs`, `test` and `test-wheel`;
+# pre-commit calls `make lint`.
 
 PYTHON   ?= python3.11
 PORT     ?= 8000
-MODEL    ?= models/attention-resunet-16
+# Graphs and manifest of the model, and the checkpoint that they are made from.
+SHIPPED  := headcirc/model/shipped
+SPLIT    := models/attention-resunet-16-split
+MODEL    ?= $(SHIPPED)
+CHECKPOINT ?= $(if $(filter $(SHIPPED),$(MODEL)),models/attention-resunet-16,$(MODEL))/checkpoint.safetensors
 HC18_DIR ?= ../shared/data/hc18
 UV       := uv==0.13.9
 
 TEST_BIN := .venv-test/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test-env test test-slow test-gpu lint format export engine accept-int8 accuracy bench \
+.PHONY: help install run test-env test test-wheel test-slow test-gpu lint format export restore engine accept-int8 wheel hub-folder accuracy bench \
         throughput limits overload explain reliability check run-ray ray-throughput sizing \
-        lock pre-commit system-deps audit clean screenshots
+        docs diagrams lock pre-commit system-deps audit clean screenshots
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^# --- / { gsub(/^# -+ | -+$$/, ""); print "\n" $$0 ":" } /^[a-z0-9-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -55,6 +60,20 @@ test-env: .venv-test/.installed  ## Create .venv-test with everything: tests, li
 test: test-env  ## Run the tests (no GPU, nothing slow)
 	$(TEST_BIN)/python -m pytest -m "not slow and not gpu"
 
+# On other versions of Python: what the installed package needs, without torch and lint.
+WHEEL_PYTHONS ?= 3.12 3.13
+find_python = $(or $(lastword $(wildcard $(HOME)/.pyenv/versions/$(1).*/bin/python)),python$(1))
+
+$(WHEEL_PYTHONS:%=.venv-%/.installed): .venv-%/.installed: requirements/test-wheel.txt pyproject.toml
+	test -x .venv-$*/bin/python || $(call find_python,$*) -m venv .venv-$*
+	.venv-$*/bin/python -m pip install --require-hashes -r requirements/test-wheel.txt
+	.venv-$*/bin/python -m pip install --no-deps --no-build-isolation --editable .
+	touch $@
+
+test-wheel: $(WHEEL_PYTHONS:%=.venv-%/.installed)  ## Test the wheel, and all that needs no torch, on Python 3.12 and 3.13
+	set -e; for version in $(WHEEL_PYTHONS); do .venv-$$version/bin/python -m pytest \
+	  tests/packaging tests/headcirc tests/service -m "not slow and not gpu"; done
+
 test-slow: test-env  ## Run the slow tests
 	$(TEST_BIN)/python -m pytest -m "slow and not gpu"
 
@@ -77,9 +96,15 @@ pre-commit: test-env  ## Make git run `make lint` before every commit
 
 # --- models and measurements ------------------------------------------------------------------
 
-export: test-env  ## Checkpoint -> ONNX, reduced precisions and manifest (MODEL=...)
-	$(TEST_BIN)/python -m model_export build --checkpoint $(MODEL)/checkpoint.safetensors --out $(MODEL) \
-	  --data $(HC18_DIR)
+export: test-env  ## Checkpoint -> ONNX, reduced precisions and a new manifest (MODEL=..., CHECKPOINT=...)
+	$(TEST_BIN)/python -m model_export build --checkpoint $(CHECKPOINT) --out $(MODEL) --data $(HC18_DIR)
+
+restore: test-env  ## Checkpoint -> the graphs that the manifest names, bit for bit (MODEL=..., CHECKPOINT=...)
+	$(TEST_BIN)/python -m model_export restore --checkpoint $(CHECKPOINT) --model $(MODEL) --data $(HC18_DIR)
+
+# The split model lies in the tree without its graphs.
+$(SPLIT)/model.int8.onnx: | test-env
+	$(TEST_BIN)/python -m model_export restore --model $(SPLIT) --data $(HC18_DIR)
 
 engine: test-env  ## FP16 ONNX -> engine, by the TensorRT of .venv-test: for RTX (MODEL=...)
 	$(TEST_BIN)/python -m model_export engine --model $(MODEL)
@@ -90,10 +115,17 @@ accept-int8: test-env  ## Quantise, hold against float32 over HTTP, let it ship 
 	$(TEST_BIN)/python -m model_export adopt --model $(MODEL) --candidate build/int8 \
 	  --acceptance evaluation/results/acceptance_int8.json
 
-accuracy: test-env  ## Measure accuracy on HC18's test part (HC18_DIR=...)
+wheel: test-env  ## Build the source archive and the wheel into dist/
+	rm -rf build/lib build/bdist.* dist
+	$(TEST_BIN)/python -m build --no-isolation
+
+hub-folder: test-env  ## Assemble build/hub, a Hugging Face folder of the shipped model
+	$(TEST_BIN)/python -m model_export hub --model $(SHIPPED) --out build/hub
+
+accuracy: test-env $(SPLIT)/model.int8.onnx  ## Measure accuracy on HC18's test part (HC18_DIR=...)
 	HC18_DIR=$(HC18_DIR) $(TEST_BIN)/python -m evaluation.accuracy --part test
 
-bench: test-env  ## Measure latency of every engine; writes the README's table (HC18_DIR=...)
+bench: test-env  ## Measure latency of every engine; writes its table in docs/performance.md
 	HC18_DIR=$(HC18_DIR) $(TEST_BIN)/python -m benchmarks.latency
 
 throughput: test-env  ## Measure throughput under rising load; needs wrk (make system-deps)
@@ -102,7 +134,7 @@ throughput: test-env  ## Measure throughput under rising load; needs wrk (make s
 limits: test-env  ## Measure what is used of 1, 2 and 4 CPUs, and idle; needs wrk
 	HC18_DIR=$(HC18_DIR) $(TEST_BIN)/python -m benchmarks.limits
 
-overload: test-env  ## Ask ten times what can be served, for a minute; writes the README's lines; needs wrk
+overload: test-env  ## Measure ten times the load that can be served (docs/performance.md); needs wrk
 	HC18_DIR=$(HC18_DIR) $(TEST_BIN)/python -m benchmarks.overload
 
 ray-throughput: test-env  ## Measure the service on Ray Serve beside the plain one; needs wrk
@@ -111,17 +143,27 @@ ray-throughput: test-env  ## Measure the service on Ray Serve beside the plain o
 sizing: test-env  ## Write the table of docs/scaling.md from the measured latency and throughput
 	$(TEST_BIN)/python -m deploy.sizing
 
-explain: test-env  ## Measure what the saliency maps are worth; writes the table of docs/explain.md
+explain: test-env $(SPLIT)/model.int8.onnx  ## Measure what the saliency maps are worth; writes the table of docs/explain.md
 	HC18_DIR=$(HC18_DIR) $(TEST_BIN)/python -m evaluation.explanations
 	$(TEST_BIN)/python -m evaluation.explanations.text
 
-reliability: test-env  ## Try to break the service; writes the README's table (SOAK_S=1200)
+reliability: test-env  ## Run all fault tests; writes their table in docs/performance.md (SOAK_S=1200)
 	rm -rf build/faults
 	$(TEST_BIN)/python -m pytest tests/faults; \
 	status=$$?; $(TEST_BIN)/python -m benchmarks.reliability && exit $$status
 
-screenshots: test-env  ## Draw the README's pictures of the web page anew; needs chromium
+screenshots: test-env  ## Draw the pictures of the web page in docs/ again; needs chromium
 	PAGE_SCREENSHOT_DIR=docs $(TEST_BIN)/python -m pytest tests/web -k screenshots
+
+# --- documentation --------------------------------------------------------------------------
+
+# Strict: broken links, pages without a place in the navigation, unknown names in the API reference
+# and anything loaded from another host fail. Read the site: python -m http.server -d build/docs
+docs: test-env  ## Build the documentation site in build/docs, strictly
+	$(TEST_BIN)/python -m tools.docs build
+
+diagrams: test-env  ## Draw docs/diagrams/*.dot as SVG; needs Debian's package graphviz
+	$(TEST_BIN)/python -m tools.docs diagrams
 
 # --- housekeeping -----------------------------------------------------------------------------
 
@@ -134,7 +176,7 @@ COMPILE   = .venv-lock/bin/uv pip compile --quiet --no-config --python-version 3
             --python-platform x86_64-manylinux_2_28 --generate-hashes --no-emit-index-url \
             --no-header --annotation-style line --excludes requirements/without-torch.in $(LOCK)
 
-lock:  ## Regenerate requirements/serve.txt and test.txt from pyproject.toml (LOCK=--upgrade)
+lock:  ## Regenerate requirements/*.txt from pyproject.toml (LOCK=--upgrade)
 	test -x .venv-lock/bin/uv || { $(PYTHON) -m venv .venv-lock && .venv-lock/bin/pip install $(UV); }
 	$(COMPILE) pyproject.toml requirements/build.in --extra cpu --extra serve --extra redis \
 	  --extra client --extra otel --output-file requirements/serve.txt
@@ -142,6 +184,8 @@ lock:  ## Regenerate requirements/serve.txt and test.txt from pyproject.toml (LO
 	  --extra otel --constraints requirements/serve.txt --output-file requirements/gpu.txt
 	$(COMPILE) pyproject.toml requirements/build.in requirements/torch-dependencies.in --extra test \
 	  --constraints requirements/serve.txt --output-file requirements/test.txt
+	$(COMPILE) pyproject.toml requirements/build.in --extra test-wheel \
+	  --constraints requirements/test.txt --output-file requirements/test-wheel.txt
 
 # Only the load benchmarks and some tests need these (shared store, monitoring, container, gateways), so that
 # being unable to install them stops nothing else.
@@ -163,4 +207,4 @@ audit: test-env  ## SBOM of the serving install (build/sbom.json), then its know
 	  --strict
 
 clean:  ## Remove caches and build leftovers (keeps the virtual environments and runs)
-	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache *.egg-info
+	rm -rf build dist .cache .mypy_cache .ruff_cache .pytest_cache .import_linter_cache *.egg-info

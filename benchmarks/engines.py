@@ -21,8 +21,8 @@ from headcirc.cpus import count_available_cpus
 from headcirc.errors import BackendUnavailableError
 from headcirc.model.graph import Graph
 from headcirc.model.manifest import MANIFEST_NAME, Manifest, load_manifest
+from headcirc.pipeline import SHIPPED_MODEL_DIR
 
-CHECKPOINT_NAME = "checkpoint.safetensors"
 TORCH = "torch-"
 COMPILED = "compiled"
 CUDA = "cuda"
@@ -80,15 +80,27 @@ class Engine:
     kind: Kind
 
     @property
+    def model_name(self) -> str:
+        """Return the name that the model's manifest has."""
+        return load_manifest(self.model_dir).name
+
+    @property
     def name(self) -> str:
         """Return the words of tables and legends."""
-        return f"{self.model_dir.name} {self.kind.name}"
+        return f"{self.model_name} {self.kind.name}"
 
 
 def find_models(folder: Path) -> list[Path]:
-    """Return the shipped models, the narrowest first."""
-    shipped = [path.parent for path in folder.glob(f"*/{MANIFEST_NAME}")]
-    return sorted(shipped, key=lambda path: (load_manifest(path).width, path.name))
+    """Return the shipped model and those of other names in a folder, the narrowest first.
+
+    A model without its graphs is left out; `make export` and `make restore` make them.
+    """
+    found = {load_manifest(SHIPPED_MODEL_DIR).name: SHIPPED_MODEL_DIR}
+    for path in sorted(folder.glob(f"*/{MANIFEST_NAME}")):
+        manifest = load_manifest(path.parent)
+        if all(graph.path.is_file() for graph in manifest.graphs.values()):
+            found.setdefault(manifest.name, path.parent)
+    return sorted(found.values(), key=lambda path: load_manifest(path).width)
 
 
 def list_engines(models: Sequence[Path]) -> list[Engine]:
@@ -144,7 +156,7 @@ def _load_torch(engine: Engine) -> Network:
         raise BackendUnavailableError("torch is not installed; it comes with headcirc[test].")
     import torch  # noqa: PLC0415 - a heavy import, for two kinds of engine only
 
-    from training.checkpoint import load_trained  # noqa: PLC0415
+    from training.checkpoint import find_checkpoint, load_trained  # noqa: PLC0415
 
     device = CUDA if engine.kind.device == "gpu" else "cpu"
     if device == CUDA and not torch.cuda.is_available():
@@ -153,7 +165,7 @@ def _load_torch(engine: Engine) -> Network:
         raise BackendUnavailableError("torch.compile needs a C++ compiler; there is no g++.")
     torch.set_num_threads(count_available_cpus())
     torch.backends.cudnn.allow_tf32 = False  # or "fp32" would name a shorter arithmetic
-    network = load_trained(engine.model_dir / CHECKPOINT_NAME).to(device)
+    network = load_trained(find_checkpoint(engine.model_dir)).to(device)
     forward = torch.compile(network) if COMPILED in engine.kind.backend else network
 
     def infer(network_input: Array) -> Array:

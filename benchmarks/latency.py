@@ -27,17 +27,16 @@ from benchmarks.latency_report import (
     judge,
     to_markdown,
     to_report,
-    write_readme,
+    write_page,
 )
 from benchmarks.network_process import AbsentEngineError, NetworkProcess
 from benchmarks.request_client import RequestClient
 from harness.documents import write_report
-from harness.paths import DEFAULT_DATA_DIR, SPEED_RESULTS_DIR
+from harness.paths import DEFAULT_DATA_DIR, ROOT, SPEED_RESULTS_DIR
 from harness.pictures import load_pictures, to_http_request
 from harness.processes import read_memory_mb, reset_peak_memory
 from harness.service_process import RunningService, ServiceFailedError, start_service
 from harness.targets import to_exit_status
-from headcirc.pipeline import SHIPPED_MODEL_DIR
 
 BATCHES = (1, 2, 4, 8)
 WARM_REQUESTS, WARM_LIMIT_S = 20, 10.0
@@ -202,7 +201,9 @@ def to_parser() -> argparse.ArgumentParser:
     parser.add_argument("--turn-s", type=float, default=0.5, help="about the length of a turn")
     parser.add_argument("--only", default="", help="only engines whose name has this in it")
     parser.add_argument("--judge", choices=("cpu", "gpu"), nargs="+", help="default: what is here")
-    parser.add_argument("--models", type=Path, default=SHIPPED_MODEL_DIR.parent)
+    parser.add_argument(
+        "--models", type=Path, default=ROOT / "models", help="folder of models beside the shipped"
+    )
     parser.add_argument("--data", type=Path, default=Path(DEFAULT_DATA_DIR), help="HC18's folder")
     parser.add_argument(
         "--out", type=Path, default=SPEED_RESULTS_DIR, help="folder for the results"
@@ -220,7 +221,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     (chosen.out / "latency.md").write_text(markdown + "\n")
     plot_latency(report, chosen.out)
     if chosen.out == SPEED_RESULTS_DIR:
-        write_readme(markdown)
+        write_page(markdown)
     print(markdown)
     here = {row["device"] for row in report["engines"] if row["network_ms"]}
     judged = set(chosen.judge or here | {"cpu"})

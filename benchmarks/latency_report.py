@@ -1,4 +1,4 @@
-"""From samples to what is published: JSON, verdicts, and the Markdown that the README includes.
+"""Turn samples into what is published: JSON, verdicts, and the Markdown of `docs/performance.md`.
 
 This module measures nothing; verdicts and Markdown are made from the JSON alone.
 """
@@ -21,8 +21,8 @@ from headcirc.pipeline import SHIPPED_MODEL_DIR
 SCHEMA_VERSION = 1
 LEFT_OUT = "left out by --only"
 COMMAND = "python -m benchmarks.latency"
-README = Path(__file__).parent.parent / "README.md"
-README_BLOCK = "latency"
+PAGE = Path(__file__).parent.parent / "docs" / "performance.md"
+BLOCK = "latency"
 METHOD = {
     "turns": "all engines and services are up at once and take turns in rounds, each round "
     "beginning one later; two untimed calls open a turn",
@@ -88,7 +88,7 @@ def to_report(
         "method": METHOD,
         "pictures": pictures,
         "rounds": rounds,
-        "default_model": SHIPPED_MODEL_DIR.name,
+        "default_model": load_manifest(SHIPPED_MODEL_DIR).name,
         "models": _to_versions(found),
         "products_gflop_per_s": {each.kind.name: each.gflop_per_s for each in products},
         "engines": [to_row(each, peaks) for each in found],
@@ -97,9 +97,9 @@ def to_report(
 
 
 def _to_versions(found: Sequence[Measured]) -> dict[str, str]:
-    """Return each folder's model and the version of its weights."""
-    folders = dict.fromkeys(each.engine.model_dir for each in found)
-    return {folder.name: load_manifest(folder).version for folder in folders}
+    """Return each model's name and the version of its weights."""
+    manifests = [load_manifest(each.engine.model_dir) for each in found]
+    return {manifest.name: manifest.version for manifest in manifests}
 
 
 def to_row(measured: Measured, peaks: Mapping[tuple[str, str], float]) -> dict[str, Any]:
@@ -111,7 +111,7 @@ def to_row(measured: Measured, peaks: Mapping[tuple[str, str], float]) -> dict[s
     peak = peaks.get((kind.device, kind.precision))
     return {
         "engine": engine.name,
-        "model": engine.model_dir.name,
+        "model": engine.model_name,
         "backend": kind.backend,
         "precision": kind.precision,
         "device": kind.device,
@@ -199,7 +199,7 @@ def find_default(report: Mapping[str, Any], device: str) -> Mapping[str, Any] | 
 
 
 def to_markdown(report: Mapping[str, Any]) -> str:
-    """Return what stands in `latency.md` and, between its markers, in the README."""
+    """Return the text of `latency.md`, which also stands between the markers of the page."""
     lines = [f"- {verdict.to_line()}" for verdict in judge(report)]
     return (
         to_table(report)
@@ -208,6 +208,6 @@ def to_markdown(report: Mapping[str, Any]) -> str:
     )
 
 
-def write_readme(markdown: str, path: Path = README) -> None:
-    """Put the Markdown between the README's markers."""
-    path.write_text(replace_block(path.read_text(), README_BLOCK, markdown))
+def write_page(markdown: str, path: Path = PAGE) -> None:
+    """Put the Markdown between the page's markers."""
+    path.write_text(replace_block(path.read_text(), BLOCK, markdown))

@@ -32,7 +32,7 @@ GRACE_S = 120.0
 IDLE_TIMEOUT_S = 60.0
 IDLE_LOOK_S = 1.0
 BUSY_SHARE = 0.02
-"""Of a CPU: a service at rest takes a tenth of it, one at work far more even on busy CPUs."""
+"""Share of a CPU above which a service is at work; at rest it takes a tenth of this."""
 
 
 class LoadToolError(Exception):

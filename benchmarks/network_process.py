@@ -23,7 +23,7 @@ from harness.pictures import load_pictures
 from headcirc.errors import HeadCircumferenceError
 from headcirc.model.manifest import InputFacts
 from headcirc.network_input import to_network_input
-from headcirc.readers.decode import decode_frame
+from headcirc.readers import decode_frame
 
 FRAMES = 8
 """As many as the largest batch has."""

@@ -39,7 +39,7 @@ from harness.targets import EXIT_NOT_MEASURABLE, Target, Verdict, to_exit_status
 SCHEMA_VERSION = 1
 COMMAND = "python -m benchmarks.overload"
 SCRIPT = Path(__file__).with_name("overload.lua")
-README, BLOCK = Path("README.md"), "overload"
+PAGE, BLOCK = Path("docs/performance.md"), "overload"
 REPORT = "overload.json"
 CONNECTIONS, TIMES = 8, 10
 WARM_S, CAPACITY_S = 3, 20
@@ -175,7 +175,7 @@ def measure(chosen: argparse.Namespace) -> dict[str, Any]:
 
 
 def to_block(report: Mapping[str, Any]) -> str:
-    """Return the README's lines, from the report alone."""
+    """Return the page's lines, made from the report alone."""
     machine, capacity, load = report["machine"], report["capacity"], report["overload"]
     model = report["model"]
     told = ", ".join(f"{count:,} x {status}" for status, count in sorted(load["statuses"].items()))
@@ -183,10 +183,10 @@ def to_block(report: Mapping[str, Any]) -> str:
         [
             f"`{COMMAND}`, `{model['name']}` {model['version']} on {machine['cpu']}, "
             f"{machine['cpus_available']} CPUs, "
-            f"{report['date'][:10]}: {capacity['connections']} connections are answered "
-            f"{capacity['accepted_per_s']:.1f} times a second; {load['connections']}, which ask "
-            f"again at once for {load['duration_s']:.0f} s, {load['accepted_per_s']:.1f} times "
-            f"({told}; {load['lost']} lost).",
+            f"{report['date'][:10]}: {capacity['connections']} connections get "
+            f"{capacity['accepted_per_s']:.1f} measurements a second. {load['connections']} "
+            f"connections, which ask again at once for {load['duration_s']:.0f} s, get "
+            f"{load['accepted_per_s']:.1f} a second ({told}; {load['lost']} lost).",
             "",
             *(f"- {verdict.to_line()}" for verdict in judge(report)),
         ]
@@ -199,7 +199,7 @@ def to_parser() -> argparse.ArgumentParser:
     parser.add_argument("--duration-s", type=int, default=60, help="of the overload")
     parser.add_argument("--capacity-s", type=int, default=CAPACITY_S, help="of what can be served")
     parser.add_argument("--times", type=int, default=TIMES, help="connections, of those")
-    parser.add_argument("--no-readme", action="store_true", help="leave README.md as it is")
+    parser.add_argument("--no-page", action="store_true", help="leave docs/performance.md as it is")
     add_load_options(parser)
     return parser
 
@@ -210,8 +210,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     report = report_load(measure, chosen, REPORT)
     if report is None:
         return EXIT_NOT_MEASURABLE
-    if not chosen.no_readme:
-        README.write_text(replace_block(README.read_text(), BLOCK, to_block(report)))
+    if not chosen.no_page:
+        PAGE.write_text(replace_block(PAGE.read_text(), BLOCK, to_block(report)))
     print(to_block(report))
     return to_exit_status(judge(report))
 

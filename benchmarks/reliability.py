@@ -1,7 +1,7 @@
-"""What the fault tests measured, collected into one file and one table in the README.
+"""Collect what the fault tests measured into one file and one table of `docs/performance.md`.
 
 `python -m benchmarks.reliability` reads what `tests/faults` left in `build/faults`. What was not
-run is told as not run.
+run is reported as not run.
 """
 
 import json
@@ -19,10 +19,10 @@ from headcirc.pipeline import SHIPPED_MODEL_DIR
 
 FIGURES_DIR = Path("build/faults")
 REPORT = SPEED_RESULTS_DIR / "reliability.json"
-README, BLOCK = Path("README.md"), "reliability"
+PAGE, BLOCK = Path("docs/performance.md"), "reliability"
 WHOLE_SOAK_S = 1200
 ALLOWED_GROWTH = 0.05
-"""Of the service's memory in steady use, on its level after the first minute."""
+"""Allowed growth of the service's memory in steady use, after the first minute."""
 NOT_RUN = "not run"
 Figures = Sequence[Mapping[str, Any]]
 
@@ -33,7 +33,7 @@ def say_openapi(found: Figures) -> str:
     for each in found:
         statuses.update(each["statuses"])
     told = ", ".join(f"{count:,} x {status}" for status, count in sorted(statuses.items()))
-    return f"{statuses.total():,} requests in {len(found)} series, right and wrong ones: {told}"
+    return f"{statuses.total():,} valid and invalid requests in {len(found)} series: {told}"
 
 
 def say_decoder(found: Figures) -> str:
@@ -52,20 +52,20 @@ def say_connections(found: Figures) -> str:
     """Sum up the clients that hold connections."""
     connections = sum(each["connections"] for each in found)
     left = sum(each["open_files_after"] - each["open_files_before"] for each in found)
-    return f"{connections} connections: all ended, {max(left, 0)} left open"
+    return f"{connections} connections: all closed, {max(left, 0)} left open"
 
 
 def say_crowd(found: Figures) -> str:
     """Sum up the crowd."""
     (each,) = found
     return (
-        f"{each['clients']} at once: {each['answered']} answered, after "
-        f"{each['told_to_come_back']:,} answers 429 in all; nothing else was answered"
+        f"{each['answered']} of {each['clients']} clients got an answer, after "
+        f"{each['told_to_come_back']:,} answers 429 in all; there was no other answer"
     )
 
 
 def say_flood(found: Figures) -> str:
-    """Sum up the flood of idle connections."""
+    """Sum up the many idle connections."""
     (each,) = found
     return (
         f"{each['connections']:,} connections, {each['open_files']:,} open files allowed: all "
@@ -75,11 +75,11 @@ def say_flood(found: Figures) -> str:
 
 
 def say_silent_uploads(found: Figures) -> str:
-    """Sum up the uploads that say nothing."""
+    """Sum up the uploads that send nothing more."""
     (each,) = found
     return (
-        f"{each['uploads']} of one address: others measured; as many of several addresses: not "
-        f"ready, and others let in again after {each['kept_others_out_s']:.1f} s"
+        f"{each['uploads']} from one address: others are still measured; as many from several "
+        f"addresses: not ready, others are accepted again after {each['kept_others_out_s']:.1f} s"
     )
 
 
@@ -92,7 +92,7 @@ def say_kill(found: Figures) -> str:
     """Sum up the killed service."""
     (each,) = found
     return (
-        f"{each['answers']} of {_to_asked(each)} answers reached {each['clients']} clients, all "
+        f"{each['clients']} clients got {each['answers']} of {_to_asked(each)} answers, all with "
         f"the same number; ready again after {each['ready_again_s']:.2f} s"
     )
 
@@ -100,16 +100,19 @@ def say_kill(found: Figures) -> str:
 def say_redis(found: Figures) -> str:
     """Sum up the killed store."""
     (each,) = found
-    return f"{_to_asked(each)} measurements asked for, {each['failed']} failed; results kept again"
+    return (
+        f"{_to_asked(each)} measurements requested, {each['failed']} failed; new results are "
+        "stored again"
+    )
 
 
 def say_disk(found: Figures) -> str:
     """Sum up the full disk."""
     (each,) = found
-    again = "the large one, too" if each["recovered"] else "the large one still not"
+    again = "the large upload is measured" if each["recovered"] else "the large upload still fails"
     return (
-        f"{each['large_uploads_refused']} large uploads 503, {each['small_uploads_measured']} "
-        f"small ones measured; with room again, {again}"
+        f"{each['large_uploads_refused']} large uploads answered 503, "
+        f"{each['small_uploads_measured']} small ones measured; once there is space again, {again}"
     )
 
 
@@ -131,17 +134,20 @@ def say_soak(found: Figures) -> str:
 
 
 FAULTS: Mapping[str, tuple[str, Callable[[Figures], str]]] = {
-    "openapi_": ("generated requests, by the OpenAPI document", say_openapi),
+    "openapi_": ("requests generated from the OpenAPI document", say_openapi),
     "decoder": ("mutated files of every format", say_decoder),
-    "trickle_": ("a byte now and then, before, in and after a request", say_connections),
-    "half_closed": ("uploads broken off half way", say_connections),
-    "flood": ("a flood of idle connections", say_flood),
-    "silent_uploads": ("uploads that begin and say nothing", say_silent_uploads),
-    "crowd": ("a crowd, eight places in the queue", say_crowd),
-    "kill": ("`kill -9` under load, and a new start", say_kill),
-    "redis_killed": ("Redis killed under load, back empty", say_redis),
-    "disk_full": ("temporary disk full", say_disk),
-    "soak": ("steady use", say_soak),
+    "trickle_": (
+        "clients that send one byte now and then, before, in and after a request",
+        say_connections,
+    ),
+    "half_closed": ("uploads broken off halfway", say_connections),
+    "flood": ("many idle connections", say_flood),
+    "silent_uploads": ("uploads that begin and send nothing more", say_silent_uploads),
+    "crowd": ("many clients at once, with eight places in the queue", say_crowd),
+    "kill": ("`kill -9` under load, then a new start", say_kill),
+    "redis_killed": ("Redis killed under load, then started empty", say_redis),
+    "disk_full": ("temporary folder full", say_disk),
+    "soak": ("steady load", say_soak),
 }
 """What a record's name begins with, to what was done and how its figures read."""
 
@@ -172,7 +178,7 @@ def collect(folder: Path) -> dict[str, Any]:
 
 
 def to_block(report: Mapping[str, Any]) -> str:
-    """Return the README's table, from the report alone."""
+    """Return the page's table, made from the report alone."""
     machine, model, records = report["machine"], report["model"], report["records"]
     days = sorted({each["measured"][:10] for each in records})
     lines = [
@@ -180,7 +186,7 @@ def to_block(report: Mapping[str, Any]) -> str:
         f"{machine['cpus_available']} CPUs, {' and '.join(days)}; "
         "`benchmarks/results/reliability.json`.",
         "",
-        "| what was done | what came of it |",
+        "| fault | result |",
         "|---|---|",
     ]
     for prefix, (title, say) in FAULTS.items():
@@ -190,10 +196,10 @@ def to_block(report: Mapping[str, Any]) -> str:
 
 
 def main() -> int:
-    """Collect, write the report and the README's table."""
+    """Collect the records, write the report and the page's table."""
     report = collect(FIGURES_DIR)
     write_report(REPORT, report)
-    README.write_text(replace_block(README.read_text(), BLOCK, to_block(report)))
+    PAGE.write_text(replace_block(PAGE.read_text(), BLOCK, to_block(report)))
     print(to_block(report))
     return 0
 

@@ -131,7 +131,7 @@ def inspect(container: Container, pid: int) -> dict[str, Any]:
     )
     root = Path(container.root)
     (packages,) = root.glob("opt/headcirc/venv/lib/python3*/site-packages")
-    places = ("/", container.folder, f"{container.folder}/models", "/etc", "/var", TMP)
+    places = ("/", container.folder, f"{container.folder}/model", "/etc", "/var", TMP)
     return {
         "uids": sorted(set(status["Uid"].split())),
         "writable": [

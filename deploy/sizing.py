@@ -17,12 +17,12 @@ BLOCK = "sizing"
 RATES_PER_S = (1, 100, 10_000)
 CONCURRENCY = 8
 BUSY_SHARE = 0.6
-"""Of its throughput that a replica is given: beyond, waiting grows fast (see `to_wait_ms`)."""
+"""Planned share of a replica's throughput; beyond it, waiting grows fast (see `to_wait_ms`)."""
 RESULT_TTL_S = 600
 """HEADCIRC_RESULT_TTL_S by default."""
 WIDTH_PX, HEIGHT_PX = 800, 540
 PICTURE_BYTES = WIDTH_PX * HEIGHT_PX
-"""Of HC18's usual size at 8 bits, uncompressed: a PNG of it is smaller."""
+"""An uncompressed picture of HC18's usual size at 8 bits; a PNG of it is smaller."""
 STORED_BYTES = PICTURE_BYTES + PICTURE_BYTES // 8
 """Frame and mask, as a result is counted in memory; in Redis both are compressed."""
 BITS, LINK_BITS_PER_S = 8, 10e9

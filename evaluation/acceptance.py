@@ -41,7 +41,7 @@ LIMITS = {
     "largest_difference_mm": SAME_ANSWERS_LARGEST_MM,
     "images_with_another_verdict": 0.0,
 }
-"""Of a candidate against the reference."""
+"""Limits for a candidate, compared with the reference."""
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
-"""Measured accuracy to the tables of README and model card: `python -m evaluation.accuracy_text`.
+"""Write the measured accuracy into its page and the model card.
 
-Reads the JSON that `evaluation.accuracy` and `evaluation.phantoms` wrote, and puts the same block
-between the markers of both documents, so that no figure there is typed by hand.
+`python -m evaluation.accuracy_text` reads the JSON that `evaluation.accuracy` and
+`evaluation.phantoms` wrote. It puts the same block between the markers of both documents, so that
+no figure there is typed by hand.
 """
 
 import csv
@@ -20,7 +21,8 @@ from headcirc.model.manifest import load_manifest
 from headcirc.pipeline import SHIPPED_MODEL_DIR
 
 ROOT = Path(__file__).parent.parent
-DOCUMENTS = (ROOT / "README.md", ROOT / "models" / "attention-resunet-16" / "README.md")
+CARD_DIR = ROOT / "models" / "attention-resunet-16"
+DOCUMENTS = (ROOT / "docs" / "accuracy.md", CARD_DIR / "README.md")
 BLOCK = "accuracy"
 PARTS = ("test", "calibration")
 FIGURES = {
@@ -68,7 +70,7 @@ def to_block(
             to_summary_table(reports),
             to_verdict(reports["test"]),
             to_acceptable_line(rows),
-            "By size, on the test exams (a bin of six images proves little):",
+            "By size, on the test exams. A band of six images proves little:",
             to_bin_table(reports["test"]["bins"]),
             to_phantom_line(phantoms),
         )
@@ -76,14 +78,14 @@ def to_block(
 
 
 def to_provenance(measured_version: str, shipped_version: str) -> str:
-    """Return whose figures these are, where other weights ship."""
+    """Say which weights were measured, and which ship."""
     if measured_version == shipped_version:
         return "These weights ship."
     return (
-        f"Version {shipped_version}, which ships, was trained by the same recipe, in the last runs "
-        "on **all** exams at hand: of these a figure of it would be a training "
-        f"figure. So the figures are those of {measured_version} "
-        "(`models/attention-resunet-16-split`), which never saw a calibration or test exam."
+        f"These are figures of version {measured_version}, the split model "
+        "(`models/attention-resunet-16-split`). It never saw a calibration or test exam. Version "
+        f"{shipped_version} ships. It was trained by the same recipe, but its last runs used "
+        "**all** exams, so no exam is left to measure it on."
     )
 
 
@@ -109,7 +111,7 @@ def to_summary_table(reports: Mapping[str, Report]) -> str:
 
 
 def to_verdict(report: Report) -> str:
-    """Return the worst image, what has no answer, and how the floors were met."""
+    """Return the worst image, the images without an answer, and how the limits were met."""
     summary = report["summary"]
     without = len(summary["without_answer"])
     checks = [
@@ -121,12 +123,12 @@ def to_verdict(report: Report) -> str:
     answers = "every image got an answer" if not without else f"{without} got no answer"
     return (
         f"Worst test image: {worst_mm:.1f} mm; {answers}; {len(summary['not_acceptable'])} are "
-        f"marked as not reliable. Against the project's floor: {'; '.join(checks)}."
+        f"marked as not acceptable. The project's limits: {'; '.join(checks)}."
     )
 
 
 def to_acceptable_line(rows: Sequence[Mapping[str, str]]) -> str:
-    """Return the errors of the answers to rely on, and beside them those of the others."""
+    """Return the errors of the acceptable answers and, separately, of the others."""
     figures = []
     for acceptable in ("True", "False"):
         answered = [row for row in rows if row["acceptable"] == acceptable and row["error_mm"]]
@@ -160,10 +162,10 @@ def to_bin_table(bins: list[Mapping[str, Any]]) -> str:
 
 
 def to_phantom_line(phantoms: Report) -> str:
-    """Return what the drawn heads measure."""
+    """Return how well the drawn phantoms are measured."""
     summary = phantoms["summary"]
     return (
-        f"{summary['n']} drawn phantoms, none of them ever trained on, measured by "
+        f"{summary['n']} drawn phantoms, which were never trained on, measured by "
         f"{phantoms['model']['version']}: mean absolute error "
         f"{summary['mean_absolute_error_mm']:.1f} mm, signed error "
         f"{summary['signed_error_mm']:+.1f} mm, worst {summary['worst_mm']:.1f} mm, not measured "

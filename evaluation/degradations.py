@@ -18,7 +18,7 @@ from headcirc.geometry import Ellipse, FloatArray, to_affine_image, to_half_exte
 
 SEED = 20_261_124
 SHADOWED_SHARES = (0.05, 0.40)
-"""Of the skull's visible outline, at severity 0 and 1."""
+"""Shadowed shares of the skull's visible outline, at severity 0 and 1."""
 LEFT_IN_SHADOW = (0.05, 0.30)
 """Share of the grey that a shadow leaves; drawn."""
 SHADOW_RIM_SHARE = 0.15
@@ -33,7 +33,7 @@ LARGEST_SPECKLE = 0.8
 """Standard deviation of the factor on the grey values."""
 SPECKLE_GRAIN_PX = 1.5
 LARGEST_CUT_SHARE = 0.25
-"""Of the head's extent; at severity 0 the frame ends where the head does."""
+"""Largest share of the head's extent that is cut; at severity 0 the frame ends at the head."""
 LARGEST_ROTATION_DEG = 45.0
 OUTLINE_POINTS = 2880
 

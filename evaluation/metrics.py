@@ -74,7 +74,7 @@ class SurfaceDistances:
 
 @dataclass(frozen=True)
 class AreasUnderCurves:
-    """Of a probability map: ROC, and precision over recall (average precision, by steps)."""
+    """Hold the areas under the ROC curve and under precision over recall (average precision)."""
 
     roc: float
     precision_recall: float

@@ -41,7 +41,7 @@ SEED = 20_261_123
 SPACING = PixelSpacing(0.15, 0.15)
 """HC18's usual pixel size, so that a head found anywhere would have a plausible size."""
 CUT_SHARES = (0.5, 0.42, 0.35, 0.28)
-"""Of the frame's sides, the largest first: a corner is cut as large as the head allows."""
+"""Shares of the frame's sides, largest first: a corner is cut as large as the head allows."""
 CUT_MARGIN_PX = 6
 Picture = NDArray[np.uint8]
 

@@ -1,4 +1,4 @@
-"""Weights beside weights, before any is exported: `python -m evaluation.weights NAME=FILE …`.
+"""Compare weights before any is exported: `python -m evaluation.weights NAME=FILE …`.
 
 Each network measures the calibration exams in torch, float32, through the same pipeline, test-time
 augmentation included; a paired test holds each against the first. The test exams are never read

@@ -17,9 +17,9 @@ from headcirc.geometry import Ellipse, FloatArray, HeadMask, to_axes
 
 EDGE_SAMPLES = 192
 SMALLEST_SLOPE_PER_PX = 0.03
-"""Of the probability across the edge; flatter edges would make the steps too long."""
+"""Smallest slope of the probability that is used; flatter edges would make steps too long."""
 LARGEST_STEP_SHARE = 0.25
-"""Of the start's smaller half axis; no step is longer."""
+"""No step is longer than this share of the start's smaller semi-axis."""
 SETTLED_PX = 0.01
 MAXIMUM_STEPS = 40
 MINIMUM_AREA_PX = 16

@@ -64,11 +64,14 @@ class Frame:
     has_narrow_range : bool
         The file has 16 bits for each sample and uses a sixteenth of them or less, so black and
         white may be others than `pixels` say.
+    orientation : int
+        EXIF orientation, 1 to 8, by which the stored picture was turned; 1: not at all.
     """
 
     pixels: NDArray[np.uint8]
     calibrations: tuple[CalibratedRegion, ...] = ()
     has_narrow_range: bool = False
+    orientation: int = 1
 
     @property
     def pixel_aspect(self) -> float:

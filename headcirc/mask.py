@@ -1,4 +1,4 @@
-"""Probability map to head mask: back to the frame's grid first, threshold after.
+"""Turn a probability map into the mask of the head.
 
 Among several components, the head is the one with the largest product of area, probability and
 ellipticity: in early pregnancy the body beside the head can be larger. Holes are filled. This stage

@@ -1,4 +1,4 @@
-"""Ellipse to millimetres.
+"""Turn an ellipse into millimetres.
 
 The whole ellipse is mapped from pixels to millimetres: with unequal pixel sizes, the axes of a
 rotated ellipse must not be scaled one by one. Without a calibrated region that holds the head there

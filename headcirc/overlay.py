@@ -1,4 +1,4 @@
-"""Pictures for people: the frame with mask edge, ellipse and axes, or with a map, drawn over it.
+"""Draw pictures for people: the frame with mask edge, ellipse and axes, or with a map over it.
 
 This stage draws; it measures nothing and changes no measurement.
 """
@@ -18,11 +18,19 @@ COLOR_DIMENSIONS = 3
 MASK_EDGE_RGB = (255, 176, 0)
 ELLIPSE_RGB = (0, 214, 255)
 AXIS_RGB = (120, 235, 255)
+UNRELIABLE_ELLIPSE_RGB = (255, 60, 160)
+UNRELIABLE_AXIS_RGB = (255, 150, 205)
+DASH_POINTS, PERIOD_POINTS = 6, 10
+"""Of an outline of 360 points: how many of each ten a dash has."""
 WHITE_RGB, BLACK_RGB = (255, 255, 255), (0, 0, 0)
 
 
 def draw_overlay(
-    pixels: NDArray[np.uint8], mask: NDArray[np.bool_] | None, ellipse: Ellipse | None
+    pixels: NDArray[np.uint8],
+    mask: NDArray[np.bool_] | None,
+    ellipse: Ellipse | None,
+    *,
+    acceptable: bool = True,
 ) -> Picture:
     """Draw what was found over the frame.
 
@@ -32,6 +40,8 @@ def draw_overlay(
     mask : (rows, columns) bool, frame grid, or None
     ellipse : Ellipse or None
         In frame pixels.
+    acceptable : bool
+        False draws the ellipse dashed and in another colour: nobody should rely on it.
 
     Returns
     -------
@@ -41,10 +51,12 @@ def draw_overlay(
     picture = cv2.cvtColor(pixels, cv2.COLOR_GRAY2RGB)
     thickness_px = _to_thickness_px(pixels.shape)
     if mask is not None:
-        # Twice as thick as the ellipse, so that both are seen where they agree.
-        _draw_edge(picture, mask, (MASK_EDGE_RGB, 2 * thickness_px + 1))
+        # Twice as thick as the ellipse, so that both are seen where they agree; below a dashed one
+        # half as thick, so that it does not fill the gaps.
+        edge_px = 2 * thickness_px + 1 if acceptable else thickness_px
+        _draw_edge(picture, mask, (MASK_EDGE_RGB, edge_px))
     if ellipse is not None:
-        _draw_ellipse(picture, ellipse, thickness_px)
+        _draw_ellipse(picture, ellipse, thickness_px, acceptable=acceptable)
     return np.asarray(picture, np.uint8)
 
 
@@ -60,21 +72,30 @@ def _draw_edge(picture: Picture, mask: NDArray[np.bool_], *strokes: tuple[Color,
         cv2.drawContours(picture, outlines, -1, color, thickness_px)
 
 
-def _draw_ellipse(picture: Picture, ellipse: Ellipse, thickness_px: int) -> None:
+def _draw_ellipse(
+    picture: Picture, ellipse: Ellipse, thickness_px: int, *, acceptable: bool
+) -> None:
     """Draw outline and axes in place, from points so that the half-pixel is kept."""
     center = np.array([ellipse.center_x_px, ellipse.center_y_px])
     shape_matrix = ellipse.to_shape_matrix()
     turns = np.linspace(0, 2 * np.pi, 361)
     outline = center + np.column_stack((np.cos(turns), np.sin(turns))) @ shape_matrix.T
-    lines = [(outline, ELLIPSE_RGB)]
+    outline_rgb, axis_rgb = ELLIPSE_RGB, AXIS_RGB
+    strokes = [outline]
+    if not acceptable:
+        outline_rgb, axis_rgb = UNRELIABLE_ELLIPSE_RGB, UNRELIABLE_AXIS_RGB
+        starts = range(0, len(turns) - 1, PERIOD_POINTS)
+        strokes = [outline[start : start + DASH_POINTS] for start in starts]
+    outline_px = thickness_px if acceptable else 2 * thickness_px
+    lines = [(stroke, outline_rgb, outline_px) for stroke in strokes]
     lines += [
-        (np.stack((center - half_axis, center + half_axis)), AXIS_RGB)
+        (np.stack((center - half_axis, center + half_axis)), axis_rgb, thickness_px)
         for half_axis in shape_matrix.T
     ]
-    for points, color in lines:
+    for points, color, line_px in lines:
         fixed = np.rint(points * 2**SUBPIXEL_BITS).astype(np.int32)
         cv2.polylines(
-            picture, [fixed], isClosed=False, color=color, thickness=thickness_px,
+            picture, [fixed], isClosed=False, color=color, thickness=line_px,
             lineType=cv2.LINE_AA, shift=SUBPIXEL_BITS,
         )  # fmt: skip
 

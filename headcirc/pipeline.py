@@ -1,6 +1,6 @@
 """The pipeline: the stages in the order in which data passes through them.
 
-`prepare`, `infer` and `finish` are separate, so that a batcher can sit between them; `analyze`
+`prepare`, `infer` and `finish` are separate, so that a batcher can sit between them. `analyze`
 calls all three.
 """
 
@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headcirc.backends import Backend, load_backend
+from headcirc.caption import ResultFacts, add_caption
 from headcirc.cpus import count_available_cpus
 from headcirc.ellipse import fit_head_ellipse
 from headcirc.errors import InferenceError
@@ -34,7 +35,7 @@ from headcirc.overlay import Picture, draw_overlay
 from headcirc.quality.assessment import Quality, assess_quality
 from headcirc.quality.augmentation import infer_with_augmentation
 from headcirc.quality.uncertainty import Interval, Uncertainty, measure_uncertainty, to_interval
-from headcirc.readers.decode import DEFAULT_MAXIMUM_PIXELS, decode_frame
+from headcirc.readers import DEFAULT_MAXIMUM_PIXELS, decode_frame
 
 SHIPPED_MODEL_DIR = Path(__file__).parent / "model" / "shipped"
 Timing = Mapping[str, float]
@@ -98,6 +99,8 @@ class Analysis:
     quality : Quality
     timing_ms : mapping of str to float
         By stage.
+    model : str
+        Name and version of the model that measured.
     pixel_aspect : float
         Width over height of a pixel, as the network saw it; an explanation needs the same.
     """
@@ -107,13 +110,36 @@ class Analysis:
     region: CalibratedRegion | None
     quality: Quality
     timing_ms: Timing = field(default_factory=dict)
+    model: str = "unknown"
     pixel_aspect: float = 1.0
 
-    def draw_overlay(self) -> Picture:
-        """Return (rows, columns, 3) uint8: the frame with what was found drawn over it."""
+    def draw_overlay(self, *, caption: bool = True) -> Picture:
+        """Return (rows, columns, 3) uint8: the frame with what was found drawn over it.
+
+        The caption stands below the frame and adds rows.
+        """
         mask = None if self.head is None else self.head.mask.pixels
         ellipse = None if self.head is None else self.head.ellipse
-        return draw_overlay(self.frame.pixels, mask, ellipse)
+        picture = draw_overlay(self.frame.pixels, mask, ellipse, acceptable=self.quality.acceptable)
+        return add_caption(picture, self._to_facts()) if caption else picture
+
+    def _to_facts(self) -> ResultFacts:
+        head, region = self.head, self.region or next(iter(self.frame.calibrations), None)
+        measured = None if head is None else head.measurement
+        interval = None if head is None else head.interval
+        return ResultFacts(
+            acceptable=self.quality.acceptable,
+            warnings=self.quality.warnings,
+            model=self.model,
+            pixel_size_mm=(
+                None if region is None else (region.spacing.column_mm, region.spacing.row_mm)
+            ),
+            head_circumference_px=None if head is None else head.head_circumference_px,
+            head_circumference_mm=None if measured is None else measured.head_circumference_mm,
+            interval=(
+                None if interval is None else (interval.level, interval.low_mm, interval.high_mm)
+            ),
+        )
 
 
 @dataclass(frozen=True)
@@ -157,7 +183,7 @@ class Pipeline:
         Raises
         ------
         InferenceError
-            The backend gave something else than numbers, which would be answered as no head.
+            The backend gave NaN or infinity, which would be reported as no head.
         """
         maps = infer_with_augmentation(self.backend.infer, network_input, self.manifest.mask)
         if not np.isfinite(maps).all():
@@ -174,7 +200,13 @@ class Pipeline:
         head, region, quality = self._find_head(prepared.frame, probabilities)
         timing_ms = {**prepared.timing_ms, "postprocess": watch.lap_ms()}
         return Analysis(
-            prepared.frame, head, region, quality, timing_ms, pixel_aspect=prepared.pixel_aspect
+            prepared.frame,
+            head,
+            region,
+            quality,
+            timing_ms,
+            model=f"{self.manifest.name} {self.manifest.version}",
+            pixel_aspect=prepared.pixel_aspect,
         )
 
     def _find_head(

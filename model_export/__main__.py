@@ -20,13 +20,15 @@ from headcirc.pipeline import load_pipeline
 from model_export.explain_files import write_explain_files
 from model_export.explain_parity import measure_explain_parity
 from model_export.fp16 import load_rounded, write_fp16
+from model_export.hub import write_hub_folder
 from model_export.onnx_graph import INPUT_NAME, OPSET, OUTPUT_NAME, write_onnx
 from model_export.parity import measure_agreement, measure_parity
 from model_export.quantise import EVERY, METHOD, write_int8
 from model_export.record import record_accuracy, record_uncertainty, replace_files, write_manifest
-from training.attention_resunet import AttentionResUNet, count_macs, count_parameters
-from training.checkpoint import load_trained, to_file_sha256
+from training.checkpoint import find_checkpoint, load_trained, to_file_sha256
 from training.data.hc18 import SPLIT_PATH, load_part, to_input_facts
+from training.networks.attention_resunet import AttentionResUNet
+from training.networks.sizes import count_macs, count_parameters
 
 GRAPH_NAMES = {"fp32": "model.onnx", "fp16": "model.fp16.onnx", "int8": "model.int8.onnx"}
 """Precision to the file of its graph; int8 joins the others only after it was accepted."""
@@ -73,6 +75,39 @@ def build(checkpoint_path: Path, out_dir: Path, data_dir: Path, training_notes: 
         parities = _measure_parities(network, model_dir, data_dir)
         write_manifest(model_dir, manifest | parities)
     print(json.dumps(parities, indent=2))
+
+
+def restore(model_dir: Path, checkpoint_path: Path, data_dir: Path) -> None:
+    """Make the graphs that a manifest names again; the manifest stays as it is.
+
+    Raises
+    ------
+    SystemExit
+        The checkpoint, or a graph made of it, differs from the one that the manifest names; the
+        folder stays as it was.
+    """
+    manifest = json.loads((model_dir / MANIFEST_NAME).read_text())
+    if to_file_sha256(checkpoint_path) != manifest["checkpoint"]["sha256"]:
+        raise SystemExit(f"{checkpoint_path.name} is not the checkpoint that the manifest names.")
+    network = load_trained(checkpoint_path)
+    named = {**manifest["graphs"], **_to_explain_graphs(manifest)}
+    with replace_files(model_dir) as new_dir:
+        made = _write_graphs(network, manifest["version"], new_dir)
+        if "int8" in manifest["graphs"]:
+            images = load_part(data_dir, "train")[::EVERY]
+            source = new_dir / made["graphs"]["fp32"]["file"]
+            write_int8(source, new_dir / GRAPH_NAMES["int8"], images, to_input_facts())
+        for graph in named.values():
+            if to_file_sha256(new_dir / graph["file"]) != graph["sha256"]:
+                raise SystemExit(
+                    f"{graph['file']} comes out otherwise than the manifest says; install the "
+                    "packages of requirements/test.txt."
+                )
+
+
+def _to_explain_graphs(manifest: dict[str, Any]) -> dict[str, Any]:
+    explain = manifest.get("explain", {"graphs": {}})
+    return {f"explain-{each}": graph for each, graph in explain["graphs"].items()}
 
 
 def _write_graphs(network: AttentionResUNet, version: str, model_dir: Path) -> dict[str, Any]:
@@ -148,8 +183,7 @@ def quantise(model_dir: Path, out_dir: Path, data_dir: Path) -> None:
     """Write a candidate: a copy of a model's folder whose manifest has an INT8 graph too."""
     manifest = json.loads((model_dir / MANIFEST_NAME).read_text())
     out_dir.mkdir(parents=True, exist_ok=True)
-    explain = manifest.get("explain", {"graphs": {}})
-    for graph in (*manifest["graphs"].values(), *explain["graphs"].values()):
+    for graph in (*manifest["graphs"].values(), *_to_explain_graphs(manifest).values()):
         shutil.copy(model_dir / graph["file"], out_dir)
     images = load_part(data_dir, "train")[::EVERY]
     source = model_dir / manifest["graphs"]["fp32"]["file"]
@@ -192,8 +226,8 @@ def to_graph_facts(paths: dict[str, Path]) -> dict[str, dict[str, str]]:
     }
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Parse the command line."""
+def to_parser() -> argparse.ArgumentParser:
+    """Describe the command line."""
     parser = argparse.ArgumentParser(prog="python -m model_export", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     builder = commands.add_parser("build", help="checkpoint -> ONNX, parity, manifest")
@@ -201,6 +235,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     builder.add_argument("--out", type=Path, required=True, help="the model's folder")
     builder.add_argument("--data", type=Path, required=True, help="HC18, for parity")
     builder.add_argument("--training", type=Path, help="training.json (default: beside checkpoint)")
+    restorer = commands.add_parser("restore", help="checkpoint -> the graphs a manifest names")
+    restorer.add_argument("--model", type=Path, required=True, help="the manifest's folder")
+    restorer.add_argument("--checkpoint", type=Path, help="safetensors file (default: found)")
+    restorer.add_argument("--data", type=Path, required=True, help="HC18, for INT8's ranges")
+    publisher = commands.add_parser("hub", help="a model -> a folder for Hugging Face's hub")
+    publisher.add_argument("--model", type=Path, required=True, help="the model's folder")
+    publisher.add_argument("--out", type=Path, required=True, help="the folder to replace")
     recorder = commands.add_parser("record-accuracy", help="measured figures -> manifest")
     recorder.add_argument("--model", type=Path, required=True, help="the model's folder")
     recorder.add_argument("results", type=Path, nargs="+", help="JSON of evaluation.accuracy")
@@ -221,9 +262,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     adopter.add_argument("--acceptance", type=Path, required=True, help="by evaluation.acceptance")
     engine = commands.add_parser("engine", help="FP16 ONNX -> TensorRT engine, for this machine")
     engine.add_argument("--model", type=Path, required=True, help="the model's folder")
-    chosen = parser.parse_args(arguments)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command."""
+    chosen = to_parser().parse_args(arguments)
     if chosen.command == "quantise":
         quantise(chosen.model, chosen.out, chosen.data)
+    elif chosen.command == "restore":
+        checkpoint = chosen.checkpoint or find_checkpoint(chosen.model)
+        restore(chosen.model, checkpoint, chosen.data)
+    elif chosen.command == "hub":
+        write_hub_folder(chosen.model, chosen.out)
     elif chosen.command == "adopt":
         adopt(chosen.model, chosen.candidate, chosen.acceptance)
     elif chosen.command == "engine":

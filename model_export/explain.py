@@ -31,7 +31,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from headcirc.model.manifest import InputFacts, to_attention_output
 from model_export.onnx_graph import OUTPUT_NAME, export_module
-from training.attention_resunet import LEVELS, PAPER_WIDTH, AttentionResUNet
+from training.networks.attention_resunet import LEVELS, PAPER_WIDTH, AttentionResUNet
 
 ATTENTION_LEVELS = tuple(PAPER_WIDTH * 2**level for level in reversed(range(LEVELS)))
 """The paper's channel counts name the levels, deepest first, whatever the width."""

@@ -16,8 +16,8 @@ from headcirc.model.manifest import InputFacts
 from headcirc.model.shared_weights import TURNED, fill_weights, turn_kernel
 from model_export.explain import ATTENTION_LEVELS, DEFAULT_LAYER, LAYERS, write_explain
 from model_export.fp16 import write_fp16
-from training.attention_resunet import AttentionResUNet
 from training.checkpoint import to_file_sha256
+from training.networks.attention_resunet import AttentionResUNet
 
 EXPLAIN_NAMES = {"fp32": "model.explain.onnx", "fp16": "model.explain.fp16.onnx"}
 """Precision to the file of its graph."""

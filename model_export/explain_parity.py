@@ -21,7 +21,7 @@ from headcirc.pipeline import Pipeline
 from model_export.explain import ATTENTION_LEVELS, LAYERS
 from model_export.onnx_graph import OUTPUT_NAME
 from model_export.parity import ParityError
-from training.attention_resunet import AttentionResUNet
+from training.networks.attention_resunet import AttentionResUNet
 
 Maps = dict[str, NDArray[np.float32]]
 MAXIMUM_SHARE_OF_RANGE = 1e-3

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.fx.experimental.optimization import fuse
 
 from headcirc.model.manifest import InputFacts
-from training.attention_resunet import AttentionResUNet
+from training.networks.attention_resunet import AttentionResUNet
 
 OPSET = 20
 INPUT_NAME = "network_input"

@@ -44,6 +44,7 @@ def hc18_dir() -> Path:
 @pytest.fixture(scope="session")
 def fp16_graph(tmp_path_factory) -> Graph:
     """Return the shipped weights as an FP16 graph."""
+    pytest.importorskip("onnx", reason="needs onnx, of headcirc[export]")
     from model_export.fp16 import write_fp16
 
     path = tmp_path_factory.mktemp("fp16-graph") / "model.fp16.onnx"
@@ -54,10 +55,11 @@ def fp16_graph(tmp_path_factory) -> Graph:
 @pytest.fixture(scope="session")
 def explain_model_dir(tmp_path_factory) -> Path:
     """Return the shipped model with explain graphs that were exported now, from its checkpoint."""
+    pytest.importorskip("torch", reason="needs torch, of headcirc[export]")
     from headcirc.model.manifest import MANIFEST_NAME, load_manifest
     from model_export.__main__ import write_manifest
     from model_export.explain_files import write_explain_files
-    from training.checkpoint import load_trained
+    from training.checkpoint import find_checkpoint, load_trained
 
     shipped = load_manifest(SHIPPED_MODEL_DIR)
     facts = json.loads((SHIPPED_MODEL_DIR / MANIFEST_NAME).read_text())
@@ -65,7 +67,7 @@ def explain_model_dir(tmp_path_factory) -> Path:
     for graph in facts["graphs"].values():
         shutil.copy(SHIPPED_MODEL_DIR / graph["file"], folder)
     sources = {each: folder / facts["graphs"][each]["file"] for each in ("fp32", "fp16")}
-    network = load_trained(SHIPPED_MODEL_DIR / facts["checkpoint"]["file"])
+    network = load_trained(find_checkpoint(SHIPPED_MODEL_DIR))
     threshold = shipped.mask.threshold
     explain = write_explain_files(network, sources, shipped.input, threshold=threshold)
     write_manifest(folder, facts | {"explain": explain})

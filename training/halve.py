@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from training.checkpoint import load_trained, save_weights
+from training.checkpoint import load_record, load_trained, save_weights
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -18,7 +18,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--checkpoint", type=Path, required=True, help="weights (safetensors)")
     parser.add_argument("--out", type=Path, required=True, help="file to write (safetensors)")
     chosen = parser.parse_args(arguments)
-    save_weights(load_trained(chosen.checkpoint), chosen.out, is_half=True)
+    record = load_record(chosen.checkpoint)
+    save_weights(load_trained(chosen.checkpoint), chosen.out, is_half=True, record=record)
     print(f"{chosen.out.name}: {chosen.out.stat().st_size:,} bytes")
     return 0
 

@@ -10,8 +10,9 @@ from torch import Tensor
 from torch.nn import functional
 
 SHARPNESS = 4.0
-"""Of the logits before a circumference is read from them. Second moments weigh by the squared
-distance: without it the faint probabilities of a whole background would outweigh a small head."""
+"""Factor on the logits before a circumference is read from them. Second moments weigh by the
+squared distance. Without the factor, the faint probabilities of a whole background would outweigh
+a small head."""
 TINY = 1e-3
 """Keeps means and roots finite where there is no head; beside a head's pixels it is nothing."""
 
@@ -25,10 +26,22 @@ def to_soft_dice_loss(logits: Tensor, coverage: Tensor) -> Tensor:
         Coverage in [0, 1]. Dice with squares in the denominator (Milletari 2016,
         arXiv 1606.04797) is 1 just where the probabilities equal the coverage, soft edges too.
     """
+    return _to_soft_dice_losses(logits, coverage).mean()
+
+
+def _to_soft_dice_losses(logits: Tensor, coverage: Tensor) -> Tensor:
     probabilities = torch.sigmoid(logits)
     overlap = (probabilities * coverage).sum(dim=(1, 2, 3))
     total = (probabilities**2).sum(dim=(1, 2, 3)) + (coverage**2).sum(dim=(1, 2, 3))
-    return (1 - (2 * overlap + 1) / (total + 1)).mean()
+    return 1 - (2 * overlap + 1) / (total + 1)
+
+
+def to_image_losses(logits: Tensor, coverage: Tensor) -> Tensor:
+    """Return binary cross-entropy plus soft Dice loss of each image, (n,)."""
+    cross_entropy = functional.binary_cross_entropy_with_logits(
+        logits, coverage, reduction="none"
+    ).mean(dim=(1, 2, 3))
+    return cross_entropy + _to_soft_dice_losses(logits, coverage)
 
 
 def to_loss(logits: Tensor, coverage: Tensor) -> Tensor:

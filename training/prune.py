@@ -19,8 +19,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from training.attention_resunet import AttentionResUNet, ConvolutionBlock, DecoderLevel
 from training.checkpoint import load_trained, save_weights
+from training.networks.attention_resunet import AttentionResUNet, ConvolutionBlock, DecoderLevel
 
 
 def prune(network: AttentionResUNet, width: int) -> AttentionResUNet:

@@ -147,7 +147,13 @@ def train(paths: RunPaths, recipe: Recipe, *, resume: bool = False, compiled: bo
         loader = DataLoader(
             heads,
             batch_size=recipe.batch_size,
-            sampler=draw_addresses(heads.images, recipe, progress.epoch),  # type: ignore[arg-type]
+            sampler=draw_addresses(
+                heads.images,
+                seed=recipe.seed,
+                epoch=progress.epoch,
+                small_head_weight=recipe.small_head_weight,
+                large_head_weight=recipe.large_head_weight,
+            ),  # type: ignore[arg-type]
             num_workers=1,
             drop_last=True,
         )

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
-from training.attention_resunet import AttentionResUNet
+from training.networks.attention_resunet import AttentionResUNet
 from training.recipe import Recipe
 
 

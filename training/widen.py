@@ -21,8 +21,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from training.attention_resunet import AttentionResUNet
 from training.checkpoint import load_trained, save_weights
+from training.networks.attention_resunet import AttentionResUNet
 
 NOISE_SHARE = 0.5
 """Mean absolute noise over mean absolute weight of the widened layer."""

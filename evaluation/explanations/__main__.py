@@ -41,7 +41,7 @@ from headcirc.cpus import count_available_cpus
 from headcirc.errors import HeadCircumferenceError
 from headcirc.explain import EDGE_BAND_SHARE, Concentration, Explainer, measure_concentration
 from headcirc.pipeline import Pipeline, load_pipeline
-from training.checkpoint import load_trained
+from training.checkpoint import find_checkpoint, load_trained
 from training.data.hc18 import HC18Image, load_part
 
 RESULT_NAME = "explain.json"
@@ -171,7 +171,7 @@ def measure(chosen: argparse.Namespace) -> dict[str, Any]:
     measured = measure_images(
         pipeline, explainer, choose_images(load_part(chosen.data, PART), chosen.images)
     )
-    network = load_trained(chosen.model / "checkpoint.safetensors")
+    network = load_trained(find_checkpoint(chosen.model))
     randomised = measure_randomised(
         network, measured.network_inputs, measured.exams, threshold=manifest.mask.threshold
     )

@@ -24,7 +24,7 @@ FloatMap = NDArray[np.float32]
 Infer = Callable[[FloatMap], FloatMap]
 Curves = dict[str, list[float]]
 SHARES = (0.0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0)
-"""Of the pixels that have been taken away, or put in."""
+"""Shares of the pixels that were taken away, or put in."""
 KINDS = ("deletion", "insertion")
 RANDOM, CENTRE, EDGE, PROBABILITY = "random", "centre", "edge", "probability"
 BASELINES = {

@@ -27,7 +27,7 @@ from evaluation.metrics import estimate
 from model_export.explain import LAYERS
 from model_export.explain_parity import Maps, compute_reference_maps
 from model_export.onnx_graph import OUTPUT_NAME
-from training.attention_resunet import AttentionResUNet
+from training.networks.attention_resunet import AttentionResUNet
 
 STAGES = (*reversed(LAYERS), "encoder")
 """What loses its weights, one after the other; the first takes the 1x1 head along."""

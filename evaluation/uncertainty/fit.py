@@ -23,17 +23,17 @@ from headcirc.quality.uncertainty import FEATURES
 
 LEVEL = 0.9
 FEW_FEATURES = ("lost share", "worst displacement", "flatness", "unsure mask")
-"""Of which the expected error is made: on training exams the others add nothing to these."""
+"""Features of the expected error; on training exams the others add nothing."""
 SMALLEST_ERROR_MM = 0.5
 """Added to each error before its logarithm."""
 RIDGE = 20.0
 INVERSE_PENALTY = 0.1
 LARGE_ERRORS_WEIGHT, SPOILED_WEIGHT = 0.5, 0.5
-"""Of all degraded pictures with large errors, and of the others; clean ones together have 1."""
+"""Total weights of degraded pictures with large errors and of the others; clean ones have 1."""
 CLEAN_REFUSED_SHARE = 0.04
-"""Of clean images on training and calibration exams, by all limits together; 5 % is the target."""
+"""Share of clean training and calibration images that all limits may refuse; the target is 5 %."""
 WARNED_SHARE = 0.01
-"""Of those images, that each of the two warnings of contrast and shadow may touch."""
+"""Share of those images that each of the two warnings of contrast and shadow may concern."""
 SPLITS = 25
 FloatArray = NDArray[np.float64]
 

@@ -30,7 +30,7 @@ from headcirc.model.uncertainty_model import (
 
 FOLDS = 5
 SHARES = (0.01, 0.02, CLEAN_REFUSED_SHARE, 0.06, 0.08, 0.10, 0.15, 0.20)
-"""Of clean images that all limits together may refuse where they are chosen."""
+"""Shares of clean images that all limits together may refuse on the data that chooses them."""
 FIGURES = {
     "large_errors_caught": "all errors over 5 mm on degraded pictures",
     "large_errors_brought_caught": "those that the degradation brought",

@@ -33,7 +33,7 @@ DECIMALS = {each.name: 2 for each in fields(Row) if each.name.startswith("head_c
 }
 """A hundredth of a millimetre is far below what the measurement can tell apart."""
 MOST_DECIMALS = 6
-"""Of a pixel size, by which everything was multiplied."""
+"""Decimals of a pixel size, by which everything was multiplied."""
 STANDARD_OUTPUT = ("-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
 
 

@@ -180,24 +180,24 @@ Measure = Callable[[bytes, PixelSpacing | None], Measured]
 """From a file's bytes and its pixel spacing; raises `InputError` where it cannot be measured."""
 
 
-def to_local_measure(pipeline: Pipeline) -> Measure:
-    """Return what measures in this process."""
+def to_local_measure(pipeline: Pipeline, *, caption: bool = True) -> Measure:
+    """Return what measures in this process; `caption` is of the overlays."""
 
     def measure(content: bytes, spacing: PixelSpacing | None) -> Measured:
         analysis = pipeline.analyze(content, pixel_spacing=spacing)
-        return Measured(to_row(analysis), lambda: to_png(analysis.draw_overlay()))
+        return Measured(to_row(analysis), lambda: to_png(analysis.draw_overlay(caption=caption)))
 
     return measure
 
 
 def load_local_measure(
-    model_dir: Path, *, backend: str, precision: str
+    model_dir: Path, *, backend: str, precision: str, caption: bool = True
 ) -> tuple[Measure, tuple[Any, ...]]:
     """Load a model; return what measures with it, and which it is; raises as `load_pipeline`."""
     pipeline = load_pipeline(model_dir, backend=backend, precision=precision)
     runtime, version = pipeline.backend, pipeline.manifest.version
     model = (version, pipeline.graph.sha256, runtime.name, runtime.precision)
-    return to_local_measure(pipeline), model
+    return to_local_measure(pipeline, caption=caption), model
 
 
 def to_row(analysis: Analysis) -> Row:

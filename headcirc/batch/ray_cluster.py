@@ -16,9 +16,9 @@ from headcirc.cpus import count_available_cpus
 from headcirc.geometry import PixelSpacing
 
 OBJECT_STORE_BYTES = 150_000_000
-"""Of a Ray that is started here: what passes through it is small."""
+"""Object store of a Ray that is started here; only small objects pass through it."""
 ROUNDING = 1e-9
-"""Of a share: 0.3 CPUs have room for three times 0.1."""
+"""Tolerance for shares: 0.3 CPUs have room for three times 0.1."""
 QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",  # tells nobody that it runs
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # as Ray will behave anyhow, without its warning

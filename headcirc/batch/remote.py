@@ -30,7 +30,7 @@ MOST_UNANSWERED_IN_A_ROW = 12
 
 @contextmanager
 def open_remote_measure(
-    server_url: str, api_key_file: Path | None
+    server_url: str, api_key_file: Path | None, *, caption: bool = True
 ) -> Iterator[tuple[Measure, tuple[Any, ...]]]:
     """Connect to a service; while this lasts, it measures with the model that is told of.
 
@@ -48,7 +48,7 @@ def open_remote_measure(
         except ClientError as error:
             raise UsageError(_to_reason(error)) from error
         yield (
-            RemoteMeasure(client),
+            RemoteMeasure(client, caption=caption),
             (served.version, served.sha256, served.backend, served.precision),
         )
 
@@ -71,8 +71,9 @@ def read_api_key(path: Path) -> str:
 class RemoteMeasure:
     """Has one file after another measured by a service, until that has gone for good."""
 
-    def __init__(self, client: HeadcircClient) -> None:
+    def __init__(self, client: HeadcircClient, *, caption: bool = True) -> None:
         self._client = client
+        self._caption = caption
         self._unanswered = 0
 
     def __call__(self, content: bytes, spacing: PixelSpacing | None) -> Measured:
@@ -99,7 +100,13 @@ class RemoteMeasure:
                 ) from error
             raise InputError(_to_reason(error)) from error
         self._unanswered = 0
-        return Measured(to_row(analysis), lambda: _read_overlay(self._client, analysis.id))
+        return Measured(to_row(analysis), lambda: self._read_overlay(analysis.id))
+
+    def _read_overlay(self, analysis_id: str) -> bytes:
+        try:
+            return self._client.read_overlay(analysis_id, caption=self._caption)
+        except ClientError as error:
+            raise InputError(_to_reason(error)) from error
 
 
 def _is_away(error: ClientError) -> bool:
@@ -107,13 +114,6 @@ def _is_away(error: ClientError) -> bool:
     if isinstance(error, ProblemError):
         return error.status in RETRIED_STATUSES
     return isinstance(error, UnreachableError)
-
-
-def _read_overlay(client: HeadcircClient, analysis_id: str) -> bytes:
-    try:
-        return client.read_overlay(analysis_id)
-    except ClientError as error:
-        raise InputError(_to_reason(error)) from error
 
 
 def _to_reason(error: ClientError) -> str:

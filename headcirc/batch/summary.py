@@ -10,7 +10,7 @@ import numpy as np
 from headcirc.batch.files import CRASHED, NO_PIXEL_SIZE
 
 COLUMNS = ("image", "error", "warnings", "acceptable", "head_circumference_mm")
-"""Of a row, that are looked at."""
+"""The columns of a row that the summary reads."""
 QUANTILES = {"least": 0, "p50": 50, "most": 100}
 SHOWN_ERRORS, SHOWN_FAILURES = 20, 20
 

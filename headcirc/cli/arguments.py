@@ -189,6 +189,11 @@ def _add_analyze(analyze: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="write a picture of each result, NAME_overlay.png, in sub-folders as the images",
     )
+    analyze.add_argument(
+        "--bare-overlays",
+        action="store_true",
+        help="leave out the caption below each overlay (number, pixel size, model, research use)",
+    )
     analyze.add_argument("--json", action="store_true", help="print a JSON object a line")
     analyze.add_argument(
         "--server",

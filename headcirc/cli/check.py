@@ -22,7 +22,7 @@ DRAWN_GREY, WALL_GREY, INSIDE_GREY = 110, 170, -20
 """Around the head, and what its wall and its inside add. The model puts the edge into a thick wall
 on black: with a wall of 14 pixels and a grey of 60 it was 2.7 % off, and with these 0.6 %."""
 TOLERATED_SHARE = 0.03
-"""Of the drawn circumference: five times what the model is off; a broken runtime is more."""
+"""Tolerated share of the drawn circumference: five times what the model is off."""
 
 
 def check_measures_truly(pipeline: Pipeline) -> bool:

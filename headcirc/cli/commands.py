@@ -172,6 +172,7 @@ def _open_measure(chosen: argparse.Namespace, stack: ExitStack) -> tuple[Measure
                 chosen.model,
                 backend=chosen.backend,
                 precision=chosen.precision,
+                caption=not chosen.bare_overlays,
             )
         )
         stack.callback(process.close)
@@ -182,7 +183,9 @@ def _open_measure(chosen: argparse.Namespace, stack: ExitStack) -> tuple[Measure
         raise UsageError("--server needs httpx; install it with: pip install 'headcirc[client]'")
     from headcirc.batch.remote import open_remote_measure
 
-    return stack.enter_context(open_remote_measure(chosen.server, chosen.api_key_file))
+    return stack.enter_context(
+        open_remote_measure(chosen.server, chosen.api_key_file, caption=not chosen.bare_overlays)
+    )
 
 
 def _to_line(row: Row) -> str:

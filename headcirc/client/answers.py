@@ -28,13 +28,17 @@ class Model:
 
 @dataclass(frozen=True)
 class Image:
-    """The upright picture; its pixel size where one is known."""
+    """The upright picture; its pixel size where one is known.
+
+    `orientation` is the EXIF orientation, 1 to 8, by which the stored picture was turned.
+    """
 
     width_px: int
     height_px: int
     pixel_size_x_mm: float | None
     pixel_size_y_mm: float | None
     pixel_size_source: str | None
+    orientation: int = 1
 
 
 @dataclass(frozen=True)

@@ -97,9 +97,13 @@ class AsyncHeadcircClient:
         """Return a kept result's mask as a PNG of 0 and 255."""
         return await self._ask(calls.read_picture(analysis_id, "mask"))
 
-    async def read_overlay(self, analysis_id: str) -> bytes:
-        """Return the picture with mask edge, ellipse and both axes, a PNG."""
-        return await self._ask(calls.read_picture(analysis_id, "overlay"))
+    async def read_image(self, analysis_id: str) -> bytes:
+        """Return the picture that was measured, upright and grey, a PNG."""
+        return await self._ask(calls.read_picture(analysis_id, "image"))
+
+    async def read_overlay(self, analysis_id: str, *, caption: bool = True) -> bytes:
+        """Return the picture with mask edge, ellipse and both axes, and a caption below: a PNG."""
+        return await self._ask(calls.read_overlay(analysis_id, caption=caption))
 
     async def read_saliency(
         self,
@@ -108,6 +112,7 @@ class AsyncHeadcircClient:
         layer: str | None = None,
         blend: float = 0.5,
         form: SaliencyForm = "overlay",
+        caption: bool = True,
     ) -> bytes:
         """Return where the network looked (Grad-CAM) as a PNG.
 
@@ -120,8 +125,12 @@ class AsyncHeadcircClient:
             Of the overlay: 0 is the picture alone, 1 the map alone.
         form : str
             `overlay`, or `map`: the bare map, one channel, 0 to 255.
+        caption : bool
+            Of the overlay: below the picture, with the number and what it is worth.
         """
-        asked = calls.read_saliency(analysis_id, layer=layer, blend=blend, form=form)
+        asked = calls.read_saliency(
+            analysis_id, layer=layer, blend=blend, form=form, caption=caption
+        )
         return await self._ask(asked)
 
     async def read_saliency_figures(

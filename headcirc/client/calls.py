@@ -121,15 +121,20 @@ def read_head_circumference(analysis_id: str) -> Call[HeadCircumference]:
 
 
 def read_picture(analysis_id: str, name: str) -> Call[bytes]:
-    """Return a picture of what was measured: `mask` or `overlay`."""
+    """Return a picture of what was measured: `image` or `mask`."""
     return to_png_call(to_path(analysis_id, name))
 
 
+def read_overlay(analysis_id: str, *, caption: bool) -> Call[bytes]:
+    """Return what was found, drawn over the picture."""
+    return replace(to_png_call(to_path(analysis_id, "overlay")), query=_to_caption_query(caption))
+
+
 def read_saliency(
-    analysis_id: str, *, layer: str | None, blend: float, form: SaliencyForm
+    analysis_id: str, *, layer: str | None, blend: float, form: SaliencyForm, caption: bool
 ) -> Call[bytes]:
     """Return where the network looked, as a picture."""
-    query = _to_saliency_query(form, layer) | {"blend": str(blend)}
+    query = _to_saliency_query(form, layer) | {"blend": str(blend)} | _to_caption_query(caption)
     return replace(to_png_call(to_path(analysis_id, "saliency")), query=query)
 
 
@@ -137,6 +142,11 @@ def read_saliency_figures(analysis_id: str, layer: str | None) -> Call[SaliencyF
     """Return where the network looked, in figures."""
     asked = to_json_call(to_path(analysis_id, "saliency"), SaliencyFigures)
     return replace(asked, query=_to_saliency_query("json", layer))
+
+
+def _to_caption_query(caption: bool) -> dict[str, str]:
+    """Return nothing for the default, which services of earlier releases have too."""
+    return {} if caption else {"caption": "false"}
 
 
 def _to_saliency_query(form: str, layer: str | None) -> dict[str, str]:

@@ -97,9 +97,13 @@ class HeadcircClient:
         """Return a kept result's mask as a PNG of 0 and 255."""
         return self._ask(calls.read_picture(analysis_id, "mask"))
 
-    def read_overlay(self, analysis_id: str) -> bytes:
-        """Return the picture with mask edge, ellipse and both axes, a PNG."""
-        return self._ask(calls.read_picture(analysis_id, "overlay"))
+    def read_image(self, analysis_id: str) -> bytes:
+        """Return the picture that was measured, upright and grey, a PNG."""
+        return self._ask(calls.read_picture(analysis_id, "image"))
+
+    def read_overlay(self, analysis_id: str, *, caption: bool = True) -> bytes:
+        """Return the picture with mask edge, ellipse and both axes, and a caption below: a PNG."""
+        return self._ask(calls.read_overlay(analysis_id, caption=caption))
 
     def read_saliency(
         self,
@@ -108,6 +112,7 @@ class HeadcircClient:
         layer: str | None = None,
         blend: float = 0.5,
         form: SaliencyForm = "overlay",
+        caption: bool = True,
     ) -> bytes:
         """Return where the network looked (Grad-CAM) as a PNG.
 
@@ -120,8 +125,12 @@ class HeadcircClient:
             Of the overlay: 0 is the picture alone, 1 the map alone.
         form : str
             `overlay`, or `map`: the bare map, one channel, 0 to 255.
+        caption : bool
+            Of the overlay: below the picture, with the number and what it is worth.
         """
-        asked = calls.read_saliency(analysis_id, layer=layer, blend=blend, form=form)
+        asked = calls.read_saliency(
+            analysis_id, layer=layer, blend=blend, form=form, caption=caption
+        )
         return self._ask(asked)
 
     def read_saliency_figures(

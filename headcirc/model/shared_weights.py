@@ -24,7 +24,7 @@ VARINT, FIXED_64, LENGTH, FIXED_32 = 0, 1, 2, 5
 """Protobuf's wire types."""
 FIXED_BYTES = {FIXED_64: 8, FIXED_32: 4}
 SEVEN_BITS, MORE = 0x7F, 0x80
-"""Of a byte of a varying-length number: its share of the number; that more bytes follow."""
+"""The bits of a varint byte that hold the number, and the bit that says that more bytes follow."""
 
 
 def fill_weights(content: bytes, source: bytes) -> bytes:

@@ -1,4 +1,4 @@
-"""Uncertainty in words: stable warning codes, and whether a person should rely on the number.
+"""Give stable warning codes, and say whether a person should rely on the number.
 
 The limits below let pass at least 99 of 100 of HC18's training exams' images
 (`python -m evaluation.choices`); they catch gross failures. They say what a head, its mask and its
@@ -43,8 +43,8 @@ DISQUALIFYING = frozenset(
         UNLIKE_TRAINING_DATA,
     }
 )
-"""Of the others, low contrast and shadow tell why; whether they harm, the two scores say. A
-narrow range of samples, too, tells why: the picture may be darker than it was meant."""
+"""Low contrast and shadow are not in it: they give a reason, and the two scores judge the harm.
+A narrow range of samples gives a reason too: the picture may be darker than it was meant."""
 
 MINIMUM_FIT_OVERLAP = 0.93
 """Overlap (intersection over union) of mask and ellipse below which neither is trusted."""

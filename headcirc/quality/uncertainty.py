@@ -20,12 +20,12 @@ LINES = 96
 """Across the ellipse, equal steps of its own angle apart."""
 LINE_POINTS = 33
 REACH_SHARE = 0.2
-"""Of the head's mean radius, to both sides of the ellipse."""
+"""Reach of a line to both sides of the ellipse, as a share of the head's mean radius."""
 SURE_PROBABILITY = 0.8
 """The head's side of a line should exceed it, the other stay below one minus it. As with all
 numbers here, the features depend on it, and a model's weights and limits on the features."""
 DARK_SHARE = 0.35
-"""Of the outline's bright echoes; a line whose echo is weaker lies in shadow."""
+"""A line lies in shadow if its echo is below this share of the outline's bright echoes."""
 BRIGHT_PERCENTILE, WORST_PERCENTILE = 75, 95
 BLACK, WHITE = 2, 250
 FRAME_STEP_PX = 8

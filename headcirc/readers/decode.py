@@ -1,92 +1,19 @@
-"""Bytes to frame: one upright picture of 8-bit grey values.
+"""Read a file with the reader that recognises its content.
 
-What a file is, its content says, never its name. Size is checked in the header, before a pixel is
-decoded. EXIF orientation is applied, and resolution tags are ignored because they say nothing about
-millimetres. This package knows no network and never guesses a pixel size.
+The content says what a file is, never its name. Each reader checks the size in the header before
+it decodes a pixel. Resolution tags are ignored, because they say nothing about millimetres.
 """
 
-import struct
-import warnings
-import zlib
+from headcirc.errors import UnreadableImageError, UnsupportedMediaTypeError
+from headcirc.geometry import Frame, PixelSpacing
+from headcirc.readers import bmp, jpeg, png, tiff, webp
+from headcirc.readers.limits import DEFAULT_MAXIMUM_PIXELS
+from headcirc.readers.reader import Reader, ReadOptions
 
-import cv2
-import numpy as np
-import simplejpeg
-from numpy.typing import NDArray
-from PIL import ExifTags, Image, TiffImagePlugin
-from PIL.TiffImagePlugin import TiffImageFile
+READERS: tuple[Reader, ...] = (png, jpeg, bmp, tiff, webp)
+"""The first one that recognises the content reads it."""
 
-from headcirc.errors import (
-    ImageTooLargeError,
-    InvalidFrameError,
-    UnreadableImageError,
-    UnsupportedMediaTypeError,
-)
-from headcirc.geometry import CalibratedRegion, Frame, PixelSpacing
-from headcirc.readers.grey import MAXIMUM_BITS, count_sample_bits, is_narrow, to_grey, to_luma
-from headcirc.readers.jpeg_segments import JpegFile, read_jpeg
-from headcirc.readers.limits import CountedFile
-from headcirc.readers.png_chunks import (
-    PNG_BITS_AT,
-    PNG_SIGNATURE,
-    read_significant_bits,
-    to_bare_png,
-)
-from headcirc.readers.structure import (
-    BMP_BITS_AT,
-    count_tiff_pictures,
-    require_few_tiff_pieces,
-    require_few_tiled_pixels,
-    require_whole,
-)
-
-SIGNATURES = (
-    ("PNG", 0, PNG_SIGNATURE),
-    ("JPEG", 0, b"\xff\xd8\xff"),
-    ("BMP", 0, b"BM"),
-    ("TIFF", 0, b"II*\x00"),
-    ("TIFF", 0, b"MM\x00*"),
-    ("WEBP", 8, b"WEBP"),
-)
 DICOM_PREAMBLE_BYTES = 128
-DEFAULT_MAXIMUM_PIXELS = 40_000_000
-"""A frame of this many pixels takes 40 MB; HC18's have 432,000."""
-MAXIMUM_SIDE_PX = 32_766
-"""What OpenCV's `remap` takes, which draws the network's input."""
-
-JPEG_COLOURS = {1: "GRAY", 3: "RGB", 4: "CMYK"}
-"""Samples of a pixel to what they are decoded as; ink is stored inverted, as Adobe does."""
-JPEG_RARE_SAMPLING = "Could not determine subsampling level"
-"""Of libjpeg-turbo's messages, the one that speaks of no damage."""
-
-DAMAGE = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    EOFError,
-    struct.error,
-    zlib.error,
-    LookupError,
-    TypeError,
-    AttributeError,
-)
-"""What Pillow's decoders raise on damaged files; it has no common base for them."""
-
-Image.MAX_IMAGE_PIXELS = None  # our own limit is exact, and is checked on the header
-# Of damaged files the caller is told, not the standard error stream. Python, too, would keep each
-# new warning's text for ever.
-warnings.filterwarnings("ignore", module=r"PIL\.")
-cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
-# Pillow has no entry for big-endian 16-bit samples whose 0 is white; `grey` knows what is white.
-TiffImagePlugin.OPEN_INFO[b"MM", 0, (1,), 1, (16,), ()] = ("I;16B", "I;16B")
-
-
-class UnturnedTiff(TiffImageFile):
-    """A TIFF whose pixels stay as they are stored, like those of other formats."""
-
-    def load_end(self) -> None:
-        """Turn nothing: Pillow would read and rewrite all of the EXIF directories for it."""
-        self._size = self.im.size
 
 
 def decode_frame(
@@ -96,18 +23,18 @@ def decode_frame(
     frame_index: int | None = None,
     maximum_pixels: int = DEFAULT_MAXIMUM_PIXELS,
 ) -> Frame:
-    """Decode a picture.
+    """Decode an image file.
 
     Parameters
     ----------
     content : bytes
-        A whole PNG, JPEG, BMP, TIFF or WebP file.
+        A whole file in the format of one of the `READERS`.
     pixel_spacing : PixelSpacing, optional
-        As the caller states it, of the upright picture; see `pixel_size`.
+        As the caller states it, for the upright image; see `pixel_size`.
     frame_index : int, optional
-        These formats hold one picture, so only 0 is accepted.
+        The frame to read. A file of a single image accepts only 0.
     maximum_pixels : int
-        Larger pictures are refused before they are decoded.
+        Larger images are refused before they are decoded.
 
     Returns
     -------
@@ -118,82 +45,16 @@ def decode_frame(
     ------
     UnreadableImageError, UnsupportedMediaTypeError, ImageTooLargeError, InvalidFrameError
     """
-    name = _to_format_name(content)
-    jpeg = _read_jpeg(content) if name == "JPEG" else None
-    image = _open_image(content, name, maximum_pixels)
-    try:
-        _require_single_picture(image, content, frame_index)
-        bare = to_bare_png(content)
-        if bare is None:
-            require_whole(image, content)
-        if bare is not None and image.mode != "L":
-            pixels = to_luma(_decode(bare, cv2.IMREAD_COLOR_RGB))
-        elif bare is not None or _is_palette_bmp(content):
-            pixels = _decode(bare or content, cv2.IMREAD_GRAYSCALE)
-        elif jpeg is not None:
-            if image.size != (jpeg.columns, jpeg.rows):
-                raise ValueError("Two parsers read two sizes; only one was compared with limits.")
-            pixels = _turn_upright(_decode_jpeg(jpeg), _read_orientation(image))
-        elif image.format == "WEBP":  # for which Pillow takes four times the memory
-            pixels = _turn_upright(_decode(content, cv2.IMREAD_GRAYSCALE), _read_orientation(image))
-        else:
-            bits = read_significant_bits(content) if name == "PNG" else 0
-            grey = to_grey(image, significant_bits=bits)
-            pixels = _turn_upright(grey, _read_orientation(image))
-        has_narrow_range = _has_16_bits(image, content) and is_narrow(pixels)
-    except DAMAGE as error:
-        raise _to_damage(name) from error
-    if pixel_spacing is None:
-        return Frame(pixels, has_narrow_range=has_narrow_range)
-    rows, columns = pixels.shape
-    region = CalibratedRegion(0, 0, columns - 1, rows - 1, pixel_spacing, source="request")
-    return Frame(pixels, (region,), has_narrow_range)
+    options = ReadOptions(pixel_spacing, frame_index, maximum_pixels)
+    return _find_reader(content).read(content, options)
 
 
-def _to_damage(name: str) -> UnreadableImageError:
-    return UnreadableImageError(
-        f"The {name} file is damaged or cut off; send the complete file. If other programs show "
-        "all of the picture, save it again as PNG."
-    )
-
-
-def _read_jpeg(content: bytes) -> JpegFile:
-    try:
-        return read_jpeg(content)
-    except DAMAGE as error:
-        raise _to_damage("JPEG") from error
-
-
-def _open_image(content: bytes, name: str, maximum_pixels: int) -> Image.Image:
-    """Read the header and check the size."""
-    file = CountedFile(content)
-    try:
-        if name == "TIFF":
-            require_few_tiff_pieces(content)
-            image: Image.Image = (tiff := UnturnedTiff(file))
-            require_few_tiled_pixels(tiff, maximum_pixels)
-        else:
-            image = Image.open(file, formats=[name])
-    except DAMAGE as error:
-        raise UnreadableImageError(
-            f"The file begins as {name} but its header is damaged, or of a kind that is not read "
-            "here; send the complete file, or save it again as PNG."
-        ) from error
-    columns, rows = image.size
-    if columns * rows > maximum_pixels or max(columns, rows) > MAXIMUM_SIDE_PX:
-        raise ImageTooLargeError(
-            f"The picture is {columns} x {rows} pixels; at most {maximum_pixels:,} pixels, and "
-            f"{MAXIMUM_SIDE_PX:,} on a side, are accepted. Send the ultrasound frame alone."
-        )
-    return image
-
-
-def _to_format_name(content: bytes) -> str:
+def _find_reader(content: bytes) -> Reader:
     if not content:
         raise UnreadableImageError("The file is empty; send a complete image file.")
-    for name, offset, signature in SIGNATURES:
-        if content.startswith(signature, offset):
-            return name
+    for reader in READERS:
+        if reader.recognises(content):
+            return reader
     accepted = "PNG, JPEG, BMP, TIFF and WebP are accepted"
     if content.startswith(b"DICM", DICOM_PREAMBLE_BYTES):
         raise UnsupportedMediaTypeError(
@@ -201,77 +62,3 @@ def _to_format_name(content: bytes) -> str:
             "Export the frame as PNG and state its pixel size."
         )
     raise UnsupportedMediaTypeError(f"The content is no image format known here; {accepted}.")
-
-
-def _require_single_picture(image: Image.Image, content: bytes, frame_index: int | None) -> None:
-    is_tiff = isinstance(image, TiffImageFile)
-    pictures = count_tiff_pictures(content) if is_tiff else getattr(image, "n_frames", 1)
-    if pictures > 1:
-        raise InvalidFrameError(
-            f"The {image.format} file holds {pictures:,} pictures; send the one to measure as a "
-            "file of its own."
-        )
-    if frame_index not in (None, 0):
-        raise InvalidFrameError(f"Frame {frame_index} was asked for; the file holds 1, number 0.")
-
-
-def _is_palette_bmp(content: bytes) -> bool:
-    """Tell whether a file is a BMP of 8 bits or fewer.
-
-    Pillow reads their runs byte by byte in Python, and two colours in 8 bits as one bit.
-    """
-    return content.startswith(b"BM") and 0 < content[BMP_BITS_AT] <= 8  # noqa: PLR2004
-
-
-def _has_16_bits(image: Image.Image, content: bytes) -> bool:
-    if isinstance(image, TiffImageFile):
-        return count_sample_bits(image) == MAXIMUM_BITS
-    return image.format == "PNG" and content[PNG_BITS_AT] == MAXIMUM_BITS
-
-
-def _decode(content: bytes, channels: int) -> NDArray[np.uint8]:
-    """Let OpenCV decode, as `IMREAD_GRAYSCALE` or `IMREAD_COLOR_RGB`, and turn nothing."""
-    as_stored = channels | cv2.IMREAD_IGNORE_ORIENTATION
-    pixels = cv2.imdecode(np.frombuffer(content, np.uint8), as_stored)
-    if pixels is None:
-        raise ValueError("The compressed data do not fill the picture.")
-    return np.asarray(pixels, np.uint8)
-
-
-def _decode_jpeg(jpeg: JpegFile) -> NDArray[np.uint8]:
-    """Decode all pixels, once; whatever the decoder warns of is damage (ValueError)."""
-    colours = JPEG_COLOURS[jpeg.components]
-    try:
-        samples = simplejpeg.decode_jpeg(
-            jpeg.bare, colours, fastdct=False, fastupsample=False, strict=True
-        )
-    except ValueError as error:
-        if JPEG_RARE_SAMPLING not in str(error):
-            raise
-        raise UnsupportedMediaTypeError(
-            "The JPEG stores its colours in a resolution that is not read here. Save it as PNG."
-        ) from error
-    if jpeg.components == 1:
-        return np.asarray(samples[..., 0], np.uint8)
-    if jpeg.components == 3:  # noqa: PLR2004
-        return to_luma(samples)
-    return to_grey(Image.fromarray(np.invert(samples, out=samples), "CMYK"))
-
-
-def _read_orientation(image: Image.Image) -> int:
-    """Return EXIF's orientation, 1 to 8; what cannot be read turns nothing."""
-    try:
-        tags = image.tag_v2 if isinstance(image, TiffImageFile) else image.getexif()
-        orientation = tags.get(ExifTags.Base.Orientation, 1)
-    except DAMAGE:
-        return 1
-    return int(orientation) if orientation in range(1, 9) else 1
-
-
-def _turn_upright(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
-    """Turn and mirror stored pixels to be seen as EXIF's orientation says."""
-    if orientation > 4:  # noqa: PLR2004 - 5 to 8 are 1 to 4 of the picture with its axes exchanged
-        pixels = pixels.T
-    row_step = -1 if orientation in (3, 4, 7, 8) else 1
-    column_step = -1 if orientation in (2, 3, 6, 7) else 1
-    return np.ascontiguousarray(pixels[::row_step, ::column_step])

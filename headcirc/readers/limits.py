@@ -1,21 +1,26 @@
-"""How many pieces a file may be in: more would only keep the reader busy.
-
-Pillow walks chunks, segments, tags and strips in Python, some microseconds each: ten megabytes of
-empty ones take seconds, of one-pixel tiles a minute.
-"""
+"""Limits on the size of an image and on the number of elements in its file."""
 
 import io
 
 from headcirc.errors import ImageTooLargeError
 
-MAXIMUM_PIECES = 50_000
-"""A quarter of a second. A chunk or segment counts three; a file of 10 MB has a few thousand."""
+DEFAULT_MAXIMUM_PIXELS = 40_000_000
+"""A frame of this many pixels takes 40 MB; HC18's have 432,000."""
+MAXIMUM_SIDE_PX = 32_766
+"""The longest side that OpenCV's `remap` accepts, which draws the network's input."""
+MAXIMUM_ELEMENTS = 50_000
+"""Chunks, segments, strips, tiles or directories of one file; an ordinary file of 10 MB has a few
+thousand. Pillow reads them in Python, some microseconds each: 10 MB of empty chunks take seconds,
+10 MB of one-pixel tiles a minute."""
 
 
 class CountedFile(io.BytesIO):
-    """A file in memory that is read in at most `MAXIMUM_PIECES` pieces."""
+    """A file in memory that refuses more than `MAXIMUM_ELEMENTS` reads.
 
-    _pieces = 0
+    Pillow reads a PNG chunk in three reads.
+    """
+
+    _reads = 0
 
     def read(self, size: int | None = -1, /) -> bytes:
         """Return the next bytes.
@@ -24,15 +29,37 @@ class CountedFile(io.BytesIO):
         ------
         ImageTooLargeError
         """
-        self._pieces += 1
-        require_few(self._pieces)
+        self._reads += 1
+        require_few(self._reads)
         return super().read(size)
 
 
-def require_few(pieces: int) -> None:
-    """Refuse a file in more pieces than any picture needs; raises ImageTooLargeError."""
-    if pieces > MAXIMUM_PIECES:
+def require_few(elements: int) -> None:
+    """Refuse a file with more elements than an image needs; raises ImageTooLargeError."""
+    if elements > MAXIMUM_ELEMENTS:
         raise ImageTooLargeError(
-            f"The file is in more than {MAXIMUM_PIECES:,} pieces (chunks, segments, strips or "
+            f"The file is in more than {MAXIMUM_ELEMENTS:,} pieces (chunks, segments, strips or "
             "tiles), which no picture needs. Save it again, for instance as PNG."
+        )
+
+
+def require_accepted_size(size: tuple[int, int], maximum_pixels: int) -> None:
+    """Refuse an image of too many pixels or with too long a side.
+
+    Parameters
+    ----------
+    size : (columns, rows)
+        As the file's header states it.
+    maximum_pixels : int
+        The largest accepted number of pixels.
+
+    Raises
+    ------
+    ImageTooLargeError
+    """
+    columns, rows = size
+    if columns * rows > maximum_pixels or max(columns, rows) > MAXIMUM_SIDE_PX:
+        raise ImageTooLargeError(
+            f"The picture is {columns} x {rows} pixels; at most {maximum_pixels:,} pixels, and "
+            f"{MAXIMUM_SIDE_PX:,} on a side, are accepted. Send the ultrasound frame alone."
         )

@@ -1,6 +1,6 @@
-"""What a caller states about the size of a pixel, made a pixel spacing or refused.
+"""Turn the pixel size that a caller states into a pixel spacing, or refuse it.
 
-This module does not guess: nothing stated is no spacing.
+Nothing is guessed: without a stated size there is no spacing.
 """
 
 import math
@@ -36,14 +36,14 @@ def to_stated_spacing(
     Parameters
     ----------
     pixel_size_mm : float, optional
-        Of square pixels; instead of the other two.
+        Side of square pixels; instead of the other two.
     pixel_size_x_mm, pixel_size_y_mm : float, optional
-        Width and height of a pixel; both or none.
+        Width and height of a pixel; both or neither.
 
     Raises
     ------
     InvalidPixelSizeError
-        Stated twice, stated by half, not finite, or outside 0.005 to 2 mm.
+        Stated twice, only one side stated, not finite, or outside 0.005 to 2 mm.
     """
     if pixel_size_mm is not None:
         if pixel_size_x_mm is not None or pixel_size_y_mm is not None:

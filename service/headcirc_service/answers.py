@@ -36,6 +36,7 @@ def to_analysis_body(analysis_id: str, analysis: Analysis, pipeline: Pipeline) -
         image=ImageBody(
             width_px=columns,
             height_px=rows,
+            orientation=analysis.frame.orientation,
             pixel_size_x_mm=None if region is None else region.spacing.column_mm,
             pixel_size_y_mm=None if region is None else region.spacing.row_mm,
             pixel_size_source=None if region is None else region.source,
@@ -54,6 +55,7 @@ def to_links(analysis_id: str, *, has_saliency: bool) -> LinksBody:
     base = f"/v1/analyses/{analysis_id}"
     return LinksBody(
         self=base,
+        image=f"{base}/image",
         mask=f"{base}/mask",
         overlay=f"{base}/overlay",
         saliency=f"{base}/saliency" if has_saliency else None,

@@ -15,10 +15,14 @@ class ModelBody(BaseModel):
 
 
 class ImageBody(BaseModel):
-    """The upright picture; its pixel size where one is known."""
+    """The upright picture; its pixel size where one is known.
+
+    `orientation` is the EXIF orientation, 1 to 8, by which the stored picture was turned.
+    """
 
     width_px: int
     height_px: int
+    orientation: int
     pixel_size_x_mm: float | None
     pixel_size_y_mm: float | None
     pixel_size_source: str | None
@@ -74,6 +78,7 @@ class LinksBody(BaseModel):
     """Where this analysis and its parts are found while it is kept."""
 
     self: str
+    image: str
     mask: str
     overlay: str
     saliency: str | None = Field(default=None, exclude_if=lambda link: link is None)

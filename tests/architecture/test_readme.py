@@ -11,12 +11,16 @@ from fastapi.testclient import TestClient
 from headcirc_service.app import create_app
 from headcirc_service.settings import Settings
 
+from harness.documents import read_block
 from headcirc.cli.commands import main
+from tools.docs import headline
 
 README = Path("README.md").read_text()
-MEASURE, SETTINGS, INSIDE = (
-    Path(f"docs/{name}.md").read_text() for name in ("measure", "settings", "inside")
+MEASURE, SETTINGS, MAP, PYTHON = (
+    Path(f"docs/{name}.md").read_text()
+    for name in ("measure", "settings", "how_it_works", "python")
 )
+MOST_WORDS = 900
 PAGES = [Path("README.md"), Path("CONTRIBUTING.md"), *sorted(Path("docs").glob("*.md"))]
 
 
@@ -43,22 +47,42 @@ def test_links_lead_somewhere(page):
         assert not anchor or anchor in to_anchors(target), link
 
 
-def test_every_module_has_its_place_on_the_map():
-    """`docs/inside.md` names each file of the measuring package, and none that is gone."""
-    there = {path.name for path in Path("headcirc").glob("*.py")} - {"__init__.py"}
-    assert {Path(each).name for each in re.findall(r"`([\w/]+\.py)`", INSIDE)} == there
+def test_readme_is_short():
+    """README has at most 900 words, tables and code included."""
+    assert len(README.split()) <= MOST_WORDS
 
 
-def test_python_blocks_run():
-    """Each Python block of the guide, and there are some, runs and prints a measurement."""
-    blocks = find_blocks("python", MEASURE)
+@pytest.mark.parametrize("package", [Path("headcirc"), Path("service/headcirc_service")], ids=str)
+def test_file_tree_names_each_module_and_folder(package):
+    """The tree in `docs/how_it_works.md` lists what a package holds, and nothing that is gone."""
+    tree = MAP.partition("## File tree")[2]
+    (block,) = re.findall(rf"^{package}/ .*\n((?:  .*\n)+)", tree, flags=re.MULTILINE)
+    listed = {line.split()[0] for line in block.splitlines()}
+    modules = {path.name for path in package.glob("*.py")} - {"__init__.py"}
+    folders = {
+        f"{path.name}/"
+        for path in package.iterdir()
+        if path.is_dir() and path.name != "__pycache__"
+    }
+    assert listed == modules | folders
+
+
+def test_headline_table_is_of_the_committed_results():
+    """README's figures are those of the results; `python -m tools.docs headline` writes them."""
+    assert read_block(README, headline.BLOCK) == headline.to_block()
+
+
+@pytest.mark.parametrize("text", [README, PYTHON], ids=["README", "python"])
+def test_python_blocks_run(text):
+    """Each Python block of a page, and there are some, runs and prints a measurement."""
+    blocks = find_blocks("python", text)
     assert blocks
     for block in blocks:
         done = subprocess.run(
             [sys.executable, "-c", block], capture_output=True, text=True, check=False
         )
         assert done.returncode == 0, done.stderr
-        assert re.match(r"\d+\.\d mm", done.stdout)
+        assert re.match(r"\d+\.\d+", done.stdout)
 
 
 def test_curl_block_measures_the_example():
@@ -78,9 +102,10 @@ def test_curl_block_measures_the_example():
     assert answer.json()["head_circumference_mm"] == pytest.approx(float(printed[1]), abs=0.05)
 
 
-def test_first_command_of_the_command_line_works(capsys):
-    """`headcirc analyze` of the example, as the guide writes it, measures it."""
-    (line,) = re.findall(r"headcirc (analyze examples.*)", MEASURE)
+@pytest.mark.parametrize("text", [README, MEASURE], ids=["README", "measure"])
+def test_first_command_of_the_command_line_works(capsys, text):
+    """`headcirc analyze` of the example, as the page writes it, measures it."""
+    (line,) = re.findall(r"headcirc (analyze examples.*)", text)
     assert main(shlex.split(line)) == 0
     assert "HC 1" in capsys.readouterr().out
 

@@ -20,7 +20,7 @@ def test_samples_are_kept_by_name():
 
 
 def test_percentiles_are_linear_between_samples():
-    """Of 0 to 100 every percentile is itself; of 1 and 2 the median lies between."""
+    """Every percentile of 0 to 100 is itself; the median of 1 and 2 lies between them."""
     summary = summarise([float(value) for value in reversed(range(101))])
     assert (summary["p5"], summary["p50"], summary["p95"], summary["p99"]) == (5, 50, 95, 99)
     assert (summary["n"], summary["least"], summary["most"]) == (101, 0, 100)

@@ -1,13 +1,15 @@
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 
-from benchmarks.engines import KINDS, Engine, Kind, read_gflop
+from benchmarks.engines import KINDS, Engine, Kind, find_models, read_gflop
 from benchmarks.latency_plots import plot_latency
 from benchmarks.latency_report import (
+    BLOCK,
     LEFT_OUT,
-    README_BLOCK,
+    PAGE,
     Measured,
     Product,
     find_default,
@@ -17,6 +19,7 @@ from benchmarks.latency_report import (
 )
 from harness.documents import read_block
 from headcirc.backends.registry import AUTOMATIC, BACKENDS
+from headcirc.model.manifest import MANIFEST_NAME, load_manifest
 from headcirc.pipeline import SHIPPED_MODEL_DIR
 
 RESULTS = Path("benchmarks/results")
@@ -115,7 +118,7 @@ def test_share_of_peak_is_against_the_best_runtime_at_that_precision(served):
 def test_table_has_measured_rows_and_tells_what_is_absent(served):
     """A measured engine has a line; an absent one says not measured, and why."""
     markdown = to_markdown(make_report(to_measured(INT8, absent=NOT_SHIPPED), served))
-    name = SHIPPED_MODEL_DIR.name
+    name = load_manifest(SHIPPED_MODEL_DIR).name
     (row,) = [line for line in markdown.splitlines() if line.startswith(f"| {name}")]
     assert row.startswith(f"| {name} openvino fp32 | 12.0 / 12.0 / 12.0 |")
     assert row.endswith("| 20.0 / 20.0 / 20.0 | 2.0 + 12.0 + 1.0 | 300 / 320 | 1.50 |")
@@ -131,12 +134,24 @@ def test_plots_are_drawn_from_the_report(served, tmp_path):
     assert drawn >= {"latency_distribution.png", "latency_batch.png"}
 
 
-def test_readme_says_what_was_measured():
-    """README's block is made from the committed JSON, or says that nothing was measured yet."""
-    block = read_block(Path("README.md").read_text(), README_BLOCK)
+def test_page_says_what_was_measured():
+    """The page's block is made from the committed JSON, or says that nothing was measured yet."""
+    block = read_block(PAGE.read_text(), BLOCK)
     report_path = RESULTS / "latency.json"
     if not report_path.is_file():
         assert block.startswith("Not measured yet")
         return
     assert block == to_markdown(json.loads(report_path.read_text()))
     assert block == (RESULTS / "latency.md").read_text().strip()
+
+
+def test_models_that_are_measured_have_other_names_and_their_graphs(tmp_path):
+    """The shipped one, and exported ones beside it; not the split model, nor one without graphs."""
+    facts = json.loads((SHIPPED_MODEL_DIR / MANIFEST_NAME).read_text())
+    for name, width in (("narrow", 12), ("bare", 8)):
+        shutil.copytree(SHIPPED_MODEL_DIR, tmp_path / name)
+        renamed = facts | {"name": name, "width": width}
+        (tmp_path / name / MANIFEST_NAME).write_text(json.dumps(renamed))
+    (tmp_path / "bare" / "model.onnx").unlink()
+    shutil.copytree(SHIPPED_MODEL_DIR, tmp_path / "split")
+    assert find_models(tmp_path) == [tmp_path / "narrow", SHIPPED_MODEL_DIR]

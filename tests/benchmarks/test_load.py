@@ -97,7 +97,7 @@ def test_more_cpus_than_there_are_cannot_be_given():
 
 
 def test_busy_threads_are_those_that_did_the_work():
-    """Of four threads, two did nearly everything between two looks."""
+    """Two of four threads did nearly everything between two readings."""
     before_s = {1: 5.0, 2: 0.0, 3: 1.0}
     after_s = {1: 5.0, 2: 4.0, 3: 5.0, 4: 0.1}
     assert limits.count_busy(before_s, after_s) == 2

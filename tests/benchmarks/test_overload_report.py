@@ -3,7 +3,6 @@ import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count
-from pathlib import Path
 from shutil import which
 
 import pytest
@@ -92,13 +91,13 @@ def test_probes_that_nobody_answers_are_a_failure(statuses):
     assert to_exit_status(overload.judge(report)) == expected
 
 
-def test_readme_s_lines_have_both_rates_and_every_verdict():
+def test_page_has_both_rates_and_every_verdict():
     """What was asked, what was told, and what the targets say."""
     block = overload.to_block(to_report())
-    assert "8 connections are answered 10.0 times a second; 80, which" in block
+    assert "8 connections get 10.0 measurements a second. 80 connections, which" in block
     assert "100 x 200, 900 x 429; 0 lost" in block
     assert block.count("\n- ") == 6
-    assert read_block(Path("README.md").read_text(), overload.BLOCK)
+    assert read_block(overload.PAGE.read_text(), overload.BLOCK)
 
 
 @pytest.fixture

@@ -64,6 +64,16 @@ def test_service_gets_settings_that_there_are(name):
     assert int(service["stop_grace_period"].removesuffix("s")) > find_graceful_s()
 
 
+def test_gpu_service_keeps_engines_beside_a_copy_of_the_model():
+    """The folder that is served from is the volume's, filled before the start."""
+    served = SERVICES["headcirc-gpu"]["environment"]["HEADCIRC_ARTIFACT_DIR"]
+    (command,) = SERVICES["headcirc-gpu-model"]["command"]
+    assert f"cp -R model/. {served} " in command
+    for name in ("headcirc-gpu", "headcirc-gpu-model"):
+        (volume,) = SERVICES[name]["volumes"]
+        assert volume.split(":")[1] == str(Path(served).parent)
+
+
 def test_default_is_the_service_with_its_monitoring():
     """GPU and Redis come only when they are asked for."""
     default = {name for name, service in SERVICES.items() if "profiles" not in service}

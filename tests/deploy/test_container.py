@@ -87,9 +87,9 @@ def test_last_matching_pattern_of_the_ignore_file_decides():
     [
         "runs/x/best.safetensors", ".git/config", ".env", "training/train.py", "tests/conftest.py",
         "models/attention-resunet-16/checkpoint.safetensors", "headcirc/__pycache__/cli.pyc",
-        "models/attention-resunet-16/model.0123.engine", "headcirc.egg-info/PKG-INFO",
+        "headcirc/model/shipped/model.0123.engine", "headcirc.egg-info/PKG-INFO",
         "models/attention-resunet-12/README.md", "models/attention-resunet-64/model.onnx",
-        "models/attention-resunet-16-being-made/model.onnx", "models/notes.txt",
+        "models/notes.txt", "build/hub/model.safetensors",
     ],
 )  # fmt: skip
 def test_the_builder_never_sees(path):
@@ -106,7 +106,7 @@ def test_all_that_is_copied_is_there():
         if each.word == "COPY" and parse_copy(each.rest)[0] is None
         for source in parse_copy(each.rest)[1]
     ]
-    folder = Path("models/attention-resunet-16")
+    folder = Path("headcirc/model/shipped")
     graphs = json.loads((folder / "manifest.json").read_text())["graphs"]
     served = [
         str(folder / name) for name in ("manifest.json", *(g["file"] for g in graphs.values()))

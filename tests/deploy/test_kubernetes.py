@@ -185,12 +185,12 @@ def test_gpu_overlay_keeps_engines_beside_a_copy_of_the_model():
     assert container["resources"]["limits"]["nvidia.com/gpu"] == "1"
     folder = {each["name"]: each["value"] for each in container["env"] if "value" in each}
     (seed,) = pod["initContainers"]
-    target = Path(seed["command"][-1])
-    served = Path(folder["HEADCIRC_ARTIFACT_DIR"])
-    assert served.parent == target
-    assert (Path("models") / served.name / "manifest.json").is_file()
+    source, target = seed["command"][-2:]
+    served = folder["HEADCIRC_ARTIFACT_DIR"]
+    assert (source, target) == ("model/.", served)  # the Dockerfile links `model` to what ships
+    assert "SHIPPED_MODEL_DIR" in Path("Dockerfile").read_text()
     for each in (container, seed):
-        assert str(target) in {mount["mountPath"] for mount in each["volumeMounts"]}
+        assert str(Path(served).parent) in {mount["mountPath"] for mount in each["volumeMounts"]}
 
 
 def test_redis_is_reached_by_the_service_alone():

@@ -1,6 +1,6 @@
 import pytest
 
-from evaluation.accuracy_text import BLOCK, DOCUMENTS, read_block, to_acceptable_line
+from evaluation.accuracy_text import BLOCK, CARD_DIR, DOCUMENTS, read_block, to_acceptable_line
 from evaluation.unseen_exams import SPLIT_MODEL_DIR
 from harness.documents import read_block as read_between
 from harness.documents import replace_block
@@ -8,16 +8,20 @@ from headcirc.model.manifest import load_manifest
 from headcirc.pipeline import SHIPPED_MODEL_DIR
 
 
-@pytest.mark.parametrize("path", DOCUMENTS, ids=["README", "model card"])
+@pytest.mark.parametrize("path", DOCUMENTS, ids=["page", "model card"])
 def test_documents_say_what_was_measured(path):
-    """The accuracy block of README and model card is the one that the committed results give."""
+    """The block of the page and of the model card is made from the committed results."""
     assert read_between(path.read_text(), BLOCK) == read_block()
 
 
-@pytest.mark.parametrize("folder", [SHIPPED_MODEL_DIR, SPLIT_MODEL_DIR], ids=["shipped", "split"])
-def test_titles_name_the_version(folder):
-    """A model's page begins with the version that its manifest has."""
-    title = (folder / "README.md").read_text().splitlines()[0]
+@pytest.mark.parametrize(
+    ("card_dir", "folder"),
+    [(CARD_DIR, SHIPPED_MODEL_DIR), (SPLIT_MODEL_DIR, SPLIT_MODEL_DIR)],
+    ids=["shipped", "split"],
+)
+def test_titles_name_the_version(card_dir, folder):
+    """A model card begins with the version that its manifest has."""
+    title = (card_dir / "README.md").read_text().splitlines()[0]
     assert title.endswith(f"attention-resunet-16, version {load_manifest(folder).version}")
 
 

@@ -66,7 +66,7 @@ def test_what_the_limit_turns_away_is_told_apart():
 
 
 def test_a_head_that_is_not_found_is_the_least_sure(tmp_path):
-    """Of pictures that hold heads, one without an answer counts as 0."""
+    """A picture that holds a head and gets no answer counts as 0."""
     head, black = tmp_path / "head.png", tmp_path / "black.png"
     head.write_bytes(to_png(draw_head()))
     black.write_bytes(to_png(np.zeros((ROWS, COLUMNS), np.uint8)))

@@ -17,9 +17,9 @@ from evaluation.weights import (
 from harness.documents import read_block
 from model_export.parity import to_torch_runner
 from tests.support.synthetic import BrightnessBackend, draw_head, to_file, to_synthetic_pipeline
-from training.attention_resunet import AttentionResUNet
 from training.checkpoint import load_trained, save_weights
 from training.data.hc18 import HC18Image
+from training.networks.attention_resunet import AttentionResUNet
 
 
 def test_runner_gives_the_network_s_probabilities(tmp_path):

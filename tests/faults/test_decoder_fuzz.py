@@ -11,7 +11,7 @@ from tests.support.mutations import mutate, to_bombs, to_refused_seeds, to_seeds
 FEW, MANY = 400, 6_000
 MOST_CPU_S = 2.0
 MOST_MEMORY_MB = 1_000
-"""Of a whole process that decodes pictures of 40 million pixels, the largest that are let in."""
+"""Memory of a process that decodes pictures of 40 million pixels, the largest accepted."""
 REFUSALS = {each.code for each in (errors.UnreadableImageError, errors.UnsupportedMediaTypeError)}
 REFUSALS |= {each.code for each in (errors.ImageTooLargeError, errors.InvalidFrameError)}
 

@@ -23,8 +23,8 @@ from headcirc.pipeline import load_pipeline
 from model_export.fp16 import write_fp16
 from model_export.onnx_graph import write_onnx
 from model_export.parity import measure_agreement
-from training.attention_resunet import AttentionResUNet
 from training.data.hc18 import load_part, to_input_facts
+from training.networks.attention_resunet import AttentionResUNet
 
 pytestmark = pytest.mark.gpu
 PAPER_LATENCY_MS = 23.0
@@ -78,7 +78,7 @@ def find_output_types(inspected: dict) -> dict[str, str]:
 
 
 def test_engine_inspector_shows_half_layers(backend):
-    """Of the engine that runs, next to nothing but the answer is float32.
+    """Almost nothing but the answer is float32 in the engine that runs.
 
     TensorRT may copy the float32 ends into layouts of its own, under names of its own.
     """

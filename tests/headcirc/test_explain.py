@@ -158,7 +158,7 @@ def test_every_map_covers_the_frame(pipeline, analysis, explanation):
 
 
 def test_default_layer_looks_at_the_head(pipeline, analysis, explanation):
-    """Of the example's map, much more lies in the head than of an even map."""
+    """Much more of the example's map lies in the head than of an even map."""
     saliency = explanation.to_saliency_map(pipeline.manifest.explain.default_layer)
     found = measure_concentration(saliency, analysis.head.mask.pixels)
     assert found.head_share > 1.3 * found.head_area_share

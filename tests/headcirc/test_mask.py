@@ -40,7 +40,7 @@ def test_the_rounder_component_wins_over_a_larger_ragged_one():
 
 
 def test_the_surer_component_wins_among_equals():
-    """Of two equal ellipses the one of higher probability is the head."""
+    """The one of two equal ellipses with the higher probability is the head."""
     probabilities = to_ellipse_coverage(SMALL_HEAD, 300, 500)
     uncertain = Ellipse(360.0, 150.0, 60.0, 48.0, 0.3)
     probabilities += 0.7 * to_ellipse_coverage(uncertain, 300, 500)

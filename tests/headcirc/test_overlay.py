@@ -5,6 +5,7 @@ import pytest
 from headcirc.geometry import Ellipse
 from headcirc.overlay import (
     ELLIPSE_RGB,
+    UNRELIABLE_ELLIPSE_RGB,
     draw_overlay,
     draw_saliency,
     to_map_picture,
@@ -28,6 +29,24 @@ def test_ellipse_is_drawn_where_it_is():
     for x, y in [(207, 142), (93, 58)]:
         patch = picture[y - 3 : y + 4, x - 3 : x + 4].reshape(-1, 3)
         assert np.abs(patch.astype(int) - ELLIPSE_RGB).sum(axis=1).min() < 100
+
+
+def find_drawn(picture, color):
+    """Return how many of the outline's 360 places have nearly a colour."""
+    turns = np.deg2rad(np.arange(360))
+    xs = np.rint(HEAD.center_x_px + HEAD.semi_axis_major_px * np.cos(turns)).astype(int)
+    ys = np.rint(HEAD.center_y_px + HEAD.semi_axis_minor_px * np.sin(turns)).astype(int)
+    return np.count_nonzero(np.abs(picture[ys, xs].astype(int) - color).sum(axis=1) < 200)
+
+
+def test_unreliable_ellipse_is_dashed_and_of_another_colour():
+    """A third of its outline is left out, and none has the colour of a reliable one."""
+    black = np.zeros((200, 300), np.uint8)
+    reliable = draw_overlay(black, None, HEAD)
+    unreliable = draw_overlay(black, None, HEAD, acceptable=False)
+    assert find_drawn(reliable, ELLIPSE_RGB) > 300
+    assert 180 < find_drawn(unreliable, UNRELIABLE_ELLIPSE_RGB) < 300
+    assert find_drawn(unreliable, ELLIPSE_RGB) == 0
 
 
 def test_mask_picture_is_black_and_white_in_the_frame_s_size():

@@ -10,7 +10,7 @@ from torch import nn
 from headcirc.model.manifest import MANIFEST_NAME, SCHEMA_VERSION, InputFacts
 from model_export.__main__ import MASK
 from model_export.onnx_graph import write_onnx
-from training.attention_resunet import AttentionResUNet
+from training.networks.attention_resunet import AttentionResUNet
 
 TINY_FACTS = InputFacts(
     width_px=32, height_px=32, pixel_aspect=1.0, mean=0.2, standard_deviation=0.2

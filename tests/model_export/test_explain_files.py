@@ -22,7 +22,7 @@ from model_export.onnx_graph import OUTPUT_NAME, write_onnx
 from training.checkpoint import to_file_sha256
 
 CONSTANTS_BYTES = 200
-"""Of a few numbers, such as the threshold's logit, that no network holds."""
+"""Size of a few numbers, such as the threshold's logit, that no network holds."""
 
 
 @pytest.fixture(scope="module")

@@ -28,7 +28,7 @@ from model_export.explain_parity import (
 from model_export.fp16 import load_rounded
 from model_export.onnx_graph import INPUT_NAME, OUTPUT_NAME
 from model_export.parity import ParityError
-from training.checkpoint import load_trained
+from training.checkpoint import find_checkpoint, load_trained
 
 PHANTOMS = (0, 7, 13)
 BACKENDS = ("onnxruntime", "openvino")
@@ -46,7 +46,7 @@ def content(manifest):
 
 @pytest.fixture(scope="module")
 def network(manifest):
-    return load_trained(SHIPPED_MODEL_DIR / "checkpoint.safetensors")
+    return load_trained(find_checkpoint(SHIPPED_MODEL_DIR))
 
 
 @pytest.fixture(scope="module")
@@ -220,7 +220,7 @@ def test_engines_of_both_graphs_are_built_ahead(explain_model_dir, fp16_graph, t
 def test_another_network_is_refused(explain_model_dir):
     """Maps of other weights than torch's raise ParityError."""
     pipeline = load_pipeline(explain_model_dir, backend="onnxruntime", precision="fp32", threads=1)
-    other = load_trained(SHIPPED_MODEL_DIR / "checkpoint.safetensors")
+    other = load_trained(find_checkpoint(SHIPPED_MODEL_DIR))
     with torch.no_grad():
         other.decoder[0].block.second[0].weight *= 1.1
     with pytest.raises(ParityError, match="onnxruntime's maps differ from torch's"):

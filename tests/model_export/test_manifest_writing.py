@@ -12,9 +12,9 @@ from headcirc.model.manifest import MANIFEST_NAME, load_manifest
 from headcirc.pipeline import SHIPPED_MODEL_DIR
 from model_export.__main__ import build, main, write_manifest
 from model_export.record import record_uncertainty, replace_files
-from training.attention_resunet import AttentionResUNet
 from training.checkpoint import save_weights
 from training.data.hc18 import IMAGE_FOLDER, SPLIT_PATH, TABLE_NAME
+from training.networks.attention_resunet import AttentionResUNet
 
 FIGURES = {
     "command": "python -m evaluation.accuracy",

@@ -13,8 +13,8 @@ from headcirc.backends.tensorrt_builder import (
 from headcirc.errors import ModelArtifactError
 from model_export.fp16 import write_fp16
 from model_export.onnx_graph import write_onnx
-from training.attention_resunet import AttentionResUNet
 from training.data.hc18 import to_input_facts
+from training.networks.attention_resunet import AttentionResUNet
 
 OVERHEAD_BYTES = 1_500_000
 """What an engine holds beside weights: 0.9 MB at width 16, 1.0 MB at width 64."""

@@ -21,7 +21,7 @@ PIXEL_SIZE_MM = "0.1277"
 WAIT_S = 120.0
 """For anything that a test waits for."""
 LONGEST_S = {False: 240.0, True: 900.0}
-"""Of a test, or of what is made ready for it; by whether it is marked slow."""
+"""Time limit of a test or of its fixtures, by whether it is marked slow."""
 PATIENT = {
     "RAY_AUTH_TOKEN": "a" * 64,  # or Ray writes one for the user
     "RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S": "60",  # other programs may keep the CPUs busy

@@ -64,7 +64,7 @@ def test_problems_of_the_service_pass_unchanged():
 
 
 def test_second_request_id_is_dropped():
-    """Of two ids, the service's and then Serve's, the first leaves."""
+    """The service's id, which comes first, is kept; Serve's id is dropped."""
     both = PlainTextResponse("x")
     both.raw_headers += [(b"x-request-id", b"first"), (b"x-request-id", b"second")]
     assert ask(both).headers.get_list("x-request-id") == ["first"]

@@ -55,6 +55,7 @@ def test_openapi_describes_the_contract(client):
     paths = client.get("/openapi.json").json()["paths"]
     assert {
         "/v1/analyses", "/v1/analyses/{analysis_id}", "/v1/analyses/{analysis_id}/mask",
+        "/v1/analyses/{analysis_id}/image",
         "/v1/analyses/{analysis_id}/overlay", "/v1/analyses/{analysis_id}/head-circumference",
         "/v1/analyses/{analysis_id}/saliency", "/v1/analyses/{analysis_id}/attention",
         "/v1/mask", "/v1/head-circumference", "/v1/models", "/livez", "/readyz", "/metrics",
@@ -66,10 +67,10 @@ def test_openapi_tells_of_problems_that_are_sent_and_no_others(client):
     """Refusals of pictures while many are drawn; no 422 of the framework's kind."""
     document = client.get("/openapi.json").json()
     assert "ValidationError" not in str(document)
-    for part in ("mask", "overlay"):
+    for part in ("image", "mask", "overlay"):
         told = document["paths"][f"/v1/analyses/{{analysis_id}}/{part}"]["get"]["responses"]
         assert {"401", "404", "406", "429", "503", "504"} <= set(told)
-        assert "422" not in told
+        assert ("422" in told) == (part == "overlay")
 
 
 def test_openapi_of_an_open_service_asks_for_no_key(client):

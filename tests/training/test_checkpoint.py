@@ -3,8 +3,8 @@ import torch
 from safetensors.torch import save_file
 
 from training import halve
-from training.attention_resunet import AttentionResUNet
 from training.checkpoint import load_trained, save_weights, to_file_sha256
+from training.networks.attention_resunet import AttentionResUNet
 
 SWITCHES = [(residual, attention) for residual in (True, False) for attention in (True, False)]
 
@@ -34,7 +34,7 @@ def test_half_precision_is_loaded_as_float32(tmp_path):
 
 
 def test_halving_rounds_kernels_and_nothing_else(tmp_path):
-    """Of two float32 files one is half as large; a variance that half cannot hold survives."""
+    """The halved file is half as large; a variance that half cannot hold survives."""
     network = AttentionResUNet(width=8)
     network.bottleneck.first[1].running_var.fill_(1e6)
     whole, halved = tmp_path / "whole.safetensors", tmp_path / "halved.safetensors"

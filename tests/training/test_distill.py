@@ -3,10 +3,10 @@ from dataclasses import replace
 import pytest
 import torch
 
-from training.attention_resunet import AttentionResUNet
 from training.checkpoint import save_weights, to_file_sha256
 from training.distill import Teacher, load_teacher, to_distilled_loss
 from training.losses import to_loss
+from training.networks.attention_resunet import AttentionResUNet
 from training.recipe import Recipe
 from training.train import train_epoch
 from training.training_state import start

@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from training.attention_resunet import AttentionResUNet
 from training.checkpoint import load_trained, save_weights
+from training.networks.attention_resunet import AttentionResUNet
 from training.prune import main, prune
 from training.widen import widen
 

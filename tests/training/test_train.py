@@ -12,10 +12,10 @@ import torch
 from safetensors.torch import load_file
 
 from headcirc.geometry import to_ellipse_perimeter
-from training.attention_resunet import AttentionResUNet
 from training.checkpoint import load_trained, save_weights, to_file_sha256
 from training.data.dataset import Heads
 from training.data.hc18 import IMAGE_FOLDER, SPLIT_PATH, TABLE_NAME, load_part
+from training.networks.attention_resunet import AttentionResUNet
 from training.recipe import Recipe
 from training.train import RunPaths, main, measure_dice, train
 from training.training_state import Progress, start, to_averaging

@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from headcirc.network_input import to_network_input
-from training.attention_resunet import AttentionResUNet
 from training.checkpoint import load_trained, save_weights
 from training.data.hc18 import load_pixels, to_input_facts
 from training.losses import to_loss
+from training.networks.attention_resunet import AttentionResUNet
 from training.widen import NOISE_SHARE, main, to_wide_kernel, widen
 
 SHIPPED = Path("models/attention-resunet-16/checkpoint.safetensors")

@@ -48,6 +48,13 @@ def shipped_url():
         yield url
 
 
+@pytest.fixture(scope="module")
+def synthetic_url():
+    """Address of a service with a pipeline that measures bright ellipses."""
+    with serve(to_synthetic_pipeline()) as url:
+        yield url
+
+
 @pytest.fixture
 def serve_synthetic():
     """Return a function that serves a pipeline that measures bright ellipses."""

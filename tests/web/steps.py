@@ -8,7 +8,20 @@ from playwright.sync_api import expect
 ENDED = re.compile("^(good|mind|bad)$")
 
 
-def give(page, *files: tuple[str, bytes]) -> None:
+def give(page, *files: tuple[str, bytes], pixel_size_mm: str | None = None) -> None:
+    """Choose files, as (name, content), and state their pixel size, or that none is known."""
+    choose(page, *files)
+    if len(files) > 1 and pixel_size_mm is None:
+        page.locator("#batch-none").click()
+    elif len(files) > 1:
+        page.locator("#batch-x").fill(pixel_size_mm)
+        page.locator("#batch-x").press("Enter")
+    elif pixel_size_mm is not None:
+        state_pixel_size(page, pixel_size_mm)
+        page.locator("#pixel-x").press("Enter")
+
+
+def choose(page, *files: tuple[str, bytes]) -> None:
     """Choose files, as (name, content)."""
     page.locator("#files").set_input_files(
         [{"name": name, "mimeType": "image/png", "buffer": content} for name, content in files]
@@ -28,7 +41,7 @@ def take_phantom(page, title: str) -> None:
 
 
 def state_pixel_size(page, text: str) -> None:
-    """Type a pixel size of square pixels."""
+    """Type a pixel size of square pixels for the selected image."""
     page.locator("#pixel-x").fill(text)
 
 

@@ -11,7 +11,7 @@ from playwright.sync_api import expect
 
 from tests.service.http.test_saliency import explain_facts  # noqa: F401 - a fixture
 from tests.support.synthetic import BrightnessBackend, draw_head, to_file, to_synthetic_pipeline
-from tests.web.steps import give, state_pixel_size, take_phantom, wait_for
+from tests.web.steps import choose, give, state_pixel_size, take_phantom, wait_for
 
 CONTENT = to_file(draw_head())
 SEVERE = ("serious", "critical")
@@ -46,8 +46,12 @@ def test_axe_finds_no_severe_fault(open_page, explain_url, scheme, size):
     page = open_page(explain_url, color_scheme=scheme, viewport=SIZES[size])
     expect(page.locator("#examples")).to_be_visible()
     assert find_severe(page) == []
-    state_pixel_size(page, "0.1")
-    give(page, ("head.png", CONTENT), ("dark.png", to_file(draw_head() * 0)), ("notes.txt", b"x"))
+    files = [("head.png", CONTENT), ("dark.png", to_file(draw_head() * 0)), ("notes.txt", b"x")]
+    choose(page, *files)
+    expect(page.locator("#batch-form")).to_be_visible()
+    assert find_severe(page) == []
+    page.locator("#batch-x").fill("0.1")
+    page.locator("#batch-x").press("Enter")
     wait_for(page, 3)
     for name in ("head.png", "dark.png", "notes.txt"):
         page.get_by_role("button", name=name).click()
@@ -60,6 +64,10 @@ def test_axe_finds_no_severe_fault(open_page, explain_url, scheme, size):
     state_pixel_size(page, "much")
     page.locator("#pixel-x").press("Enter")
     expect(page.locator("#pixel-fault")).to_be_visible()
+    expect(page.locator("#pixel-pending")).to_be_visible()
+    assert find_severe(page) == []
+    give(page, ("unreliable.png", CONTENT), pixel_size_mm="2")
+    expect(page.locator("#viewer")).to_have_class(re.compile("unreliable"))
     assert find_severe(page) == []
 
 
@@ -75,9 +83,8 @@ def test_nothing_is_cut_off_on_the_narrowest_phone(open_page, explain_url):
 def test_long_names_are_told_apart(open_page, serve_synthetic):
     """Names that differ at their ends are whole in the list, on the narrowest phone, too."""
     page = open_page(serve_synthetic(), viewport={"width": 320, "height": 640})
-    state_pixel_size(page, "2")
     names = [f"a_very_long_name_of_an_examination_{end}.png" for end in ("left", "right")]
-    give(page, *((name, CONTENT) for name in names))
+    give(page, *((name, CONTENT) for name in names), pixel_size_mm="2")
     wait_for(page, 2)
     shown = page.locator("#worklist-rows .file")
     assert shown.all_inner_texts() == names
@@ -170,8 +177,7 @@ def test_everything_by_keyboard(open_page, explain_url):
 def test_result_is_announced(open_page, serve_synthetic):
     """The live region says file, number and warnings; a refusal says why."""
     page = open_page(serve_synthetic())
-    state_pixel_size(page, "0.1")
-    give(page, ("head.png", CONTENT))
+    give(page, ("head.png", CONTENT), pixel_size_mm="0.1")
     wait_for(page, 1)
     number = page.locator("#hc").inner_text()
     expect(page.locator("#live")).to_contain_text(f"head.png: head circumference {number} mm")

@@ -30,7 +30,7 @@ def test_every_warning_has_a_sentence():
 def test_chooser_offers_only_what_the_service_reads():
     """A file that would be refused, as DICOM is today, is not offered to be chosen."""
     page = Path("service/headcirc_service/web/index.html").read_text()
-    (accepted,) = re.findall(r'accept="(.+?)"', page)
+    (accepted,) = re.findall(r'accept="(image.+?)"', page)
     assert {"." + re.split("[./]", each)[-1] for each in accepted.split(",")} <= SUFFIXES
 
 
@@ -85,8 +85,11 @@ def test_unusable_pixel_size_is_told_before_anything_is_sent(open_page, serve_sy
     page = open_page(serve_synthetic())
     posts = []
     page.on("request", lambda request: posts.append(request) if request.method == "POST" else None)
-    state_pixel_size(page, text)
     give(page, ("head.png", CONTENT))
+    wait_for(page, 1)
+    posts.clear()
+    state_pixel_size(page, text)
+    page.locator("#pixel-x").press("Enter")
     expect(page.locator("#pixel-fault")).to_contain_text("from 0.005 to 2")
     expect(page.locator("#pixel-x")).to_have_attribute("aria-invalid", "true")
     expect(page.locator("#pixel-x")).to_be_focused()
@@ -96,8 +99,7 @@ def test_unusable_pixel_size_is_told_before_anything_is_sent(open_page, serve_sy
 def test_picture_without_a_head(open_page, serve_synthetic):
     """No number, no ellipse, and a sentence that says so."""
     page = open_page(serve_synthetic())
-    state_pixel_size(page, "0.1")
-    give(page, ("dark.png", DARK))
+    give(page, ("dark.png", DARK), pixel_size_mm="0.1")
     wait_for(page, 1)
     expect(page.locator("#verdict")).to_have_text("No head found")
     assert page.locator("#hc").get_attribute("value") == ""
@@ -179,8 +181,7 @@ def test_service_that_is_gone_is_told_in_words(open_page, serve_synthetic):
 def test_result_that_is_not_kept_still_has_its_number(open_page, serve_synthetic):
     """With nothing kept the mask cannot be drawn, which is told; ellipse and number are there."""
     page = open_page(serve_synthetic(result_ttl_s=0))
-    state_pixel_size(page, "0.1")
-    give(page, ("head.png", CONTENT))
+    give(page, ("head.png", CONTENT), pixel_size_mm="0.1")
     wait_for(page, 1)
     expect(page.locator("#picture-fault")).to_contain_text("post it again")
     expect(page.locator("#draw-ellipse ellipse")).to_be_attached()

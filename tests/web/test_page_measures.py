@@ -6,7 +6,7 @@ import re
 import httpx
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, PngImagePlugin
 from playwright.sync_api import expect
 
 from examples.page import PAGE_DIR, TITLES, to_list
@@ -18,7 +18,6 @@ from tests.web.steps import (
     ask,
     give,
     read_rows,
-    state_pixel_size,
     take_phantom,
     wait_for,
 )
@@ -27,6 +26,12 @@ PHANTOMS = {each["title"]: each for each in to_list()}
 HEAD = Ellipse(300.0, 240.0, 180.0, 130.0, 0.5)
 CONTENT = to_file(draw_head(HEAD))
 MOST_ROUNDED_PX = 50
+XMP = (
+    '<x:xmpmeta xmlns:x="adobe:ns:meta/">'
+    '<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+    '<rdf:Description xmlns:tiff="http://ns.adobe.com/tiff/1.0/" tiff:Orientation="{}"/>'
+    "</rdf:RDF></x:xmpmeta>"
+)
 
 
 def read_phantom(title: str) -> tuple[bytes, dict[str, float]]:
@@ -66,7 +71,7 @@ def test_number_on_the_page_is_the_service_s(open_page, shipped_url, title):
     codes = page.locator("#warnings li").evaluate_all("all => all.map(each => each.dataset.code)")
     assert codes == body["quality"]["warnings"]
     interval = page.locator("#interval")
-    if head["head_circumference_interval_mm"] is None:
+    if head["head_circumference_interval_mm"] is None or not body["quality"]["acceptable"]:
         expect(interval).to_be_hidden()
     else:
         expect(interval).to_contain_text(f"{head['head_circumference_interval_mm']['low']:.1f} to ")
@@ -86,8 +91,7 @@ def test_interval_and_age_are_shown_where_the_service_gives_them(open_page, serv
         route.fulfill(status=201, json=body)
 
     page.route("**/v1/analyses", add)
-    state_pixel_size(page, "0.1")
-    give(page, ("head.png", CONTENT))
+    give(page, ("head.png", CONTENT), pixel_size_mm="0.1")
     expect(page.locator("#interval")).to_have_text("90 % interval: 97.7 to 99.0 mm")
     rows = read_rows(page)
     assert rows["Gestational age (Hadlock 1984)"] == "15w5d"
@@ -129,8 +133,7 @@ def test_twenty_images_in_a_row(open_page, serve_synthetic, tmp_path):
         (f"head {i:02d}.png", to_file(draw_head(Ellipse(400.0, 270.0, 150.0 + 5 * i, 140.0, 0.3))))
         for i in range(20)
     ]
-    state_pixel_size(page, "0,125")
-    give(page, *files)
+    give(page, *files, pixel_size_mm="0,125")
     wait_for(page, 20)
     expected = [
         ask(url, content, pixel_size_mm=0.125)["head"]["head_circumference_mm"]
@@ -178,38 +181,70 @@ def test_what_is_saved_is_what_the_service_answers(open_page, serve_synthetic, t
     assert json.loads((tmp_path / "json").read_text()) == body
 
 
-@pytest.mark.parametrize("orientation", [1, 6])
-def test_picture_is_upright_under_the_ellipse(open_page, serve_synthetic, orientation):
-    """Bright in the ellipse, dark where it would be mirrored; in a turned JPEG, too."""
-    exif = Image.Exif()
-    exif[0x0112] = orientation
-    corner = draw_head(Ellipse(160.0, 130.0, 70.0, 60.0, 0.5))
-    page = open_page(serve_synthetic())
-    give(page, ("turned.jpg", to_file(corner, "JPEG", exif=exif, quality=95)))
-    wait_for(page, 1)
-    for mark in ("Mask edge", "Ellipse", "Axes"):
-        page.get_by_label(mark).uncheck()
-    inside, mirrored = page.locator("#draw-ellipse ellipse").evaluate(
+def to_turned(kind: str, source: str, orientation: int) -> bytes:
+    """Return a head in a corner as a file whose EXIF or XMP says how to turn it."""
+    pixels = draw_head(Ellipse(160.0, 130.0, 70.0, 60.0, 0.5))
+    if source == "exif":
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        return to_file(pixels, kind, exif=exif)
+    xmp = XMP.format(orientation)
+    if kind != "PNG":
+        return to_file(pixels, kind, xmp=xmp.encode())
+    texts = PngImagePlugin.PngInfo()
+    texts.add_itxt("XML:com.adobe.xmp", xmp)
+    return to_file(pixels, kind, pnginfo=texts)
+
+
+def read_brightness(page) -> list[int]:
+    """Return the grey value on the screen in the ellipse, and where it would be mirrored."""
+    page.wait_for_timeout(300)  # until the picture is painted
+    points = page.locator("#draw-ellipse ellipse").evaluate(
         """mark => {
           const toScreen = mark.ownerSVGElement.getScreenCTM();
           const at = (x, y) => new DOMPoint(x, y).matrixTransform(toScreen);
           const [x, y] = [mark.cx.baseVal.value, mark.cy.baseVal.value];
-          const width = mark.ownerSVGElement.viewBox.baseVal.width;
-          return [at(x, y), at(width - x, y)].map(point => [point.x, point.y]);
+          const { width, height } = mark.ownerSVGElement.viewBox.baseVal;
+          const points = [at(x, y), at(width - x, y), at(x, height - y)];
+          return points.map(point => [point.x, point.y]);
         }"""
     )
-    page.wait_for_timeout(300)  # until the picture is painted
     screen = np.asarray(Image.open(io.BytesIO(page.screenshot())).convert("L"))
-    assert screen[round(inside[1]), round(inside[0])] > 200
-    assert screen[round(mirrored[1]), round(mirrored[0])] < 50
+    return [int(screen[round(y), round(x)]) for x, y in points]
+
+
+@pytest.mark.parametrize("source", ["exif", "xmp"])
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+def test_picture_is_upright_under_the_ellipse(open_page, synthetic_url, kind, source):
+    """Bright in it, dark where it would be mirrored, however the browser turns the file."""
+    page = open_page(synthetic_url)
+    found = {}
+    for orientation in range(1, 9):
+        give(page, (f"turned.{kind.lower()}", to_turned(kind, source, orientation)))
+        expect(page.locator("#draw-edge path")).to_be_attached()
+        for mark in ("Mask edge", "Ellipse", "Axes"):
+            page.get_by_label(mark).uncheck()
+        inside, *mirrored = read_brightness(page)
+        found[orientation] = inside > 200 and max(mirrored) < 50
+        page.get_by_role("button", name="Clear").click()
+    assert found == dict.fromkeys(range(1, 9), True)
+
+
+def test_nothing_is_drawn_over_a_turned_picture_that_is_not_kept(open_page, serve_synthetic):
+    """The file as the browser shows it would be another picture: the number is there, and why."""
+    page = open_page(serve_synthetic(result_ttl_s=0))
+    give(page, ("turned.webp", to_turned("WEBP", "exif", 3)), pixel_size_mm="0.2")
+    expect(page.locator("#hc")).to_have_text(re.compile(r"^\d+\.\d$"))
+    expect(page.locator("#picture-fault")).to_contain_text("The drawing is incomplete")
+    expect(page.locator("#draw-base image")).not_to_be_attached()
+    expect(page.locator("#draw-ellipse ellipse")).not_to_be_attached()
 
 
 def test_format_that_browsers_cannot_show(open_page, serve_synthetic):
-    """For TIFF the service's own drawing stands in, and the number is there."""
+    """For TIFF the service's own picture stands in, under the same drawing."""
     page = open_page(serve_synthetic())
-    state_pixel_size(page, "0.2")
-    give(page, ("scan.tif", to_file(draw_head(HEAD), "TIFF")))
-    wait_for(page, 1)
-    assert re.fullmatch(r"\d+\.\d", page.locator("#hc").inner_text())
+    give(page, ("scan.tif", to_file(draw_head(HEAD), "TIFF")), pixel_size_mm="0.2")
+    expect(page.locator("#hc")).to_have_text(re.compile(r"^\d+\.\d$"))
     expect(page.locator("#draw-base image")).to_be_attached()
-    expect(page.locator("#draw-ellipse ellipse")).not_to_be_attached()
+    expect(page.locator("#draw-ellipse ellipse")).to_be_attached()
+    expect(page.locator("#draw-edge path")).to_be_attached()

@@ -13,13 +13,12 @@ CONTENT = to_file(draw_head())
 
 
 def test_files_of_one_name_are_told_apart(open_page, serve_synthetic, tmp_path):
-    """Of different folders they have different names on the page, in the table and when saved."""
+    """Files of one name have different names on the page, in the table and when saved."""
     url = serve_synthetic()
     page = open_page(url)
-    state_pixel_size(page, "0.1")
     other = to_file(draw_head(Ellipse(400.0, 270.0, 150.0, 140.0, 0.3)))
-    give(page, ("1.png", CONTENT))
-    give(page, ("1.png", other), ("2.png", CONTENT))
+    give(page, ("1.png", CONTENT), pixel_size_mm="0.1")
+    give(page, ("1.png", other), ("2.png", CONTENT), pixel_size_mm="0.1")
     wait_for(page, 3)
     with page.expect_download() as download:
         page.get_by_role("button", name="Save CSV").click()
@@ -41,9 +40,10 @@ def test_files_of_one_name_are_told_apart(open_page, serve_synthetic, tmp_path):
 def test_number_that_nobody_should_rely_on_is_told_in_the_list(open_page, serve_synthetic):
     """In words, which those who see no colours read or hear."""
     page = open_page(serve_synthetic())
-    state_pixel_size(page, "2")
-    give(page, ("head.png", CONTENT))
-    expect(page.locator("#worklist-rows .state")).to_have_text(re.compile(r"\d mm, unreliable$"))
+    give(page, ("head.png", CONTENT), pixel_size_mm="2")
+    expect(page.locator("#worklist-rows .state")).to_have_text(
+        re.compile(r"^Unreliable: \d+\.\d mm$")
+    )
 
 
 def test_another_s_picture_does_not_stand_beside_a_number(open_page, serve_synthetic):
@@ -63,12 +63,16 @@ def test_another_s_picture_does_not_stand_beside_a_number(open_page, serve_synth
 def test_marked_text_stays_while_others_are_measured(open_page, serve_synthetic):
     """A number that is being copied is not drawn anew at each answer to another image."""
     page = open_page(serve_synthetic())
-    give(page, ("a.png", CONTENT))
-    wait_for(page, 1)
+    waiting = []
+    page.route("**/v1/analyses", lambda route: waiting.append(route))  # noqa: PLW0108 - wrapped
+    give(page, ("a.png", CONTENT), ("b.png", CONTENT))
+    expect(page.locator("#worklist-rows .state")).to_have_text(["Measuring", "Measuring"])
+    waiting.pop(0).continue_()
+    expect(page.locator("#worklist-count")).to_have_text("1 of 2 done")
     page.evaluate("getSelection().selectAllChildren(document.querySelector('#rows'))")
     marked = page.evaluate("String(getSelection())")
     assert "px" in marked
-    give(page, ("b.png", CONTENT))
+    waiting.pop(0).continue_()
     wait_for(page, 2)
     assert page.evaluate("String(getSelection())") == marked
 

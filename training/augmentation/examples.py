@@ -96,24 +96,27 @@ NARROW = AugmentationRanges(
 
 def to_example(
     pixels: NDArray[np.uint8],
-    ellipse: Ellipse,
+    ellipse: Ellipse | None,
     *,
     facts: InputFacts,
     ranges: AugmentationRanges,
     generator: np.random.Generator,
+    frame_pixel_aspect: float = 1.0,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Augment one frame.
 
     Parameters
     ----------
     pixels : (rows, columns) uint8, frame grid
-    ellipse : Ellipse
-        The true outline, in frame pixels.
+    ellipse : Ellipse or None
+        The true outline, in frame pixels; None where there is no head or no label.
     facts : InputFacts
         The network's grid.
     ranges : AugmentationRanges
     generator : numpy.random.Generator
         The only source of chance.
+    frame_pixel_aspect : float
+        Width over height of the frame's pixels.
 
     Returns
     -------
@@ -121,7 +124,8 @@ def to_example(
     coverage : (height_px, width_px) float32 in [0, 1], network grid
         Share of each pixel inside the head.
     """
-    mapping = to_grid_mapping(pixels.shape[0], pixels.shape[1], facts)
+    rows, columns = pixels.shape
+    mapping = to_grid_mapping(rows, columns, facts, frame_pixel_aspect=frame_pixel_aspect)
     affine = draw_affine(facts, ranges, generator) @ to_square(mapping.to_network_affine())
     fine = to_square(
         np.array(
@@ -135,6 +139,8 @@ def to_example(
     warped = cv2.warpAffine(pixels, (fine @ affine)[:2], fine_size, flags=cv2.INTER_LINEAR)
     grey = cv2.resize(warped, (facts.width_px, facts.height_px), interpolation=cv2.INTER_AREA)
     changed = change_grey_values(grey.astype(np.float32) / 255, ranges, generator)
+    if ellipse is None:
+        return changed, np.zeros_like(changed)
     coverage = to_ellipse_coverage(
         to_affine_image(ellipse, affine[:2]), facts.height_px, facts.width_px
     )

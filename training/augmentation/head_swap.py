@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from headcirc.geometry import Ellipse, FloatArray, to_half_extents
 
 LARGEST_SIZE_RATIO = 1.4
-"""Of two circumferences: anatomy changes with age, so heads are swapped among their like."""
+"""Largest ratio of two circumferences that are swapped, because anatomy changes with age."""
 RIM_START_SHARES, RIM_WIDTH_SHARES = (0.02, 0.08), (0.03, 0.12)
 """Beyond the outline, where the other picture's surroundings begin and how softly; of the radius.
 The skull is drawn up to its outer edge, so nothing of it is cut away."""

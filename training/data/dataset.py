@@ -15,7 +15,6 @@ from training.augmentation.examples import AugmentationRanges, change_grey_value
 from training.augmentation.head_swap import are_alike, is_whole, put_head
 from training.data.hc18 import HC18Image, load_pixels, to_input_facts, to_true_ellipse
 from training.data.negatives import draw_negative
-from training.recipe import Recipe
 
 INPUT = to_input_facts()
 DONOR_DRAWS = 20
@@ -91,18 +90,23 @@ def _to_plain_example(pixels: np.ndarray, ellipse: Ellipse) -> tuple[Tensor, Ten
 
 
 def draw_addresses(
-    images: Sequence[HC18Image], recipe: Recipe, epoch: int
+    images: Sequence[HC18Image],
+    *,
+    seed: int,
+    epoch: int,
+    small_head_weight: float,
+    large_head_weight: float,
 ) -> list[tuple[int, int]]:
     """Draw one epoch: as many examples as images, small and large heads more often.
 
     Systematic resampling, so that an image of weight w comes floor(w') or ceil(w') times, where
     w' is its share of the epoch; then shuffled. Each example gets a seed of its own.
     """
-    generator = np.random.default_rng((recipe.seed, epoch))
+    generator = np.random.default_rng((seed, epoch))
     sizes_mm = np.array([image.head_circumference_mm for image in images])
     weights = np.ones(len(images))
-    weights[sizes_mm < 100] = recipe.small_head_weight
-    weights[sizes_mm >= 200] = recipe.large_head_weight
+    weights[sizes_mm < 100] = small_head_weight
+    weights[sizes_mm >= 200] = large_head_weight
     edges = np.cumsum(weights) / weights.sum() * len(images)
     indices = np.searchsorted(edges, np.arange(len(images)) + generator.random())
     generator.shuffle(indices)

@@ -6,11 +6,9 @@ makes heads too big. Images of one exam look alike, so exams, never images, are 
 does not augment and does not know the network.
 """
 
-import argparse
 import csv
 import json
 import random
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,12 +27,6 @@ SPLIT_SEED = 20_261_123
 PARTS = ("train", "calibration", "test")
 STRATUM = ("train",) * 6 + ("calibration", "test")
 """Eight exams of like size: 75 % to train on, 12.5 % for choices, 12.5 % for published figures."""
-COMMANDS = {
-    "split": "print the split by exam as JSON",
-    "download": "fetch HC18 from its public record, then verify it",
-    "verify": "compare the decoded pixels with hc18_pixels.csv",
-    "table": "print hc18_pixels.csv",
-}
 
 
 @dataclass(frozen=True)
@@ -75,7 +67,7 @@ def load_images(data_dir: Path) -> list[HC18Image]:
     if not table_path.is_file():
         raise FileNotFoundError(
             f"No HC18 table {TABLE_NAME!r} in {str(data_dir)!r}; name the folder that holds it and "
-            f"{IMAGE_FOLDER!r}, or fetch the data: python -m training.data.hc18 download --data DIR"
+            f"{IMAGE_FOLDER!r}, or fetch the data: python -m training.data download --data DIR"
         )
     folder = data_dir / IMAGE_FOLDER
     with table_path.open(newline="") as table:
@@ -158,26 +150,3 @@ def make_split(images: Sequence[HC18Image], seed: int = SPLIT_SEED) -> dict[str,
         for exam, part in zip(exams[start : start + len(STRATUM)], stratum, strict=False):
             split[part].append(exam)
     return {part: sorted(exams) for part, exams in split.items()}
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command on the data set."""
-    from training.data import hc18_download  # noqa: PLC0415 - it imports this module
-
-    parser = argparse.ArgumentParser(prog="python -m training.data.hc18", description=__doc__)
-    commands = parser.add_subparsers(dest="command", required=True)
-    for name, purpose in COMMANDS.items():
-        command = commands.add_parser(name, help=purpose, description=purpose)
-        command.add_argument("--data", type=Path, required=True, help="HC18's folder")
-    chosen = parser.parse_args(arguments)
-    if chosen.command != "split":
-        return hc18_download.run(chosen.command, chosen.data)
-    listed = hc18_download.load_pixel_table()
-    parts = make_split([image for image in load_images(chosen.data) if image.name in listed])
-    lines = ",\n".join(f'  "{part}": {json.dumps(exams)}' for part, exams in parts.items())
-    sys.stdout.write(f"{{\n{lines}\n}}\n")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

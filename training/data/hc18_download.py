@@ -1,7 +1,7 @@
 """HC18's public record to a folder on disk, and proof that it is the HC18 used here.
 
 What counts is decoded pixels, not file bytes: `hc18_pixels.csv` has one SHA-256 for each of the
-801 images and 801 outlines, made by `python -m training.data.hc18 table --data DIR`. The public
+801 images and 801 outlines, made by `python -m training.data table --data DIR`. The public
 record holds further images; they are kept for the final measurement, and nothing here uses them.
 This module does not split and does not train.
 """
@@ -35,7 +35,7 @@ SHOWN_NAMES = 5
 NEVER_RUN = (
     "This download was never run where it was written, which reaches no network. Should it fail, "
     f"fetch {ARCHIVE_NAME} and {TABLE_NAME} by hand from https://doi.org/10.5281/zenodo.1322001 "
-    "and check them with: python -m training.data.hc18 verify --data DIR"
+    "and check them with: python -m training.data verify --data DIR"
 )
 
 
@@ -120,7 +120,7 @@ def download(data_dir: Path, *, record_url: str = RECORD_URL) -> None:
     if (data_dir / IMAGE_FOLDER).exists() or (data_dir / TABLE_NAME).exists():
         raise FileExistsError(
             f"{str(data_dir)!r} holds HC18 or a part of it; name another folder, or check this one "
-            "with: python -m training.data.hc18 verify"
+            "with: python -m training.data verify"
         )
     data_dir.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=data_dir) as draft:

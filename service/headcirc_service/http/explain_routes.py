@@ -7,6 +7,7 @@ from fastapi import APIRouter, Query, Request, Response
 from numpy.typing import NDArray
 from pydantic import BaseModel, Field
 
+from headcirc.caption import add_caption
 from headcirc.explain import measure_concentration
 from headcirc.overlay import Picture, draw_saliency, to_map_picture
 from headcirc_service.answers import to_saliency_body
@@ -27,6 +28,7 @@ from headcirc_service.http.routes import (
     to_problem_responses,
 )
 from headcirc_service.measuring.explanations import find_saliency_map
+from headcirc_service.results.stored_analysis import to_result_facts
 from headcirc_service.schemas import SaliencyBody
 
 EXPLAIN_PROBLEMS = GET_PROBLEMS | to_problem_responses(422)
@@ -40,6 +42,7 @@ class SaliencyQuery(BaseModel):
     layer: str | None = Field(None, description="one of the model's saliency_layers")
     blend: float = Field(0.5, ge=0, le=1, description="0: the picture alone; 1: the map alone")
     format: Literal["overlay", "map", "json"] = "overlay"
+    caption: bool = Field(True, description="of the overlay; false: without the caption below")
 
 
 @router.get(
@@ -69,7 +72,11 @@ async def read_saliency(
             return find_saliency_map(stored, explanation, layer)
 
         def draw() -> Picture:
-            return draw_saliency(stored.pixels, find(), stored.mask, blend=query.blend)
+            picture = draw_saliency(stored.pixels, find(), stored.mask, blend=query.blend)
+            if not query.caption:
+                return picture
+            facts = to_result_facts(stored.body)
+            return add_caption(picture, facts, f"Grad-CAM at layer {layer}.")
 
         if query.format == "json":
             found = await renderers.draw(

@@ -2,9 +2,9 @@
 
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from headcirc.errors import NoHeadFoundError, PixelSizeMissingError
@@ -63,6 +63,8 @@ POST_PROBLEMS = to_problem_responses(400, 401, 406, 413, 415, 422, 429, 500, 503
 GET_PROBLEMS = to_problem_responses(401, 404, 406, 429, 500, 503, 504)
 NUMBER_PROBLEMS = GET_PROBLEMS | to_problem_responses(409)
 
+
+Captioned = Annotated[bool, Query(description="false: the bare picture, without the caption below")]
 
 router = APIRouter(route_class=FormRoute)
 
@@ -140,6 +142,21 @@ async def read_analysis(analysis_id: OwnId, owner: Owner) -> AnalysisBody:
 
 
 @router.get(
+    "/v1/analyses/{analysis_id}/image",
+    summary="Read the upright picture that was measured",
+    response_class=Png,
+    dependencies=[KEYED, TAKES_PNG],
+    responses=GET_PROBLEMS | PNG_RESPONSE,
+    tags=["results"],
+)
+async def read_image(analysis_id: OwnId, owner: Owner, request: Request) -> Response:
+    """Return the picture that was measured: upright and grey, nothing drawn over it."""
+    async with owner.renderers.take():
+        analysis = await require_stored(owner, analysis_id)
+        return await answer_png(owner, lambda: analysis.pixels, request.app.state.metrics)
+
+
+@router.get(
     "/v1/analyses/{analysis_id}/mask",
     summary="Read a kept result's mask as a picture",
     response_class=Png,
@@ -159,14 +176,18 @@ async def read_mask(analysis_id: OwnId, owner: Owner, request: Request) -> Respo
     summary="Read the picture with what was found drawn over it",
     response_class=Png,
     dependencies=[KEYED, TAKES_PNG],
-    responses=GET_PROBLEMS | PNG_RESPONSE,
+    responses=GET_PROBLEMS | to_problem_responses(422) | PNG_RESPONSE,
     tags=["results"],
 )
-async def read_overlay(analysis_id: OwnId, owner: Owner, request: Request) -> Response:
-    """Return the picture with mask edge, ellipse and both axes."""
+async def read_overlay(
+    analysis_id: OwnId, owner: Owner, request: Request, caption: Captioned = True
+) -> Response:
+    """Return the picture with mask edge, ellipse and both axes, and a caption below it."""
     async with owner.renderers.take():
         analysis = await require_stored(owner, analysis_id)
-        return await answer_png(owner, analysis.draw_overlay, request.app.state.metrics)
+        return await answer_png(
+            owner, lambda: analysis.draw_overlay(caption=caption), request.app.state.metrics
+        )
 
 
 @router.get(

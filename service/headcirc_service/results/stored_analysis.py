@@ -10,10 +10,11 @@ from itertools import accumulate, pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from headcirc.caption import ResultFacts, add_caption
 from headcirc.geometry import Ellipse
 from headcirc.overlay import Picture, draw_overlay, to_mask_picture, to_png
 from headcirc.pipeline import Analysis
-from headcirc.readers.decode import decode_frame
+from headcirc.readers import decode_frame
 from headcirc.readers.pixel_size import MAXIMUM_PIXEL_SIZE_MM, MINIMUM_PIXEL_SIZE_MM
 from headcirc_service.answers import to_links
 from headcirc_service.schemas import AnalysisBody
@@ -62,9 +63,14 @@ class StoredAnalysis:
         """Return (rows, columns) uint8: 255 inside the head, 0 elsewhere."""
         return to_mask_picture(self.mask, *self.pixels.shape)
 
-    def draw_overlay(self) -> Picture:
-        """Return (rows, columns, 3) uint8: the frame with what was found drawn over it."""
-        return draw_overlay(self.pixels, self.mask, to_ellipse(self.body))
+    def draw_overlay(self, *, caption: bool = True) -> Picture:
+        """Return (rows, columns, 3) uint8: the frame with what was found drawn over it.
+
+        The caption stands below the frame and adds rows.
+        """
+        ellipse, acceptable = to_ellipse(self.body), self.body.quality.acceptable
+        picture = draw_overlay(self.pixels, self.mask, ellipse, acceptable=acceptable)
+        return add_caption(picture, to_result_facts(self.body)) if caption else picture
 
     def count_bytes(self) -> int:
         """Return roughly how much memory it holds."""
@@ -169,4 +175,20 @@ def to_ellipse(body: AnalysisBody) -> Ellipse | None:
         ellipse.semi_major_px,
         ellipse.semi_minor_px,
         math.radians(ellipse.angle_deg),
+    )
+
+
+def to_result_facts(body: AnalysisBody) -> ResultFacts:
+    """Return what a caption says of an answer."""
+    head, image = body.head, body.image
+    x_mm, y_mm = image.pixel_size_x_mm, image.pixel_size_y_mm
+    interval = None if head is None else head.head_circumference_interval_mm
+    return ResultFacts(
+        acceptable=body.quality.acceptable,
+        warnings=body.quality.warnings,
+        model=f"{body.model.name} {body.model.version}",
+        pixel_size_mm=None if x_mm is None or y_mm is None else (x_mm, y_mm),
+        head_circumference_px=None if head is None else head.head_circumference_px,
+        head_circumference_mm=None if head is None else head.head_circumference_mm,
+        interval=None if interval is None else (interval.level, interval.low, interval.high),
     )

@@ -2,10 +2,12 @@
 
 import { Problem, readModels, readShipped, useKey } from "./api.js";
 import { Picture } from "./picture.js";
+import { BatchSizeForm } from "./batch_size.js";
 import { PixelSizeForm } from "./pixel_size.js";
 import { showResult } from "./result.js";
 import { Rows } from "./rows.js";
 import { saveResult, saveTable } from "./save.js";
+import { matchSizes, readSizes, SizeTableError } from "./size_table.js";
 import { Viewer } from "./viewer.js";
 import { mayPass, toAnnouncement } from "./words.js";
 import { Worklist } from "./worklist.js";
@@ -16,17 +18,51 @@ const RETRY_MS = 3000;
 const worklist = new Worklist();
 const picture = new Picture(new Viewer());
 const rows = new Rows(worklist);
-const pixelForm = new PixelSizeForm({ onApply: applyPixelSize });
+const pixelForm = new PixelSizeForm({
+  onTyped: (item, draft) => worklist.setDraft(item, draft),
+  onApply: applyPixelSize,
+});
+const batchForm = new BatchSizeForm({
+  onSize: (size) => {
+    worklist.setSizes(worklist.held.map((item) => [item, size, "inherited"]));
+    byId("worklist-rows").querySelector("[aria-pressed=true]").focus({ preventScroll: true }); // the question goes
+    reveal();
+  },
+});
 
-function addFiles(files, given) {
-  const pixelSize = given?.pixelSize ?? pixelForm.read();
-  if (files.length && pixelSize !== undefined) worklist.add(files, pixelSize, given?.truthMm);
+function applyPixelSize(size, isForAll) {
+  const { items, selected } = worklist;
+  const given = isForAll ? items : [selected];
+  worklist.setSizes(given.map((item) => [item, size, item === selected ? "stated" : "inherited"]));
 }
 
-function applyPixelSize(which) {
-  const pixelSize = pixelForm.read();
-  if (pixelSize === undefined || !worklist.selected) return;
-  worklist.measureAgain(which === "all" ? worklist.items : [worklist.selected], pixelSize);
+/** Give images the sizes of a table; those without a row stay as they are, or have none. */
+async function applyTable(file, items) {
+  let matched;
+  try {
+    matched = matchSizes(items, await readSizes(file));
+  } catch (error) {
+    if (!(error instanceof SizeTableError)) throw error;
+    showNote(error.message, "fault");
+    return;
+  }
+  const found = matched.filter(([, size]) => size);
+  const rest = matched.filter(([item, size]) => !size && item.state === "held");
+  showNote(`The table has a row for ${found.length} of ${items.length} images.`, "hint");
+  // Where it fits no image, the question stays: another table may have been meant.
+  if (found.length) worklist.setSizes([...found, ...rest].map(([item, size]) => [item, size, "table"]));
+}
+
+function addFiles(files) {
+  showNote("", "hint");
+  worklist.add(files);
+  if (files.length === 1) reveal();
+}
+
+function showNote(sentence, kind) {
+  byId("size-note").className = kind;
+  byId("size-note").textContent = sentence;
+  byId("size-note").hidden = !sentence;
 }
 
 async function greet() {
@@ -63,7 +99,7 @@ function reveal() {
 }
 
 function tryAgain(isMeant) {
-  for (const item of worklist.items.filter(isMeant)) worklist.measureAgain([item], item.pixelSize);
+  worklist.measureAgain(worklist.items.filter(isMeant));
 }
 
 function isLockedOut(item) {
@@ -93,10 +129,9 @@ async function offerExamples() {
 
 async function takeExample({ file, pixel_size_x_mm, pixel_size_y_mm, head_circumference_mm }) {
   const blob = await (await readShipped(`web/examples/${file}`)).blob();
-  addFiles([new File([blob], file, { type: blob.type })], {
+  worklist.add([new File([blob], file, { type: blob.type })], {
     pixelSize: { xMm: pixel_size_x_mm, yMm: pixel_size_y_mm }, truthMm: head_circumference_mm,
   });
-  worklist.select(worklist.items.at(-1));
 }
 
 worklist.addEventListener("change", () => {
@@ -104,7 +139,8 @@ worklist.addEventListener("change", () => {
   rows.show();
   showResult(selected);
   picture.show(selected);
-  pixelForm.offerApply({ one: Boolean(selected), all: items.length > 1 });
+  pixelForm.show(selected, items);
+  batchForm.show(worklist.held.length);
 });
 worklist.addEventListener("finished", ({ detail: item }) => {
   byId("live").textContent = toAnnouncement(item);
@@ -113,9 +149,14 @@ worklist.addEventListener("finished", ({ detail: item }) => {
 
 byId("files").addEventListener("change", ({ target }) => {
   addFiles([...target.files]);
-  reveal();
   target.value = ""; // so that the same file can be chosen again
 });
+for (const [id, toItems] of [["batch-table", () => worklist.held], ["all-table", () => worklist.items]]) {
+  byId(id).addEventListener("change", ({ target }) => {
+    if (target.files.length) applyTable(target.files[0], toItems());
+    target.value = "";
+  });
+}
 for (const list of ["worklist-rows", "example-list"]) {
   // By a key, `detail` is 0: then the page stays where the focus is.
   byId(list).addEventListener("click", ({ detail, target }) => {
@@ -133,6 +174,7 @@ byId("again").addEventListener("click", () => {
 });
 byId("save-csv").addEventListener("click", () => saveTable(worklist.items));
 byId("clear").addEventListener("click", () => {
+  showNote("", "hint");
   worklist.clear();
   byId("files").focus();
 });

@@ -3,7 +3,7 @@
 import { Problem, readKept } from "./api.js";
 import { traceMask } from "./edge.js";
 import { makeAxes, makeEdge, makeEllipse } from "./marks.js";
-import { NOTES, toLayerName, toStatus } from "./words.js";
+import { NOTES, toCaption, toLayerName, toStatus } from "./words.js";
 
 const NOTHING = { width: 1, height: 1, pixelXMm: null };
 const INVITATION = "Choose an image, drop one here, or take a phantom.";
@@ -47,6 +47,8 @@ export class Picture {
     this.#forget();
     say("stage-empty", item ? "" : INVITATION);
     say("picture-fault", "");
+    byId("caption").hidden = true;
+    byId("viewer").classList.remove("unreliable");
     if (item) this.#open(item).catch((problem) => this.#tell(known, problem));
     if (!item?.analysis) this.#changeView();
   }
@@ -54,33 +56,42 @@ export class Picture {
   async #open(item) {
     const { analysis } = item;
     const known = this.#shown;
-    const picture = await openFile(item.file);
+    const file = await openFile(item.file);
     if (known !== this.#shown) return;
-    const size = analysis ? toSize(analysis.image) : picture;
+    const size = analysis ? toSize(analysis.image) : file;
     this.#viewer.open({
       width: size?.width ?? 1,
       height: size?.height ?? 1,
       pixelXMm: analysis?.image.pixel_size_x_mm ?? null,
       label: analysis ? `${item.name}: ${toStatus(item)}` : item.name,
     });
-    const isSame = picture && size.width === picture.width && size.height === picture.height;
-    if (isSame) this.#viewer.setPicture("base", this.#toUrl(item.file));
-    if (!analysis) return say("stage-empty", isSame ? "" : "This browser cannot show this file.");
-    // A format that this browser cannot show: the service's own drawing stands in.
-    if (!isSame) await this.#showFetched("base", analysis.links.overlay);
-    else this.#drawHead(analysis.head);
-    await Promise.all([this.#changeView(), isSame && this.#drawEdge(analysis)]);
+    if (analysis) {
+      showCaption(analysis);
+      await Promise.all([this.#changeView(), this.#drawFound(item, file)]);
+      return;
+    }
+    if (file) this.#viewer.setPicture("base", this.#toUrl(item.file));
+    say("stage-empty", file ? "" : "This browser cannot show this file.");
   }
 
-  #drawHead(head) {
+  /** What was found, over the picture that was measured: never over one that is turned otherwise. */
+  async #drawFound({ analysis, file: content }, file) {
+    const { image, links, head, quality } = analysis;
+    const isAsStored = file && image.orientation === 1
+      && file.width === image.width_px && file.height === image.height_px;
+    const url = this.#toUrl(isAsStored ? content : await readKept(this.#item, links.image));
+    if (this.#shown !== analysis) return;
+    this.#viewer.setPicture("base", url, { isAsStored: true });
+    say("stage-empty", "");
     if (!head) return;
+    byId("viewer").classList.toggle("unreliable", !quality.acceptable);
     this.#viewer.layers.ellipse.replaceChildren(makeEllipse(head.ellipse));
     this.#viewer.layers.axes.replaceChildren(makeAxes(head.ellipse));
     this.#showMarks();
+    await this.#drawEdge(analysis);
   }
 
   async #drawEdge(analysis) {
-    if (!analysis.head) return;
     const path = await traceMask(await readKept(this.#item, analysis.links.mask));
     if (this.#shown === analysis) this.#viewer.layers.edge.replaceChildren(makeEdge(path));
   }
@@ -115,7 +126,7 @@ export class Picture {
     const asked = encodeURIComponent(byId("layer").value);
     // Colours alone (blend 1): the page blends them itself, so that the slider asks for nothing.
     const path = view === "saliency"
-      ? `${analysis.links.saliency}?layer=${asked}&blend=1&format=overlay`
+      ? `${analysis.links.saliency}?layer=${asked}&blend=1&format=overlay&caption=false`
       : `${analysis.links.self}/attention?level=${asked}`;
     try {
       if (!this.#mapsUrls.has(path)) this.#mapsUrls.set(path, this.#toUrl(await readKept(this.#item, path)));
@@ -132,12 +143,6 @@ export class Picture {
     const share = byId("blend").valueAsNumber;
     byId("blend-value").value = `${share} %`;
     this.#viewer.layers.map.setAttribute("opacity", share / 100);
-  }
-
-  async #showFetched(layer, path) {
-    const known = this.#shown;
-    const url = this.#toUrl(await readKept(this.#item, path));
-    if (known === this.#shown) this.#viewer.setPicture(layer, url);
   }
 
   #tell(known, problem) {
@@ -163,11 +168,19 @@ function say(id, text) {
   byId(id).hidden = !text;
 }
 
+function showCaption(analysis) {
+  const { headline, details } = toCaption(analysis);
+  byId("caption-headline").textContent = headline;
+  byId("caption-headline").classList.toggle("doubtful", !analysis.quality.acceptable);
+  byId("caption-details").textContent = details;
+  byId("caption").hidden = false;
+}
+
 function toSize({ width_px, height_px }) {
   return { width: width_px, height: height_px };
 }
 
-/** The size of a file that the browser can show, upright; null of one that it cannot. */
+/** The size of a file that the browser can show, turned as the browser turns it; null of one that it cannot. */
 async function openFile(file) {
   try {
     const picture = await createImageBitmap(file);

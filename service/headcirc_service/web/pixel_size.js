@@ -1,49 +1,63 @@
-// The pixel size that is typed in: one number for square pixels, two for others, none if unknown.
+// The selected image's pixel size, and what was typed over it but is not used yet.
+
+import { SizeFields, toPixelSize, toTyped } from "./size_fields.js";
+import { toSizeText } from "./words.js";
 
 const byId = (id) => document.getElementById(id);
-const [LEAST_MM, MOST_MM] = [0.005, 2];
 
 export class PixelSizeForm {
-  constructor({ onApply }) {
-    byId("pixel-unequal").addEventListener("change", () => this.#showFields());
-    byId("pixel-form").addEventListener("submit", (event) => {
-      event.preventDefault();
-      onApply("one");
-    });
-    byId("apply-all").addEventListener("click", () => onApply("all"));
-  }
+  #fields = new SizeFields("pixel");
+  #item = null;
+  #shown = null;
 
-  /** Return {xMm, yMm}, null where nothing is stated, or undefined where it cannot be used. */
-  read() {
-    const isUnequal = byId("pixel-unequal").checked;
-    const fields = isUnequal ? ["pixel-x", "pixel-y"] : ["pixel-x"];
-    const texts = fields.map((id) => byId(id).value.trim());
-    this.#tell([], "");
-    if (texts.every((text) => !text)) return null;
-    const values = texts.map((text) => Number(text.replace(",", ".") || Number.NaN));
-    const wrong = fields.filter((_, i) => !(values[i] >= LEAST_MM && values[i] <= MOST_MM));
-    if (wrong.length) {
-      this.#tell(wrong, `A pixel size is a number of mm from ${LEAST_MM} to ${MOST_MM}, or nothing.`);
-      byId(wrong[0]).focus();
-      return undefined;
+  /** `onTyped(item, draft)` for each change; `onApply(size, isForAll)` when it is to be used. */
+  constructor({ onTyped, onApply }) {
+    const form = byId("pixel-form");
+    for (const kind of ["input", "change"]) {
+      form.addEventListener(kind, ({ target }) => {
+        if (target.type !== "file") onTyped(this.#item, this.#toDraft());
+      });
     }
-    return { xMm: values[0], yMm: values.at(-1) };
+    form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.#apply(onApply, false);
+    });
+    byId("apply-all").addEventListener("click", () => this.#apply(onApply, true));
   }
 
-  offerApply({ one, all }) {
-    byId("pixel-apply").hidden = !one;
-    byId("apply-all").hidden = !all;
+  /** Show an item's size; of `items`, those for which it can be used at once are offered. */
+  show(item, items) {
+    byId("pixel-form").hidden = !item || item.state === "held"; // the question for the batch stands first
+    const known = item && `${JSON.stringify(item.pixelSize)} ${JSON.stringify(item.draft)}`;
+    if (item === this.#item && known === this.#shown) return this.#offer(items);
+    const isTyping = item === this.#item && JSON.stringify(item?.draft) === JSON.stringify(this.#toDraft());
+    [this.#item, this.#shown] = [item, known];
+    if (!item) return;
+    if (!isTyping) this.#fields.write(item.draft ?? toTyped(item.pixelSize));
+    byId("pixel-of").textContent = item.name;
+    byId("pixel-pending").hidden = !item.draft;
+    byId("pixel-form").classList.toggle("pending", Boolean(item.draft));
+    byId("pixel-pending").textContent = `Not used yet. This image has: ${toSizeText(item)}.`;
+    this.#offer(items);
   }
 
-  #showFields() {
-    const isUnequal = byId("pixel-unequal").checked;
-    byId("pixel-y-field").hidden = !isUnequal;
-    byId("pixel-x-label").textContent = isUnequal ? "Width" : "Width and height";
+  #offer(items) {
+    byId("all-choices").hidden = items.length < 2 || items.some(({ state }) => state === "held");
+    byId("apply-all").textContent = `Use for all ${items.length} images`;
   }
 
-  #tell(wrong, sentence) {
-    for (const id of ["pixel-x", "pixel-y"]) byId(id).setAttribute("aria-invalid", wrong.includes(id));
-    byId("pixel-fault").textContent = sentence;
-    byId("pixel-fault").hidden = !sentence;
+  /** What is typed, or null where it is what the image has. */
+  #toDraft() {
+    if (!this.#item) return null;
+    const typed = this.#fields.typed;
+    const size = toPixelSize(typed);
+    const used = this.#item.pixelSize;
+    const isSame = size !== undefined && size?.xMm === used?.xMm && size?.yMm === used?.yMm;
+    return isSame ? null : typed;
+  }
+
+  #apply(onApply, isForAll) {
+    const size = this.#fields.read();
+    if (size !== undefined) onApply(size, isForAll);
   }
 }

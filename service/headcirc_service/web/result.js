@@ -1,6 +1,6 @@
 // The selected image's figures, warnings and origin, as text. Nothing here is computed but rounding.
 
-import { mayPass, toChartName, toMm, toVerdict, toWarning } from "./words.js";
+import { mayPass, toChartName, toMm, toSizeText, toVerdict, toWarning } from "./words.js";
 
 const byId = (id) => document.getElementById(id);
 let shown = [];
@@ -35,18 +35,23 @@ function showVerdict(item) {
 function toTone(item) {
   if (item.state === "failed") return { tone: "bad", text: "Not measured" };
   if (item.state === "measured") return toVerdict(item.analysis);
+  if (item.state === "held") return { tone: "wait", text: "Waiting for its pixel size" };
   return { tone: "wait", text: item.state === "busy" ? "The service is busy; waiting" : "Measuring" };
 }
 
-function showAnalysis({ analysis, truthMm }) {
+function showAnalysis(item) {
+  const { analysis, truthMm } = item;
   const head = analysis.head ?? {};
-  showCircumference(head, truthMm);
+  const isReliable = analysis.quality.acceptable;
+  byId("figures").classList.toggle("unreliable", !isReliable);
+  byId("hc-label").textContent = `Head circumference (HC)${isReliable || !analysis.head ? "" : ", unreliable"}`;
+  showCircumference(head, { truthMm, isReliable });
   const rows = [
     ["Biparietal diameter (BPD)", withUnit(head.biparietal_diameter_mm)],
     ["Occipitofrontal diameter (OFD)", withUnit(head.occipitofrontal_diameter_mm)],
     ["Cephalic index (BPD / OFD)", head.cephalic_index?.toFixed(3)],
     ["Circumference in pixels", head.head_circumference_px && `${head.head_circumference_px.toFixed(1)} px`],
-    ["Pixel size", toPixelSize(analysis.image)],
+    ["Pixel size", toSizeText(item)],
     ...Object.entries(analysis.gestational_age ?? {}).map(([chart, age]) => [toChartName(chart), age?.text]),
   ];
   fill("rows", rows);
@@ -60,9 +65,10 @@ function showAnalysis({ analysis, truthMm }) {
   }));
 }
 
-function showCircumference(head, truthMm) {
+function showCircumference(head, { truthMm, isReliable }) {
   const value = head.head_circumference_mm ?? null;
-  const interval = head.head_circumference_interval_mm ?? null;
+  // An interval says how far off a number may be, which nobody knows of one not to rely on.
+  const interval = isReliable ? head.head_circumference_interval_mm ?? null : null;
   byId("hc").value = value ?? "";
   byId("hc").textContent = value === null ? "–" : value.toFixed(1);
   byId("hc-unit").hidden = value === null;
@@ -74,12 +80,6 @@ function showCircumference(head, truthMm) {
   }
   byId("truth").hidden = truthMm === null || value === null;
   if (truthMm !== null) byId("truth").textContent = `Phantom drawn with ${toMm(truthMm)}`;
-}
-
-function toPixelSize({ pixel_size_x_mm: x, pixel_size_y_mm: y, pixel_size_source: source }) {
-  const sources = { request: "stated", dicom: "from the DICOM file" };
-  if (x === null) return "unknown";
-  return `${x === y ? toShort(x) : `${toShort(x)} × ${toShort(y)}`} mm, ${sources[source] ?? source}`;
 }
 
 function toOrigin({ id, model, image, timing_ms }) {
@@ -110,8 +110,4 @@ function make(tag, text) {
 
 function withUnit(value) {
   return value === undefined || value === null ? null : toMm(value);
-}
-
-function toShort(value) {
-  return String(+value.toPrecision(4));
 }

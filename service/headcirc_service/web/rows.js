@@ -1,6 +1,6 @@
 // The worklist on the page: a button for each image, its state in words beside it.
 
-import { toStatus, toVerdict } from "./words.js";
+import { toSizeText, toStatus, toVerdict } from "./words.js";
 
 const byId = (id) => document.getElementById(id);
 const ENDED = ["measured", "failed"];
@@ -30,16 +30,21 @@ export class Rows {
   #update(item, isSelected) {
     const button = this.#buttons.get(item) ?? this.#make(item);
     button.setAttribute("aria-pressed", isSelected);
-    const status = toStatus(item);
-    if (button.lastChild.textContent !== status) button.lastChild.textContent = status;
+    const texts = { state: toStatus(item), size: toSizeText(item) + (item.draft ? "; another typed, not used yet" : "") };
+    for (const [name, text] of Object.entries(texts)) {
+      const part = button.querySelector(`.${name}`);
+      if (part.textContent !== text) part.textContent = text;
+    }
     button.dataset.tone = toTone(item);
+    button.classList.toggle("pending", Boolean(item.draft));
   }
 
   #make(item) {
     const button = document.createElement("button");
     button.type = "button";
-    const name = Object.assign(document.createElement("span"), { className: "file", textContent: item.name });
-    button.append(name, Object.assign(document.createElement("span"), { className: "state" }));
+    const parts = ["file", "state", "size"].map((className) => Object.assign(document.createElement("span"), { className }));
+    parts[0].textContent = item.name;
+    button.append(...parts);
     button.addEventListener("click", () => this.#worklist.select(item));
     const row = document.createElement("li");
     row.append(button);

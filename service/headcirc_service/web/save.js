@@ -8,6 +8,8 @@ const COLUMNS = [
   "pixel_size_x_mm", "pixel_size_y_mm", "acceptable", "warnings", "error",
 ];
 
+const WAITS = { held: "its pixel size is asked for" };
+
 export async function saveResult(item, kind) {
   const stem = item.name.replace(/\.[^.]+?( \(\d+\))?$/, "$1"); // the second a.png is a (2)
   if (kind === "json") {
@@ -27,7 +29,7 @@ export function toTable(items) {
 }
 
 function toRow({ name, analysis, problem, state }) {
-  if (!analysis) return { image: name, error: problem?.detail ?? `not measured yet (${state})` };
+  if (!analysis) return { image: name, error: problem?.detail ?? `not measured yet (${WAITS[state] ?? state})` };
   const { head, image, quality } = analysis;
   const interval = head?.head_circumference_interval_mm;
   return {

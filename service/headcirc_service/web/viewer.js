@@ -36,9 +36,11 @@ export class Viewer {
     this.fit();
   }
 
-  setPicture(layer, url) {
+  /** Show a picture on a layer; one that is measured `isAsStored`, whatever a browser would turn. */
+  setPicture(layer, url, { isAsStored = false } = {}) {
     const { width, height } = this.#size;
     const box = { x: -0.5, y: -0.5, width, height, preserveAspectRatio: "none" };
+    this.layers[layer].classList.toggle("as-stored", isAsStored);
     this.layers[layer].replaceChildren(...(url ? [makeShape("image", { ...box, href: url })] : []));
   }
 

@@ -50,6 +50,7 @@ export function toMm(value) {
 export function toStatus(item) {
   const head = item.analysis?.head;
   switch (item.state) {
+    case "held": return "Pixel size?";
     case "waiting": return "Waiting";
     case "measuring": return "Measuring";
     case "busy": return "Service is busy; waiting";
@@ -57,7 +58,7 @@ export function toStatus(item) {
     default:
       if (!head) return "No head found";
       if (head.head_circumference_mm === null) return "No pixel size";
-      return toMm(head.head_circumference_mm) + (item.analysis.quality.acceptable ? "" : ", unreliable");
+      return (item.analysis.quality.acceptable ? "" : "Unreliable: ") + toMm(head.head_circumference_mm);
   }
 }
 
@@ -73,8 +74,9 @@ export function toAnnouncement(item) {
   const { head, quality } = item.analysis;
   const warnings = quality.warnings.map(toWarning).join(" ");
   if (!head || head.head_circumference_mm === null) return `${item.name}: ${warnings}`;
-  const doubt = quality.acceptable ? "" : " Do not rely on this number.";
-  return `${item.name}: head circumference ${toMm(head.head_circumference_mm)}.${doubt} ${warnings}`;
+  const number = `head circumference ${toMm(head.head_circumference_mm)}.`;
+  if (quality.acceptable) return `${item.name}: ${number} ${warnings}`;
+  return `${item.name}: Do not rely on this number. ${warnings} Unreliable ${number}`;
 }
 
 export function toVerdict({ head, quality }) {
@@ -83,6 +85,46 @@ export function toVerdict({ head, quality }) {
   if (head.head_circumference_mm === null) return { tone: "mind", text: "Measured in pixels only" };
   if (quality.warnings.length) return { tone: "mind", text: "Measured, with a warning" };
   return { tone: "good", text: "Measured, no warnings" };
+}
+
+/** An image's pixel size, and whether it was stated for it or inherited. */
+export function toSizeText({ pixelSize, sizeOrigin, analysis }) {
+  const { pixel_size_x_mm: x, pixel_size_y_mm: y, pixel_size_source: source } = analysis?.image ?? {};
+  const origins = { stated: "stated", inherited: "inherited", table: "from the table" };
+  if (source === "dicom") return `${toSides(x, y)} mm, from the DICOM file`;
+  if (!pixelSize) return "no pixel size";
+  return `${toSides(pixelSize.xMm, pixelSize.yMm)} mm, ${origins[sizeOrigin]}`;
+}
+
+/** What stands below the picture, as below the service's overlays (headcirc/caption.py). */
+export function toCaption({ model, image, head, quality }) {
+  const codes = quality.warnings.filter((code) => !["no-head-found", "pixel-size-missing"].includes(code));
+  const { pixel_size_x_mm: x, pixel_size_y_mm: y } = image;
+  return {
+    headline: toHeadline(head, quality.acceptable),
+    details: [
+      ...(codes.length ? [`Warnings: ${codes.join(", ").replaceAll("-", " ")}.`] : []),
+      `Pixel size ${x === null ? "unknown" : `${toSides(x, y)} mm`}.`,
+      `Model ${model.name} ${model.version}.`,
+      "Research use only, not a medical device.",
+    ].join(" "),
+  };
+}
+
+function toHeadline(head, isAcceptable) {
+  if (!head) return "No head was found.";
+  const { head_circumference_mm: mm, head_circumference_px: px, head_circumference_interval_mm: interval } = head;
+  const number = mm === null ? `${px.toFixed(1)} px` : toMm(mm);
+  if (!isAcceptable) return `Do not rely on this result: HC ${number} is unreliable.`;
+  if (mm === null) return `HC ${number}. Not in mm: the pixel size is unknown.`;
+  if (!interval) return `HC ${number}.`;
+  const { level, low, high } = interval;
+  return `HC ${number} (${Math.round(level * 100)} % interval: ${low.toFixed(1)} to ${toMm(high)}).`;
+}
+
+function toSides(x, y) {
+  const toShort = (value) => String(+value.toPrecision(4));
+  return x === y ? toShort(x) : `${toShort(x)} x ${toShort(y)}`;
 }
 
 function toTitle(name) {

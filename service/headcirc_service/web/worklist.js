@@ -12,24 +12,43 @@ export class Worklist extends EventTarget {
   #running = 0;
   #named = new Map(); // how often each file's name was given
 
-  /** Add files to measure; the first one is shown if nothing is. */
-  add(files, pixelSize, truthMm = null) {
+  /** Add files and show the first of them; several wait (`held`) until their pixel size is stated. */
+  add(files, { pixelSize = null, truthMm = null } = {}) {
     const added = files.map((file) => ({
-      name: this.#toName(file), file, pixelSize, truthMm,
+      name: this.#toName(file), file, truthMm,
+      pixelSize, sizeOrigin: pixelSize && "stated",
+      draft: null, // a pixel size that is typed and not used yet
       turn: 0,
-      state: "waiting", analysis: null, problem: null,
+      state: files.length > 1 ? "held" : "waiting", analysis: null, problem: null,
     }));
     this.items.push(...added);
-    if (added.length) this.select(this.selected ?? added[0]);
+    if (added.length) this.select(added[0]);
     this.#work();
-    return added;
   }
 
-  /** Measure again, with another pixel size or after an error. */
-  measureAgain(items, pixelSize) {
+  /** The images that wait for their pixel size. */
+  get held() {
+    return this.items.filter((item) => item.state === "held");
+  }
+
+  /** Give pixel sizes, as [item, size or null, origin], and measure with them. */
+  setSizes(sizes) {
+    for (const [item, pixelSize, origin] of sizes) {
+      Object.assign(item, { pixelSize, sizeOrigin: pixelSize && origin, draft: null });
+    }
+    this.measureAgain(sizes.map(([item]) => item));
+  }
+
+  setDraft(item, draft) {
+    item.draft = draft;
+    this.#tell();
+  }
+
+  /** Measure again: after an error, or with another pixel size. */
+  measureAgain(items) {
     for (const item of items) {
       const turn = item.turn + 1;
-      Object.assign(item, { pixelSize, turn, state: "waiting", analysis: null, problem: null });
+      Object.assign(item, { turn, state: "waiting", analysis: null, problem: null });
     }
     this.#tell();
     this.#work();

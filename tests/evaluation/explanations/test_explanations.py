@@ -28,7 +28,7 @@ from evaluation.explanations.randomised import (
 from evaluation.explanations.text import ABSENT, BLOCK, DOCUMENT, read_block, to_block
 from harness.documents import read_block as read_between
 from model_export.explain import LAYERS
-from training.attention_resunet import AttentionResUNet
+from training.networks.attention_resunet import AttentionResUNet
 
 SIDE_PX = 20
 HEAD = np.zeros((SIDE_PX, SIDE_PX), bool)

@@ -52,7 +52,7 @@ def to_cases(count, seed=0, kinds=KINDS):
 
 
 def test_conformal_quantile_of_single_images_is_the_textbooks():
-    """Of n scores, one an exam, it is the one of rank ceil((n + 1) level)."""
+    """It is the score of rank ceil((n + 1) level), of n scores from n exams."""
     scores = np.random.default_rng(0).permutation(np.arange(1.0, 100.0))
     assert to_conformal_quantile(scores, list(range(99)), 0.9) == 90
     assert to_conformal_quantile(scores[:9], list(range(9)), 0.9) == scores[:9].max()

@@ -18,6 +18,7 @@ without_gpu = pytest.mark.skipif(find_gpu() is not None, reason="this machine ha
 @without_gpu
 def test_no_gpu_is_told_in_cudas_words():
     """The real CUDA runtime is asked; without a driver it says so."""
+    pytest.importorskip("cuda.bindings", reason="needs headcirc[export]")
     with pytest.raises(BackendUnavailableError, match="cudaGetDeviceCount says"):
         require_gpu()
 
@@ -48,6 +49,7 @@ def test_gpu_is_named_with_its_compute_capability(monkeypatch):
 @without_gpu
 def test_tensorrt_that_is_asked_for_without_a_gpu_stops():
     """TensorRT for RTX is installed here; without a GPU it is refused, not replaced."""
+    pytest.importorskip("tensorrt_rtx", reason="needs headcirc[export]")
     with pytest.raises(BackendUnavailableError, match="GPU cannot be used"):
         load_backend("tensorrt", load_manifest(SHIPPED_MODEL_DIR), threads=1)
 

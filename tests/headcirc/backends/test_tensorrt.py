@@ -2,8 +2,6 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-import tensorrt_rtx
-from cuda.bindings import runtime
 
 from headcirc.backends import tensorrt
 from headcirc.backends.gpu import Gpu
@@ -11,6 +9,9 @@ from headcirc.backends.tensorrt import TensorRtBackend
 from headcirc.errors import BackendUnavailableError
 from headcirc.model.graph import Graph
 from tests.support.fake_cuda import FAKE_TENSORRT, FakeContext, FakeCuda, FakeEngine
+
+tensorrt_rtx = pytest.importorskip("tensorrt_rtx", reason="needs headcirc[export]")
+runtime = pytest.importorskip("cuda.bindings.runtime", reason="needs headcirc[export]")
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-import tensorrt_rtx
 
 from headcirc.backends import tensorrt_builder
 from headcirc.backends.gpu import Gpu
@@ -18,6 +17,8 @@ from headcirc.backends.tensorrt_engines import (
 )
 from headcirc.errors import BackendUnavailableError, ModelArtifactError
 from headcirc.model.graph import Graph
+
+tensorrt_rtx = pytest.importorskip("tensorrt_rtx", reason="needs headcirc[export]")
 
 GPU = Gpu("NVIDIA GeForce RTX 3080", (8, 6))
 IDENTITY = EngineIdentity("a" * 64, "tensorrt 11.4.0.106", str(GPU))

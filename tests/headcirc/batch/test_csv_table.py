@@ -102,7 +102,7 @@ def test_crashed_file_is_tried_again_only_if_asked(table, images):
 
 
 def test_line_of_what_has_changed_is_not_kept(table, images):
-    """Of another pixel size, model or file, though the file has the same size."""
+    """A row of another pixel size, model or file is not kept, even if file sizes are equal."""
     assert read_kept(table, to_origins(images, PixelSpacing(row_mm=0.2, column_mm=0.1))) == {}
     assert read_kept(table, to_origins(images, spacing=None)) == {}
     assert read_kept(table, to_origins(images, model=(*MODEL[:3], "fp32"))) == {}

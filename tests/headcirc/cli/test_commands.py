@@ -8,7 +8,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from headcirc.batch.files import UsageError, find_images, measure_files, to_name, to_overlay_paths
 from headcirc.cli.arguments import to_parser
@@ -263,6 +265,21 @@ def test_no_overlay_replaces_another(tmp_path, monkeypatch, named, images, expec
     paths = [Path(each) for each in images]
     found = to_overlay_paths([Path(each) for each in named], paths, Path("out"))
     assert [found[path] for path in paths] == [Path("out") / each for each in expected]
+
+
+def test_overlays_have_a_caption_unless_bare_ones_are_asked_for(tmp_path):
+    """Below the picture: its rows are the bare overlay's, and the width stays."""
+    options = ["analyze", EXAMPLE, "--pixel-size-mm", "0.1277", "--overlay-dir"]
+    assert main([*options, str(tmp_path / "captioned")]) == 0
+    assert main([*options, str(tmp_path / "bare"), "--bare-overlays"]) == 0
+    captioned, bare = (
+        np.asarray(Image.open(tmp_path / name / "phantom_overlay.png"))
+        for name in ("captioned", "bare")
+    )
+    assert bare.shape == (540, 800, 3)
+    assert captioned.shape[1:] == bare.shape[1:]
+    assert len(captioned) > 560
+    assert (captioned[:540] == bare).all()
 
 
 def test_overlays_are_not_measured_by_the_next_run(tmp_path):

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from headcirc.errors import UnreadableImageError, UnsupportedMediaTypeError
-from headcirc.readers.decode import decode_frame
+from headcirc.readers import decode_frame
 from tests.headcirc.readers.test_decode import make_bmp, to_png_chunk
 from tests.support.synthetic import SMALL_HEAD, draw_head, to_file
 from tests.support.tiff_files import GREY, LONG, SIDE_PX, make_tiff
@@ -187,7 +187,7 @@ def test_tag_that_reaches_out_of_the_file_is_told_to_nobody():
     """Pillow passes it over and warns; of each file in other words, which Python would keep."""
     content = make_tiff(GREY | {270: (LONG, 1_000)}, bytes(SIDE_PX**2))
     program = (
-        "import sys; from headcirc.readers.decode import decode_frame;"
+        "import sys; from headcirc.readers import decode_frame;"
         "decode_frame(sys.stdin.buffer.read())"
     )
     command = [sys.executable, "-W", "default", "-c", program]

@@ -13,7 +13,7 @@ from headcirc.errors import (
     UnsupportedMediaTypeError,
 )
 from headcirc.geometry import PixelSpacing
-from headcirc.readers.decode import decode_frame
+from headcirc.readers import decode_frame
 from tests.support.synthetic import SMALL_HEAD, draw_head, to_file
 
 GREY = draw_head(SMALL_HEAD, rows=54, columns=80)

@@ -5,8 +5,7 @@ import pytest
 from PIL import Image
 
 from headcirc.errors import UnreadableImageError, UnsupportedMediaTypeError
-from headcirc.readers import grey
-from headcirc.readers.decode import decode_frame
+from headcirc.readers import decode_frame, grey
 from headcirc.readers.grey import to_grey
 from tests.support.synthetic import to_file
 from tests.support.tiff_files import GREY, LONG, SIDE_PX, make_tiff

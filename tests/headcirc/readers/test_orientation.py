@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from headcirc.readers.decode import decode_frame
+from headcirc.readers import decode_frame
 from tests.headcirc.readers.test_decode import to_png_chunk
 from tests.support.synthetic import SMALL_HEAD, draw_head, to_file
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from headcirc.readers.decode import decode_frame
+from headcirc.readers import decode_frame
 from tests.support.synthetic import SMALL_HEAD, draw_head, to_file
 
 GREY = draw_head(SMALL_HEAD, rows=54, columns=80)
@@ -36,7 +36,7 @@ def test_large_picture_takes_little_memory():
     """The largest that is accepted took 620 MB."""
     content = to_file(Image.new("RGB", (SIDE_PX, SIDE_PX)), "WEBP", method=0)
     program = (
-        "import resource as r, sys; from headcirc.readers.decode import decode_frame; "
+        "import resource as r, sys; from headcirc.readers import decode_frame; "
         "peak = lambda: r.getrusage(r.RUSAGE_SELF).ru_maxrss; content = sys.stdin.buffer.read(); "
         "before = peak(); decode_frame(content); print(peak() - before)"
     )

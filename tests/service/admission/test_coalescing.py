@@ -49,7 +49,7 @@ def test_same_question_at_once_is_measured_once(pipeline, network, result_ttl_s)
 
 
 def test_first_client_that_leaves_takes_no_answer_along(pipeline, network):
-    """Of those that wait for it one is measured, and the others share its answer."""
+    """One of the waiting requests is measured, and the others share its answer."""
 
     async def scenario(app):
         gone = asyncio.Event()

@@ -80,7 +80,7 @@ def test_full_queue_is_told_from_the_headers(pipeline, network):
 
 
 def test_one_place_lets_one_in(pipeline, monkeypatch):
-    """Of a crowd that meets one free place, one body is read; the others are told at once."""
+    """If many requests meet one free place, one body is read; the others are refused at once."""
     monkeypatch.setattr(
         headcirc_service.admission.arrivals, "FRESH_S", 60.0
     )  # however slow this machine is

@@ -5,7 +5,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from headcirc.caption import UNRELIABLE_RGB
 from headcirc.geometry import Ellipse, to_ellipse_perimeter
+from headcirc.overlay import ELLIPSE_RGB, UNRELIABLE_ELLIPSE_RGB
 from tests.support.synthetic import HEAD, draw_head, to_file
 
 CONTENT = to_file(draw_head())
@@ -34,6 +36,7 @@ def test_analysis_has_the_contract_s_fields_and_the_true_size(client):
     assert body["image"] == {
         "width_px": 800,
         "height_px": 540,
+        "orientation": 1,
         "pixel_size_x_mm": 0.13,
         "pixel_size_y_mm": 0.13,
         "pixel_size_source": "request",
@@ -81,9 +84,60 @@ def test_kept_analysis_and_its_pictures_can_be_fetched(client):
     assert set(np.unique(pixels)) == {0, 255}
     assert (pixels > 0).sum() == pytest.approx(math.pi * 220 * 170, rel=0.01)
     overlay = Image.open(io.BytesIO(client.get(links["overlay"]).content))
-    assert (overlay.mode, overlay.size) == ("RGB", (800, 540))
+    assert (overlay.mode, overlay.width) == ("RGB", 800)
+    assert overlay.height > 540
     number = client.get(links["head_circumference"]).json()
     assert number["head_circumference_mm"] == body["head"]["head_circumference_mm"]
+
+
+def read_pixels(client, link: str, **query: str) -> np.ndarray:
+    answer = client.get(link, params=query)
+    assert answer.headers["content-type"] == "image/png"
+    return np.asarray(Image.open(io.BytesIO(answer.content)))
+
+
+def test_caption_stands_below_the_overlay_and_can_be_left_out(client):
+    """The picture is the same to the last pixel; the caption adds rows and no columns."""
+    link = post(client, pixel_size_mm="0.13").json()["links"]["overlay"]
+    captioned, bare = read_pixels(client, link), read_pixels(client, link, caption="false")
+    assert bare.shape == (540, 800, 3)
+    assert captioned.shape[1] == 800
+    assert (captioned[:540] == bare).all()
+    assert len(captioned) > 560
+    assert (read_pixels(client, link, caption="true") == captioned).all()
+    refused = client.get(link, params={"caption": "perhaps"})
+    assert (refused.status_code, refused.json()["code"]) == (422, "invalid-parameter")
+
+
+def test_overlay_of_an_unreliable_result_looks_unreliable(client):
+    """With an implausible pixel size the same head is drawn in another colour, and so captioned."""
+    links = [post(client, pixel_size_mm=each).json()["links"] for each in ("0.13", "2")]
+    colors = {ELLIPSE_RGB: [], UNRELIABLE_ELLIPSE_RGB: [], UNRELIABLE_RGB: []}
+    for each in links:
+        overlay = read_pixels(client, each["overlay"])
+        for color, counts in colors.items():
+            counts.append(np.count_nonzero((overlay == color).all(axis=2)))
+    assert [bool(count) for count in colors[ELLIPSE_RGB]] == [True, False]
+    assert [bool(count) for count in colors[UNRELIABLE_ELLIPSE_RGB]] == [False, True]
+    assert [bool(count) for count in colors[UNRELIABLE_RGB]] == [False, True]
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("kind", ["JPEG", "WEBP", "PNG"])
+def test_picture_that_was_measured_is_upright_and_says_how_it_was_turned(client, kind, orientation):
+    """Bright where the ellipse is, at every orientation and in every format that carries one."""
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    content = to_file(draw_head(Ellipse(200.0, 150.0, 90.0, 60.0, 0.5)), kind, exif=exif)
+    body = post(client, content=content).json()
+    assert body["image"]["orientation"] == orientation
+    picture = read_pixels(client, body["links"]["image"])
+    assert picture.shape == (body["image"]["height_px"], body["image"]["width_px"])
+    ellipse = body["head"]["ellipse"]
+    x, y = round(ellipse["center_x_px"]), round(ellipse["center_y_px"])
+    assert picture[y, x] > 200
+    assert picture[y, picture.shape[1] - 1 - x] < 50
+    assert picture[picture.shape[0] - 1 - y, x] < 50
 
 
 def test_upright_size_is_told_for_a_picture_stored_on_its_side(client):
@@ -111,14 +165,15 @@ def test_without_pixel_size_millimetres_are_null(client):
 
 
 def test_no_head_is_a_result_and_its_pictures_are_empty(client):
-    """A black picture gives head null, an all-zero mask and the frame alone."""
+    """A black picture gives head null, an all-zero mask and the frame over its caption."""
     body = post(client, content=to_file(np.zeros((54, 80), np.uint8)), pixel_size_mm="0.1").json()
     assert body["head"] is None
     assert body["quality"] == {"acceptable": False, "warnings": ["no-head-found"]}
     mask = np.asarray(Image.open(io.BytesIO(client.get(body["links"]["mask"]).content)))
     assert not mask.any()
     overlay = np.asarray(Image.open(io.BytesIO(client.get(body["links"]["overlay"]).content)))
-    assert not overlay.any()
+    assert not overlay[:54].any()
+    assert overlay[54:].any()
     problem = client.get(body["links"]["head_circumference"])
     assert (problem.status_code, problem.json()["code"]) == (409, "no-head-found")
 

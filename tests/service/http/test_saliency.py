@@ -122,7 +122,11 @@ def test_figures_of_a_map_that_is_the_head(client, link):
 def test_overlay_shows_picture_map_and_edge(client, link):
     """At blend 0 the picture is grey with the mask's edge in white on black; at 1 it is viridis."""
     plain = np.asarray(read_picture(client.get(link, params={"blend": 0})))
-    assert plain.shape == (540, 800, 3)
+    assert plain.shape[1:] == (800, 3)
+    bare = np.asarray(read_picture(client.get(link, params={"blend": 0, "caption": "false"})))
+    assert bare.shape == (540, 800, 3)
+    assert (plain[:540] == bare).all()
+    assert plain[540:].any()
     assert (plain[270, 400] == 255).all()
     edge = plain[270, 600:640]
     assert (edge == 0).all(axis=1).any()
@@ -149,7 +153,7 @@ def test_no_head_has_an_empty_map(client):
     assert not np.asarray(read_picture(bare)).any()
     figures = client.get(link, params={"format": "json", "layer": "decoder-64"}).json()
     assert figures["concentration"] is None
-    assert read_picture(client.get(link)).size == (80, 54)
+    assert read_picture(client.get(link, params={"caption": "false"})).size == (80, 54)
 
 
 def test_one_inference_serves_every_picture_of_an_analysis(client, link):

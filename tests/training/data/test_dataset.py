@@ -10,9 +10,9 @@ from headcirc.geometry import Ellipse
 from training.augmentation.examples import AugmentationRanges
 from training.data.dataset import Heads, draw_addresses
 from training.data.hc18 import HC18Image
-from training.recipe import Recipe
 
 ROWS, COLUMNS = 108, 160
+SAMPLING = {"seed": 0, "small_head_weight": 2.0, "large_head_weight": 2.0}
 
 
 @pytest.fixture(scope="module")
@@ -34,13 +34,13 @@ def to_sizes(count, *, small, large):
 def test_small_and_large_heads_are_drawn_more_often():
     """One epoch has as many examples as images; heads below 100 and from 200 mm come twice."""
     images = to_sizes(60, small=20, large=10)
-    addresses = draw_addresses(images, Recipe(), epoch=3)
+    addresses = draw_addresses(images, epoch=3, **SAMPLING)
     assert len(addresses) == 60
     assert len({seed for _, seed in addresses}) == 60
     assert sum(index < 20 for index, _ in addresses) == pytest.approx(60 * 40 / 90, abs=1)
     assert sum(20 <= index < 30 for index, _ in addresses) == pytest.approx(60 * 20 / 90, abs=1)
-    assert addresses == draw_addresses(images, Recipe(), epoch=3)
-    assert addresses != draw_addresses(images, Recipe(), epoch=4)
+    assert addresses == draw_addresses(images, epoch=3, **SAMPLING)
+    assert addresses != draw_addresses(images, epoch=4, **SAMPLING)
 
 
 def test_an_address_is_certain(image):
@@ -52,7 +52,7 @@ def test_an_address_is_certain(image):
 
 
 def test_negatives_have_an_empty_label_and_come_as_often_as_asked(image):
-    """Of 200 examples about three in ten have no head, and those have no coverage at all."""
+    """About three in ten of 200 examples have no head, and those have no coverage at all."""
     heads = Heads([image], AugmentationRanges(), negative_share=0.3)
     shares = [float(heads[(0, seed)][1].mean()) for seed in range(200)]
     assert sum(share == 0 for share in shares) == pytest.approx(60, abs=20)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from training.data import hc18
+from training.data.__main__ import main
 from training.data.hc18_download import (
     ARCHIVE_NAME,
     check_pixels,
@@ -90,4 +91,4 @@ def test_download_fetches_both_files_and_refuses_to_do_so_twice(tmp_path):
 @pytest.mark.slow
 def test_hc18_on_this_disk_is_the_hc18_of_the_table(hc18_dir):
     """`verify` finds all 801 images and outlines with the committed pixels."""
-    assert hc18.main(["verify", "--data", str(hc18_dir)]) == 0
+    assert main(["verify", "--data", str(hc18_dir)]) == 0

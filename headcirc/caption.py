@@ -1,0 +1,131 @@
+"""The caption below a picture of a result: what it is worth, in words that stay with the picture.
+
+The caption stands below the picture, so that coordinates and width stay as they are.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+RESEARCH_ONLY = "Research use only, not a medical device."
+SAID_IN_THE_HEADLINE = ("no-head-found", "pixel-size-missing")
+
+Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
+
+GROUND_RGB = (16, 20, 24)
+TEXT_RGB, QUIET_RGB, UNRELIABLE_RGB = (255, 255, 255), (200, 208, 214), (255, 138, 190)
+COLUMNS_PER_FONT_PX = 42
+"""Text of this share of the width is read wherever the whole picture is seen."""
+LEAST_FONT_PX = 12
+LINE_HEIGHT = 1.35
+"""Over the font's size."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResultFacts:
+    """What a caption says of a result.
+
+    Attributes
+    ----------
+    model : str
+        Name and version.
+    pixel_size_mm : (width, height) or None
+    head_circumference_px, head_circumference_mm : float or None
+    interval : (level, low_mm, high_mm) or None
+    """
+
+    acceptable: bool
+    warnings: Sequence[str]
+    model: str
+    pixel_size_mm: tuple[float, float] | None = None
+    head_circumference_px: float | None = None
+    head_circumference_mm: float | None = None
+    interval: tuple[float, float, float] | None = None
+
+
+def add_caption(
+    picture: NDArray[np.uint8], facts: ResultFacts, title: str = ""
+) -> NDArray[np.uint8]:
+    """Return a picture with a caption below it.
+
+    Parameters
+    ----------
+    picture : (rows, columns, 3) uint8, RGB
+    facts : ResultFacts
+    title : str
+        What the picture shows; none for the measurement itself.
+
+    Returns
+    -------
+    (more rows, columns, 3) uint8, RGB
+        The first `rows` are the picture; the text is wrapped to `columns`.
+    """
+    rows, columns = picture.shape[:2]
+    font_px = max(LEAST_FONT_PX, round(min(columns, 2 * rows) / COLUMNS_PER_FONT_PX))
+    font = ImageFont.load_default(font_px)
+    margin_px = min(font_px // 2, columns // 16)
+    headline_rgb = TEXT_RGB if facts.acceptable else UNRELIABLE_RGB
+    texts = [(to_headline(facts), headline_rgb), (" ".join([title, to_details(facts)]), QUIET_RGB)]
+    lines = [
+        (line, color)
+        for text, color in texts
+        for line in _wrap(text, columns - 2 * margin_px, font)
+    ]
+    line_px = round(LINE_HEIGHT * font_px)
+    strip = Image.new("RGB", (columns, len(lines) * line_px + font_px), GROUND_RGB)
+    pen = ImageDraw.Draw(strip)
+    for number, (line, color) in enumerate(lines):
+        pen.text((margin_px, font_px // 2 + number * line_px), line, color, font)
+    return np.vstack((picture, np.asarray(strip, np.uint8)))
+
+
+def to_headline(facts: ResultFacts) -> str:
+    """Return the number, or why there is none to rely on; the words come before the number."""
+    value_mm, value_px = facts.head_circumference_mm, facts.head_circumference_px
+    if value_px is None:
+        return "No head was found."
+    if not facts.acceptable:
+        number = f"{value_px:.1f} px" if value_mm is None else f"{value_mm:.1f} mm"
+        return f"Do not rely on this result: HC {number} is unreliable."
+    if value_mm is None:
+        return f"HC {value_px:.1f} px. Not in mm: the pixel size is unknown."
+    if facts.interval is None:
+        return f"HC {value_mm:.1f} mm."
+    level, low_mm, high_mm = facts.interval
+    return f"HC {value_mm:.1f} mm ({level * 100:.0f} % interval: {low_mm:.1f} to {high_mm:.1f} mm)."
+
+
+def to_details(facts: ResultFacts) -> str:
+    """Return warnings, pixel size, model and what the picture may be used for."""
+    codes = [code for code in facts.warnings if code not in SAID_IN_THE_HEADLINE]
+    sentences = [f"Warnings: {', '.join(codes).replace('-', ' ')}."] if codes else []
+    size = "unknown"
+    if facts.pixel_size_mm is not None:
+        size = (
+            " x ".join(dict.fromkeys(f"{side_mm:.4g}" for side_mm in facts.pixel_size_mm)) + " mm"
+        )
+    return " ".join([*sentences, f"Pixel size {size}.", f"Model {facts.model}.", RESEARCH_ONLY])
+
+
+def _wrap(text: str, width_px: float, font: Font) -> Iterator[str]:
+    """Yield lines that fit, broken between words, and within a word that is wider than a line."""
+    line = ""
+    for word in text.split():
+        longer = f"{line} {word}".lstrip()
+        if font.getlength(longer) <= width_px:
+            line = longer
+            continue
+        if line:
+            yield line
+        line = word
+        while len(line) > 1 and font.getlength(line) > width_px:
+            end = next(
+                (end for end in range(len(line), 1, -1) if font.getlength(line[:end]) <= width_px),
+                1,
+            )
+            yield line[:end]
+            line = line[end:]
+    yield line

@@ -1,0 +1,93 @@
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from headcirc.model.manifest import MANIFEST_NAME, load_manifest
+from headcirc.pipeline import SHIPPED_MODEL_DIR
+from model_export.__main__ import main
+from model_export.hub import remove_relative_links
+from training.checkpoint import find_checkpoint, to_file_sha256
+
+DRAWN_MM, TOLERANCE_MM = 184.0, 3.0
+
+
+@pytest.fixture(scope="module")
+def hub_dir(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("hub") / "folder"
+    folder.mkdir()
+    (folder / "stale.onnx").write_bytes(b"of the time before")
+    assert main(["hub", "--model", str(SHIPPED_MODEL_DIR), "--out", str(folder)]) == 0
+    return folder
+
+
+@pytest.fixture(scope="module")
+def card(hub_dir) -> list[str]:
+    """Return the card's metadata and its text."""
+    _, front, text = (hub_dir / "README.md").read_text().split("---\n", 2)
+    return [yaml.safe_load(front), text]
+
+
+def test_folder_has_weights_graphs_card_licence_and_example(hub_dir):
+    """Every graph that the manifest names, and nothing of the time before."""
+    manifest = json.loads((hub_dir / MANIFEST_NAME).read_text())
+    graphs = (*manifest["graphs"].values(), *manifest["explain"]["graphs"].values())
+    others = {
+        "README.md", "LICENSE", "model.safetensors", MANIFEST_NAME, "example.py", "example.png",
+        ".gitattributes",
+    }  # fmt: skip
+    assert {path.name for path in hub_dir.iterdir()} == others | {each["file"] for each in graphs}
+    assert manifest["checkpoint"]["file"] == "model.safetensors"
+    found = find_checkpoint(hub_dir)
+    assert found.parent == hub_dir
+    assert to_file_sha256(found) == manifest["checkpoint"]["sha256"]
+
+
+def test_example_measures_the_picture(hub_dir, tmp_path):
+    """`example.py` runs as a user would run it, with this folder's model."""
+    paths = os.pathsep.join(each for each in sys.path if each)
+    done = subprocess.run(
+        [sys.executable, hub_dir / "example.py"],
+        cwd=tmp_path, env=dict(os.environ) | {"PYTHONPATH": paths},  # noqa: TID251 - a child's
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    measured_mm = float(re.search(r"head circumference: ([\d.]+) mm", done.stdout).group(1))
+    assert measured_mm == pytest.approx(DRAWN_MM, abs=TOLERANCE_MM)
+    assert (tmp_path / "overlay.png").is_file()
+
+
+def test_metadata_has_the_figures_of_the_manifest(card):
+    """The hub reads licence, task and measured figures from the front of the card."""
+    metadata, _ = card
+    assert (metadata["license"], metadata["pipeline_tag"]) == ("cc-by-4.0", "image-segmentation")
+    ((result,),) = (each["results"] for each in metadata["model-index"])
+    figures = load_manifest(SHIPPED_MODEL_DIR).accuracy["test"]["summary"]["figures"]
+    error_mm = next(each for each in result["metrics"] if "absolute" in each["name"])["value"]
+    assert error_mm == round(figures["mean_absolute_error_mm"]["value"], 2)
+    dice = next(each for each in result["metrics"] if "ellipse" in each["name"])["value"]
+    assert dice == round(100 * figures["ellipse_dice"]["value"], 2)
+
+
+def test_card_says_how_to_use_it_and_links_to_nothing_that_is_not_there(card, hub_dir):
+    """The example as it runs, the card's own text, and no link into the repository."""
+    _, text = card
+    assert text.lstrip().startswith("# Model card: attention-resunet-16")
+    assert "model = headcirc.load_model(here)" in text
+    assert "Intended use" in text
+    (files,) = re.findall(r"^\| Files \|.*$", text, flags=re.MULTILINE)
+    named = set(re.findall(r"`([^`]+)`", files))
+    assert named <= {path.name for path in hub_dir.iterdir()}
+    links = re.findall(r"\]\(([^)]+)\)", text)
+    assert all(link.startswith(("http", "#")) for link in links)
+
+
+def test_links_to_files_of_the_repository_become_text():
+    """Pages of the web and headings of the same page stay links."""
+    text = "[a](../b.md#c) [d](https://e.org) [f](#g)"
+    assert remove_relative_links(text) == "a [d](https://e.org) [f](#g)"

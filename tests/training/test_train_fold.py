@@ -1,0 +1,205 @@
+import csv
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from training import evaluate_fold, train_fold
+from training.checkpoint import load_record, save_weights, to_file_sha256
+from training.data.examples import Mixture
+from training.data.folds import Folds
+from training.fold_run import FoldRecipe, begin
+from training.lineage import Seen
+from training.train_fold import FoldPaths, to_losses, to_recipe
+
+CPU = torch.device("cpu")
+TINY = {"channels": [2, 2, 2, 4, 4], "halving_stem": True, "head_plane": True}
+RECIPE = FoldRecipe(
+    fold=0,
+    role="teacher",
+    network="attention-resunet",
+    keywords=TINY,
+    epochs=2,
+    batch_size=2,
+    ema_start_step=2,
+    mixture=Mixture(foreign_share=0.5, no_head_share=0.5),
+)
+
+
+@pytest.fixture(scope="module")
+def to_paths(folds_hc18_dir, folds_planes_dir, tmp_path_factory):
+    cache = tmp_path_factory.mktemp("cache")
+
+    def to_paths(run_dir, **options):
+        return FoldPaths(folds_hc18_dir, folds_planes_dir, run_dir, cache, **options)
+
+    return to_paths
+
+
+@pytest.fixture(scope="module")
+def finished(to_paths, tmp_path_factory):
+    """Return the folder of fold 0's teacher after two epochs."""
+    run_dir = tmp_path_factory.mktemp("runs") / "teacher"
+    train_fold.train_fold(to_paths(run_dir), RECIPE, device=CPU)
+    return run_dir
+
+
+def to_student(teacher):
+    """Return the recipe of a student of one teacher."""
+    return replace(
+        RECIPE,
+        role="student",
+        annotation_weight=0.5,
+        teachers=(to_file_sha256(teacher),),
+        mixture=replace(RECIPE.mixture, unlabelled_share=0.5),
+    )
+
+
+def test_run_leaves_a_log_weights_and_what_it_saw(finished):
+    """The held-out fold is not in the list of the three that the fixture has images of."""
+    with (finished / "log.csv").open(newline="") as log:
+        assert [row["epoch"] for row in csv.DictReader(log)] == ["1", "2"]
+    seen = json.loads((finished / "seen.json").read_text())
+    folds = Folds()
+    assert len(seen["exams"]) == 4
+    assert len(seen["groups"]) == 2
+    assert not folds.exams[0].intersection(seen["exams"])
+    assert not folds.groups[0].intersection(seen["groups"])
+    record = load_record(finished / "weights.safetensors")
+    assert record.keywords == TINY
+    assert record.seen == Seen.from_json(seen)
+
+
+def test_resumed_run_ends_where_an_uninterrupted_one_ends(
+    to_paths, finished, tmp_path, monkeypatch
+):
+    """Broken off after the first epoch and resumed, a run has the same weights, bit for bit."""
+    save = train_fold.save_weights
+
+    def break_off(*arguments, **options):
+        save(*arguments, **options)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(train_fold, "save_weights", break_off)
+    with pytest.raises(KeyboardInterrupt):
+        train_fold.train_fold(to_paths(tmp_path), RECIPE, device=CPU)
+    monkeypatch.setattr(train_fold, "save_weights", save)
+    with pytest.raises(FileExistsError, match="--resume"):
+        train_fold.train_fold(to_paths(tmp_path), RECIPE, device=CPU)
+    with pytest.raises(ValueError, match="learning_rate"):
+        other = replace(RECIPE, learning_rate=1e-4)
+        train_fold.train_fold(to_paths(tmp_path), other, device=CPU, resume=True)
+    train_fold.train_fold(to_paths(tmp_path), RECIPE, device=CPU, resume=True)
+    found, expected = (load_file(d / "weights.safetensors") for d in (tmp_path, finished))
+    for name, values in expected.items():
+        assert torch.equal(found[name], values), name
+
+
+def test_student_learns_and_hands_on_what_its_teacher_saw(to_paths, finished, tmp_path):
+    """Its list names the teacher's file and the unlabelled frames."""
+    teacher = finished / "weights.safetensors"
+    paths = to_paths(tmp_path, teachers=(teacher,))
+    train_fold.train_fold(paths, to_student(teacher), device=CPU)
+    seen = load_record(tmp_path / "weights.safetensors").seen
+    assert seen.teachers == (to_file_sha256(teacher),)
+    assert seen.is_with_unlabelled
+    assert isinstance(json.loads((tmp_path / "taught.json").read_text()), list)
+
+
+@pytest.mark.parametrize("role", ["teacher", "start"])
+def test_fold_refuses_what_saw_its_held_out_images(to_paths, finished, tmp_path, role):
+    """Fold 0's teacher saw fold 1, so it neither teaches nor starts fold 1's networks."""
+    weights = finished / "weights.safetensors"
+    options = {"teachers": (weights,)} if role == "teacher" else {"start": weights}
+    recipe = replace(to_student(weights), fold=1)
+    with pytest.raises(ValueError, match="that fold 1 holds out"):
+        train_fold.train_fold(to_paths(tmp_path / "run", **options), recipe, device=CPU)
+    assert not (tmp_path / "run").exists()
+
+
+def test_fold_refuses_a_teacher_without_a_list(to_paths, finished, tmp_path):
+    """A file that does not say what it saw, such as a shipped one, teaches no fold."""
+    path = tmp_path / "old.safetensors"
+    record = replace(load_record(finished / "weights.safetensors"), seen=None)
+    save_weights(record.build(), path, record=record)
+    with pytest.raises(ValueError, match="does not list"):
+        train_fold.train_fold(
+            to_paths(tmp_path / "run", teachers=(path,)), to_student(path), device=CPU
+        )
+
+
+def to_batch(annotation_weight, teacher_weight):
+    generator = torch.Generator().manual_seed(0)
+    return {
+        "network_input": torch.randn(2, 1, 32, 32, generator=generator),
+        "coverage": torch.ones(2, 1, 32, 32),
+        "plane_label": torch.ones(2, 1),
+        "annotation_weight": torch.tensor(annotation_weight),
+        "teacher_weight": torch.tensor(teacher_weight),
+    }
+
+
+def test_weights_decide_what_the_mask_learns_from():
+    """Without any weight the mask's loss is zero; each weight adds its own target's loss."""
+    torch.manual_seed(0)
+    network = RECIPE.record.build().eval()
+    teacher = RECIPE.record.build().eval()
+
+    def to_loss(*weights):
+        return to_losses(network, to_batch(*weights), [teacher])[0].item()
+
+    assert to_loss([0.0, 0.0], [0.0, 0.0]) == 0
+    annotated, taught = to_loss([1.0, 1.0], [0.0, 0.0]), to_loss([0.0, 0.0], [1.0, 1.0])
+    assert to_loss([0.5, 0.5], [0.5, 0.5]) == pytest.approx((annotated + taught) / 2, rel=1e-5)
+    assert annotated != pytest.approx(taught, rel=1e-3)
+
+
+def test_encoder_learns_at_its_own_rate():
+    """A pretrained encoder has half the decoder's rate; the rate rises, then falls as a cosine."""
+    run = begin(replace(RECIPE, learning_rate=1e-3, encoder_rate=0.5, epochs=10), 10, CPU)
+    rates = []
+    for _ in range(100):
+        rates.append([group["lr"] for group in run.optimiser.param_groups])
+        run.optimiser.step()
+        run.schedule.step()
+    assert all(encoder == pytest.approx(rest / 2) for encoder, rest in rates)
+    assert max(rest for _, rest in rates) == pytest.approx(1e-3)
+    assert rates[0][1] < 0.5e-3
+    assert rates[-1][1] < 1e-5
+
+
+def test_weights_are_averaged_only_after_the_first_steps(to_paths, tmp_path):
+    """Until then the network itself is what a run saves."""
+    late = replace(RECIPE, ema_start_step=1000, epochs=1)
+    train_fold.train_fold(to_paths(tmp_path), late, device=CPU)
+    saved = torch.load(tmp_path / "last.pt", weights_only=True)
+    weights = load_file(tmp_path / "weights.safetensors")
+    assert torch.equal(saved["network"]["head.0.weight"], weights["head.0.weight"])
+    assert not torch.equal(saved["average"]["module.head.0.weight"], weights["head.0.weight"])
+
+
+@pytest.mark.parametrize(
+    "options", ["--role student", "--role teacher --teacher a.safetensors"], ids=["none", "one"]
+)
+def test_roles_and_teachers_go_together(options):
+    """A student needs a teacher, a teacher has none."""
+    common = "--fold 0 --network half-time --hc18 a --planes b --run c --epochs 1 "
+    with pytest.raises(ValueError, match="student needs"):
+        to_recipe(train_fold.to_parser().parse_args((common + options).split()))
+
+
+def test_held_out_fold_is_judged(finished, folds_hc18_dir, folds_planes_dir, tmp_path, capsys):
+    """The command writes a row for each held-out image; another fold's network is refused."""
+    out = tmp_path / "rows.csv"
+    common = ["--hc18", str(folds_hc18_dir), "--planes", str(folds_planes_dir), "--out", str(out)]
+    common += ["--weights", str(finished / "weights.safetensors"), "--mirror"]
+    assert evaluate_fold.main(["--fold", "0", *common]) == 0
+    with out.open(newline="") as table:
+        rows = list(csv.DictReader(table))
+    assert [row["kind"] for row in rows] == ["hc18", "hc18", "head", "abdomen"]
+    assert all(0 <= float(row["plane_probability"]) <= 1 for row in rows)
+    assert "abdomen: found" in capsys.readouterr().out
+    with pytest.raises(ValueError, match="that fold 1 holds out"):
+        evaluate_fold.main(["--fold", "1", *common])

@@ -1,0 +1,1 @@
+"""Programs for those who develop Headcirc; nothing that serves or measures imports them."""

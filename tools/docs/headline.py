@@ -1,0 +1,93 @@
+"""Write the README's table of headline figures from the committed results."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from harness.documents import replace_block
+from harness.paths import EVALUATION_RESULTS_DIR, SPEED_RESULTS_DIR
+from harness.targets import GPU_NETWORK_P50, NOT_MEASURED
+
+README = Path("README.md")
+BLOCK = "headline"
+CONCURRENCY = 8
+ACCURACY, UNCERTAINTY, PERFORMANCE, GPU = (
+    f"[{name}](docs/{page}.md)"
+    for name, page in (
+        ("accuracy", "accuracy"),
+        ("uncertainty", "uncertainty"),
+        ("performance", "performance"),
+        ("GPU", "gpu"),
+    )
+)
+
+
+def to_block() -> str:
+    """Return the table: one row for each figure, with the page that explains it."""
+    accuracy = _read(EVALUATION_RESULTS_DIR / "accuracy_test.json")
+    uncertainty = _read(EVALUATION_RESULTS_DIR / "uncertainty_test.json")
+    latency = _read(SPEED_RESULTS_DIR / "latency.json")
+    throughput = _read(SPEED_RESULTS_DIR / "throughput.json")
+    error = accuracy["summary"]["figures"]["mean_absolute_error_mm"]
+    dice = accuracy["summary"]["figures"]["ellipse_dice"]["value"]
+    held = uncertainty["intervals"]["coverage"]
+    refused = uncertainty["verdicts"]["clean"]["refused"]
+    served = _find_served(latency)
+    cpus = latency["machine"]["cpus_available"]
+    (load,) = [each for each in throughput["loads"] if each["concurrency"] == CONCURRENCY]
+    rows = (
+        (
+            f"HC, mean absolute error, {accuracy['data']['images']} test images",
+            f"{error['value']:.2f} mm (95 % interval {error['low']:.2f} to {error['high']:.2f})",
+            ACCURACY,
+        ),
+        ("Dice of the ellipse, same images", f"{dice:.2%}".replace("%", " %"), ACCURACY),
+        ("90 % intervals that held", f"{held['count']} of {held['of']} images", UNCERTAINTY),
+        (
+            "clean test images marked as not acceptable",
+            f"{refused['count']} of {refused['of']}",
+            UNCERTAINTY,
+        ),
+        (
+            f"whole request over HTTP, median, {cpus} CPUs",
+            f"{served['request_ms']['p50']:.1f} ms",
+            PERFORMANCE,
+        ),
+        (
+            f"requests a second at concurrency {CONCURRENCY}, {cpus} CPUs",
+            f"{load['throughput_per_s']:.1f}",
+            PERFORMANCE,
+        ),
+        ("memory of the idle service", f"{served['idle_memory_mb']:.0f} MB", PERFORMANCE),
+        ("latency on a GPU", _to_gpu_latency(latency), GPU),
+    )
+    lines = ["| figure | value | more |", "|---|---|---|"]
+    return "\n".join([*lines, *(f"| {' | '.join(row)} |" for row in rows)])
+
+
+def write_headline() -> None:
+    """Put the table between the README's markers."""
+    README.write_text(replace_block(README.read_text(), BLOCK, to_block()))
+
+
+def _read(path: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(path.read_text())
+    return found
+
+
+def _find_served(latency: dict[str, Any]) -> dict[str, Any]:
+    """Return the row of the engine that the service takes by default on a CPU."""
+    name = next(each["subject"] for each in latency["verdicts"] if each["device"] == "cpu")
+    row: dict[str, Any] = next(each for each in latency["engines"] if each["engine"] == name)
+    return row
+
+
+def _to_gpu_latency(latency: dict[str, Any]) -> str:
+    """Return the network's median on a GPU, or that none was measured."""
+    (verdict,) = [
+        each
+        for each in latency["verdicts"]
+        if each["figure"] == GPU_NETWORK_P50.figure and each["device"] == "gpu"
+    ]
+    value = verdict["value"]
+    return NOT_MEASURED if value is None else f"{value:.1f} ms (network alone, median)"

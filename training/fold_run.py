@@ -1,0 +1,166 @@
+"""One run of a fold: its recipe, and what it carries from step to step and over a resume.
+
+The steps are taken in `training.train_fold`.
+"""
+
+import math
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim.swa_utils import AveragedModel
+
+from training.checkpoint import NetworkRecord
+from training.data.examples import Mixture
+from training.training_state import to_averaging
+
+ENCODER_PREFIX = "encoder."
+
+
+@dataclass(frozen=True)
+class FoldRecipe:
+    """Everything that decides a run's weights but the data.
+
+    Attributes
+    ----------
+    fold : int or None
+        Held out; None trains on everything.
+    role : str
+        `teacher`: learns from annotations alone. `student`: also from teachers.
+    network, keywords : str, dict
+        See `training.networks`.
+    is_pretrained : bool
+        Start the encoder from ImageNet weights.
+    encoder_rate : float
+        Learning rate of the encoder against the rest's.
+    ema_start_step : int
+        Weights are averaged from this step on: the first ones are far from the last.
+    narrow_share : float
+        Share of the epochs, the last ones, whose examples are changed less.
+    plane_weight : float
+        Weight of the plane output in the loss.
+    annotation_weight : float
+        Weight of the annotation of labelled frames; the teacher has the rest.
+    teachers, start : tuple of str, str or None
+        SHA-256 of the files.
+    """
+
+    fold: int | None
+    role: str
+    network: str
+    keywords: dict[str, Any]
+    epochs: int
+    is_pretrained: bool = False
+    batch_size: int = 8
+    learning_rate: float = 1e-3
+    encoder_rate: float = 1.0
+    weight_decay: float = 1e-2
+    warm_up_share: float = 0.05
+    gradient_clip: float = 5.0
+    ema_decay: float = 0.998
+    ema_start_step: int = 300
+    narrow_share: float = 0.25
+    plane_weight: float = 0.2
+    annotation_weight: float = 1.0
+    foreign_weight: float = 0.2
+    seed: int = 0
+    mixture: Mixture = field(default_factory=Mixture)
+    teachers: tuple[str, ...] = ()
+    start: str | None = None
+
+    @property
+    def record(self) -> NetworkRecord:
+        """Return network and arguments, without what was seen."""
+        return NetworkRecord(self.network, self.keywords)
+
+    def is_narrow(self, epoch: int) -> bool:
+        """Tell whether an epoch, counted from 0, is one of the last that change examples less."""
+        return epoch >= self.epochs - round(self.narrow_share * self.epochs)
+
+
+@dataclass
+class FoldRun:
+    """What a run carries from step to step, and what `--resume` restores."""
+
+    network: nn.Module
+    average: AveragedModel
+    optimiser: torch.optim.Optimizer
+    schedule: torch.optim.lr_scheduler.LRScheduler
+    step: int = 0
+    epoch: int = 0
+    log: list[dict[str, str]] = field(default_factory=list)
+
+    @property
+    def averaged(self) -> nn.Module:
+        """Return the averaged network, or the network itself before averaging began."""
+        return self.average.module if int(self.average.n_averaged) else self.network
+
+    def save(self, path: Path, recipe: FoldRecipe) -> None:
+        """Write everything to one file, complete or not at all."""
+        draft = path.with_suffix(".draft")
+        states = {
+            name: getattr(self, name).state_dict()
+            for name in ("network", "average", "optimiser", "schedule")
+        }
+        facts = {name: getattr(self, name) for name in ("step", "epoch", "log")}
+        random = {"random_state": torch.get_rng_state()}
+        if torch.cuda.is_available():
+            random["cuda_random_state"] = torch.cuda.get_rng_state()
+        torch.save(states | facts | random | {"recipe": asdict(recipe)}, draft)
+        draft.replace(path)
+
+    def restore(self, path: Path, recipe: FoldRecipe, device: torch.device) -> None:
+        """Read what `save` wrote.
+
+        Raises
+        ------
+        ValueError
+            The run was started with another recipe.
+        """
+        saved = torch.load(path, map_location=device, weights_only=True)
+        if saved["recipe"] != asdict(recipe):
+            changed = [k for k, v in asdict(recipe).items() if saved["recipe"].get(k) != v]
+            raise ValueError(
+                f"The run was started with other values of {', '.join(changed)}; give the same "
+                "options to go on with it, or another --run to start afresh."
+            )
+        for name in ("network", "average", "optimiser", "schedule"):
+            getattr(self, name).load_state_dict(saved[name])
+        for name in ("step", "epoch", "log"):
+            setattr(self, name, saved[name])
+        torch.set_rng_state(saved["random_state"].cpu())
+        if device.type == "cuda":
+            torch.cuda.set_rng_state(saved["cuda_random_state"].cpu())
+
+
+def begin(recipe: FoldRecipe, steps_per_epoch: int, device: torch.device) -> FoldRun:
+    """Build network, average, optimiser and schedule."""
+    torch.manual_seed(recipe.seed)
+    network = recipe.record.build()
+    if recipe.is_pretrained:
+        network.load_pretrained()
+    network = network.to(device=device, memory_format=torch.channels_last)
+    optimiser = torch.optim.AdamW(_to_groups(network, recipe), weight_decay=recipe.weight_decay)
+    total = recipe.epochs * steps_per_epoch
+    warm_up = max(1, round(recipe.warm_up_share * total))
+
+    def to_factor(step: int) -> float:
+        if step < warm_up:
+            return (step + 1) / warm_up
+        return 0.5 + 0.5 * math.cos(math.pi * min(1, (step - warm_up) / max(1, total - warm_up)))
+
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, to_factor)
+    average = AveragedModel(network, multi_avg_fn=to_averaging(recipe.ema_decay), use_buffers=True)
+    return FoldRun(network, average, optimiser, schedule)
+
+
+def _to_groups(network: nn.Module, recipe: FoldRecipe) -> list[dict[str, Any]]:
+    encoder, rest = [], []
+    for name, parameter in network.named_parameters():
+        (encoder if name.startswith(ENCODER_PREFIX) else rest).append(parameter)
+    return [
+        {"params": encoder, "lr": recipe.encoder_rate * recipe.learning_rate},
+        {"params": rest, "lr": recipe.learning_rate},
+    ]
