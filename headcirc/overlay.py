@@ -21,7 +21,7 @@ AXIS_RGB = (120, 235, 255)
 UNRELIABLE_ELLIPSE_RGB = (255, 60, 160)
 UNRELIABLE_AXIS_RGB = (255, 150, 205)
 DASH_POINTS, PERIOD_POINTS = 6, 10
-"""Of an outline of 360 points: how many of each ten a dash has."""
+"""How many of each ten points a dash has; an outline has 360 points."""
 WHITE_RGB, BLACK_RGB = (255, 255, 255), (0, 0, 0)
 
 

@@ -5,9 +5,8 @@ calls all three.
 """
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -39,17 +38,30 @@ from headcirc.quality.uncertainty import Interval, Uncertainty, measure_uncertai
 from headcirc.readers import DEFAULT_MAXIMUM_PIXELS, decode_frame
 
 SHIPPED_MODEL_DIR = Path(__file__).parent / "model" / "shipped"
-Timing = dict[str, float]
+Timing = Mapping[str, float]
+"""Milliseconds by stage. It is complete when it is made; nobody writes to it later."""
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """A frame, ready for the network: `network_input` is (1, 1, h, w) float32."""
+    """A frame, ready for the network.
+
+    Attributes
+    ----------
+    frame : Frame
+    network_input : (1, 1, h, w) float32, network grid
+    mapping : GridMapping
+    timing_ms : mapping of str to float
+        By stage.
+    pixel_aspect : float
+        Width over height of a pixel of the frame, with which `network_input` was made.
+    """
 
     frame: Frame
     network_input: NDArray[np.float32]
     mapping: GridMapping
     timing_ms: Timing
+    pixel_aspect: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -75,9 +87,22 @@ class Head:
 
 @dataclass(frozen=True)
 class Analysis:
-    """The whole answer; `head` and `region` are None where there is none.
+    """The whole answer.
 
-    `model` is the name and version of what measured.
+    Attributes
+    ----------
+    frame : Frame
+    head : Head or None
+        None if no head was found.
+    region : CalibratedRegion or None
+        The region that the head was measured in; None without a head or a pixel size.
+    quality : Quality
+    timing_ms : mapping of str to float
+        By stage.
+    model : str
+        Name and version of the model that measured.
+    pixel_aspect : float
+        Width over height of a pixel, as the network saw it; an explanation needs the same.
     """
 
     frame: Frame
@@ -86,6 +111,7 @@ class Analysis:
     quality: Quality
     timing_ms: Timing = field(default_factory=dict)
     model: str = "unknown"
+    pixel_aspect: float = 1.0
 
     def draw_overlay(self, *, caption: bool = True) -> Picture:
         """Return (rows, columns, 3) uint8: the frame with what was found drawn over it.
@@ -137,19 +163,19 @@ class Pipeline:
         frame_index: int | None = None,
     ) -> Prepared:
         """Decode a file and make the network's input; raises the `InputError`s of `decode`."""
-        timing_ms: Timing = {}
-        with _timed(timing_ms, "decode"):
-            frame = decode_frame(
-                content,
-                pixel_spacing=pixel_spacing,
-                frame_index=frame_index,
-                maximum_pixels=self.maximum_pixels,
-            )
-        with _timed(timing_ms, "preprocess"):
-            network_input, mapping = to_network_input(
-                frame.pixels, self.manifest.input, frame_pixel_aspect=frame.pixel_aspect
-            )
-        return Prepared(frame, network_input, mapping, timing_ms)
+        watch = Stopwatch()
+        frame = decode_frame(
+            content,
+            pixel_spacing=pixel_spacing,
+            frame_index=frame_index,
+            maximum_pixels=self.maximum_pixels,
+        )
+        decode_ms, pixel_aspect = watch.lap_ms(), frame.pixel_aspect
+        network_input, mapping = to_network_input(
+            frame.pixels, self.manifest.input, frame_pixel_aspect=pixel_aspect
+        )
+        timing_ms = {"decode": decode_ms, "preprocess": watch.lap_ms()}
+        return Prepared(frame, network_input, mapping, timing_ms, pixel_aspect)
 
     def infer(self, network_input: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return probabilities (n, h, w) for (n, 1, h, w), with test-time augmentation if unsure.
@@ -169,50 +195,62 @@ class Pipeline:
 
     def finish(self, prepared: Prepared, probability_map: NDArray[np.float32]) -> Analysis:
         """Make mask, ellipse, millimetres and warnings from one (h, w) probability map."""
-        timing_ms = dict(prepared.timing_ms)
+        watch = Stopwatch()
+        probabilities = to_frame_grid(probability_map, prepared.mapping)
+        head, region, quality = self._find_head(prepared.frame, probabilities)
+        timing_ms = {**prepared.timing_ms, "postprocess": watch.lap_ms()}
+        return Analysis(
+            prepared.frame,
+            head,
+            region,
+            quality,
+            timing_ms,
+            model=f"{self.manifest.name} {self.manifest.version}",
+            pixel_aspect=prepared.pixel_aspect,
+        )
+
+    def _find_head(
+        self, frame: Frame, probabilities: NDArray[np.float32]
+    ) -> tuple[Head | None, CalibratedRegion | None, Quality]:
         facts, known = self.manifest.mask, self.manifest.uncertainty
-        has_narrow_range = prepared.frame.has_narrow_range
-        with _timed(timing_ms, "postprocess"):
-            probabilities = to_frame_grid(probability_map, prepared.mapping)
-            mask, ellipse = to_head_mask(probabilities, facts), None
-            if mask is not None:
-                ellipse = fit_head_ellipse(probabilities, mask, facts.threshold)
-            if mask is None or ellipse is None:
-                head, region = None, None
-                quality = assess_quality(mask, ellipse, facts, has_narrow_range=has_narrow_range)
-            else:
-                region = find_region(prepared.frame.calibrations, ellipse)
-                measured = None if region is None else measure_head(ellipse, region.spacing)
-                measured_mm = None if measured is None else measured.head_circumference_mm
-                uncertainty = measure_uncertainty(
-                    prepared.frame.pixels,
-                    probabilities,
-                    mask,
-                    ellipse,
-                    facts=known,
-                    head_circumference_mm=measured_mm,
-                )
-                interval = to_interval(measured_mm, uncertainty, facts=known)
-                head = Head(mask, ellipse, measured, uncertainty, interval)
-                quality = assess_quality(
-                    mask,
-                    ellipse,
-                    facts,
-                    head_circumference_mm=measured_mm,
-                    cephalic_index=None if measured is None else measured.cephalic_index,
-                    uncertainty=uncertainty,
-                    limits=None if known is None else known.limits,
-                    has_narrow_range=has_narrow_range,
-                )
-        model = f"{self.manifest.name} {self.manifest.version}"
-        return Analysis(prepared.frame, head, region, quality, timing_ms, model)
+        mask, ellipse = to_head_mask(probabilities, facts), None
+        if mask is not None:
+            ellipse = fit_head_ellipse(probabilities, mask, facts.threshold)
+        if mask is None or ellipse is None:
+            quality = assess_quality(mask, ellipse, facts, has_narrow_range=frame.has_narrow_range)
+            return None, None, quality
+        region = find_region(frame.calibrations, ellipse)
+        measured = None if region is None else measure_head(ellipse, region.spacing)
+        measured_mm = None if measured is None else measured.head_circumference_mm
+        uncertainty = measure_uncertainty(
+            frame.pixels,
+            probabilities,
+            mask,
+            ellipse,
+            facts=known,
+            head_circumference_mm=measured_mm,
+        )
+        interval = to_interval(measured_mm, uncertainty, facts=known)
+        quality = assess_quality(
+            mask,
+            ellipse,
+            facts,
+            head_circumference_mm=measured_mm,
+            cephalic_index=None if measured is None else measured.cephalic_index,
+            uncertainty=uncertainty,
+            limits=None if known is None else known.limits,
+            has_narrow_range=frame.has_narrow_range,
+        )
+        return Head(mask, ellipse, measured, uncertainty, interval), region, quality
 
     def analyze(self, content: bytes, *, pixel_spacing: PixelSpacing | None = None) -> Analysis:
         """Measure the head in one file, from bytes to millimetres."""
         prepared = self.prepare(content, pixel_spacing=pixel_spacing)
-        with _timed(prepared.timing_ms, "inference"):
-            probability_maps = self.infer(prepared.network_input)
-        return self.finish(prepared, probability_maps[0])
+        watch = Stopwatch()
+        probability_maps = self.infer(prepared.network_input)
+        inference_ms = watch.lap_ms()
+        analysis = self.finish(prepared, probability_maps[0])
+        return replace(analysis, timing_ms={**analysis.timing_ms, "inference": inference_ms})
 
 
 def load_pipeline(
@@ -261,8 +299,15 @@ def _warm_up(pipeline: Pipeline) -> None:
     pipeline.finish(Prepared(Frame(black), network_input, mapping, {}), disc)
 
 
-@contextmanager
-def _timed(timing_ms: Timing, stage: str) -> Iterator[None]:
-    began = time.perf_counter()
-    yield
-    timing_ms[stage] = (time.perf_counter() - began) * 1000
+class Stopwatch:
+    """Measures stages that follow one another."""
+
+    def __init__(self) -> None:
+        self._began_s = time.perf_counter()
+
+    def lap_ms(self) -> float:
+        """Return the time since the start or the last lap, and begin the next lap."""
+        now_s = time.perf_counter()
+        elapsed_ms = (now_s - self._began_s) * 1000
+        self._began_s = now_s
+        return elapsed_ms

@@ -1,21 +1,14 @@
-"""Around Serve's HTTP proxy: what leaves it looks as if the plain service had sent it.
+"""Middleware of Serve's HTTP proxy: refusals of Serve become problem documents of the service.
 
-Ray finds `to_middlewares` by RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH. This file measures nothing.
+Ray finds `to_middlewares` through RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH.
 """
 
 import logging
 
+from headcirc_service.errors import NotReadyError, OverloadedError, ServiceError, TunnelRefusedError
 from headcirc_service.http.middleware import add_security_headers
-from headcirc_service.http.problems import (
-    MEDIA_TYPE,
-    NO_TUNNEL,
-    NotReadyError,
-    OverloadedError,
-    ServiceError,
-    TunnelRefusedError,
-    to_known_problem,
-)
-from headcirc_service.telemetry.logs import name_request
+from headcirc_service.http.problems import MEDIA_TYPE, NO_TUNNEL, to_known_problem
+from headcirc_service.telemetry.request_context import begin_context, name_request
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -23,16 +16,16 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 logger = logging.getLogger("ray.serve")
 CALLBACK = "deploy.ray.proxy:to_middlewares"
 OWN_PATHS = "/-/"
-"""Serve's own routes; the service has none there."""
+"""Serve's own routes; the service has no route there."""
 ID_HEADER = b"x-request-id"
 TOO_MANY, PASSING = 429, (408, 500, 503)
-"""What Serve answers by itself: its queue is full; time is up, a replica died or there is none."""
-NO_ROOM = "Too many requests wait for a replica; send the request again in a second."
-NO_REPLICA = "No replica answered this request, perhaps because it ended; send it again."
+"""Serve's own refusals: its queue is full; the time is up, or no replica is there."""
+TOO_MANY_WAIT = "Too many requests wait for a replica; send the request again in a second."
+NO_REPLICA = "No replica answered this request; send it again."
 
 
 class ServiceAnswers:
-    """ASGI middleware; pure, so that answers are never buffered."""
+    """ASGI middleware that passes answers on; it buffers nothing."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -43,7 +36,7 @@ class ServiceAnswers:
             await self._app(scope, receive, send)
             return
         asked_id = Request(scope).headers.get("x-request-id")
-        if scope["method"] == "CONNECT":  # Serve's own server would read on after it
+        if scope["method"] == "CONNECT":  # Serve's server would go on reading after it
             await send_problem(TunnelRefusedError(NO_TUNNEL), asked_id, scope, send)
             return
         if scope["path"].startswith(OWN_PATHS):
@@ -66,7 +59,7 @@ class ServiceAnswers:
 
         try:
             await self._app(scope, receive, send_as_service)
-        except Exception:  # whatever Serve failed of, its server would say 500 in plain text
+        except Exception:  # Serve's server would answer 500 in plain text
             if has_started:
                 raise
             logger.exception("the proxy failed before it answered")
@@ -75,12 +68,12 @@ class ServiceAnswers:
 
 
 def find_own_problem(start: Message) -> ServiceError | None:
-    """Return what the service would call a refusal of Serve's, or None for an answer of ours."""
+    """Return our error for a refusal of Serve, or None for an answer of the service."""
     headers = dict(start["headers"])
     if headers.get(b"content-type", b"").startswith(MEDIA_TYPE.encode()):
         return None
     if start["status"] == TOO_MANY:
-        return OverloadedError(NO_ROOM)
+        return OverloadedError(TOO_MANY_WAIT)
     return NotReadyError(NO_REPLICA) if start["status"] in PASSING else None
 
 
@@ -90,7 +83,7 @@ async def send_problem(
     """Send a problem document with the headers that every answer of the service has."""
     request = Request(scope)
     name = name_request(asked_id, None)
-    request.state.request_id = name.request_id
+    begin_context(scope, name)
     answer = to_known_problem(request, problem)
 
     async def send_framed(message: Message) -> None:
@@ -109,5 +102,5 @@ def drop_second_id(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, byte
 
 
 def to_middlewares() -> list[Middleware]:
-    """Return what Serve puts around its proxy."""
+    """Return the middleware for Serve's proxy."""
     return [Middleware(ServiceAnswers)]

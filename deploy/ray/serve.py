@@ -1,6 +1,6 @@
-"""`python -m deploy.ray.serve`: start Ray and the service on this machine, until told to stop.
+"""`python -m deploy.ray.serve`: run Ray and the service on this machine until a signal stops it.
 
-For a cluster there is `serve deploy deploy/ray/serve.yaml`. This file does not answer or measure.
+On a cluster, use `serve deploy deploy/ray/serve.yaml`.
 """
 
 import argparse
@@ -36,14 +36,14 @@ OPEN_TO_ALL = (
 
 
 def run(chosen: argparse.Namespace) -> None:
-    """Serve until SIGTERM or Ctrl-C, then let what is in flight end.
+    """Serve until SIGTERM or Ctrl-C, then finish the requests in flight.
 
     Raises
     ------
     UsageError, ValueError
-        Ray, the settings or the sizes cannot be used, or there is no room for them.
+        Ray, the settings or the sizes are invalid, or Ray has too few CPUs or GPUs.
     """
-    # What is wrong with address and settings is told before Ray is started.
+    # Check address and settings before Ray starts.
     require_free_address(chosen.host, chosen.port)
     settings = load_settings()
     if not is_loopback(chosen.host) and not settings.api_key_hashes:
@@ -58,10 +58,10 @@ def run(chosen: argparse.Namespace) -> None:
         sizes = to_sizes(chosen)
         require_capacity(sizes)
         application = build(sizes)
-        told = watch_signals()
+        stop = watch_signals()
         try:
-            start(application, chosen, told)
-            while not told.wait(1.0):
+            start(application, chosen, stop)
+            while not stop.wait(1.0):
                 pass
         except (RayError, RuntimeError, TimeoutError) as error:
             raise UsageError(f"Ray Serve did not start the service: {error}") from error
@@ -70,12 +70,12 @@ def run(chosen: argparse.Namespace) -> None:
 
 
 def to_sizes(chosen: argparse.Namespace) -> "Sizes":
-    """Return the sizes that were asked for.
+    """Return the sizes in the arguments.
 
     Raises
     ------
     UsageError
-        Names the first that cannot be used, or the least that is more than the most.
+        One is invalid, or the minimum is larger than the maximum; the message names it.
     """
     from deploy.ray.application import Sizes
 
@@ -87,36 +87,36 @@ def to_sizes(chosen: argparse.Namespace) -> "Sizes":
         raise UsageError(f"{option} {fault['input']}: {fault['msg']}.") from error
     if sizes.min_replicas > sizes.max_replicas:
         raise UsageError(
-            f"--min-replicas {sizes.min_replicas} is more than --max-replicas "
-            f"{sizes.max_replicas}; name at least as many there."
+            f"--min-replicas {sizes.min_replicas} is larger than --max-replicas "
+            f"{sizes.max_replicas}; raise --max-replicas."
         )
     return sizes
 
 
 def require_capacity(sizes: "Sizes") -> None:
-    """Refuse replicas that Ray has no room for; it would wait for it without an end.
+    """Refuse replicas for which Ray has too few CPUs or GPUs; it would wait for ever.
 
     Raises
     ------
     UsageError
     """
-    room = count_capacity(sizes.cpus, sizes.gpus)
-    if room < sizes.min_replicas:
+    capacity = count_capacity(sizes.cpus, sizes.gpus)
+    if capacity < sizes.min_replicas:
         raise UsageError(
-            f"At least {sizes.min_replicas} replicas of {sizes.cpus:g} CPUs and {sizes.gpus:g} "
-            f"GPUs were asked for, and Ray has room for {room}."
+            f"At least {sizes.min_replicas} replicas with {sizes.cpus:g} CPUs and {sizes.gpus:g} "
+            f"GPUs each are needed, but Ray has room for {capacity}."
         )
 
 
-def start(application: "Application", chosen: argparse.Namespace, told: threading.Event) -> None:
-    """Start the service and return when it answers, or as soon as we are told to stop.
+def start(application: "Application", chosen: argparse.Namespace, stop: threading.Event) -> None:
+    """Start the service and return when it answers, or when a signal has come.
 
-    `serve.run` would wait without an end, and not hear a signal.
+    `serve.run` could wait for ever, and would ignore the signal.
 
     Raises
     ------
     RuntimeError, TimeoutError
-        It does not come up.
+        The service did not start.
     """
     from ray import serve
 
@@ -129,7 +129,7 @@ def start(application: "Application", chosen: argparse.Namespace, told: threadin
     )
     target = serve.RunTarget(application, name=NAME, route_prefix="/")
     serve.run_many([target], wait_for_applications_running=False)
-    while not told.wait(LOOK_EVERY_S):
+    while not stop.wait(LOOK_EVERY_S):
         found = serve.status().applications.get(NAME)
         if found is not None and found.status == "DEPLOY_FAILED":
             raise RuntimeError(found.message)
@@ -141,11 +141,11 @@ def start(application: "Application", chosen: argparse.Namespace, told: threadin
 
 
 def watch_signals() -> threading.Event:
-    """Return what is set once SIGTERM or SIGINT has come; Ray's own way out would be an abort."""
-    told = threading.Event()
+    """Return an event that SIGTERM and SIGINT set; Ray's own handlers would abort."""
+    stop = threading.Event()
     for each in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(each, lambda *_: told.set())
-    return told
+        signal.signal(each, lambda *_: stop.set())
+    return stop
 
 
 def is_loopback(host: str) -> bool:

@@ -1,25 +1,25 @@
-"""Memory that one request frees stays at hand for the next one.
+"""Keep memory that one request frees for the next one.
 
-By itself glibc gives the larger arrays of a picture back to the kernel as soon as they are freed,
-and gets them anew, page by page, for the next one. Whether it does depends on the largest array
-that was freed before, and so on the runtime: OpenVINO frees more than ONNX Runtime as it starts.
-`tests/service/test_allocator.py` counts the page faults. Other C libraries are left alone.
+By default glibc returns the larger arrays of a picture to the kernel when they are freed, and asks
+for them again, page by page, for the next request. Whether it does so depends on the largest array
+that was freed before, and therefore on the runtime: OpenVINO frees more than ONNX Runtime when it
+starts. `tests/service/test_allocator.py` counts the page faults. Other C libraries are not changed.
 """
 
 import ctypes
 import sys
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
-"""Names of glibc's `malloc.h`."""
+"""Constants of glibc's `malloc.h`."""
 KEPT_BYTES = 32 * 2**20
-"""Free memory that each thread's heap keeps at most; an 800x540 request takes less."""
+"""Most free memory that the heap of each thread keeps; a request of 800x540 pixels needs less."""
 LARGE_BYTES = 8 * 2**20
-"""Arrays from here on come from the kernel and go back to it, so that large pictures leave no
-trace: one of probabilities has as much for a frame of two million pixels."""
+"""Arrays of this size or more are returned to the kernel, so that a large picture does not hold
+memory afterwards. The probabilities of a frame of two million pixels take as much."""
 
 
 def keep_freed_memory() -> bool:
-    """Tell glibc's allocator; return whether there is one."""
+    """Set the limits of glibc's allocator; return whether the C library is glibc."""
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt is None:
         return False

@@ -1,4 +1,4 @@
-"""SIGTERM in the right order: readiness goes off first, listening ends after a while."""
+"""Graceful shutdown: after SIGTERM the service first is not ready, and stops later."""
 
 import asyncio
 import logging
@@ -11,11 +11,11 @@ logger = logging.getLogger("headcirc.service")
 
 
 @contextmanager
-def announce_end(tell: Callable[[], None], *, drain_s: float) -> Iterator[None]:
-    """While this lasts, SIGTERM is told at once and reaches the server `drain_s` later.
+def delay_shutdown(on_sigterm: Callable[[], None], *, drain_s: float) -> Iterator[None]:
+    """Within the block, call `on_sigterm` at SIGTERM and stop the server `drain_s` later.
 
-    In between the service answers as ever, so that whoever routes requests here can see that it is
-    not ready and send them elsewhere. Outside the main thread there are no signals to catch.
+    Until then the service still answers, so that a load balancer can see that it is not ready and
+    send requests elsewhere. Outside the main thread there are no signals to catch.
     """
     server = signal.getsignal(signal.SIGTERM)
     if threading.current_thread() is not threading.main_thread() or not callable(server):
@@ -23,12 +23,12 @@ def announce_end(tell: Callable[[], None], *, drain_s: float) -> Iterator[None]:
         return
     loop = asyncio.get_running_loop()
 
-    def on_sigterm() -> None:
-        tell()
-        logger.info("going down: not ready from now on")
+    def begin_to_drain() -> None:
+        on_sigterm()
+        logger.info("shutting down: not ready from now on")
         loop.call_later(drain_s, server, signal.SIGTERM, None)
 
-    loop.add_signal_handler(signal.SIGTERM, on_sigterm)
+    loop.add_signal_handler(signal.SIGTERM, begin_to_drain)
     try:
         yield
     finally:

@@ -1,6 +1,6 @@
 """How this service is deployed: one frozen `Settings`, read once from `HEADCIRC_*` variables.
 
-What the model is (input size, threshold, accuracy) stands in its manifest, never here.
+Facts about the model (input size, threshold, accuracy) are in its manifest, never here.
 """
 
 import hashlib
@@ -31,7 +31,7 @@ PREFIX = "HEADCIRC_"
 REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
 SHA256_DIGITS = re.compile("[0-9a-fA-F]{64}")
 BLANK_SHA256S = {hashlib.sha256(each).hexdigest() for each in (b"", b" ", b"\n", b"\r\n")}
-"""SHA-256 of what `printf`, `echo` and a Windows shell make of an empty variable."""
+"""SHA-256 of what `printf`, `echo` and a Windows shell write for an empty variable."""
 HOST_PATTERN = re.compile(
     r"\*|(\*\.)?[A-Za-z0-9_]([A-Za-z0-9_.-]*)|[0-9a-fA-F]*:[0-9a-fA-F:.]*:[0-9a-fA-F:.]*"
 )
@@ -43,59 +43,59 @@ class Settings(BaseSettings):
     Attributes
     ----------
     artifact_dir : Path
-        Folder of the model: its manifest and what that names.
+        Folder of the model, with its manifest and the files that it names.
     backend : str
-        `auto` takes the first usable of tensorrt, openvino and onnxruntime, and says which.
+        `auto` takes the first usable one of tensorrt, openvino and onnxruntime, and logs which.
     precision : str
         `auto` takes the fastest that the model ships for that runtime.
     threads : int
-        CPUs for one inference; 0 means those that the process really has.
+        CPUs for one inference; 0 means all that the process may use.
     max_upload_bytes, max_pixels : int
         Larger bodies and larger pictures are refused with 413.
     queue_capacity : int
-        Requests at work or waiting at one time; more are refused with 429. 0 means 16 for each
+        Requests at work or waiting at the same time; more are refused with 429. 0 means 16 for each
         picture of the best batch (`max_batch`): by default 16 on CPUs and 128 on a GPU.
     request_timeout_ms : int
-        A request that takes longer, once its body is there, is answered with 504.
+        A request that takes longer after its body has arrived is answered with 504.
     upload_timeout_ms : int
-        A body that takes longer to arrive is answered with 504. A client that in this time reads
-        neither a megabyte of its answer nor the rest of it is cut off.
+        A body that takes longer to arrive is answered with 504. A client that does not read a
+        megabyte of its answer, or the rest of it, in this time is disconnected.
     upload_least_bytes_per_s : int
-        A body that arrives more slowly is answered with 504, once it is 5 s behind.
+        A body that arrives more slowly is answered with 504 when it is 5 s late.
     trusted_gateways : tuple of str
-        Addresses or networks of gateways whose `X-Forwarded-For` names the client; comma-separated.
+        Addresses or networks of gateways that set `X-Forwarded-For`, comma-separated.
     header_timeout_ms : int
-        A connection whose request's headers take longer to arrive is closed.
+        A connection is closed if the headers of a request take longer to arrive.
     drain_ms : int
-        After SIGTERM the service is not ready, yet answers, for this long before it ends.
+        How long the service still answers after SIGTERM; it is not ready during that time.
     log_format : str
-        `json`: an object a line; `text`: for people; `auto`: text on a terminal, else JSON.
+        `json`: one object per line; `text`: for people; `auto`: text on a terminal, otherwise JSON.
     otlp_endpoint : str, optional
-        A collector (`http://host:4318`) that OpenTelemetry's spans are sent to.
+        Collector (`http://host:4318`) that gets OpenTelemetry spans.
     max_batch : int
-        Pictures that run together at most; 0 means 1 on CPUs and 8 on a GPU.
+        Most pictures of one batch; 0 means 1 on CPUs and 8 on a GPU.
     batch_wait_ms : float
-        How long a batch waits for pictures that are being decoded; nothing waits when idle.
+        How long a batch waits for pictures that are being decoded; on an idle service none waits.
     result_ttl_s : int
-        How long a result is kept; 0 keeps nothing.
+        How long a result is kept; 0 means not at all.
     store_max_bytes : int
-        The oldest results make room beyond this.
+        Most memory of kept results; beyond it the oldest are dropped.
     store_url : str, optional
         Redis (`redis://`, `rediss://`, `unix://`) that keeps results for all replicas.
     api_key_hashes : tuple of str
-        SHA-256 of each key that is let in, comma-separated; not set, everybody is let in.
+        SHA-256 of each accepted API key, comma-separated; if it is not set, no key is needed.
     require_api_keys : bool
-        Without keys the service does not start.
+        If true, the service does not start without keys.
     result_scope : str
-        `shared`: a kept result is found by everybody who is let in; `key`: only by the key that
+        `shared`: every caller can read a kept result; `key`: only callers with the key that
         asked for it.
     allowed_hosts : tuple of str
         Names that requests may be addressed to (`Host`), comma-separated, `*.` for subdomains and
         `*` for any. Not set: any, but on a loopback address without keys only loopback names.
     unread_max_bytes : int
-        Pictures that are written and not yet read by their clients; beyond this, more are refused.
+        Most bytes of pictures that clients have not read yet; beyond it requests are refused.
     cors_origins : tuple of str
-        Web pages of other origins that may call, comma-separated; none by default.
+        Origins of other web pages that may call, comma-separated; none by default.
     """
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True)
@@ -140,9 +140,9 @@ class Settings(BaseSettings):
     @field_validator("api_key_hashes", "allowed_hosts", mode="before")
     @classmethod
     def require_entries(cls, value: object) -> object:
-        """Refuse a protection that is set and empty: that is a mistake, and would open the service.
+        """Refuse a protection that is set and empty: a mistake that would open the service.
 
-        It runs before the list is read.
+        This runs before the list is read.
         """
         if isinstance(value, str) and not value.strip(", \t\r\n"):
             raise ValueError("it is set and empty; give it a value, or do not set it")
@@ -151,7 +151,7 @@ class Settings(BaseSettings):
     @field_validator("trusted_gateways")
     @classmethod
     def require_networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        """Refuse what is no address and no network: it would silently trust nobody."""
+        """Refuse a value that is neither an address nor a network: it would never match."""
         for each in value:
             try:
                 ip_network(each)
@@ -162,7 +162,7 @@ class Settings(BaseSettings):
     @field_validator("store_url")
     @classmethod
     def require_redis(cls, value: SecretStr | None) -> SecretStr | None:
-        """Refuse what is no address of a Redis, without repeating it: it may hold a password."""
+        """Refuse an invalid Redis address, without repeating it: it may hold a password."""
         address = REDIS_SCHEMES[0] if value is None else value.get_secret_value()
         if not address.startswith(REDIS_SCHEMES):
             raise ValueError(f"it must begin with {', '.join(REDIS_SCHEMES)}")
@@ -170,15 +170,15 @@ class Settings(BaseSettings):
             urlsplit(address).port  # noqa: B018 - reading it checks it
         except ValueError:
             raise ValueError(
-                "its port is no number; of a password, write '/', '?', '#' and '@' as %2F, %3F, "
+                "its port is not a number; in a password, write '/', '?', '#' and '@' as %2F, %3F, "
                 "%23 and %40"
-            ) from None  # its words repeat what stands where the port should
+            ) from None  # its message repeats the text in place of the port
         return value
 
     @field_validator("api_key_hashes")
     @classmethod
     def require_hashes(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        """Refuse what is no SHA-256 of a key, without repeating it: it may be a key."""
+        """Refuse a value that is not a SHA-256, without repeating it: it may be a key."""
         if not all(SHA256_DIGITS.fullmatch(each) for each in value):
             raise ValueError("each must be the SHA-256 of a key, 64 hexadecimal digits")
         hashes = tuple(each.lower() for each in value)
@@ -189,7 +189,7 @@ class Settings(BaseSettings):
     @field_validator("require_api_keys")
     @classmethod
     def require_keys(cls, value: bool, info: ValidationInfo) -> bool:
-        """Refuse to be open where keys are required."""
+        """Refuse to start without keys if they are required."""
         if value and not info.data.get("api_key_hashes", True):
             raise ValueError(f"keys are required, and {PREFIX}API_KEY_HASHES is not set")
         return value
@@ -197,7 +197,7 @@ class Settings(BaseSettings):
     @field_validator("result_scope")
     @classmethod
     def require_scopes(cls, value: str, info: ValidationInfo) -> str:
-        """Refuse to keep results apart by keys that there are not."""
+        """Refuse to separate results by key if there are no keys."""
         if value == "key" and not info.data.get("api_key_hashes", True):
             raise ValueError(f"it needs keys, and {PREFIX}API_KEY_HASHES is not set")
         return value
@@ -205,7 +205,7 @@ class Settings(BaseSettings):
     @field_validator("allowed_hosts")
     @classmethod
     def require_host_names(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        """Refuse what no Host header can match."""
+        """Refuse a value that no Host header can match."""
         if not all(HOST_PATTERN.fullmatch(each) for each in value):
             raise ValueError("each must be a name or an address without a port, '*.name' or '*'")
         return tuple(each.lower() for each in value)
@@ -217,19 +217,19 @@ def load_settings() -> Settings:
     Raises
     ------
     ValueError
-        A variable is unknown or its value cannot be used; the message names it.
+        A variable is unknown or its value is invalid; the message names it.
     """
     require_known_variables()
     try:
         return Settings()
     except ValidationError as error:
-        told = ((str(e["loc"][0]).upper(), e["msg"]) for e in error.errors())
-        faults = (f"{PREFIX}{name}: {why.removeprefix('Value error, ')}" for name, why in told)
+        errors = ((str(e["loc"][0]).upper(), e["msg"]) for e in error.errors())
+        faults = (f"{PREFIX}{name}: {why.removeprefix('Value error, ')}" for name, why in errors)
         raise ValueError(". ".join(faults) + ".") from error
 
 
 def require_known_variables(environment: Mapping[str, str] | None = None) -> None:
-    """Refuse a `HEADCIRC_*` variable that no field reads, because it is a typing error.
+    """Refuse a `HEADCIRC_*` variable that no field reads, because it is misspelt.
 
     Raises
     ------
@@ -248,7 +248,7 @@ def require_known_variables(environment: Mapping[str, str] | None = None) -> Non
 
 
 def to_public_settings(settings: Settings) -> dict[str, object]:
-    """Return the settings as they may be logged: without paths and keys."""
+    """Return the settings for the log, without paths, addresses and keys."""
     shown = settings.model_dump()
     shown["artifact_dir"] = Path(settings.artifact_dir).name
     shown["otlp_endpoint"] = settings.otlp_endpoint and "set"

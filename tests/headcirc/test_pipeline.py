@@ -1,8 +1,11 @@
+from dataclasses import replace
+from types import MappingProxyType
+
 import numpy as np
 import pytest
 
 from headcirc.errors import InferenceError
-from headcirc.geometry import Ellipse, PixelSpacing
+from headcirc.geometry import CalibratedRegion, Ellipse, PixelSpacing
 from headcirc.measurement import measure_head
 from tests.support.synthetic import draw_head, to_file, to_synthetic_pipeline
 
@@ -83,3 +86,24 @@ def test_same_bytes_give_the_same_answer():
     first = pipeline.analyze(content).head
     pipeline.analyze(to_file(draw_head(Ellipse(300, 200, 100, 90, 0))))
     assert pipeline.analyze(content).head.ellipse == first.ellipse
+
+
+def test_timing_of_what_was_prepared_is_never_written_to(monkeypatch):
+    """Each stage's time is in the analysis, and a prepared frame stays as it was made."""
+    pipeline = to_synthetic_pipeline()
+    prepared = pipeline.prepare(to_file(draw_head()))
+    frozen = replace(prepared, timing_ms=MappingProxyType(dict(prepared.timing_ms)))
+    monkeypatch.setattr(type(pipeline), "prepare", lambda *_, **__: frozen)
+    analysis = pipeline.analyze(b"")
+    assert set(analysis.timing_ms) == {"decode", "preprocess", "inference", "postprocess"}
+    assert set(prepared.timing_ms) == {"decode", "preprocess"}
+
+
+def test_analysis_states_the_pixel_aspect_that_the_network_saw():
+    """It is that of the network's input, also where the head lies in a region of another shape."""
+    pipeline = to_synthetic_pipeline()
+    shown = pipeline.prepare(to_file(draw_head()), pixel_spacing=PixelSpacing(0.1, 0.12))
+    region = CalibratedRegion(0, 0, 799, 539, PixelSpacing(0.1, 0.1), source="file")
+    prepared = replace(shown, frame=replace(shown.frame, calibrations=(region,)))
+    analysis = pipeline.finish(prepared, pipeline.infer(prepared.network_input)[0])
+    assert analysis.pixel_aspect == pytest.approx(1.2)

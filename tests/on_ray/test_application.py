@@ -7,7 +7,7 @@ from pydantic import ValidationError
 pytest.importorskip("ray", reason="the package 'ray' is missing (the extra 'ray')")
 
 from headcirc_service.admission.arrivals import BODIES_PER_PLACE
-from headcirc_service.measurer import GPU_BATCH, PLACES_PER_PICTURE
+from headcirc_service.measuring.measurer import GPU_BATCH, PLACES_PER_PICTURE
 from headcirc_service.settings import Settings
 from ray.serve.schema import ServeDeploySchema
 

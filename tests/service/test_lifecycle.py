@@ -108,7 +108,7 @@ def test_sigterm_turns_readiness_off_and_finishes_what_is_in_flight(start):
     waiting = process.post()
     process.wait_for("in the network")
     process.popen.send_signal(signal.SIGTERM)
-    process.wait_for("going down")
+    process.wait_for("shutting down")
     assert (process.get("/readyz"), process.get("/livez")) == (503, 200)
     process.wait_for("Shutting down")
     process.release()

@@ -2,8 +2,8 @@
 
 import httpx
 import pytest
-from headcirc_service.http.schemas import AnalysisBody
 from headcirc_service.results.stored_analysis import to_result_facts
+from headcirc_service.schemas import AnalysisBody
 from playwright.sync_api import expect
 
 from headcirc.caption import to_details, to_headline

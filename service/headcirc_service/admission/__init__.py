@@ -1,1 +1,1 @@
-"""What is let in, how much of it at a time, and in which order it is measured."""
+"""Admission control: keys, uploads, queue, batches and the threads that do the work."""

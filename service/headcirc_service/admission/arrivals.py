@@ -1,4 +1,4 @@
-"""Request bodies on their way in: how many may arrive, from whom, and how fast they must."""
+"""Limits for request bodies while they arrive: their number, their clients and their speed."""
 
 import asyncio
 import time
@@ -11,22 +11,22 @@ from ipaddress import IPv6Address, ip_address, ip_network
 from starlette.exceptions import HTTPException
 from starlette.types import Message, Receive
 
-from headcirc_service.http.problems import OverloadedError
+from headcirc_service.errors import OverloadedError
 
 BODIES_PER_PLACE = 4
-"""Bodies may arrive for this many times the queue's places: uploads are slow, places soon free."""
+"""Bodies that may arrive per place of the queue: an upload takes longer than a measurement."""
 FRESH_S = 0.1
-"""A body that began less than this ago will mostly be whole before a place is free, so it counts
-as having one. Otherwise a crowd would be let in for each free place, read, and then refused."""
+"""A body that began less than this ago counts as if it had a place in the queue. Otherwise many
+requests would be accepted for each free place, and refused after their bodies were read."""
 PATIENCE_S = 5.0
-"""How far a body may fall behind its least rate: as long as a body may be silent."""
+"""How late a body may be against its least rate; also the longest pause between two parts."""
 IPV6_PREFIX = 64
-"""What one customer of a network has at least."""
+"""A network provider gives each customer a prefix of this length or shorter."""
 
 
 @dataclass(frozen=True)
 class BodyLimits:
-    """What one body may cost."""
+    """Limits of one body."""
 
     max_bytes: int
     timeout_s: float
@@ -34,12 +34,12 @@ class BodyLimits:
 
 
 class Arrivals:
-    """The bodies that are arriving now.
+    """The bodies that arrive now.
 
     Parameters
     ----------
     places : int
-        Of the queue behind. One client may send as many bodies at a time as there are places.
+        Places of the queue. One client may send as many bodies at the same time.
     """
 
     def __init__(self, places: int) -> None:
@@ -49,25 +49,25 @@ class Arrivals:
 
     @property
     def count(self) -> int:
-        """Return how many arrive."""
+        """Return how many bodies arrive now."""
         return len(self._arriving)
 
     @property
     def are_full(self) -> bool:
-        """Return whether another one would be refused, whoever sends it."""
+        """Return whether another body would be refused from any client."""
         return self.count >= self._most
 
     def count_fresh(self) -> int:
-        """Return how many have just begun; one client's count for half the places at most.
+        """Return how many bodies have just begun; one client counts for half the places at most.
 
-        Otherwise one client could keep all others out by beginning again and again.
+        Otherwise one client could keep out all others by starting bodies again and again.
         """
         now_s = time.monotonic()
         fresh = Counter(e.client for e in self._arriving if now_s - e.began_s < FRESH_S)
         return sum(min(count, max(1, self._share // 2)) for count in fresh.values())
 
     def require_capacity(self, client: str) -> None:
-        """Refuse a body for which there is no place.
+        """Refuse a body if too many arrive already.
 
         Raises
         ------
@@ -92,9 +92,9 @@ class Arrivals:
 
 
 class Body:
-    """A body on its way in: bounded in bytes, in time and in slowness, until it is there.
+    """A body that arrives, with limits on its bytes, its time and its rate.
 
-    What goes wrong is an `HTTPException`, the only error that FastAPI lets out of its form reader.
+    It raises `HTTPException`, because FastAPI's form parser passes no other error on.
     """
 
     def __init__(
@@ -109,13 +109,13 @@ class Body:
         self._limits = limits
         self.began_s = time.monotonic()
         self._behind_at_s = self.began_s + PATIENCE_S
-        """When it will be too far behind, unless more comes; each byte moves it."""
+        """When it will be too late; each byte that arrives moves this on."""
         self._on_end = on_end
         self._received_bytes = 0
         self._has_ended = False
 
     async def receive(self) -> Message:
-        """Return the next part; after the last one, wait as long as it takes."""
+        """Return the next part; after the last part there is no time limit."""
         if self._has_ended:
             return await self._receive()
         until_s = min(self.began_s + self._limits.timeout_s, self._behind_at_s)
@@ -145,16 +145,16 @@ class Body:
         )
 
     def end(self) -> None:
-        """Give its place back, once."""
+        """Stop counting it as arriving; further calls do nothing."""
         if not self._has_ended:
             self._has_ended = True
             self._on_end(self)
 
 
 def name_client(client: tuple[str, int] | None) -> str:
-    """Return under which name a client's bodies are counted: its address or, of IPv6, its /64."""
+    """Return the name under which bodies are counted: the address, or the /64 for IPv6."""
     host = client[0] if client else ""
-    with suppress(ValueError):  # a name, as test clients have
+    with suppress(ValueError):  # not an address, as in test clients
         address = ip_address(host)
         if isinstance(address, IPv6Address):
             mapped = address.ipv4_mapped
@@ -163,5 +163,5 @@ def name_client(client: tuple[str, int] | None) -> str:
 
 
 def say_too_large(found_bytes: int, max_bytes: int) -> str:
-    """Say what was found and what is needed."""
+    """Return the message for a body that is too large."""
     return f"The body has {found_bytes:,} bytes or more; at most {max_bytes:,} are accepted."

@@ -1,10 +1,8 @@
-"""The one owner of a backend: what waits for the network leaves in batches, in order of arrival.
+"""Dynamic batching: inputs that wait for the network run together, in order of arrival.
 
-There is no thread of its own. Of the threads that wait, one leads: it takes what waits, up to the
-best batch, runs the network for all of it, and hands over once its own answer is there. So a single
-request on an idle service runs in the thread that prepared it, with no further hop.
-
-This file does not decode, measure or answer.
+The batcher has no thread. One of the waiting threads leads: it takes the inputs that wait, up to
+the best batch, runs the network for them, and passes the lead on once it has its own answer. So a
+single request on an idle service runs in the thread that prepared it.
 """
 
 import time
@@ -18,14 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headcirc_service.admission.workers import Ticket
-from headcirc_service.http.problems import ServiceError
+from headcirc_service.errors import ServiceError
 
 Array = NDArray[np.float32]
 
 
 @dataclass
 class Inference:
-    """One picture's way through the network.
+    """One picture that runs through the network.
 
     Attributes
     ----------
@@ -34,9 +32,9 @@ class Inference:
     probability_map : (h, w) float32, network grid, or None
         None until it is done.
     queue_s, run_s : float
-        Waiting for the network; in the network, the whole batch.
+        Time of the wait for the network, and of the run of the whole batch.
     error : Exception, optional
-        Why there is no probability map.
+        The reason if there is no probability map.
     """
 
     network_input: Array
@@ -49,7 +47,7 @@ class Inference:
 
     @property
     def is_done(self) -> bool:
-        """Return whether it has its answer, or the reason why there is none."""
+        """Return whether it has a probability map or an error."""
         return self.probability_map is not None or self.error is not None
 
 
@@ -59,14 +57,14 @@ class Batcher:
     Parameters
     ----------
     run_network : callable
-        (n, 1, h, w) to (n, h, w); only one thread is in it at a time.
+        (n, 1, h, w) to (n, h, w); only one thread calls it at the same time.
     best_batch : int
-        Pictures that run together at most; 1 where a batch gains nothing.
+        Most pictures of one batch; 1 if batches are not faster.
     wait_s : float
         How long a batch that is not full waits for requests that are being prepared. Without such
-        requests it does not wait at all.
+        requests it does not wait.
     on_batch : callable, optional
-        Told the size of every batch that ran.
+        Called with the size of every batch that ran.
     """
 
     def __init__(
@@ -86,11 +84,11 @@ class Batcher:
         self._coming: set[Ticket] = set()
         self._is_led = False
         self.failure: str | None = None
-        """What the last batch failed of; None once one has run."""
+        """Name of the error of the last batch; None if it succeeded."""
 
     @contextmanager
     def announce(self, ticket: Ticket) -> Iterator[None]:
-        """Say that a request is on its way here, until `infer` has it or it comes no more."""
+        """Announce an input until `infer` has it, or until the block ends without it."""
         with self._changed:
             self._coming.add(ticket)
         try:
@@ -106,15 +104,15 @@ class Batcher:
         Raises
         ------
         ClientLeftError, RequestTimeoutError
-            Nobody waits for the answer any more; the network was not run for it.
+            The client no longer waits; the network was not run.
         Exception
-            What the network failed of.
+            The error of the network.
         """
         mine = Inference(network_input, ticket)
         with self._changed:
             self._waiting.append(mine)
             self._coming.discard(ticket)
-            self._changed.notify_all()  # a leader may wait for it
+            self._changed.notify_all()  # the leader may wait for this input
             while self._is_led and not mine.is_done:
                 self._changed.wait()
             if not mine.is_done:
@@ -124,7 +122,7 @@ class Batcher:
         return mine
 
     def _lead_until_done(self, mine: Inference) -> None:
-        """Run batch after batch until one's own is done; the lock is held on entry and exit."""
+        """Run batches until `mine` is done; the lock is held on entry and on exit."""
         self._is_led = True
         try:
             while not mine.is_done:
@@ -137,10 +135,10 @@ class Batcher:
                     self._changed.notify_all()
         finally:
             self._is_led = False
-            self._changed.notify_all()  # one of those that still wait leads now
+            self._changed.notify_all()  # one of the threads that wait leads next
 
     def _collect(self) -> list[Inference]:
-        """Take what is still wanted, up to the best batch; what is not is done with an error."""
+        """Take inputs up to the best batch; an input that is no longer needed gets an error."""
         deadline_s = time.perf_counter() + self._wait_s
         while len(self._waiting) < self._best_batch and self._coming:
             left_s = deadline_s - time.perf_counter()
@@ -151,15 +149,15 @@ class Batcher:
         while self._waiting and len(batch) < self._best_batch:
             first = self._waiting.popleft()
             try:
-                first.ticket.require_wanted()
-            except ServiceError as unwanted:
-                first.error = unwanted
+                first.ticket.require_needed()
+            except ServiceError as refusal:
+                first.error = refusal
             else:
                 batch.append(first)
         return batch
 
     def _run(self, batch: list[Inference]) -> None:
-        """Run the network once and give every request its own; the lock is not held."""
+        """Run the network once and give each input its result; the lock is not held."""
         if not batch:
             return
         began_s = time.perf_counter()
@@ -171,7 +169,7 @@ class Batcher:
                 else np.concatenate([each.network_input for each in batch])
             )
             answers = list(zip(batch, maps, strict=True))
-        except Exception as error:  # whatever it is, every request of the batch is told
+        except Exception as error:  # every request of the batch fails with it
             self.failure = type(error).__name__
             for each in batch:
                 each.error = error

@@ -1,70 +1,77 @@
-"""The same question asked twice at a time: measured for one client, answered to all.
+"""Equal requests at the same time: one is measured, and all get its answer.
 
-This file neither measures nor keeps: what is kept longer than it is measured is in the store.
+Nothing is kept here. An answer that is kept after its measurement is in the store of results.
 """
 
 import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from typing import Generic, TypeVar
 
-from headcirc_service.http.problems import ClientLeftError, OverloadedError
-from headcirc_service.results.stored_analysis import StoredAnalysis
+from headcirc_service.errors import ClientLeftError, OverloadedError
+
+Answer = TypeVar("Answer")
 
 
-class SameQuestion:
-    """See the module; only the event loop's thread may use it.
+class RequestCoalescer(Generic[Answer]):
+    """Let equal requests share one measurement; only the event loop's thread may use it.
 
     Parameters
     ----------
     capacity : int
-        Clients that wait for others' answers at most: they have no place in the queue, and each
-        holds its picture.
+        How many requests may wait for the answer to another one. They have no place in the queue,
+        and each holds its picture.
     """
 
     def __init__(self, *, capacity: int) -> None:
         self._capacity = capacity
         self._waiting = 0
-        self._asked: dict[str, asyncio.Future[StoredAnalysis]] = {}
-        """By name, what is being measured."""
+        self._under_way: dict[str, asyncio.Future[Answer]] = {}
 
-    async def share(self, analysis_id: str) -> StoredAnalysis | None:
-        """Return the answer that another client has asked for, or None if none is measured.
+    async def wait_for_equal(self, name: str) -> Answer | None:
+        """Return the answer to an equal request that is being measured, or None without one.
 
         Raises
         ------
         OverloadedError
         Exception
-            What the other client's request was refused for: this one is the same.
+            Whatever the equal request failed with.
         """
-        while (same := self._asked.get(analysis_id)) is not None:
-            with suppress(ClientLeftError):  # then one of those that wait for it measures
-                return await self._wait_for(same)
+        while (equal := self._under_way.get(name)) is not None:
+            with suppress(ClientLeftError):  # one of the requests that wait is measured instead
+                return await self._wait_for(equal)
         return None
 
-    async def _wait_for(self, same: asyncio.Future[StoredAnalysis]) -> StoredAnalysis:
+    async def _wait_for(self, equal: asyncio.Future[Answer]) -> Answer:
         if self._waiting >= self._capacity:
             raise OverloadedError(
-                f"{self._waiting} requests wait for answers to questions that others have asked, "
-                "which is the most that this service takes; send the request again in a second."
+                f"{self._waiting} requests wait for the answers to equal requests, which is the "
+                "most that this service takes; send the request again in a second."
             )
         self._waiting += 1
         try:
-            # Its client may leave, and so may this one, each without the other's losing anything.
-            return await asyncio.shield(same)
+            # Shielded: if this client leaves, the others still get their answer.
+            return await asyncio.shield(equal)
         finally:
             self._waiting -= 1
 
     @contextmanager
-    def announce(self, analysis_id: str) -> Iterator[Callable[[StoredAnalysis], None]]:
-        """While it is measured, let others share what is told, or the exception that ends it."""
-        asked = self._asked[analysis_id] = asyncio.get_running_loop().create_future()
+    def announce(self, name: str) -> Iterator[Callable[[Answer], None]]:
+        """Let equal requests wait for this one; they get its answer, or the exception it ends with.
+
+        Yields
+        ------
+        callable
+            Call it with the answer.
+        """
+        mine = self._under_way[name] = asyncio.get_running_loop().create_future()
         try:
-            yield asked.set_result
+            yield mine.set_result
         except BaseException as error:
-            if not asked.done():
+            if not mine.done():
                 left = ClientLeftError("The client left before the answer was there.")
-                asked.set_exception(error if isinstance(error, Exception) else left)
-                asked.exception()  # that nobody waits is no fault
+                mine.set_exception(error if isinstance(error, Exception) else left)
+                mine.exception()  # marks it as read: perhaps no other request waits for it
             raise
         finally:
-            del self._asked[analysis_id]
+            del self._under_way[name]

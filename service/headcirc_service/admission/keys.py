@@ -1,21 +1,21 @@
-"""API keys: who may use the service. Only hashes are known here, never a key.
+"""API keys: who may use the service. The service knows only their hashes.
 
-A key is a long random text, so its plain SHA-256 cannot be turned round; a slow hash, which is for
-short passwords, would only cost every request its time.
+A key is a long random text, so its plain SHA-256 cannot be reversed. A slow hash, which protects
+short passwords, would only make every request slower.
 """
 
 import hashlib
 import hmac
 from collections.abc import Iterable
 
-from headcirc_service.http.problems import UnauthorizedError
+from headcirc_service.errors import UnauthorizedError
 
 PROTECTED = ("/v1/", "/metrics")
 SCHEME = "bearer"
 
 
 class KeyRing:
-    """The keys that are let in; an empty ring lets everybody in.
+    """The accepted keys; if there are none, no key is needed.
 
     Parameters
     ----------
@@ -27,7 +27,7 @@ class KeyRing:
         self._sha256s = tuple(sha256s)
 
     def require_key(self, path: str, authorization: str | None) -> str | None:
-        """Refuse a request to a protected path that brings no key of the ring.
+        """Refuse a request to a protected path without an accepted key.
 
         Returns
         -------
@@ -46,9 +46,9 @@ class KeyRing:
             raise UnauthorizedError(
                 "No API key was sent; this service needs the header 'Authorization: Bearer KEY'."
             )
-        # The very bytes that were sent: Starlette reads headers as Latin-1, whatever they are.
+        # Starlette decodes headers as Latin-1, so this gives the bytes that were sent.
         given = hashlib.sha256(key.encode("latin-1")).hexdigest()
-        # Every hash is compared, each in constant time: how long it takes tells nothing.
+        # Compare with every hash in constant time, so that the time reveals nothing.
         matches = [hmac.compare_digest(given, each) for each in self._sha256s]
         if not any(matches):
             raise UnauthorizedError("The API key that was sent is not known here; ask for another.")

@@ -1,34 +1,30 @@
-"""A bound on kept results that are read and drawn at a time, and on pictures that nobody reads."""
+"""Kept results: how many are read and drawn at the same time, and how many pictures wait unread."""
 
 import asyncio
-import weakref
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import TypeVar
 
-from fastapi import Response
-from starlette.types import Receive, Scope, Send
+from headcirc_service.admission.workers import Workers
+from headcirc_service.errors import OverloadedError, RequestTimeoutError
 
-from headcirc_service.http.problems import OverloadedError, RequestTimeoutError
-
+Drawn = TypeVar("Drawn")
 MOST_RENDERERS = 4
-"""Kept results that are read and drawn at a time; of 40 million pixels each takes 200 MB."""
-PART_BYTES = 262_144
-"""Size of the parts of a picture that are handed to the server; one waits in the connection."""
+"""Results that are read and drawn at the same time; one of 40 million pixels takes 200 MB."""
 
 
-class Renderers:
-    """A few places to read a kept result and draw on it, and a bounded queue before them.
+class Places:
+    """A few places in which kept results are held, and a bounded queue before them.
 
-    A result takes as much memory as its picture, and an overlay of it three times as much.
+    A result takes as much memory as its picture.
 
     Parameters
     ----------
     places : int
     capacity : int
-        Requests that wait for a place; more are refused.
+        How many requests may wait for a place; more are refused.
     timeout_s : float
-        How long one waits.
+        How long a request waits.
     """
 
     def __init__(self, places: int, *, capacity: int, timeout_s: float) -> None:
@@ -39,7 +35,7 @@ class Renderers:
 
     @asynccontextmanager
     async def take(self) -> AsyncIterator[None]:
-        """Wait for a place and keep it while this lasts.
+        """Wait for a place and hold it until the block ends.
 
         Raises
         ------
@@ -67,15 +63,44 @@ class Renderers:
             self._places.release()
 
 
+class Renderers(Places):
+    """Places with a thread each, which draw on the results that are held there.
+
+    An overlay takes three times the memory of its picture. Measurements have other threads, so
+    neither their queue nor their durations depend on drawings. See `Places` for the parameters.
+    """
+
+    def __init__(self, places: int, *, capacity: int, timeout_s: float) -> None:
+        super().__init__(places, capacity=capacity, timeout_s=timeout_s)
+        self._workers = Workers(
+            places, capacity=places + capacity, timeout_s=timeout_s, thread_name="render"
+        )
+
+    async def draw(self, work: Callable[[], Drawn]) -> Drawn:
+        """Run work in a thread; the caller holds a place.
+
+        Raises
+        ------
+        OverloadedError
+            Earlier work hangs in all threads.
+        RequestTimeoutError
+        """
+        return await self._workers.run(lambda _: work())
+
+    async def close(self) -> None:
+        """Finish the drawings at work and take no more."""
+        await self._workers.close()
+
+
 class Unread:
-    """Counts the bytes of pictures that are written and that their clients have not yet read."""
+    """Counts the bytes of pictures that were sent and that their clients have not read yet."""
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
         self._bytes = 0
 
     def require_capacity(self) -> None:
-        """Refuse to draw more before some of it is read.
+        """Refuse to draw another picture while too many bytes are unread.
 
         Raises
         ------
@@ -88,45 +113,5 @@ class Unread:
             )
 
     def count(self, change_bytes: int) -> None:
-        """Note that more, or less, is unread."""
+        """Add bytes that are unread now, or subtract bytes that were read."""
         self._bytes += change_bytes
-
-
-class Png(Response):
-    """A PNG answer."""
-
-    media_type = "image/png"
-
-
-class CountedPng(Png):
-    """A PNG answer that counts as unread until the server has taken all of it.
-
-    Parameters
-    ----------
-    content : bytes
-    unread : Unread
-    """
-
-    def __init__(self, content: bytes, unread: Unread) -> None:
-        super().__init__(content)
-        unread.count(len(content))
-        # Also where the answer is dropped before it is sent.
-        self._settle: Any = weakref.finalize(self, unread.count, -len(content))
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send it in parts: a server waits with each for the client to read the one before."""
-        try:
-            await send(
-                {
-                    "type": "http.response.start",
-                    "status": self.status_code,
-                    "headers": self.raw_headers,
-                }
-            )
-            view = memoryview(self.body)
-            for begin in range(0, len(view), PART_BYTES):
-                part = bytes(view[begin : begin + PART_BYTES])
-                more = begin + PART_BYTES < len(view)
-                await send({"type": "http.response.body", "body": part, "more_body": more})
-        finally:
-            self._settle()

@@ -1,6 +1,6 @@
-"""Threads for the work of requests: as many at a time as may wait, each as long as it is wanted.
+"""Threads for the work of requests, behind a bounded queue.
 
-So the event loop never waits for a picture, and what nobody waits for is not begun.
+The event loop never waits for the work, and work is not started if its client no longer waits.
 """
 
 import asyncio
@@ -11,32 +11,32 @@ from dataclasses import dataclass
 from threading import Lock
 from typing import Any, TypeVar
 
-from headcirc_service.http.problems import ClientLeftError, OverloadedError, RequestTimeoutError
+from headcirc_service.errors import ClientLeftError, OverloadedError, RequestTimeoutError
 
 Answer = TypeVar("Answer")
 WAIT_SHARE = 0.5
-"""Largest share of a request's time that it may wait for a thread; longer waits are refused."""
+"""Share of the time limit that a request may wait for a thread; beyond it, it is refused."""
 NEWEST_SHARE = 0.2
-"""Weight of the newest duration in the moving average."""
+"""Weight of the latest duration in the moving average of durations."""
 
 
-@dataclass(eq=False)  # each is one request's, whatever it says
+@dataclass(eq=False)  # two requests are never equal
 class Ticket:
-    """What a request is worth: work is wasted after its deadline or when its client has left.
+    """Whether a request still needs its answer: not after its deadline, nor without its client.
 
     Attributes
     ----------
     deadline_s : float
         On `time.perf_counter`'s clock.
     has_client : bool
-        Set to False by whoever sees the client leave.
+        Set to False when the client has left.
     """
 
     deadline_s: float
     has_client: bool = True
 
-    def require_wanted(self) -> None:
-        """Stop work that nobody waits for.
+    def require_needed(self) -> None:
+        """Stop work that is no longer needed.
 
         Raises
         ------
@@ -55,46 +55,50 @@ class Workers:
     ----------
     threads : int
     capacity : int
-        Requests at work or waiting; more are refused, and so are those that would be late.
+        Requests at work or waiting; more are refused, and so are requests that would be late.
     timeout_s : float
-        Of a request.
+        Time limit of a request.
+    thread_name : str
+        Prefix of the names of the threads.
     """
 
-    def __init__(self, threads: int, *, capacity: int, timeout_s: float) -> None:
-        self._executor = ThreadPoolExecutor(threads, "measure")
+    def __init__(
+        self, threads: int, *, capacity: int, timeout_s: float, thread_name: str = "measure"
+    ) -> None:
+        self._executor = ThreadPoolExecutor(threads, thread_name)
         self._threads = threads
         self._work_s = 0.0
-        """What a piece of work has taken of late."""
+        """Moving average of the durations of work."""
         self.capacity = capacity
         self._timeout_s = timeout_s
         self.depth = 0
-        """How many are at work or waiting."""
+        """How many requests are at work or waiting."""
         self._deadlines_s: list[float] = []
-        """Deadlines of the work that is in a thread now."""
+        """Deadlines of the requests that are in a thread now."""
         self._counting = Lock()
 
     @property
     def has_capacity(self) -> bool:
-        """Return whether another request would be taken."""
+        """Return whether another request would be accepted."""
         return self._can_take(0)
 
     def _can_take(self, coming: int) -> bool:
-        # Behind threads that are all late nothing is begun. What is given up meanwhile leaves its
-        # place but not its picture: that is held until a thread comes to it.
+        # If all threads are late, nothing can start. Requests that were given up have left the
+        # queue, but their pictures stay in memory until a thread reaches them.
         now_s = time.perf_counter()
         late = sum(deadline_s <= now_s for deadline_s in self._deadlines_s)
-        wanted = self.depth + coming
-        wait_s = wanted * self._work_s / self._threads
-        is_in_time = wanted < self._threads or wait_s < WAIT_SHARE * self._timeout_s
-        return wanted < self.capacity and is_in_time and late < self._threads
+        ahead = self.depth + coming
+        wait_s = ahead * self._work_s / self._threads
+        is_in_time = ahead < self._threads or wait_s < WAIT_SHARE * self._timeout_s
+        return ahead < self.capacity and is_in_time and late < self._threads
 
     def require_capacity(self, *, coming: int = 0) -> None:
-        """Refuse what would wait longer than is good for anybody.
+        """Refuse a request that would find the queue full, or be late.
 
         Parameters
         ----------
         coming : int
-            Requests that were let in and will soon want a place, too.
+            Requests that were accepted and will soon need a place.
 
         Raises
         ------
@@ -111,7 +115,7 @@ class Workers:
         work: Callable[[Ticket], Answer],
         wait_until_gone: Callable[[], Awaitable[None]] | None = None,
     ) -> Answer:
-        """Do work in a thread, within capacity and time, while somebody waits for it.
+        """Run work in a thread, within capacity and time, while the client waits.
 
         Raises
         ------
@@ -119,7 +123,7 @@ class Workers:
         """
         self.require_capacity()
         ticket = Ticket(time.perf_counter() + self._timeout_s)
-        # Not `run_in_executor`: its future may end before the thread, which keeps its place.
+        # Not `run_in_executor`: its future may end before its thread, and would free the place.
         working = asyncio.wrap_future(self._submit(work, ticket))
         watched: list[asyncio.Future[Any]] = [working]
         if wait_until_gone is not None:
@@ -137,11 +141,11 @@ class Workers:
             )
         finally:
             ticket.has_client = working.done()
-            for each in watched:  # work that has begun goes on to the next look at its ticket
+            for each in watched:  # work that has started goes on until it checks its ticket
                 each.cancel()
 
     def submit(self, work: Callable[[Ticket], Answer]) -> Future[Answer]:
-        """Do work that no request waits for; it takes a place like any other."""
+        """Run work that no request waits for; it takes a place like other work."""
         return self._submit(work, Ticket(time.perf_counter() + self._timeout_s))
 
     def _submit(self, work: Callable[[Ticket], Answer], ticket: Ticket) -> Future[Answer]:
@@ -155,18 +159,18 @@ class Workers:
             self.depth += change
 
     def _work(self, work: Callable[[Ticket], Answer], ticket: Ticket) -> Answer:
-        ticket.require_wanted()
+        ticket.require_needed()
         began_s = time.perf_counter()
         self._deadlines_s.append(ticket.deadline_s)
         try:
             answer = work(ticket)
         finally:
             self._deadlines_s.remove(ticket.deadline_s)
-        # What hung says little of what comes next: unbounded, it would keep others out for long.
+        # Bounded: work that hung says little about later work, and would refuse it for a long time.
         took_s = min(time.perf_counter() - began_s, self._timeout_s)
         self._work_s += NEWEST_SHARE * (took_s - self._work_s)
         return answer
 
     async def close(self) -> None:
-        """Let the work at hand end and take no more."""
+        """Finish the work that has started and take no more."""
         await asyncio.to_thread(self._executor.shutdown)

@@ -1,1 +1,1 @@
-"""Routes, request and answer bodies, and problem documents."""
+"""HTTP: routes, forms, problem documents, middleware, connections and the web page."""

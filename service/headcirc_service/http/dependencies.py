@@ -1,4 +1,4 @@
-"""What routes ask for before they begin: the pipeline's owner, a form, an Accept header."""
+"""Dependencies of the routes: the measurer, the form, and checks of the request's headers."""
 
 import re
 from collections.abc import Awaitable, Callable
@@ -15,9 +15,11 @@ from headcirc.readers.pixel_size import (
     MINIMUM_PIXEL_SIZE_MM,
     to_stated_spacing,
 )
-from headcirc_service.http.problems import NOT_KEPT, AnalysisNotFoundError, NotReadyError
-from headcirc_service.measurer import Measurer, Question
+from headcirc_service.errors import AnalysisNotFoundError, NotReadyError
+from headcirc_service.http.problems import NOT_KEPT
+from headcirc_service.measuring.measurer import Measurer, Question
 from headcirc_service.results.result_names import is_in_scope
+from headcirc_service.telemetry.request_context import find_context
 
 REFUSED_TWICE: dict[str, type[InputError]] = {
     "pixel_size_mm": InvalidPixelSizeError,
@@ -25,17 +27,17 @@ REFUSED_TWICE: dict[str, type[InputError]] = {
     "pixel_size_y_mm": InvalidPixelSizeError,
     "frame": InvalidFrameError,
 }
-"""Fields of the form, and what each is refused by when it comes twice."""
+"""Fields of the form, and the error if a field is sent twice."""
 EXAMPLE_MM = 0.1277
-"""The pixel size of the phantom that `/docs` tells how to measure."""
+"""Pixel size of the phantom in the example of `/docs`."""
 LEFT_OUT = ""
-"""What `/docs` puts into a field at first; it would else put 0, which is refused."""
+"""The first value of a field in `/docs`; without it `/docs` would send 0, which is refused."""
 NOT_AT_ALL = re.compile(r"q=0(\.0*)?")
-"""A media range's weight that refuses it (RFC 9110, 12.4.2)."""
+"""The weight that refuses a media range (RFC 9110, 12.4.2)."""
 
 
 async def require_measurer(request: Request) -> Measurer:
-    """Return the loaded pipeline's owner, or refuse while there is none."""
+    """Return the measurer, or refuse while no model is loaded."""
     measurer: Measurer | None = getattr(request.app.state, "measurer", None)
     if measurer is None:
         raise NotReadyError("The model is not loaded; try again in a second.")
@@ -43,30 +45,30 @@ async def require_measurer(request: Request) -> Measurer:
 
 
 def require_acceptable(request: Request, media_type: str) -> None:
-    """Refuse a request whose Accept header rules the answer's media type out."""
+    """Refuse a request if its Accept header excludes the media type of the answer."""
     stated = {}
     for part in ",".join(request.headers.getlist("accept")).lower().split(","):
         media_range, *parameters = (each.strip() for each in part.split(";"))
         stated[media_range] = not any(NOT_AT_ALL.fullmatch(each) for each in parameters)
     kind = media_type.split("/", maxsplit=1)[0]
-    # The closest range decides; an empty header rules nothing out.
-    closest_first = (media_type, f"{kind}/*", "*/*", "")
-    if not next((stated[each] for each in closest_first if each in stated), False):
-        raise HTTPException(406, f"The answer is {media_type}; the Accept header rules it out.")
+    # The most specific range decides; an empty header excludes nothing.
+    most_specific_first = (media_type, f"{kind}/*", "*/*", "")
+    if not next((stated[each] for each in most_specific_first if each in stated), False):
+        raise HTTPException(406, f"The answer is {media_type}; the Accept header excludes it.")
 
 
 async def accept_json(request: Request) -> None:
-    """Refuse callers that do not take JSON."""
+    """Refuse callers that do not accept JSON."""
     require_acceptable(request, "application/json")
 
 
 async def accept_png(request: Request) -> None:
-    """Refuse callers that do not take PNG."""
+    """Refuse callers that do not accept PNG."""
     require_acceptable(request, "image/png")
 
 
 async def watch_client(request: Request) -> Callable[[], Awaitable[None]]:
-    """Return what waits until the client has left; it is of use once the body is read."""
+    """Return a function that waits until the client has left; call it after the body is read."""
 
     async def wait_until_gone() -> None:
         while (await request.receive())["type"] != "http.disconnect":
@@ -76,7 +78,7 @@ async def watch_client(request: Request) -> Callable[[], Awaitable[None]]:
 
 
 def describe_optional(**schema: object) -> WithJsonSchema:
-    """Return the schema of a field that may be left out; `/docs` begins with its example."""
+    """Return the schema of an optional field; `/docs` shows its example first."""
     return WithJsonSchema({"example": LEFT_OUT} | schema)
 
 
@@ -101,25 +103,25 @@ async def read_question(
     ------
     InvalidPixelSizeError, InvalidFrameError
     """
-    form = await request.form()  # read by now
+    form = await request.form()  # already parsed
     for name, refusal in REFUSED_TWICE.items():
         if len(form.getlist(name)) > 1:
             raise refusal(f"{name} was given more than once; give it once.")
     spacing = to_stated_spacing(
         pixel_size_mm, pixel_size_x_mm=pixel_size_x_mm, pixel_size_y_mm=pixel_size_y_mm
     )
-    return Question(await image.read(), spacing, frame, request.state.result_scope)
+    return Question(await image.read(), spacing, frame, find_context(request.scope).result_scope)
 
 
 async def require_own_id(analysis_id: str, request: Request) -> str:
-    """Return the id of a result that the caller may ask for.
+    """Return the id of a result that the caller may read.
 
     Raises
     ------
     AnalysisNotFoundError
-        Results are kept apart, and this one is another key's.
+        Results are separated by key, and this one belongs to another key.
     """
-    if not is_in_scope(analysis_id, request.state.result_scope):
+    if not is_in_scope(analysis_id, find_context(request.scope).result_scope):
         raise AnalysisNotFoundError(NOT_KEPT)
     return analysis_id
 
@@ -131,4 +133,4 @@ Watch = Annotated[Callable[[], Awaitable[None]], Depends(watch_client)]
 TAKES_JSON = Depends(accept_json)
 TAKES_PNG = Depends(accept_png)
 KEYED = Depends(HTTPBearer(auto_error=False, description="Where the service was given API keys."))
-"""Only tells the documentation of keys: the gate asks for them, before a route is looked for."""
+"""Documents the keys in the OpenAPI document; the gate checks them before the route is found."""

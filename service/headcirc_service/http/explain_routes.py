@@ -1,4 +1,4 @@
-"""The routes that say why: saliency and attention of a kept analysis."""
+"""Routes for explanations: saliency and attention maps of a kept analysis."""
 
 from typing import Annotated, Literal
 
@@ -10,8 +10,7 @@ from pydantic import BaseModel, Field
 from headcirc.caption import add_caption
 from headcirc.explain import measure_concentration
 from headcirc.overlay import Picture, draw_saliency, to_map_picture
-from headcirc_service.admission.renderers import Png
-from headcirc_service.http.answers import to_saliency_body
+from headcirc_service.answers import to_saliency_body
 from headcirc_service.http.dependencies import (
     KEYED,
     TAKES_PNG,
@@ -20,6 +19,7 @@ from headcirc_service.http.dependencies import (
     Watch,
     require_acceptable,
 )
+from headcirc_service.http.png import Png
 from headcirc_service.http.routes import (
     GET_PROBLEMS,
     PNG_RESPONSE,
@@ -27,9 +27,9 @@ from headcirc_service.http.routes import (
     require_stored,
     to_problem_responses,
 )
-from headcirc_service.http.schemas import SaliencyBody
-from headcirc_service.results.explanations import find_saliency_map
+from headcirc_service.measuring.explanations import find_saliency_map
 from headcirc_service.results.stored_analysis import to_result_facts
+from headcirc_service.schemas import SaliencyBody
 
 EXPLAIN_PROBLEMS = GET_PROBLEMS | to_problem_responses(422)
 
@@ -37,7 +37,7 @@ router = APIRouter()
 
 
 class SaliencyQuery(BaseModel):
-    """Which map, and in which form."""
+    """The requested map and its form."""
 
     layer: str | None = Field(None, description="one of the model's saliency_layers")
     blend: float = Field(0.5, ge=0, le=1, description="0: the picture alone; 1: the map alone")
@@ -63,7 +63,8 @@ async def read_saliency(
     """Return where the network looked: over the picture, as a bare map, or in figures."""
     require_acceptable(request, "application/json" if query.format == "json" else "image/png")
     layer = owner.explanations.require_layer(query.layer)
-    async with owner.explanations.renderers.take():
+    renderers = owner.explanations.renderers
+    async with renderers.take():
         stored = await require_stored(owner, analysis_id)
         explanation = await owner.explanations.explain(stored, watch)
 
@@ -78,13 +79,13 @@ async def read_saliency(
             return add_caption(picture, facts, f"Grad-CAM at layer {layer}.")
 
         if query.format == "json":
-            found = await owner.workers.run(
-                lambda _: measure_concentration(find(), stored.draw_mask() > 0)
+            found = await renderers.draw(
+                lambda: measure_concentration(find(), stored.draw_mask() > 0)
             )
             return to_saliency_body(analysis_id, layer, explanation.precision, found)
         is_bare = query.format == "map"
         draw_chosen = (lambda: to_map_picture(find())) if is_bare else draw
-        return await answer_png(owner, draw_chosen, request.app.state.metrics)
+        return await answer_png(owner, draw_chosen, request.app.state.metrics, renderers=renderers)
 
 
 @router.get(
@@ -104,11 +105,13 @@ async def read_attention(
 ) -> Response:
     """Return what share of a skip connection's features its gate lets through, 255 for all."""
     chosen = owner.explanations.require_level(level)
-    async with owner.explanations.renderers.take():
+    renderers = owner.explanations.renderers
+    async with renderers.take():
         stored = await require_stored(owner, analysis_id)
         explanation = await owner.explanations.explain(stored, watch)
         return await answer_png(
             owner,
             lambda: to_map_picture(explanation.to_attention_map(chosen)),
             request.app.state.metrics,
+            renderers=renderers,
         )

@@ -1,7 +1,7 @@
-"""The multipart form that measuring routes read: what is refused unread, and what a file is.
+"""The multipart form of the measuring routes, and the requests that are refused without reading it.
 
-Starlette reads the form. It takes a part for a file only if it has a plain `filename`; some clients
-send the name as `filename*`, or none.
+Starlette parses the form. It reads a part as a file only if the part has a plain `filename`; some
+clients send the name as `filename*`, or send no name.
 """
 
 import re
@@ -15,15 +15,17 @@ from python_multipart.multipart import parse_options_header
 from starlette.datastructures import FormData, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
-from headcirc_service.http.problems import EncodedBodyError, FormLimitError, MissingImageError
+from headcirc_service.errors import EncodedBodyError, FormLimitError, MissingImageError
 
 MAXIMUM_FIELDS, MAXIMUM_FIELD_BYTES = 8, 1_000
-"""Beside the one picture: a few numbers."""
+"""Limits of the fields besides the picture: a few numbers."""
 FORM_TYPE = b"multipart/form-data"
 IMAGE_FIELD = "image"
 EXTENDED_NAME = re.compile(rb";\s*filename\*", re.IGNORECASE)
 FILE_TYPES = (b"image/", b"application/octet-stream", b"application/dicom")
-NO_FORM = "The body is no multipart form; send the picture as a file in the form's field 'image'."
+NO_FORM = (
+    "The body is not a multipart form; send the picture as a file in the form's field 'image'."
+)
 NO_IMAGE = "The form has no field 'image'; send the picture in it, as a file."
 TEXT_IMAGE = (
     "The field 'image' holds text, not a file; send it with a file name or with an image's type."
@@ -48,16 +50,16 @@ REFUSALS = {
     "The Content-Disposition": MissingImageError(NAMELESS_PART),
     "Missing boundary": MissingImageError(NO_BOUNDARY),
 }
-"""By the beginning of what Starlette says."""
+"""Our errors, by the beginning of Starlette's message."""
 
 
 class ImageFormParser(MultiPartParser):
-    """Starlette's parser, for which a picture without a plain `filename` is a file, too."""
+    """Starlette's parser, which also reads a picture without a plain `filename` as a file."""
 
     has_ended = False
 
     def on_headers_finished(self) -> None:
-        """Give a file that has no plain name one; what it is called matters to nobody."""
+        """Give a file without a plain name a name; no code uses the name."""
         part = self._current_part
         disposition = part.content_disposition or b""
         _, options = parse_options_header(disposition)
@@ -69,23 +71,23 @@ class ImageFormParser(MultiPartParser):
         super().on_headers_finished()
 
     def on_end(self) -> None:
-        """Note that the last boundary has come."""
+        """Note that the last boundary has arrived."""
         self.has_ended = True
 
     def close_files(self) -> None:
-        """Close all files, also one whose part never ended."""
+        """Close all files, including one that did not arrive completely."""
         for each in self._files_to_close_on_error:
             each.close()
 
 
 def has_file_type(headers: list[tuple[bytes, bytes]]) -> bool:
-    """Return whether a part's headers say that it is a picture."""
+    """Return whether the headers of a part state the type of a picture."""
     stated = dict(headers).get(b"content-type", b"")
     return stated.strip().lower().startswith(FILE_TYPES)
 
 
 class FormRequest(Request):
-    """A request whose body is a multipart form with a picture, or is refused before it is read."""
+    """A request that must have a multipart form with a picture; others are refused unread."""
 
     _read_form: FormData | None = None
 
@@ -104,7 +106,7 @@ class FormRequest(Request):
         encoding = self.headers.get("content-encoding", "identity").strip().lower()
         if encoding not in ("", "identity"):
             raise EncodedBodyError(
-                "The body is compressed (Content-Encoding), which is not read here; send it as it "
+                "The body is compressed (Content-Encoding), which is not supported; send it as it "
                 "is. PNG and JPEG are compressed already."
             )
         content_type, _ = parse_options_header(self.headers.get("content-type"))
@@ -126,7 +128,7 @@ class FormRequest(Request):
 
 
 def require_image(form: FormData, *, has_ended: bool) -> None:
-    """Refuse a form without a picture, and say why there is none.
+    """Refuse a form without a picture, with the reason.
 
     Raises
     ------
@@ -143,7 +145,7 @@ def require_image(form: FormData, *, has_ended: bool) -> None:
 
 
 class FormRoute(APIRoute):
-    """A route that reads its form by `FormRequest`."""
+    """A route that reads its form with `FormRequest`."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """See `APIRoute`."""

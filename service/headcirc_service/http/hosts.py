@@ -1,8 +1,8 @@
-"""The Host header: which names a request may be addressed to.
+"""The Host header: the names that a request may be addressed to.
 
-A web page of a stranger can let its own name point at this machine (DNS rebinding) and then read
-answers as its own. The browser still sends the stranger's name, so requests to a loopback address
-must be addressed to a loopback name, unless a key protects the service.
+An attacker can let the name of a web page point at this machine (DNS rebinding), so that the page
+can read answers. The browser still sends the name of that page. So a request to a loopback address
+must name a loopback host, unless a key protects the service.
 """
 
 import ipaddress
@@ -11,18 +11,18 @@ from urllib.parse import urlsplit
 
 from starlette.requests import Request
 
-from headcirc_service.http.problems import InvalidHostError
+from headcirc_service.errors import InvalidHostError
 from headcirc_service.settings import Settings
 
 LOOPBACK_NAME = "localhost"
 ANY = "*"
 NAME = re.compile(r"[a-z0-9_.:%-]+")
 WITHOUT_HOST = ("1.0", "0.9")
-"""Versions of HTTP in which a request may have no Host header."""
+"""HTTP versions in which a request needs no Host header."""
 
 
 class HostRules:
-    """Which Host headers are accepted; see `Settings.allowed_hosts`."""
+    """The accepted Host headers; see `Settings.allowed_hosts`."""
 
     def __init__(self, settings: Settings) -> None:
         self._allowed = settings.allowed_hosts
@@ -45,8 +45,8 @@ class HostRules:
         name = read_host_name(hosts[0])
         if not self._is_allowed(name, request.scope.get("server")):
             raise InvalidHostError(
-                "The request is addressed to a name that this service does not answer to; use its "
-                "address, or name it in HEADCIRC_ALLOWED_HOSTS."
+                "The Host header names a host that this service does not accept; use the "
+                "address of the service, or add the name to HEADCIRC_ALLOWED_HOSTS."
             )
 
     def _is_allowed(self, name: str, server: tuple[str, int | None] | None) -> bool:
@@ -67,7 +67,7 @@ def read_host_name(host: str) -> str:
     Raises
     ------
     InvalidHostError
-        It is no name or address with an optional port.
+        It is not a name or an address with an optional port.
     """
     try:
         parts = urlsplit(f"//{host}")
@@ -75,7 +75,7 @@ def read_host_name(host: str) -> str:
     except ValueError:
         name = None
     if not name or parts.netloc != host or "@" in host or not NAME.fullmatch(name):
-        raise InvalidHostError("The Host header is no name or address with an optional port.")
+        raise InvalidHostError("The Host header is not a name or an address with an optional port.")
     return name.rstrip(".")
 
 

@@ -1,36 +1,39 @@
-"""Around every request: an id, a clock, a count; and an answer if what is inside fails."""
+"""The outermost middleware: ids, durations, counts, security headers, and unexpected errors."""
 
 import asyncio
 import logging
 import time
-from http import HTTPMethod
 
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from headcirc_service.http.problems import NotReadyError, to_internal_problem, to_known_problem
-from headcirc_service.telemetry.logs import name_request
+from headcirc_service.errors import NotReadyError
+from headcirc_service.http.problems import INTERNAL_CODE, to_internal_problem, to_known_problem
 from headcirc_service.telemetry.metrics import Metrics
+from headcirc_service.telemetry.request_context import (
+    RequestContext,
+    begin_context,
+    name_request,
+)
+from headcirc_service.telemetry.route_names import QUIET_ROUTES, name_route
 
 logger = logging.getLogger("headcirc.requests")
-UNKNOWN_ROUTE = "unknown"
-QUIET_ROUTES = ("/livez", "/readyz", "/metrics")
 ERRORS = 400
-GOES_DOWN = "The service went down before the request was answered; send it again."
+SHUT_DOWN = "The service shut down before the request was answered; send it again."
 REJECTIONS = (401, 413, 429, 499, 503, 504)
-"""Statuses of requests that were refused; the problem's code says why."""
+"""Statuses that count as refusals, by the code of the problem."""
 SECURITY_HEADERS = {
     b"x-content-type-options": b"nosniff",
     b"x-frame-options": b"DENY",
     b"referrer-policy": b"no-referrer",
-    b"cache-control": b"no-store",  # pictures and figures of a patient stay out of caches
+    b"cache-control": b"no-store",  # caches must not keep the data of a patient
     b"content-security-policy": b"default-src 'none'; frame-ancestors 'none'",
 }
-"""Added to every answer that does not set them itself, as pages do, which load files."""
+"""Added to every answer that does not set them; the web page sets its own."""
 
 
 class RequestFrame:
-    """ASGI middleware; pure, so that answers are never buffered."""
+    """ASGI middleware that begins the context of a request, and counts and logs it at the end."""
 
     def __init__(self, app: ASGIApp, *, metrics: Metrics) -> None:
         self._app = app
@@ -43,14 +46,14 @@ class RequestFrame:
             return
         request = Request(scope)
         name = name_request(request.headers.get("x-request-id"), request.headers.get("traceparent"))
-        request.state.name, request.state.request_id = name, name.request_id
+        context = begin_context(scope, name)
         status = 500
 
         async def send_with_id(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                headers = [*message["headers"], *request.state.name.to_headers()]
+                headers = [*message["headers"], *context.name.to_headers()]
                 message = {**message, "headers": add_security_headers(headers)}
             await send(message)
 
@@ -60,28 +63,29 @@ class RequestFrame:
             await self._app(scope, receive, send_with_id)
         finally:
             self._metrics.in_flight.dec()
-            self._count(request, status, time.perf_counter() - began)
+            self._count(request, context, status, time.perf_counter() - began)
 
-    def _count(self, request: Request, status: int, duration_s: float) -> None:
+    def _count(
+        self, request: Request, context: RequestContext, status: int, duration_s: float
+    ) -> None:
         route, method = name_route(request)
         self._metrics.request_duration.labels(route, method, str(status)).observe(duration_s)
         if status in REJECTIONS:
-            code = getattr(request.state, "problem_code", "internal-error")
-            self._metrics.count_refusal(code)
-        log_request(request, status, duration_s)
+            self._metrics.count_refusal(context.problem_code or INTERNAL_CODE)
+        log_request(request, context, status, duration_s)
 
 
 class FailureGuard:
-    """ASGI middleware: what nobody foresaw becomes a problem document, which passes what is around.
+    """ASGI middleware that answers unexpected errors with a problem document.
 
-    Else it would leave without the headers that say who may read it, and what it is.
+    It is inside the CORS middleware and `RequestFrame`, so that this answer gets their headers too.
     """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request, come what may."""
+        """Answer one request, even if the layers inside fail."""
         has_started = False
 
         async def send_and_note(message: Message) -> None:
@@ -91,45 +95,38 @@ class FailureGuard:
 
         try:
             await self._app(scope, receive, send_and_note)
-        except asyncio.CancelledError:  # the server ends and waits no longer
+        except asyncio.CancelledError:  # the server shuts down and no longer waits
             if has_started or scope["type"] != "http":
                 raise
-            await to_known_problem(Request(scope), NotReadyError(GOES_DOWN))(scope, receive, send)
+            await to_known_problem(Request(scope), NotReadyError(SHUT_DOWN))(scope, receive, send)
         except Exception as error:
             if has_started or scope["type"] != "http":
                 raise
             await to_internal_problem(Request(scope), error)(scope, receive, send)
 
 
-def name_route(request: Request) -> tuple[str, str]:
-    """Return route and method as labels have them: neither a path nor a word of the caller's."""
-    route = getattr(request.scope.get("route"), "path", UNKNOWN_ROUTE)
-    is_known = route != UNKNOWN_ROUTE and request.method in HTTPMethod.__members__
-    return route, request.method if is_known else UNKNOWN_ROUTE
-
-
-def log_request(request: Request, status: int, duration_s: float) -> None:
-    """Log one answered request; probes and scrapes, which come every few seconds, only on debug."""
+def log_request(request: Request, context: RequestContext, status: int, duration_s: float) -> None:
+    """Log one answered request; probes and scrapes only on debug."""
     route, method = name_route(request)
     level = logging.DEBUG if route in QUIET_ROUTES and status < ERRORS else logging.INFO
     if not logger.isEnabledFor(level):
         return
     facts: dict[str, object] = {
-        "request_id": request.state.name.request_id,
+        "request_id": context.name.request_id,
         "method": method,
         "route": route,
         "status": status,
         "duration_ms": round(duration_s * 1000, 3),
     }
-    if request.state.name.trace_id is not None:
-        facts["trace_id"] = request.state.name.trace_id
+    if context.name.trace_id is not None:
+        facts["trace_id"] = context.name.trace_id
     if status >= ERRORS:
-        facts["code"] = getattr(request.state, "problem_code", "internal-error")
+        facts["code"] = context.problem_code or INTERNAL_CODE
     message = "%(method)s %(route)s %(status)s in %(duration_ms)s ms, request %(request_id)s"
     logger.log(level, message, facts, extra={"facts": facts})
 
 
 def add_security_headers(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-    """Return an answer's headers with those that every answer needs."""
+    """Return the headers of an answer with the security headers that it lacks."""
     given = {name.lower() for name, _ in headers}
     return headers + [each for each in SECURITY_HEADERS.items() if each[0] not in given]

@@ -1,6 +1,7 @@
-"""The web page, the documentation's viewer and the files of both: no other host, no build step.
+"""The web page, the viewer of the API documentation, and their files.
 
-Neither holds a figure: the page asks `/v1/*` for everything, as any caller does.
+They load no file of another host and need no build step. The page reads all its data from `/v1/*`,
+as any caller does.
 """
 
 from pathlib import Path
@@ -11,7 +12,7 @@ from fastapi.staticfiles import StaticFiles
 
 WEB_DIR = Path(__file__).parent.parent / "web"
 VIEWER = ("fastapi_swagger", "resources")
-"""Package and folder that hold Swagger UI's own files."""
+"""Package and folder with the files of Swagger UI."""
 SAME_HOST = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
@@ -19,13 +20,13 @@ SAME_HOST = (
 NO_RANGES = {"accept-ranges": "none"}
 PAGE_HEADERS = NO_RANGES | {"content-security-policy": SAME_HOST + "img-src 'self' blob:"}
 VIEWER_HEADERS = NO_RANGES | {"content-security-policy": SAME_HOST + "img-src 'self' data:"}
-"""Swagger UI's style sheet holds its small pictures as `data:`."""
+"""The style sheet of Swagger UI has its small pictures as `data:` URLs."""
 REVALIDATED = "no-cache"
-"""May be kept, for it holds nothing of a patient, but is asked after each time."""
+"""Caches may keep these files, which hold no patient data, but must revalidate them."""
 
 
 async def ignore_range(request: Request) -> None:
-    """Take the header away: the files are small, and a bad one would be refused in plain text."""
+    """Remove the Range header: Starlette would refuse an invalid one in plain text."""
     scope = request.scope
     scope["headers"] = [each for each in scope["headers"] if each[0] != b"range"]
 
@@ -48,7 +49,7 @@ async def show_docs() -> FileResponse:
 
 @router.get("/web/{path:path}")
 async def show_file(path: str, request: Request) -> Response:
-    """Return a file of the pages, or that the caller's copy is still the same."""
+    """Return a file of the pages, or 304 if the caller's copy is current."""
     response = await files.get_response(path, request.scope)
     response.headers.update(NO_RANGES | {"cache-control": REVALIDATED})
     return response

@@ -1,20 +1,19 @@
-"""Errors to answers: the one place where an exception becomes a status and a problem document.
+"""Turn exceptions into statuses and problem documents (RFC 9457, `application/problem+json`).
 
-RFC 9457, `application/problem+json`. Messages of our own errors go out as they are, because they
-name no path and no file; of everything else nothing goes out but a fixed sentence.
+The messages of our own errors are sent to the caller, because they name no path and no file. All
+other errors get a fixed message.
 """
 
 import logging
 import traceback
-import uuid
 from http import HTTPStatus
-from typing import ClassVar
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
+from starlette.types import Receive, Scope, Send
 
 from headcirc.errors import (
     BackendUnavailableError,
@@ -30,112 +29,15 @@ from headcirc.errors import (
     UnreadableImageError,
     UnsupportedMediaTypeError,
 )
+from headcirc_service.errors import ClientLeftError, NotReadyError, ServiceError
+from headcirc_service.telemetry.request_context import find_context
 
 logger = logging.getLogger("headcirc.service")
 MEDIA_TYPE = "application/problem+json"
-INTERNAL_DETAIL = "The service failed; the request was not measured. Nothing is wrong with it."
-
-
-class ServiceError(HeadCircumferenceError):
-    """Base of errors that only a service knows."""
-
-    status: ClassVar[int] = 500
-    headers: ClassVar[dict[str, str]] = {}
-
-
-class AnalysisNotFoundError(ServiceError):
-    """No stored analysis has that id, or not any more."""
-
-    code, status = "not-found", 404
-
-
-class ExplanationNotFoundError(ServiceError):
-    """The served model ships no explain graph."""
-
-    code, status = "not-found", 404
-
-
-class StoredNoHeadError(ServiceError):
-    """A stored analysis is asked for a number and found no head."""
-
-    code, status = "no-head-found", 409
-
-
-class StoredPixelSizeMissingError(ServiceError):
-    """A stored analysis is asked for millimetres and knows no pixel size."""
-
-    code, status = "pixel-size-missing", 409
-
-
-class InvalidHostError(ServiceError):
-    """The Host header is missing, doubled, or names another service."""
-
-    code, status = "invalid-host", 400
-
-
-class EncodedBodyError(ServiceError):
-    """The body is compressed."""
-
-    code, status, headers = "unsupported-media-type", 415, {"Accept-Encoding": "identity"}
-
-
-class MissingImageError(ServiceError):
-    """The body is no form, or the form has no picture."""
-
-    code, status = "missing-image", 422
-
-
-class FormLimitError(ServiceError):
-    """The form has more parts than are read here, or a longer one."""
-
-    code, status = "invalid-parameter", 422
-
-
-class UnauthorizedError(ServiceError):
-    """No API key came with the request, or one that is not known."""
-
-    code, status, headers = "unauthorized", 401, {"WWW-Authenticate": "Bearer"}
-
-
-class OverloadedError(ServiceError):
-    """As many requests are at work as may be."""
-
-    code, status, headers = "overloaded", 429, {"Retry-After": "1"}
-
-
-class TunnelRefusedError(ServiceError):
-    """CONNECT was sent: the connection ends with the answer.
-
-    A gateway that shares connections, or a parser that takes what follows for a tunnel's, could
-    otherwise give one caller the answer of another.
-    """
-
-    code, status, headers = "method-not-allowed", 405, {"Connection": "close"}
-
-
-class NotReadyError(ServiceError):
-    """The model is not loaded yet, or the service is going down."""
-
-    code, status, headers = "not-ready", 503, {"Retry-After": "1"}
-
-
-class StoreUnavailableError(ServiceError):
-    """Results are kept outside this process, and that place does not answer."""
-
-    code, status, headers = "store-unavailable", 503, {"Retry-After": "1"}
-
-
-class RequestTimeoutError(ServiceError):
-    """The answer took longer than allowed."""
-
-    code, status = "timeout", 504
-
-
-class ClientLeftError(ServiceError):
-    """The client closed the connection; the answer goes nowhere and is only counted."""
-
-    code, status = "client-left", 499
-
+INTERNAL_CODE = "internal-error"
+INTERNAL_DETAIL = (
+    "The service failed, so the request was not measured. The request itself is not at fault."
+)
 
 STATUSES: dict[type[HeadCircumferenceError], int] = {
     HeadCircumferenceError: 500,
@@ -160,14 +62,14 @@ HTTP_CODES = {
 }
 FRAMEWORK_DETAILS = {
     404: "Nothing is served at this path; the interface's documentation lists what is.",
-    405: "This path is served, but not by this method; the header 'Allow' says by which it is.",
+    405: "This path does not support this method; the header 'Allow' lists those that it does.",
 }
-"""In place of the bare phrase that the framework has for each."""
-NOT_KEPT = "No analysis of that id is kept here (any more); post it again."
-NO_TUNNEL = "This service is no proxy; CONNECT ends the connection."
+"""Replaces the short phrases of the framework."""
+NOT_KEPT = "No analysis of that id is kept here, or it has expired; post the picture again."
+NO_TUNNEL = "This service is not a proxy; CONNECT closes the connection."
 MISSING_IMAGE = "Send the picture as a file in the field 'image' of a multipart form."
-CLIENT_LEFT = "The client left before the form was whole."
-NO_ROOM_TO_RECEIVE = "The service has no room to receive so large a file now; try again later."
+CLIENT_LEFT = "The client left before the form was complete."
+NO_SPACE = "The service has no space for so large a file now; try again later."
 TITLES = {
     400: "The request or its image cannot be read",
     401: "Unauthorized",
@@ -192,7 +94,7 @@ def to_status(error: HeadCircumferenceError) -> int:
 
 
 def to_problem_body(status: int, *, code: str, detail: str, request_id: str) -> dict[str, object]:
-    """Return a problem document, as JSON has it."""
+    """Return a problem document as a JSON object."""
     return {
         "type": f"urn:headcirc:problem:{code}",
         "title": TITLES.get(status, "Error"),
@@ -203,17 +105,33 @@ def to_problem_body(status: int, *, code: str, detail: str, request_id: str) -> 
     }
 
 
+class ProblemResponse(JSONResponse):
+    """A problem document; once it is sent, the request's context has its code."""
+
+    media_type = MEDIA_TYPE
+
+    def __init__(
+        self, content: dict[str, object], status: int, headers: dict[str, str] | None, *, code: str
+    ) -> None:
+        super().__init__(content, status, headers)
+        self.code = code
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it."""
+        find_context(scope).problem_code = self.code
+        await super().__call__(scope, receive, send)
+
+
 def to_problem(
     request: Request, status: int, *, code: str, detail: str, headers: dict[str, str] | None = None
-) -> JSONResponse:
-    """Build a problem document; its code is left with the request, to be counted."""
-    request.state.problem_code = code
-    request_id = getattr(request.state, "request_id", uuid.uuid4().hex)
+) -> ProblemResponse:
+    """Build a problem document."""
+    request_id = find_context(request.scope).name.request_id
     body = to_problem_body(status, code=code, detail=detail, request_id=request_id)
-    return JSONResponse(body, status, headers, media_type=MEDIA_TYPE)
+    return ProblemResponse(body, status, headers, code=code)
 
 
-def to_known_problem(request: Request, error: HeadCircumferenceError) -> JSONResponse:
+def to_known_problem(request: Request, error: HeadCircumferenceError) -> ProblemResponse:
     """Build the problem document of one of our own errors that a caller may read."""
     headers = error.headers if isinstance(error, ServiceError) else None
     return to_problem(
@@ -221,45 +139,45 @@ def to_known_problem(request: Request, error: HeadCircumferenceError) -> JSONRes
     )
 
 
-def to_internal_problem(request: Request, error: Exception) -> JSONResponse:
-    """Build the answer to what should not happen, and log where it did.
+def to_internal_problem(request: Request, error: Exception) -> ProblemResponse:
+    """Build the answer to an unexpected error, and log where it happened.
 
-    The error's own message is kept out of the log, too: it may quote what a request held.
+    The log does not hold the message of the error either: it may quote the request.
     """
     where = "".join(traceback.format_tb(error.__traceback__))
-    request_id = getattr(request.state, "request_id", None)
+    request_id = find_context(request.scope).name.request_id
     facts = {"request_id": request_id, "error": type(error).__name__, "where": where}
     logger.error("internal error: %(error)s at\n%(where)s", facts, extra={"facts": facts})
-    return to_problem(request, 500, code="internal-error", detail=INTERNAL_DETAIL)
+    return to_problem(request, 500, code=INTERNAL_CODE, detail=INTERNAL_DETAIL)
 
 
 def install_problem_handlers(app: FastAPI) -> None:
     """Translate every exception that can leave a route."""
 
-    async def on_known(request: Request, error: Exception) -> JSONResponse:
+    async def on_known(request: Request, error: Exception) -> ProblemResponse:
         assert isinstance(error, HeadCircumferenceError)
         if to_status(error) == HTTPStatus.INTERNAL_SERVER_ERROR:
             return to_internal_problem(request, error)
         return to_known_problem(request, error)
 
-    async def on_http(request: Request, error: Exception) -> JSONResponse:
+    async def on_http(request: Request, error: Exception) -> ProblemResponse:
         assert isinstance(error, HTTPException)
         if error.status_code == HTTPStatus.BAD_REQUEST:
-            # In place of what went wrong while the form was read the framework raises its own.
+            # The framework raises its own error for any error while the form is parsed.
             if isinstance(error.__cause__, HeadCircumferenceError):
                 return to_known_problem(request, error.__cause__)
             if isinstance(error.__cause__, ClientDisconnect):
                 return to_known_problem(request, ClientLeftError(CLIENT_LEFT))
-            if isinstance(error.__cause__, OSError):  # where a large upload is laid down
+            if isinstance(error.__cause__, OSError):  # no space for a large upload
                 logger.error("an upload cannot be received: %s", type(error.__cause__).__name__)
-                return to_known_problem(request, NotReadyError(NO_ROOM_TO_RECEIVE))
+                return to_known_problem(request, NotReadyError(NO_SPACE))
             return to_problem(request, 422, code="missing-image", detail=MISSING_IMAGE)
         code = HTTP_CODES.get(error.status_code, "invalid-parameter")
         detail = FRAMEWORK_DETAILS.get(error.status_code, str(error.detail))
         headers = dict(error.headers or {})
         return to_problem(request, error.status_code, code=code, detail=detail, headers=headers)
 
-    async def on_invalid(request: Request, error: Exception) -> JSONResponse:
+    async def on_invalid(request: Request, error: Exception) -> ProblemResponse:
         assert isinstance(error, RequestValidationError)
         first = error.errors()[0]
         name = str(first["loc"][-1])

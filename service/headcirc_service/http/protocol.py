@@ -1,9 +1,9 @@
-"""uvicorn's h11 protocol with bounds on what one connection, and all of them together, may cost.
+"""uvicorn's h11 protocol, with limits for each connection and for all of them together.
 
-h11 parses; nothing here reads or writes HTTP. This file adds what uvicorn does not have: a bound on
-the number of connections, time limits for headers, refused bodies and unread answers, and a close
-that lets an early answer reach a client that is still sending. `headcirc_service.admission.gate`
-bounds the bodies that the application waits for.
+h11 parses HTTP. This module adds what uvicorn does not have: a limit on the number of connections,
+time limits for headers, refused bodies and unread answers, and a close that lets an early answer
+reach a client that is still sending. `headcirc_service.http.gate` limits the bodies that the
+application reads.
 """
 
 import asyncio
@@ -21,23 +21,23 @@ from headcirc_service.settings import Settings
 from headcirc_service.telemetry.metrics import Metrics
 
 STATE_NAME = "connection_limits"
-"""Under which the application's lifespan state holds its `ConnectionLimits`."""
+"""Key of the `ConnectionLimits` in the lifespan state of the application."""
 LINGER_S = 2.0
-"""After an early answer, what the client still sends is read and dropped for this long."""
+"""How long bytes are read and dropped that the client sends after an early answer."""
 LEAST_READ_BYTES = 1_000_000
-"""A client must read this much of an answer, or the rest, in each `upload_timeout_s`."""
+"""Bytes of an answer that a client must read in each `upload_timeout_s`, unless fewer are left."""
 MOST_CONNECTIONS = 4_096
-"""Each idle one takes some 20 KB."""
+"""An idle connection takes about 20 KB."""
 UNSUPPORTED = ("Unsupported upgrade request", "No supported WebSocket library")
-# Java's HTTP client asks for HTTP/2 on each connection; that is no reason for two warnings.
+# Java's HTTP client requests HTTP/2 on each connection, which needs no warning.
 logging.getLogger("uvicorn.error").addFilter(lambda each: not str(each.msg).startswith(UNSUPPORTED))
 
 
 def choose_most_connections() -> int:
-    """Return half of what the process may open, at most `MOST_CONNECTIONS`.
+    """Return half of the files that the process may open, at most `MOST_CONNECTIONS`.
 
-    The other half is for files, and for connections that asyncio accepted and has not shown yet.
-    Without room it would log an error for each connection that waits, many times a second.
+    The other half is for files, and for connections that asyncio has accepted but not passed on.
+    At the limit asyncio would log an error for each waiting connection, many times a second.
     """
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return MOST_CONNECTIONS if soft < 0 else min(soft // 2, MOST_CONNECTIONS)
@@ -45,17 +45,17 @@ def choose_most_connections() -> int:
 
 @dataclass(frozen=True)
 class ConnectionLimits:
-    """What holds for all connections of one application."""
+    """Limits of the connections of one application."""
 
     header_timeout_s: float = 10.0
     upload_timeout_s: float = 30.0
     most_connections: int = field(default_factory=choose_most_connections)
     count_refusal: Callable[[str], None] = lambda code: None
-    """Told why a connection was cut, which the application never sees."""
+    """Called with the reason when a connection is cut; the application does not see it."""
 
 
 def to_connection_limits(settings: Settings, metrics: Metrics) -> ConnectionLimits:
-    """Return what the settings say of connections; those that are cut are counted."""
+    """Return the limits in the settings; connections that are cut are counted."""
     return ConnectionLimits(
         settings.header_timeout_ms / 1000,
         settings.upload_timeout_ms / 1000,
@@ -64,13 +64,13 @@ def to_connection_limits(settings: Settings, metrics: Metrics) -> ConnectionLimi
 
 
 class BoundedProtocol(H11Protocol):
-    """See the module: asyncio's callbacks, each of which calls uvicorn's."""
+    """An HTTP connection with limits; see the module. Each callback calls uvicorn's."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self.limits: ConnectionLimits = self.app_state.get(STATE_NAME) or ConnectionLimits()
         self.waiting_since_s = 0.0
-        self._awaited: object = None  # of the client, as h11 names it; None while it is answered
+        self._awaited: object = None  # the client's h11 state; None while it is answered
         self._timers: dict[str, asyncio.TimerHandle] = {}
 
     @property
@@ -79,11 +79,11 @@ class BoundedProtocol(H11Protocol):
         return self.cycle is None or self.cycle.response_complete
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Begin to wait for the first request, and make room for this connection."""
+        """Begin to wait for the first request, and cut others if there are too many."""
         super().connection_made(LingeringTransport(transport, self))  # type: ignore[arg-type]
         self._follow()
         if len(self.connections) > self.limits.most_connections:
-            self._make_room()
+            self._cut_waiting()
 
     def data_received(self, data: bytes) -> None:
         """Read, unless the connection only waits for its client to close."""
@@ -91,7 +91,7 @@ class BoundedProtocol(H11Protocol):
             return
         try:
             super().data_received(data)
-        except h11.LocalProtocolError:  # no HTTP, and too late to answer 400
+        except h11.LocalProtocolError:  # not HTTP, and too late to answer 400
             self.transport.abort()
         self._follow()
 
@@ -101,24 +101,26 @@ class BoundedProtocol(H11Protocol):
         self.await_reader()
 
     def resume_writing(self) -> None:
-        """Wait no longer, as nearly all was read; unless the connection waits for the rest."""
+        """Stop the timer, as nearly all was read, unless the connection closes after the rest."""
         if not self.transport.is_closing():
             self._stop("reader")
         super().resume_writing()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Wait for nothing any more."""
+        """Stop all timers."""
         for name in [*self._timers]:
             self._stop(name)
         super().connection_lost(exc)
 
-    def start(self, name: str, wait_s: float, then: Callable[..., None], *told: object) -> None:
-        """Start a timer in place of the one of the same name."""
+    def start(
+        self, name: str, wait_s: float, then: Callable[..., None], *arguments: object
+    ) -> None:
+        """Start a timer, which replaces the timer of the same name."""
         self._stop(name)
-        self._timers[name] = self.loop.call_later(wait_s, then, *told)
+        self._timers[name] = self.loop.call_later(wait_s, then, *arguments)
 
     def await_reader(self, most_left_bytes: float = float("inf")) -> None:
-        """Cut the connection once the client reads less of its answer than it must."""
+        """Cut the connection if the client reads its answer too slowly."""
         left_bytes = self.transport.get_write_buffer_size()
         if left_bytes > most_left_bytes:
             self._cut("unread-answer")
@@ -131,7 +133,7 @@ class BoundedProtocol(H11Protocol):
             self._timers.pop(name).cancel()
 
     def _follow(self) -> None:
-        """Give what the client is to send next, headers or the rest of a body, its own time."""
+        """Start the time limit of what the client sends next: headers or the rest of a body."""
         awaited = self.conn.their_state if self.is_waiting else None
         if awaited is self._awaited or self.transport.is_closing():
             return
@@ -148,24 +150,24 @@ class BoundedProtocol(H11Protocol):
             self.transport.close()
 
     def _cut(self, reason: str) -> None:
-        self.connections.discard(self)  # at once, so that the next one need not make room again
+        self.connections.discard(self)  # now, so that the next connection cuts no others
         self.limits.count_refusal(reason)
         self.transport.abort()
 
-    def _make_room(self) -> None:
-        """Cut those that have waited longest for a request, or this one if all others work."""
+    def _cut_waiting(self) -> None:
+        """Cut the connections that have waited longest for a request, or this one if none waits."""
         bounded = (each for each in self.connections if isinstance(each, BoundedProtocol))
         idle = [each for each in bounded if each.is_waiting]
         idle.sort(key=lambda each: each.waiting_since_s)
-        for each in idle[: max(1, len(idle) // 8)]:  # several, so that sorting is done seldom
+        for each in idle[: max(1, len(idle) // 8)]:  # several, so that they are seldom sorted
             each._cut("too-many-connections")
 
 
 class LingeringTransport:
-    """A connection that closes only once an early answer can have reached its client.
+    """A transport that closes only when an early answer can have reached its client.
 
-    Closed while the client still sends, the system would reset it, and the client could lose the
-    answer. So only the sending half is closed; what still comes is dropped for a while.
+    If it closed while the client sends, the system would reset the connection and the client could
+    lose the answer. So it closes only the sending half, and drops what arrives for a while.
     """
 
     def __init__(self, transport: asyncio.Transport, protocol: BoundedProtocol) -> None:
@@ -180,7 +182,7 @@ class LingeringTransport:
         return self._lingers or self._transport.is_closing()
 
     def close(self) -> None:
-        """Close, at once unless the client is in the middle of a message that was answered."""
+        """Close, with a delay if the client is still sending a request that was answered."""
         if self.is_closing():
             return
         protocol = self._protocol

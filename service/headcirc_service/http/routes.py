@@ -1,4 +1,4 @@
-"""The routes of `docs/api.md`; each is a few lines, because the work is done elsewhere."""
+"""The routes of `docs/api.md`; each is a few lines around the measurer."""
 
 import time
 from collections.abc import Callable
@@ -9,8 +9,13 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from headcirc.errors import NoHeadFoundError, PixelSizeMissingError
 from headcirc.overlay import Picture, to_png
-from headcirc_service.admission.renderers import CountedPng, Png
-from headcirc_service.http.answers import to_head_circumference_body, to_model_facts_body
+from headcirc_service.admission.renderers import Renderers
+from headcirc_service.answers import to_head_circumference_body, to_model_facts_body
+from headcirc_service.errors import (
+    AnalysisNotFoundError,
+    StoredNoHeadError,
+    StoredPixelSizeMissingError,
+)
 from headcirc_service.http.dependencies import (
     KEYED,
     TAKES_JSON,
@@ -21,29 +26,23 @@ from headcirc_service.http.dependencies import (
     Watch,
 )
 from headcirc_service.http.form import FormRoute
-from headcirc_service.http.problems import (
-    MEDIA_TYPE,
-    NOT_KEPT,
-    TITLES,
-    AnalysisNotFoundError,
-    StoredNoHeadError,
-    StoredPixelSizeMissingError,
-)
-from headcirc_service.http.schemas import (
+from headcirc_service.http.png import CountedPng, Png
+from headcirc_service.http.problems import MEDIA_TYPE, NOT_KEPT, TITLES
+from headcirc_service.measuring.measurer import Measurer
+from headcirc_service.results.stored_analysis import StoredAnalysis
+from headcirc_service.schemas import (
     AnalysisBody,
     HeadCircumferenceBody,
     HealthBody,
     ModelsBody,
     ProblemBody,
 )
-from headcirc_service.measurer import Measurer
-from headcirc_service.results.stored_analysis import StoredAnalysis
 from headcirc_service.telemetry.metrics import Metrics
-from headcirc_service.telemetry.tracing import Stage
+from headcirc_service.telemetry.spans import Stage
 
 NO_HEAD = "No head was found in the picture; send a frame that shows the whole fetal head."
 NO_PIXEL_SIZE = (
-    "A head was found, but nothing says how large a pixel is; state pixel_size_mm, or "
+    "A head was found, but the size of a pixel is unknown; state pixel_size_mm, or "
     "pixel_size_x_mm and pixel_size_y_mm."
 )
 Responses = dict[int | str, dict[str, Any]]
@@ -51,9 +50,9 @@ PNG_RESPONSE: Responses = {200: {"content": {"image/png": {}}, "description": "A
 
 
 def to_problem_responses(*statuses: int) -> Responses:
-    """Document refusals; FastAPI would give them the answer's own media type.
+    """Return the OpenAPI responses of refusals, with their own media type.
 
-    Without a default it would tell of a 422 of its own kind, which is never sent.
+    The default is needed because FastAPI would otherwise document a 422 that is never sent.
     """
     content = {MEDIA_TYPE: {"schema": ProblemBody.model_json_schema()}}
     descriptions = {status: TITLES[status] for status in statuses} | {"default": "Another problem"}
@@ -71,21 +70,36 @@ router = APIRouter(route_class=FormRoute)
 
 
 async def require_stored(owner: Measurer, analysis_id: str) -> StoredAnalysis:
-    """Return a kept analysis or raise the 404."""
+    """Return a kept analysis, or raise `AnalysisNotFoundError`."""
     stored = await owner.find(analysis_id)
     if stored is None:
         raise AnalysisNotFoundError(NOT_KEPT)
     return stored
 
 
-async def answer_png(owner: Measurer, draw: Callable[[], Picture], metrics: Metrics) -> Png:
-    """Draw and encode a picture in a thread, and time it; the caller has a renderer's place."""
+async def answer_png(
+    owner: Measurer,
+    draw: Callable[[], Picture],
+    metrics: Metrics,
+    *,
+    renderers: Renderers | None = None,
+) -> Png:
+    """Draw and encode a picture in a thread of the renderers, and measure how long it takes.
+
+    Parameters
+    ----------
+    owner : Measurer
+    draw : callable
+    metrics : Metrics
+    renderers : Renderers, optional
+        Where the caller holds a place; by default the owner's.
+    """
     owner.unread.require_capacity()
     began = time.perf_counter()
-    encoded = await owner.workers.run(lambda _: to_png(draw()))
+    encoded = await (renderers or owner.renderers).draw(lambda: to_png(draw()))
     duration_s = time.perf_counter() - began
     metrics.stage_duration.labels("render").observe(duration_s)
-    owner.tell_stages([Stage("render", began, duration_s)])
+    owner.record_stages([Stage("render", began, duration_s)])
     return CountedPng(encoded, owner.unread)
 
 
@@ -103,10 +117,10 @@ async def create_analysis(
     """Measure a head and keep the result for a while.
 
     **Try it:** save [this drawn head](web/examples/phantom_07.png), press *Try it out*, choose it
-    as `image` and press *Execute*. Its pixels are 0.1277 mm wide and high, which stands in
-    `pixel_size_mm` already, and its circumference is 184.0 mm: `head_circumference_mm` in the
-    answer is what was measured. For your own picture state its own pixel size, or leave the field
-    empty: then there are no millimetres.
+    as `image` and press *Execute*. Its pixels are 0.1277 mm wide and high, as
+    `pixel_size_mm` already states. Its circumference is 184.0 mm; compare it with
+    `head_circumference_mm` in the answer. For your own picture, state its pixel size. If you leave
+    the field empty, the answer has no millimetres.
     """
     stored, is_new = await owner.answer(question, watch)
     response.status_code = 201 if is_new else 200
@@ -184,7 +198,7 @@ async def read_overlay(
     tags=["results"],
 )
 async def read_head_circumference(analysis_id: OwnId, owner: Owner) -> HeadCircumferenceBody:
-    """Return a kept analysis' number."""
+    """Return the circumference of a kept analysis."""
     async with owner.renderers.take():
         analysis = (await require_stored(owner, analysis_id)).body
     if analysis.head is None:
@@ -204,7 +218,7 @@ async def read_head_circumference(analysis_id: OwnId, owner: Owner) -> HeadCircu
     tags=["measure"],
 )
 async def create_mask(question: Asked, owner: Owner, watch: Watch, request: Request) -> Response:
-    """Return the mask at once."""
+    """Return the mask of a picture in one request."""
     stored, _ = await owner.answer(question, watch)
     if stored.body.head is None:
         raise NoHeadFoundError(NO_HEAD)
@@ -222,7 +236,7 @@ async def create_mask(question: Asked, owner: Owner, watch: Watch, request: Requ
 async def create_head_circumference(
     question: Asked, owner: Owner, watch: Watch
 ) -> HeadCircumferenceBody:
-    """Return the number at once."""
+    """Return the circumference of a picture in one request."""
     stored, _ = await owner.answer(question, watch)
     if stored.body.head is None:
         raise NoHeadFoundError(NO_HEAD)
@@ -240,17 +254,17 @@ async def create_head_circumference(
     tags=["service"],
 )
 async def list_models(owner: Owner, request: Request) -> ModelsBody:
-    """Tell what is served, where it runs and how well it was measured to do."""
-    asked = request.app.state.settings.backend
-    return ModelsBody(models=[to_model_facts_body(owner.pipeline, asked_backend=asked)])
+    """List the served model, where it runs and its measured accuracy."""
+    chosen = request.app.state.settings.backend
+    return ModelsBody(models=[to_model_facts_body(owner.pipeline, asked_backend=chosen)])
 
 
-# The lower one answers, HEAD too, as some probes ask; the upper one only tells OpenAPI, where both
-# methods would have one operation's name.
+# The lower decorator answers GET and HEAD, which some probes send. The upper one is for OpenAPI,
+# where both methods would have the same operation name.
 @router.get("/livez", summary="Ask whether the process is alive", tags=["service"])
 @router.api_route("/livez", methods=["GET", "HEAD"], include_in_schema=False)
-async def tell_alive() -> HealthBody:
-    """Say that the process is alive."""
+async def report_alive() -> HealthBody:
+    """Report that the process is alive."""
     return HealthBody(status="alive")
 
 
@@ -261,8 +275,8 @@ async def tell_alive() -> HealthBody:
     tags=["service"],
 )
 @router.api_route("/readyz", methods=["GET", "HEAD"], include_in_schema=False)
-async def tell_ready(owner: Owner) -> HealthBody:
-    """Say that the model is loaded and warm and that the queue takes work."""
+async def report_ready(owner: Owner) -> HealthBody:
+    """Report that the model is loaded and warm, and that the queue takes work."""
     owner.require_ready()
     return HealthBody(status="ready")
 

@@ -1,1 +1,1 @@
-"""Results that are kept, and the explanations made from them."""
+"""Kept results: their names, their form, and the store in memory or in Redis."""

@@ -1,4 +1,4 @@
-"""Results in Redis, so that replicas share them; Redis' own `maxmemory` bounds them in all."""
+"""Results in Redis, which replicas share; Redis' own `maxmemory` limits their total size."""
 
 import logging
 import time
@@ -11,16 +11,16 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError, ResponseError
 from starlette.concurrency import run_in_threadpool
 
-from headcirc_service.http.problems import StoreUnavailableError
+from headcirc_service.errors import StoreUnavailableError
 from headcirc_service.results.stored_analysis import StoredAnalysis, read_stored
 
 logger = logging.getLogger("headcirc.store")
 Reply = TypeVar("Reply")
-KEY_PREFIX = "headcirc:2:"
-"""The number changes with the form in which results are written."""
+KEY_PREFIX = "headcirc:3:"
+"""The number changes when the form of a written result changes."""
 TIMEOUT_S = 0.5
 AWAY_S = 1.0
-"""After a failure nobody asks for this long, so that requests do not each wait for the timeout."""
+"""Pause after a failure, so that not every request waits for the timeout."""
 
 
 class RedisStore:
@@ -31,9 +31,9 @@ class RedisStore:
     url : str
         `redis://`, `rediss://` or `unix://`.
     ttl_s, max_bytes : int
-        Of a result; a larger one is not kept.
+        Limits of one result; a larger one is not kept.
     maximum_pixels : int
-        Of a frame that is read back.
+        Limit of a frame that is read back.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class RedisStore:
         """See `headcirc_service.results.store.Store`."""
         if self._ttl_s <= 0 or stored.count_bytes() > self._max_bytes:
             return
-        self._require_here()  # before the work of writing it down
+        self._require_here()  # before the result is encoded
         content = await run_in_threadpool(stored.to_bytes)
         if len(content) > self._max_bytes:
             return
@@ -75,7 +75,7 @@ class RedisStore:
             return None
         self._require_here()
         key = KEY_PREFIX + analysis_id
-        # No more is asked for than is ever put: what is there may be anybody's.
+        # Ask for no more bytes than are ever written: others may have written to this key.
         content = await self._ask(lambda: self._read(key, self._max_bytes))
         if not content or len(content) > self._max_bytes:
             return None
@@ -87,7 +87,7 @@ class RedisStore:
         try:
             content = await self._redis.getrange(key, 0, end)
         except ResponseError as error:
-            if str(error).startswith("WRONGTYPE"):  # a list or the like: nothing of ours
+            if str(error).startswith("WRONGTYPE"):  # a list, say, which is never ours
                 return b""
             raise
         assert isinstance(content, bytes)
@@ -100,24 +100,24 @@ class RedisStore:
     def _require_here(self) -> None:
         if self._clock() < self._away_until_s:
             raise StoreUnavailableError(
-                "The store of results is away; results are measured but not kept. Try again in a "
-                "second."
+                "The store of results does not answer; pictures are measured, but results are not "
+                "kept. Try again in a second."
             )
 
     async def _ask(self, command: Callable[[], Awaitable[Reply]]) -> Reply:
-        """Give Redis one command, and remember whether it is there."""
+        """Send Redis one command, and remember whether it answered."""
         try:
             reply = await command()
         except (RedisError, OSError) as error:
-            if not isinstance(error, ResponseError):  # that would be an answer, if a refusal
+            if not isinstance(error, ResponseError):  # Redis answered, with a refusal
                 self._away_until_s = self._clock() + AWAY_S
             if not self._is_away:
-                logger.warning("the store is away: %s", type(error).__name__)
+                logger.warning("the store does not answer: %s", type(error).__name__)
             self._is_away = True
             raise StoreUnavailableError(
                 "The store of results does not answer; try again in a second."
             ) from error
         if self._is_away:
-            logger.info("the store is back")
+            logger.info("the store answers again")
             self._is_away = False
         return reply

@@ -1,6 +1,6 @@
-"""Names of results: what they derive from, and whose they are where results are kept apart.
+"""Ids of results, and the scopes that separate the results of different keys.
 
-A scope is the SHA-256 of the key that asked, or empty where every caller may read every result.
+A scope is the SHA-256 of the key of the request, or empty if every caller may read every result.
 """
 
 import hashlib
@@ -10,14 +10,14 @@ NAME_DIGITS = 32
 
 
 def to_scoped_id(question: bytes, scope: str) -> str:
-    """Return the id of a question's result.
+    """Return the id of the result of a question.
 
-    Within a scope the second half of the id is a seal of the first: only the same scope makes it.
+    In a scope the second half of the id is a MAC of the first half, made with the scope as key.
 
     Parameters
     ----------
     question : bytes
-        Digest of everything that the result derives from.
+        Digest of everything that the result depends on.
     scope : str
     """
     if not scope:
@@ -27,7 +27,7 @@ def to_scoped_id(question: bytes, scope: str) -> str:
 
 
 def is_in_scope(analysis_id: str, scope: str) -> bool:
-    """Return whether an id was made in this scope; every id was, where there are no scopes."""
+    """Return whether an id was made in this scope; always true for the empty scope."""
     if not scope:
         return True
     name, seal = analysis_id[:NAME_DIGITS], analysis_id[NAME_DIGITS:]

@@ -1,4 +1,4 @@
-"""Results that a caller may come back for: in this process, or in a Redis that replicas share."""
+"""The store of results: in the memory of this process, or in a Redis that replicas share."""
 
 import time
 from collections import OrderedDict
@@ -11,20 +11,20 @@ from headcirc_service.settings import Settings
 
 
 class Store(Protocol):
-    """Keeps results for a time. Both calls raise `StoreUnavailableError` while it is away."""
+    """Keeps results for a time; raises `StoreUnavailableError` while it does not answer."""
 
     async def put(self, analysis_id: str, stored: StoredAnalysis) -> None:
-        """Keep a result, unless nothing is to be kept or it alone is too large."""
+        """Keep a result, unless it is too large or results are not kept."""
 
     async def get(self, analysis_id: str) -> StoredAnalysis | None:
         """Return a result that has not expired, or None."""
 
     async def close(self) -> None:
-        """Let go of what it holds."""
+        """Release connections and memory."""
 
 
 class Sized(Protocol):
-    """What knows roughly how much memory it takes."""
+    """An object that knows roughly how much memory it takes."""
 
     def count_bytes(self) -> int:
         """Return roughly how much memory it holds."""
@@ -33,8 +33,8 @@ class Sized(Protocol):
 Kept = TypeVar("Kept", bound=Sized)
 
 
-class Shelf(Generic[Kept]):
-    """Keep things in this process, the oldest leaving first when the bytes run out.
+class Cache(Generic[Kept]):
+    """A cache in this process, which drops the oldest entries beyond its bytes or their time.
 
     It has no lock: only one thread may use it.
     """
@@ -49,7 +49,7 @@ class Shelf(Generic[Kept]):
         self._bytes = 0
 
     def put(self, key: str, kept: Kept) -> None:
-        """Keep a thing, unless nothing is to be kept or it alone is too large."""
+        """Keep an entry, unless it is too large or entries are not kept."""
         size_bytes = kept.count_bytes()
         if self._ttl_s <= 0 or size_bytes > self._max_bytes:
             return
@@ -61,18 +61,18 @@ class Shelf(Generic[Kept]):
             self._drop(next(iter(self._entries)))
 
     def get(self, key: str) -> Kept | None:
-        """Return a thing that has not expired, or None."""
+        """Return an entry that has not expired, or None."""
         self._drop_expired()
         entry = self._entries.get(key)
         return None if entry is None else entry[1]
 
     def clear(self) -> None:
-        """Keep nothing any more."""
+        """Drop all entries."""
         self._entries.clear()
         self._bytes = 0
 
     def _drop_expired(self) -> None:
-        # Everything lives equally long, so the order of entry is the order of expiry.
+        # All entries live equally long, so they expire in the order in which they came.
         now = self._clock()
         while self._entries and next(iter(self._entries.values()))[0] <= now:
             self._drop(next(iter(self._entries)))
@@ -84,33 +84,33 @@ class Shelf(Generic[Kept]):
 
 
 class MemoryStore:
-    """Keep results on a shelf of the event loop's; see `Shelf` for the parameters."""
+    """A store in memory, for the event loop only; see `Cache` for the parameters."""
 
     def __init__(
         self, *, ttl_s: float, max_bytes: int, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self._shelf: Shelf[StoredAnalysis] = Shelf(ttl_s=ttl_s, max_bytes=max_bytes, clock=clock)
+        self._cache: Cache[StoredAnalysis] = Cache(ttl_s=ttl_s, max_bytes=max_bytes, clock=clock)
 
     async def put(self, analysis_id: str, stored: StoredAnalysis) -> None:
         """See `Store`."""
-        self._shelf.put(analysis_id, stored)
+        self._cache.put(analysis_id, stored)
 
     async def get(self, analysis_id: str) -> StoredAnalysis | None:
         """See `Store`."""
-        return self._shelf.get(analysis_id)
+        return self._cache.get(analysis_id)
 
     async def close(self) -> None:
         """See `Store`."""
-        self._shelf.clear()
+        self._cache.clear()
 
 
 def open_store(settings: Settings) -> Store:
-    """Return the store that the settings name; nothing is connected yet.
+    """Return the store that the settings name, without connecting to it.
 
     Raises
     ------
     ValueError
-        Redis is named and its package is not installed.
+        Redis is named, but its package is not installed.
     """
     if settings.store_url is None:
         return MemoryStore(ttl_s=settings.result_ttl_s, max_bytes=settings.store_max_bytes)

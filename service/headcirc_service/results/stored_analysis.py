@@ -1,4 +1,4 @@
-"""What is kept of an analysis: the answer, the mask and the 8-bit frame; no file and no name."""
+"""A kept analysis: the answer, the mask and the 8-bit frame, without the file or its name."""
 
 import json
 import logging
@@ -15,35 +15,41 @@ from headcirc.geometry import Ellipse
 from headcirc.overlay import Picture, draw_overlay, to_mask_picture, to_png
 from headcirc.pipeline import Analysis
 from headcirc.readers import decode_frame
-from headcirc_service.http.answers import to_links
-from headcirc_service.http.schemas import AnalysisBody
+from headcirc.readers.pixel_size import MAXIMUM_PIXEL_SIZE_MM, MINIMUM_PIXEL_SIZE_MM
+from headcirc_service.answers import to_links
+from headcirc_service.schemas import AnalysisBody
 
 logger = logging.getLogger("headcirc.store")
-MAGIC = b"HCR2"
-HEADER = struct.Struct(">4sIII")
-"""Before a result that is written down: a mark, and the lengths of its answer, frame and mask."""
+MAGIC = b"HCR3"
+HEADER = struct.Struct(">4sdIII")
+"""Header of a written result: mark, pixel aspect, and the bytes of its answer, frame and mask."""
+MAXIMUM_PIXEL_ASPECT = 1.001 * MAXIMUM_PIXEL_SIZE_MM / MINIMUM_PIXEL_SIZE_MM
+"""Between the pixel sizes that a request may state, with a margin for rounding."""
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 MOST_SIDES = 10
-"""An ellipse may reach beyond its picture, but not so many times the picture's sides."""
+"""Largest ellipse in a kept result, in multiples of the sum of the picture's sides."""
 BODY_BYTES = 2_000
-"""Roughly, of an answer in memory beside its pictures."""
+"""Rough size of an answer in memory without its pictures."""
 
 
 @dataclass(frozen=True)
 class StoredAnalysis:
-    """An answer and what is needed to draw on its frame.
+    """An answer, and the data to draw it on its frame.
 
     Attributes
     ----------
     body : AnalysisBody
     pixels : (rows, columns) uint8, frame grid
     mask_bits : (bytes,) uint8, or None
-        The mask, eight pixels a byte, rows after one another; None without a head.
+        The mask, row by row, with eight pixels in a byte; None without a head.
+    pixel_aspect : float
+        Width over height of a pixel, as the network saw it; see `Analysis`.
     """
 
     body: AnalysisBody
     pixels: NDArray[np.uint8]
     mask_bits: NDArray[np.uint8] | None
+    pixel_aspect: float = 1.0
 
     @property
     def mask(self) -> NDArray[np.bool_] | None:
@@ -52,12 +58,6 @@ class StoredAnalysis:
             return None
         bits = np.unpackbits(self.mask_bits, count=self.pixels.size)
         return bits.reshape(self.pixels.shape).astype(np.bool_)
-
-    @property
-    def pixel_aspect(self) -> float:
-        """Return a pixel's width over its height, as when it was measured: `Frame.pixel_aspect`."""
-        width_mm, height_mm = self.body.image.pixel_size_x_mm, self.body.image.pixel_size_y_mm
-        return 1.0 if width_mm is None or height_mm is None else width_mm / height_mm
 
     def draw_mask(self) -> Picture:
         """Return (rows, columns) uint8: 255 inside the head, 0 elsewhere."""
@@ -78,31 +78,32 @@ class StoredAnalysis:
         return self.pixels.nbytes + mask_bytes + BODY_BYTES
 
     def to_bytes(self) -> bytes:
-        """Write it down compactly, without loss."""
+        """Return it as bytes, compressed without loss."""
         body = self.body.model_dump_json().encode()
         frame = to_png(self.pixels)
         mask = b"" if self.mask_bits is None else to_png(self.draw_mask())
-        return HEADER.pack(MAGIC, len(body), len(frame), len(mask)) + body + frame + mask
+        lengths = (len(body), len(frame), len(mask))
+        return HEADER.pack(MAGIC, self.pixel_aspect, *lengths) + body + frame + mask
 
 
 def to_stored(body: AnalysisBody, analysis: Analysis) -> StoredAnalysis:
-    """Keep of an analysis what later requests need."""
+    """Return the parts of an analysis that later requests need."""
     head = analysis.head
     bits = None if head is None else np.packbits(head.mask.pixels)
-    return StoredAnalysis(body, analysis.frame.pixels, bits)
+    return StoredAnalysis(body, analysis.frame.pixels, bits, analysis.pixel_aspect)
 
 
 def read_stored(content: bytes, analysis_id: str, *, maximum_pixels: int) -> StoredAnalysis | None:
-    """Read what `to_bytes` wrote of the result of that id.
+    """Read a result that `to_bytes` wrote.
 
-    The content is not believed: another version may have written it, or anybody who reaches the
-    store. Nothing in it is inflated beyond the size of the picture that its answer states, which is
-    bounded by `maximum_pixels`.
+    The content is not trusted: another version may have written it, or anyone who can reach the
+    store. Its pictures are not decompressed beyond the size that its answer states, which is at
+    most `maximum_pixels`.
 
     Returns
     -------
     StoredAnalysis or None
-        None if it is damaged in any way, or another result.
+        None if it is damaged in any way, or if it has another id.
     """
     try:
         return _read_parts(content, analysis_id, maximum_pixels)
@@ -112,33 +113,35 @@ def read_stored(content: bytes, analysis_id: str, *, maximum_pixels: int) -> Sto
 
 
 def _read_parts(content: bytes, analysis_id: str, maximum_pixels: int) -> StoredAnalysis:
-    magic, *lengths = HEADER.unpack_from(content)
+    magic, pixel_aspect, *lengths = HEADER.unpack_from(content)
     if magic != MAGIC or HEADER.size + sum(lengths) != len(content):
-        raise ValueError("It is no kept result, or is cut.")
+        raise ValueError("It is not a kept result, or it is cut off.")
+    if not 1 / MAXIMUM_PIXEL_ASPECT <= pixel_aspect <= MAXIMUM_PIXEL_ASPECT:
+        raise ValueError("Its pixels have a shape that no picture has.")
     ends = list(accumulate(lengths, initial=HEADER.size))
-    told, frame, mask = (content[begin:end] for begin, end in pairwise(ends))
-    body = AnalysisBody.model_validate_json(told)
-    require_own(body, analysis_id)
+    answer, frame, mask = (content[begin:end] for begin, end in pairwise(ends))
+    body = AnalysisBody.model_validate_json(answer)
+    require_usable(body, analysis_id)
     image = body.image
     shape, pixels = (image.height_px, image.width_px), image.height_px * image.width_px
     most_pixels = min(maximum_pixels, pixels)
     bits = None
     if body.head is not None:
         bits = np.packbits(_read_png(mask, shape, most_pixels) > 0)
-    return StoredAnalysis(body, _read_png(frame, shape, most_pixels), bits)
+    return StoredAnalysis(body, _read_png(frame, shape, most_pixels), bits, pixel_aspect)
 
 
 def _read_png(content: bytes, shape: tuple[int, int], most_pixels: int) -> NDArray[np.uint8]:
     if not content.startswith(PNG_SIGNATURE):
-        raise ValueError("A kept picture is no PNG.")
+        raise ValueError("A kept picture is not a PNG.")
     pixels = decode_frame(content, maximum_pixels=most_pixels).pixels
     if pixels.shape != shape:
         raise ValueError("A kept picture has another size than its answer says.")
     return pixels
 
 
-def require_own(body: AnalysisBody, analysis_id: str) -> None:
-    """Refuse an answer of another id, or one that cannot be drawn or sent.
+def require_usable(body: AnalysisBody, analysis_id: str) -> None:
+    """Refuse an answer that has another id, or that cannot be drawn or sent.
 
     Raises
     ------
@@ -146,7 +149,7 @@ def require_own(body: AnalysisBody, analysis_id: str) -> None:
     """
     links = to_links(analysis_id, has_saliency=body.links.saliency is not None)
     if body.id != analysis_id or body.links != links:
-        raise ValueError("It is another result's.")
+        raise ValueError("It belongs to another result.")
     json.dumps(body.model_dump(), allow_nan=False)
     image = body.image
     sizes_mm = (image.pixel_size_x_mm, image.pixel_size_y_mm)
@@ -162,16 +165,16 @@ def require_own(body: AnalysisBody, analysis_id: str) -> None:
 
 
 def to_ellipse(body: AnalysisBody) -> Ellipse | None:
-    """Return the ellipse of an answer, in frame pixels."""
+    """Return the ellipse of an answer in frame pixels, or None without a head."""
     if body.head is None:
         return None
-    told = body.head.ellipse
+    ellipse = body.head.ellipse
     return Ellipse(
-        told.center_x_px,
-        told.center_y_px,
-        told.semi_major_px,
-        told.semi_minor_px,
-        math.radians(told.angle_deg),
+        ellipse.center_x_px,
+        ellipse.center_y_px,
+        ellipse.semi_major_px,
+        ellipse.semi_minor_px,
+        math.radians(ellipse.angle_deg),
     )
 
 

@@ -1,4 +1,4 @@
-"""Prometheus metrics: what is counted and timed. No label ever holds an id, a name or free text."""
+"""Prometheus metrics. No label ever holds an id, a name or free text."""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -14,14 +14,14 @@ BATCH_BUCKETS = (1, 2, 4, 8, 16)
 
 
 class Metrics:
-    """All metrics of one application, in a registry of its own so that tests do not meet."""
+    """All metrics of one application; each has its own registry, so that tests share no counts."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)  # memory, CPU time, open file descriptors
         self.request_duration = Histogram(
             "headcirc_request_duration_seconds",
-            "Time from the request's headers to the answer's last byte.",
+            "Time from the headers of the request to the last byte of the answer.",
             ["route", "method", "status"],
             buckets=BUCKETS_S,
             registry=self.registry,
@@ -38,7 +38,7 @@ class Metrics:
         )
         self.queue_depth = Gauge(
             "headcirc_queue_depth",
-            "Measurements at work or waiting, and uploads on their way in.",
+            "Measurements at work or waiting, and uploads that arrive.",
             registry=self.registry,
         )
         self.batch_size = Histogram(
@@ -49,7 +49,7 @@ class Metrics:
         )
         self.store_reads = Counter(
             "headcirc_store_reads_total",
-            "Augmentations into the store of results, by what came of them.",
+            "Lookups in the store of results, by outcome.",
             ["outcome"],
             registry=self.registry,
         )
@@ -72,8 +72,8 @@ class Metrics:
             registry=self.registry,
         )
 
-    def tell_model(self, pipeline: Pipeline) -> None:
-        """Set the labels that say what is served."""
+    def set_model(self, pipeline: Pipeline) -> None:
+        """Set the labels that name the served model."""
         manifest, backend = pipeline.manifest, pipeline.backend
         self.model_info.labels(
             manifest.name, manifest.version, backend.name, backend.precision
@@ -86,11 +86,11 @@ class Metrics:
             ).set_function(read_gpu_memory_used_bytes)
 
     def count_refusal(self, code: str) -> None:
-        """Add one request that was refused, by its problem's code."""
+        """Count one refused request by the code of its problem."""
         self.rejected.labels(code).inc()
 
     def count_analysis(self, timing_ms: Mapping[str, float], warnings: Iterable[str]) -> None:
-        """Add one measurement's stages and warnings."""
+        """Count the stages and the warnings of one measurement."""
         for stage, duration_ms in timing_ms.items():
             if stage != "total":
                 self.stage_duration.labels(stage).observe(duration_ms / 1000)
@@ -99,9 +99,9 @@ class Metrics:
 
 
 def read_gpu_memory_used_bytes() -> float:
-    """Return how much of the GPU's memory is in use; NaN while it cannot be asked."""
+    """Return how much GPU memory is in use; NaN while CUDA does not answer."""
     try:
         free_bytes, total_bytes = call(load_cuda(), "cudaMemGetInfo")
-    except BackendUnavailableError:  # the other metrics are wanted all the more
+    except BackendUnavailableError:  # the other metrics must still be readable
         return math.nan
     return float(total_bytes - free_bytes)

@@ -1,57 +1,18 @@
-"""Where the stages of a request are told while it is answered: nowhere, or to OpenTelemetry."""
+"""Choose what records the spans of requests: nothing, or OpenTelemetry."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import Protocol
-
-from fastapi import FastAPI
 
 from headcirc_service.settings import Settings
-
-
-@dataclass(frozen=True)
-class Stage:
-    """A part of a request, on `time.perf_counter`'s clock."""
-
-    name: str
-    began_s: float
-    duration_s: float
-
-
-class Tracing(Protocol):
-    """Spans around requests, and inside them."""
-
-    def install(self, app: FastAPI) -> None:
-        """Put a span around every request of an application."""
-
-    def tell_stages(self, stages: Sequence[Stage]) -> None:
-        """Add stages that are over to the request that is being answered."""
-
-    def close(self) -> None:
-        """Send what is left; this may take a while."""
-
-
-class NoTracing:
-    """Nobody is told; see `Tracing`."""
-
-    def install(self, app: FastAPI) -> None:
-        """See `Tracing`."""
-
-    def tell_stages(self, stages: Sequence[Stage]) -> None:
-        """See `Tracing`."""
-
-    def close(self) -> None:
-        """See `Tracing`."""
+from headcirc_service.telemetry.spans import NoTracing, Tracing
 
 
 def open_tracing(settings: Settings) -> Tracing:
-    """Return what the settings name; nothing is connected yet.
+    """Return the tracing that the settings name; nothing is connected yet.
 
     Raises
     ------
     ValueError
-        A collector is named and OpenTelemetry's packages are missing.
+        A collector is named, but OpenTelemetry's packages are not installed.
     """
     if settings.otlp_endpoint is None:
         return NoTracing()

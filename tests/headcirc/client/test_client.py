@@ -11,7 +11,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from headcirc_service.http import schemas
+from headcirc_service import schemas
 
 from harness.service_process import start_service
 from headcirc.batch.files import UsageError

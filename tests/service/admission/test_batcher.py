@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from headcirc_service.admission.batcher import Batcher
 from headcirc_service.admission.workers import Ticket
-from headcirc_service.http.problems import ClientLeftError, RequestTimeoutError
+from headcirc_service.errors import ClientLeftError, RequestTimeoutError
 
 from tests.service.http.test_problems import CONTENT
 

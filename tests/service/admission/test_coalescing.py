@@ -2,7 +2,7 @@ import asyncio
 from dataclasses import replace
 
 import pytest
-from headcirc_service.measurer import Question
+from headcirc_service.measuring.measurer import Question
 
 from tests.service.admission.test_overload import HeldNetwork, post, run
 
@@ -110,7 +110,7 @@ def test_second_client_that_leaves_does_not_disturb_the_first(pipeline, network)
     assert network.runs == 1
 
 
-def test_another_release_names_its_answers_anew(pipeline, monkeypatch):
+def test_another_release_has_other_ids(pipeline, monkeypatch):
     """Replicas of two releases share a store, and neither gives the other's millimetres."""
     question = Question(b"picture", None, None)
     names = {question.to_id(pipeline)}

@@ -7,8 +7,8 @@ import headcirc_service.admission.arrivals
 import pytest
 from headcirc_service.admission.workers import Workers
 from headcirc_service.app import create_app
-from headcirc_service.http.problems import RequestTimeoutError
-from headcirc_service.measurer import QUICKLY_READ_BYTES
+from headcirc_service.errors import RequestTimeoutError
+from headcirc_service.measuring.measurer import QUICKLY_READ_BYTES
 from headcirc_service.settings import Settings
 
 from tests.support.raw_http import call, never, to_form, to_receive

@@ -126,7 +126,7 @@ def test_body_that_is_no_form_is_refused_unread(pipeline, content_type):
 
     answer = asyncio.run(scenario())
     assert (answer.status, answer.json()["code"]) == (422, "missing-image")
-    assert "no multipart form" in answer.json()["detail"]
+    assert "not a multipart form" in answer.json()["detail"]
 
 
 @pytest.mark.parametrize("path", ["/v1/nothing", "/v1/models", "/v1/analyses/0/mask"])

@@ -1,7 +1,7 @@
 from dataclasses import replace
 
 import pytest
-from headcirc_service.http.answers import to_analysis_body, to_head_circumference_body
+from headcirc_service.answers import to_analysis_body, to_head_circumference_body
 
 from headcirc.geometry import PixelSpacing
 from headcirc.model.uncertainty_model import to_uncertainty_model

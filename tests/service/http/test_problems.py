@@ -138,7 +138,7 @@ def test_unknown_paths_and_methods_are_told_in_sentences(client):
     nothing, wrong = client.get("/v1/DOE-JANE"), client.delete("/v1/models")
     assert nothing.json()["detail"].startswith("Nothing is served at this path; ")
     assert "DOE" not in nothing.text
-    assert "not by this method; the header 'Allow'" in wrong.json()["detail"]
+    assert "does not support this method; the header 'Allow'" in wrong.json()["detail"]
     assert wrong.headers["allow"] == "GET"
 
 

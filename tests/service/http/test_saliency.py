@@ -5,6 +5,7 @@ import threading
 import time
 from dataclasses import replace
 
+import headcirc_service.http.explain_routes
 import numpy as np
 import pytest
 from fastapi.testclient import TestClient
@@ -90,7 +91,7 @@ def test_what_was_measured_is_explained(client, pipeline, monkeypatch, sizes):
         seen.append(to_network_input(*arguments, **options))
         return seen[-1]
 
-    monkeypatch.setattr("headcirc_service.results.explanations.to_network_input", note)
+    monkeypatch.setattr("headcirc_service.measuring.explanations.to_network_input", note)
     form = {"files": {"image": ("scan.png", CONTENT)}, "data": sizes}
     link = client.post("/v1/analyses", **form).json()["links"]["saliency"]
     assert client.get(link).status_code == 200
@@ -200,6 +201,48 @@ def test_measurements_do_not_wait_for_explanations(make_client, link):
         release.set()
         for each in asked:
             each.join()
+
+
+def test_measurements_do_not_wait_for_drawings(make_client, monkeypatch):
+    """While drawings hang, as many as there are threads that measure, a picture is measured."""
+    client = make_client()
+    link = post(client)["links"]["saliency"]
+    assert client.get(link).status_code == 200
+    begun, release = threading.Semaphore(0), threading.Event()
+    drawn = headcirc_service.http.explain_routes.draw_saliency
+
+    def hang(*given, **options):
+        begun.release()
+        release.wait(30)
+        return drawn(*given, **options)
+
+    monkeypatch.setattr(headcirc_service.http.explain_routes, "draw_saliency", hang)
+    asked = [threading.Thread(target=client.get, args=(link,)) for _ in range(2)]
+    for each in asked:
+        each.start()
+    try:
+        assert all(begun.acquire(timeout=30) for _ in asked)
+        black = to_file(np.zeros((54, 80), np.uint8))
+        answer = client.post("/v1/analyses", files={"image": ("scan.png", black)})
+        assert answer.status_code == 201
+    finally:
+        release.set()
+        for each in asked:
+            each.join()
+
+
+def test_drawings_do_not_count_as_measurements(client, link, monkeypatch):
+    """Admission trusts how long measurements take, so nothing else runs among them."""
+
+    def refuse(*_):
+        raise AssertionError("a drawing runs among the measurements")
+
+    monkeypatch.setattr(client.app.state.measurer.workers, "run", refuse)
+    attention = link.replace("saliency", "attention") + "?level=64"
+    for path in (link, f"{link}?format=map", f"{link}?format=json", attention):
+        assert client.get(path).status_code == 200
+    for part in ("mask", "overlay"):
+        assert client.get(link.replace("saliency", part)).status_code == 200
 
 
 @pytest.mark.parametrize(

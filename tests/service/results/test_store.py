@@ -3,10 +3,11 @@ import io
 import json
 import math
 import tracemalloc
+from dataclasses import replace
 
 import numpy as np
 import pytest
-from headcirc_service.http.answers import to_analysis_body
+from headcirc_service.answers import to_analysis_body
 from headcirc_service.results.redis_store import AWAY_S, KEY_PREFIX, RedisStore
 from headcirc_service.results.store import MemoryStore, open_store
 from headcirc_service.results.stored_analysis import HEADER, MAGIC, read_stored, to_stored
@@ -171,9 +172,24 @@ def test_what_is_written_down_is_compact_and_nameless(stored):
     assert read_stored(content, "a" * 32, maximum_pixels=MAXIMUM_PIXELS).body == stored.body
 
 
+def test_pixel_aspect_that_the_network_saw_is_kept(pipeline):
+    """It comes from the analysis, whatever pixel size the answer states, and survives Redis."""
+    analysis = replace(pipeline.analyze(CONTENT, pixel_spacing=SPACING), pixel_aspect=1.25)
+    kept = to_stored(to_analysis_body("a" * 32, analysis, pipeline), analysis)
+    read = read_stored(kept.to_bytes(), "a" * 32, maximum_pixels=MAXIMUM_PIXELS)
+    assert (kept.pixel_aspect, read.pixel_aspect) == (1.25, 1.25)
+
+
+@pytest.mark.parametrize("pixel_aspect", [0.0, -1.0, 1e-300, 1e300, math.nan, math.inf])
+def test_impossible_pixel_aspect_is_a_miss(stored, pixel_aspect):
+    """The network's input could not be made with it."""
+    content = replace(stored, pixel_aspect=pixel_aspect).to_bytes()
+    assert read_stored(content, "a" * 32, maximum_pixels=MAXIMUM_PIXELS) is None
+
+
 @pytest.mark.parametrize(
     "content",
-    [b"", b"older form", b"PK\x05\x06" + bytes(18), b"HCR2" + bytes(12), b"HCR2" + b"\xff" * 99],
+    [b"", b"older form", b"PK\x05\x06" + bytes(18), MAGIC + bytes(20), MAGIC + b"\xff" * 99],
 )
 def test_foreign_content_is_a_miss(content):
     """What another version wrote, or nobody of ours, is measured again."""
@@ -183,8 +199,10 @@ def test_foreign_content_is_a_miss(content):
 def frame_parts(stored, body: bytes) -> bytes:
     """Return what is kept of a result, with another answer."""
     content = stored.to_bytes()
-    _, old_bytes, *pictures = HEADER.unpack_from(content)
-    return HEADER.pack(MAGIC, len(body), *pictures) + body + content[HEADER.size + old_bytes :]
+    _, aspect, old_bytes, *pictures = HEADER.unpack_from(content)
+    return (
+        HEADER.pack(MAGIC, aspect, len(body), *pictures) + body + content[HEADER.size + old_bytes :]
+    )
 
 
 def rewrite(stored, **changes):
@@ -241,7 +259,7 @@ def test_kept_pictures_are_not_inflated_beyond_their_size(stored):
     """A small entry with a large picture is refused at the picture's header."""
     body = stored.body.model_dump_json().encode()
     bomb = make_png_bomb(20_000, 20_000)
-    content = HEADER.pack(MAGIC, len(body), len(bomb), len(bomb)) + body + bomb + bomb
+    content = HEADER.pack(MAGIC, 1.0, len(body), len(bomb), len(bomb)) + body + bomb + bomb
     tracemalloc.start()
     assert read_stored(content, "a" * 32, maximum_pixels=10**9) is None
     peak_bytes = tracemalloc.get_traced_memory()[1]

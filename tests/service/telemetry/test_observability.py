@@ -8,7 +8,8 @@ import re
 
 import headcirc_service.telemetry.metrics
 import pytest
-from headcirc_service.telemetry.logs import JsonFormatter, is_json_wanted, name_request
+from headcirc_service.telemetry.logs import JsonFormatter, is_json_wanted
+from headcirc_service.telemetry.request_context import name_request
 
 from tests.service.http.test_problems import CONTENT, check, post
 from tests.support.fake_cuda import SUCCESS, FakeCuda, cudaError_t

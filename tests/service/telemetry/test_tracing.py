@@ -1,3 +1,4 @@
+import asyncio
 import itertools
 import re
 import threading
@@ -10,6 +11,7 @@ from headcirc_service.settings import Settings, load_settings, to_public_setting
 
 from tests.service.http.test_problems import CONTENT, post
 from tests.service.telemetry.test_observability import SPAN, TRACE
+from tests.support.raw_http import never
 
 pytest.importorskip("opentelemetry.sdk", reason="OpenTelemetry is missing: the extra [otel]")
 STAGES = ["queue", "decode", "preprocess", "queue", "inference", "postprocess"]
@@ -141,6 +143,60 @@ def test_failure_is_marked_without_its_message(pipeline, collector):
     assert to_attributes(whole)["http.response.status_code"] == 500
     assert whole.status.code == 2
     assert b"DOE" not in whole.SerializeToString()
+
+
+ATTRIBUTES = {
+    "http.request.method",
+    "http.route",
+    "http.response.status_code",
+    "headcirc.request_id",
+}
+
+
+@pytest.mark.parametrize("path", ["/v1/analyses/DOE^JANE", "/v1/DOE^JANE", "/v1/models"])
+def test_spans_hold_nothing_that_a_caller_made_up(pipeline, collector, path):
+    """No path, query, header, address or method, whatever the route."""
+    headers = {"user-agent": "DOE^JANE", "referer": "http://DOE^JANE/", "host": "localhost"}
+
+    def ask(client):
+        client.get(path, params={"name": "DOE^JANE"}, headers=headers)
+        client.request("JANE", path)
+
+    serve(pipeline, collector.url, ask)
+    assert len(collector.spans) == 2
+    for span in collector.spans:
+        assert set(to_attributes(span)) == ATTRIBUTES
+        assert not re.search(b"JANE|testclient", span.SerializeToString())
+
+
+@pytest.mark.parametrize(
+    ("query", "header"),
+    [(b"", b"\xff\\x"), (b"", b"\\N{no such name}\xff"), (b"name=\xff", b"plain")],
+)
+def test_undecodable_requests_are_answered_while_they_are_traced(
+    pipeline, collector, query, header
+):
+    """Whatever bytes the query and the headers hold, a span for the request costs no answer."""
+
+    async def ask():
+        app = create_app(Settings(otlp_endpoint=collector.url), pipeline)
+        statuses = []
+
+        async def send(message):
+            statuses.append(message.get("status"))
+
+        scope = {
+            "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": "GET",
+            "scheme": "http", "path": "/v1/models", "raw_path": b"/v1/models",
+            "query_string": query, "root_path": "", "client": None, "server": None, "state": {},
+            "headers": [(b"host", b"localhost"), (b"user-agent", header)],
+        }  # fmt: skip
+        async with app.router.lifespan_context(app):
+            await app(scope, never, send)
+        return statuses[0]
+
+    assert asyncio.run(ask()) == 200
+    assert [span.name for span in collector.spans] == ["GET /v1/models"]
 
 
 def test_collector_that_is_away_costs_no_answer(pipeline):

@@ -1,7 +1,7 @@
-"""Requests to answers: bounded work in threads, so that the event loop never waits for a network.
+"""Measure pictures in threads behind a bounded queue, so that the event loop never waits.
 
-A request is one piece of work in one thread, from bytes to body. Where it meets the network, the
-batcher decides who runs it; decoding and drawing of other requests go on beside it.
+One thread takes a request from bytes to the answer's body. At the network, the batcher decides
+which thread runs the batch; other threads decode meanwhile.
 """
 
 import hashlib
@@ -20,45 +20,55 @@ from headcirc.geometry import PixelSpacing
 from headcirc.pipeline import Analysis, Pipeline
 from headcirc_service.admission.arrivals import Arrivals
 from headcirc_service.admission.batcher import Batcher, Inference
-from headcirc_service.admission.coalescing import SameQuestion
-from headcirc_service.admission.renderers import MOST_RENDERERS, Renderers, Unread
+from headcirc_service.admission.coalescing import RequestCoalescer
+from headcirc_service.admission.renderers import MOST_RENDERERS, Places, Renderers, Unread
 from headcirc_service.admission.workers import Ticket, Workers
-from headcirc_service.http.answers import to_analysis_body
-from headcirc_service.http.problems import NotReadyError, StoreUnavailableError
-from headcirc_service.results.explanations import Explanations
+from headcirc_service.answers import to_analysis_body
+from headcirc_service.errors import NotReadyError, StoreUnavailableError
+from headcirc_service.measuring.explanations import Explanations
 from headcirc_service.results.result_names import to_scoped_id
 from headcirc_service.results.store import Store
 from headcirc_service.results.stored_analysis import StoredAnalysis, to_stored
 from headcirc_service.settings import Settings
 from headcirc_service.telemetry.metrics import Metrics
-from headcirc_service.telemetry.tracing import Stage
+from headcirc_service.telemetry.spans import Stage
 
 logger = logging.getLogger("headcirc.service")
 CPU_BATCH, GPU_BATCH = 1, 8
-"""On two CPUs a batch takes as long as its pictures one by one; a GPU is not filled by one."""
+"""On two CPUs a batch is not faster than single pictures; one picture does not fill a GPU."""
 PLACES_PER_PICTURE = 16
-"""The last of them waits twice as long as eight at a time do: what overload costs comes on top."""
+"""Places of the queue per picture of a batch; the last one waits twice as long as with eight."""
 QUICKLY_READ_BYTES = 1_000_000
-"""SHA-256 of so much takes about a millisecond."""
+"""The SHA-256 of so many bytes takes about a millisecond."""
 WORKERS_PER_PICTURE = 2
-"""While one request infers, another decodes; more threads would only queue at the network."""
+"""One request decodes while another is in the network; more threads would only wait for it."""
 
 
 @dataclass(frozen=True)
 class Question:
-    """A picture and what its sender states about it."""
+    """A picture, with the facts that its sender states.
+
+    Attributes
+    ----------
+    content : bytes
+        The file.
+    pixel_spacing : PixelSpacing, optional
+    frame_index : int, optional
+        Counted from 0, for a file with several frames.
+    result_scope : str
+        Scope of the result; see `results.result_names`.
+    """
 
     content: bytes
     pixel_spacing: PixelSpacing | None
     frame_index: int | None
     result_scope: str = ""
-    """Whose result it is, where results are kept apart; see `results.result_names`."""
 
     def to_id(self, pipeline: Pipeline) -> str:
-        """Return the name of the answer: the same everywhere for the same question and model.
+        """Return the id of the result, which is the same for equal questions and models.
 
-        The versions are in it because replicas of two releases may share a store: with the same
-        network they can give other millimetres and other warnings.
+        It depends on the versions, because replicas of two releases may share a store: with the
+        same network they can give other millimetres and other warnings.
         """
         digest = hashlib.sha256(self.content)
         facts = (
@@ -74,7 +84,7 @@ class Question:
 
 
 class Measurer:
-    """The pipeline behind a bounded queue, and the store beside it."""
+    """The pipeline behind a bounded queue, with the store of results."""
 
     def __init__(
         self,
@@ -83,10 +93,10 @@ class Measurer:
         metrics: Metrics,
         store: Store,
         *,
-        tell_stages: Callable[[Sequence[Stage]], None] = lambda _: None,
+        record_stages: Callable[[Sequence[Stage]], None] = lambda _: None,
     ) -> None:
         self.pipeline = pipeline
-        self.tell_stages = tell_stages
+        self.record_stages = record_stages
         self._store = store
         self._metrics = metrics
         best_batch = settings.max_batch or choose_batch(pipeline)
@@ -107,77 +117,74 @@ class Measurer:
             pipeline, settings, metrics, capacity=self.workers.capacity
         )
         places = min(MOST_RENDERERS, WORKERS_PER_PICTURE * best_batch)
-        # Two of them, so that no measurement waits for a drawing.
-        self.renderers, self._lookups = (
-            Renderers(
-                places,
-                capacity=self.workers.capacity,
-                timeout_s=settings.request_timeout_ms / 1000,
-            )
-            for _ in range(2)
-        )
+        capacity, timeout_s = self.workers.capacity, settings.request_timeout_ms / 1000
+        self.renderers = Renderers(places, capacity=capacity, timeout_s=timeout_s)
+        # A measurement looks for a kept result first; it must not wait for a drawing.
+        self._lookups = Places(places, capacity=capacity, timeout_s=timeout_s)
         self.unread = Unread(settings.unread_max_bytes)
-        self._same = SameQuestion(capacity=self.workers.capacity)
+        self._coalescer: RequestCoalescer[StoredAnalysis] = RequestCoalescer(
+            capacity=self.workers.capacity
+        )
         self._probing: Future[Inference] | None = None
-        self.is_ending = False
+        self.is_shutting_down = False
 
     def require_ready(self) -> None:
-        """Refuse while no request should be sent here, and say why.
+        """Refuse while the service is not ready, with the reason.
 
         Raises
         ------
         NotReadyError
         """
-        if self.is_ending:
-            raise NotReadyError("The service is going down; it takes no new requests.")
+        if self.is_shutting_down:
+            raise NotReadyError("The service is shutting down; it takes no new requests.")
         if self.batcher.failure is not None:
             self._probe()
-            # Everybody may ask: which backend it is, and what it failed of, stands in the log.
+            # Every caller can read this; the log names the backend and its error.
             raise NotReadyError("The network failed at its last inference; it is tried again.")
         if self.arrivals.are_full:
-            raise NotReadyError("As many uploads arrive as may; try again in a second.")
+            raise NotReadyError("The service is at its limit of uploads; try again in a second.")
         if not self.workers.has_capacity:
-            raise NotReadyError("The queue is full or stands still; try again in a second.")
+            raise NotReadyError("The queue is full or does not move; try again in a second.")
 
     def _probe(self) -> None:
-        """Try the network anew: who is not ready gets no request that would show its recovery."""
+        """Run the network again: while it is not ready, no request would show that it recovered."""
         if self._probing is None or self._probing.done():
-            told = (self.pipeline.backend.name, self.batcher.failure)
-            logger.warning("not ready: the backend %s failed (%s); it is tried again", *told)
-            facts = self.pipeline.manifest.input
-            blank = np.zeros((1, 1, facts.height_px, facts.width_px), np.float32)
+            facts = (self.pipeline.backend.name, self.batcher.failure)
+            logger.warning("not ready: the backend %s failed (%s); it is tried again", *facts)
+            shape = self.pipeline.manifest.input
+            blank = np.zeros((1, 1, shape.height_px, shape.width_px), np.float32)
             self._probing = self.workers.submit(lambda ticket: self.batcher.infer(blank, ticket))
 
     async def answer(
         self, question: Question, wait_until_gone: Callable[[], Awaitable[None]]
     ) -> tuple[StoredAnalysis, bool]:
-        """Measure a picture, or find that it was, or is being, measured.
+        """Measure a picture, or return the result of an equal question.
 
         Parameters
         ----------
         question : Question
         wait_until_gone : callable
-            Returns when the client has left.
+            It returns when the client has left.
 
         Returns
         -------
         stored : StoredAnalysis
         is_new : bool
-            False when the answer is that of the same question, asked before or at the same time.
+            False if the result is that of an equal question, from before or at the same time.
         """
-        analysis_id = await self._name(question)
+        analysis_id = await self._to_id(question)
         with suppress(StoreUnavailableError):  # then it is measured again
             async with self._lookups.take():
                 known = await self.find(analysis_id)
             if known is not None:
                 return known, False
-        known = await self._same.share(analysis_id)
+        known = await self._coalescer.wait_for_equal(analysis_id)
         if known is not None:
             return known, False
-        with self._same.announce(analysis_id) as tell:
+        with self._coalescer.announce(analysis_id) as share:
             stored = await self._measure_in_thread(question, analysis_id, wait_until_gone)
-            tell(stored)
-            with suppress(StoreUnavailableError):  # the answer is worth having all the same
+            share(stored)
+            with suppress(StoreUnavailableError):  # the client still gets its answer
                 await self._store.put(analysis_id, stored)
         return stored, True
 
@@ -192,16 +199,16 @@ class Measurer:
             return to_stored(body, analysis), stages
 
         stored, stages = await self.workers.run(measure, wait_until_gone)
-        self.tell_stages(stages)
+        self.record_stages(stages)
         self._metrics.count_analysis(stored.body.timing_ms, stored.body.quality.warnings)
         return stored
 
-    async def _name(self, question: Question) -> str:
-        """Return the answer's name; to read a large file for it would hold the event loop."""
+    async def _to_id(self, question: Question) -> str:
+        """Return the id of the result; a large file is hashed outside the event loop."""
         if len(question.content) <= QUICKLY_READ_BYTES:
             return question.to_id(self.pipeline)
-        # Not `asyncio.to_thread`: its few threads also ask for Redis' address, and where DNS does
-        # not answer they wait for it, all of them.
+        # Not `asyncio.to_thread`: its few threads also resolve the address of Redis, and all of
+        # them can be waiting for a DNS server that does not answer.
         return await run_in_threadpool(question.to_id, self.pipeline)
 
     async def find(self, analysis_id: str) -> StoredAnalysis | None:
@@ -233,7 +240,8 @@ class Measurer:
         assert inference.probability_map is not None
         finishing_s = time.perf_counter()
         analysis = self.pipeline.finish(prepared, inference.probability_map)
-        timing_ms = analysis.timing_ms | {
+        timing_ms = {
+            **analysis.timing_ms,
             "queue": (began_s - arrived_s + inference.queue_s) * 1000,
             "inference": inference.run_s * 1000,
             "total": (time.perf_counter() - arrived_s) * 1000,
@@ -249,17 +257,18 @@ class Measurer:
         )
         return replace(analysis, timing_ms=timing_ms), stages
 
-    def tell_end(self) -> None:
-        """Be not ready from now on; what comes all the same is still answered."""
-        self.is_ending = True
+    def begin_shutdown(self) -> None:
+        """Report not ready from now on; requests that still come are answered."""
+        self.is_shutting_down = True
 
     async def close(self) -> None:
-        """Let the work at hand end and take no more."""
+        """Finish the work that has started and take no more."""
         await self.workers.close()
+        await self.renderers.close()
         await self.explanations.close()
         await self._store.close()
 
 
 def choose_batch(pipeline: Pipeline) -> int:
-    """Return how many pictures are best run together where this pipeline runs."""
+    """Return the best batch for the device of a pipeline."""
     return CPU_BATCH if pipeline.backend.device == "cpu" else GPU_BATCH

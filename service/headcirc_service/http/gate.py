@@ -1,6 +1,6 @@
-"""Before a request is let in: what its headers already decide.
+"""Checks of a request's headers before it is let in.
 
-A refusal here costs neither a body nor a thread. This module reads no picture.
+A refusal here needs neither the body nor a thread.
 """
 
 from collections.abc import Sequence
@@ -12,23 +12,25 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from headcirc.errors import HeadCircumferenceError, ImageTooLargeError
 from headcirc_service.admission.arrivals import BodyLimits, name_client, say_too_large
 from headcirc_service.admission.keys import KeyRing
+from headcirc_service.errors import TunnelRefusedError
 from headcirc_service.http.hosts import HostRules
-from headcirc_service.http.problems import NO_TUNNEL, TunnelRefusedError, to_known_problem
-from headcirc_service.measurer import Measurer
+from headcirc_service.http.problems import NO_TUNNEL, to_known_problem
+from headcirc_service.measuring.measurer import Measurer
 from headcirc_service.settings import Settings
+from headcirc_service.telemetry.request_context import find_context
 
 
 class Gate:
-    """ASGI middleware; pure, so that nothing is buffered.
+    """ASGI middleware that lets requests in or refuses them; it buffers nothing.
 
     Parameters
     ----------
     app : ASGIApp
     settings : Settings
     measurer : Measurer
-        Whose queue requests are let in to, and who counts the bodies that arrive.
+        It has the queue, and counts the bodies that arrive.
     routes : sequence of BaseRoute
-        Those behind it, so that a refusal is counted by the route that would have answered.
+        The routes behind the gate, so that a refusal is counted for the requested route.
     """
 
     def __init__(
@@ -65,7 +67,7 @@ class Gate:
             await to_known_problem(request, refusal)(scope, receive, send)
             return
         if request.method != "POST":
-            await self._app(scope, receive, send)  # no route but POST's reads a body
+            await self._app(scope, receive, send)  # only POST routes read a body
             return
         body = self._arrivals.begin(receive, self._limits, name_client(scope.get("client")))
         try:
@@ -74,7 +76,7 @@ class Gate:
             body.end()
 
     def _check_headers(self, request: Request) -> None:
-        """Refuse what needs no body to be refused.
+        """Refuse a request that its headers already rule out.
 
         Raises
         ------
@@ -86,7 +88,8 @@ class Gate:
         self._hosts.require_allowed(request)
         path = request.scope["path"].removeprefix(request.scope.get("root_path", ""))
         key_sha256 = self._keys.require_key(path, request.headers.get("authorization"))
-        request.state.result_scope = key_sha256 or "" if self._keeps_keys_apart else ""
+        if self._keeps_keys_apart:
+            find_context(request.scope).result_scope = key_sha256 or ""
         announced = request.headers.get("content-length", "0")
         if announced.isdigit() and int(announced) > self._limits.max_bytes:
             raise ImageTooLargeError(say_too_large(int(announced), self._limits.max_bytes))

@@ -1,7 +1,7 @@
-"""Stored analyses to explanations: one at a time, in a thread of their own.
+"""Explanations of kept analyses, made one after another in a thread of their own.
 
-So a measurement never queues behind an explanation, whatever is asked; what it can lose to one is
-CPU time. The explain graph is loaded with the first question. This file draws nothing.
+A measurement never waits in a queue for an explanation; the two share only CPU time. The explain
+graph is loaded with the first request. This module does not draw.
 """
 
 import time
@@ -18,30 +18,30 @@ from headcirc.network_input import to_network_input
 from headcirc.pipeline import Pipeline
 from headcirc_service.admission.renderers import MOST_RENDERERS, Renderers
 from headcirc_service.admission.workers import Ticket, Workers
-from headcirc_service.http.problems import AnalysisNotFoundError, ExplanationNotFoundError
-from headcirc_service.results.store import Shelf
+from headcirc_service.errors import AnalysisNotFoundError, ExplanationNotFoundError
+from headcirc_service.results.store import Cache
 from headcirc_service.results.stored_analysis import StoredAnalysis
 from headcirc_service.settings import Settings
 from headcirc_service.telemetry.metrics import Metrics
 
 KEPT_MAX_BYTES = 32_000_000
-"""Some thirty explanations at 256 x 256: a page asks for several pictures of each analysis."""
+"""About thirty explanations at 256 x 256: the page requests several pictures of each analysis."""
 
 MOST_WAITING = 16
-"""Requests for explanations, with those at work: one takes most of a second on two CPUs."""
+"""Requests for explanations at work or waiting; one takes most of a second on two CPUs."""
 
 
 class Explanations:
-    """See the module.
+    """Makes explanations, and keeps the latest; see the module.
 
     Parameters
     ----------
     pipeline : Pipeline
-        That measures; its model may ship no explain graph.
+        The pipeline that measures; its model may have no explain graph.
     settings : Settings
     metrics : Metrics
     capacity : int
-        Questions at work or waiting; more are refused.
+        Requests at work or waiting; more are refused.
     """
 
     def __init__(
@@ -52,23 +52,23 @@ class Explanations:
         threads = settings.threads or count_available_cpus()
         self._explainer = Explainer(pipeline.manifest, pipeline.backend.name, threads=threads)
         timeout_s = settings.request_timeout_ms / 1000
-        self._workers = Workers(1, capacity=capacity, timeout_s=timeout_s)
+        self._workers = Workers(1, capacity=capacity, timeout_s=timeout_s, thread_name="explain")
         places = min(MOST_RENDERERS, capacity)
         self.renderers = Renderers(
             places, capacity=min(MOST_WAITING, capacity) - places, timeout_s=timeout_s
         )
-        # Only the one thread touches it. Nobody finds an explanation whose analysis has expired.
-        self._kept: Shelf[Explanation] = Shelf(
+        # Only the one thread uses it. An expired analysis has no id by which it could be found.
+        self._kept: Cache[Explanation] = Cache(
             ttl_s=settings.result_ttl_s, max_bytes=KEPT_MAX_BYTES
         )
 
     def require_facts(self) -> ExplainFacts:
-        """Return what the model can tell.
+        """Return the facts of the explain graph.
 
         Raises
         ------
         ExplanationNotFoundError
-            It ships no explain graph.
+            The model has no explain graph.
         """
         facts = self._pipeline.manifest.explain
         if facts is None:
@@ -80,7 +80,7 @@ class Explanations:
         return facts
 
     def require_layer(self, layer: str | None) -> str:
-        """Return the layer that was asked for, or the default one.
+        """Return the requested layer, or the default one.
 
         Raises
         ------
@@ -92,7 +92,7 @@ class Explanations:
         return layer or facts.default_layer
 
     def require_level(self, level: int) -> int:
-        """Return the level that was asked for.
+        """Return the requested level.
 
         Raises
         ------
@@ -111,7 +111,7 @@ class Explanations:
         Raises
         ------
         AnalysisNotFoundError
-            Another model made it, as while replicas that share a store are brought up to date.
+            Another model made it, as can happen while replicas that share a store are updated.
         OverloadedError, RequestTimeoutError, ClientLeftError
         """
         made_by, manifest = stored.body.model, self._pipeline.manifest
@@ -138,8 +138,9 @@ class Explanations:
         return explanation
 
     async def close(self) -> None:
-        """Let the work at hand end and take no more."""
+        """Finish the work that has started and take no more."""
         await self._workers.close()
+        await self.renderers.close()
         self._kept.clear()
 
 
@@ -151,7 +152,7 @@ def find_saliency_map(
     Returns
     -------
     (rows, columns) float32 in [0, 1], frame grid
-        0 everywhere where no head was found: a map of what was not believed would explain nothing.
+        0 everywhere if no head was found, because then there is nothing to explain.
     """
     if stored.body.head is None:
         return np.zeros(stored.pixels.shape, np.float32)

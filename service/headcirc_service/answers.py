@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from headcirc.explain import EDGE_BAND_SHARE, Concentration
 from headcirc.model.manifest import Manifest
 from headcirc.pipeline import Analysis, Head, Pipeline
-from headcirc_service.http.schemas import (
+from headcirc_service.schemas import (
     AnalysisBody,
     ConcentrationBody,
     EllipseBody,

@@ -1,0 +1,1 @@
+"""Pictures to analyses and explanations: what runs the pipeline for requests."""
