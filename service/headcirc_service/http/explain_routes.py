@@ -7,10 +7,11 @@ from fastapi import APIRouter, Query, Request, Response
 from numpy.typing import NDArray
 from pydantic import BaseModel, Field
 
+from headcirc.answers import SaliencyFigures
 from headcirc.explain import measure_concentration
 from headcirc.overlay import Picture, draw_saliency, to_map_picture
 from headcirc_service.admission.renderers import Png
-from headcirc_service.http.answers import to_saliency_body
+from headcirc_service.http.answers import to_saliency_figures
 from headcirc_service.http.dependencies import (
     KEYED,
     TAKES_PNG,
@@ -26,7 +27,6 @@ from headcirc_service.http.routes import (
     require_stored,
     to_problem_responses,
 )
-from headcirc_service.http.schemas import SaliencyBody
 from headcirc_service.results.explanations import find_saliency_map
 
 EXPLAIN_PROBLEMS = GET_PROBLEMS | to_problem_responses(422)
@@ -45,7 +45,7 @@ class SaliencyQuery(BaseModel):
 @router.get(
     "/v1/analyses/{analysis_id}/saliency",
     summary="See where the network looked (Grad-CAM)",
-    response_model=SaliencyBody,
+    response_model=SaliencyFigures,
     dependencies=[KEYED],
     responses=EXPLAIN_PROBLEMS | PNG_RESPONSE,
     tags=["results"],
@@ -56,7 +56,7 @@ async def read_saliency(
     owner: Owner,
     watch: Watch,
     request: Request,
-) -> Response | SaliencyBody:
+) -> Response | SaliencyFigures:
     """Return where the network looked: over the picture, as a bare map, or in figures."""
     require_acceptable(request, "application/json" if query.format == "json" else "image/png")
     layer = owner.explanations.require_layer(query.layer)
@@ -74,7 +74,7 @@ async def read_saliency(
             found = await owner.workers.run(
                 lambda _: measure_concentration(find(), stored.draw_mask() > 0)
             )
-            return to_saliency_body(analysis_id, layer, explanation.precision, found)
+            return to_saliency_figures(analysis_id, layer, explanation.precision, found)
         is_bare = query.format == "map"
         draw_chosen = (lambda: to_map_picture(find())) if is_bare else draw
         return await answer_png(owner, draw_chosen, request.app.state.metrics)

@@ -7,10 +7,11 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from headcirc.answers import Models
 from headcirc.errors import NoHeadFoundError, PixelSizeMissingError
 from headcirc.overlay import Picture, to_png
 from headcirc_service.admission.renderers import CountedPng, Png
-from headcirc_service.http.answers import to_head_circumference_body, to_model_facts_body
+from headcirc_service.http.answers import to_head_circumference_body, to_model_facts
 from headcirc_service.http.dependencies import (
     KEYED,
     TAKES_JSON,
@@ -33,7 +34,6 @@ from headcirc_service.http.schemas import (
     AnalysisBody,
     HeadCircumferenceBody,
     HealthBody,
-    ModelsBody,
     ProblemBody,
 )
 from headcirc_service.measurer import Measurer
@@ -218,10 +218,10 @@ async def create_head_circumference(
     responses=to_problem_responses(401, 406, 503),
     tags=["service"],
 )
-async def list_models(owner: Owner, request: Request) -> ModelsBody:
+async def list_models(owner: Owner, request: Request) -> Models:
     """Tell what is served, where it runs and how well it was measured to do."""
     asked = request.app.state.settings.backend
-    return ModelsBody(models=[to_model_facts_body(owner.pipeline, asked_backend=asked)])
+    return Models((to_model_facts(owner.pipeline, asked_backend=asked),))
 
 
 # The lower one answers, HEAD too, as some probes ask; the upper one only tells OpenAPI, where both

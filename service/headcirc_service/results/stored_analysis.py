@@ -9,6 +9,7 @@ from itertools import accumulate, pairwise
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import TypeAdapter
 
 from headcirc.geometry import Ellipse
 from headcirc.overlay import Picture, draw_overlay, to_mask_picture, to_png
@@ -18,6 +19,7 @@ from headcirc_service.http.answers import to_links
 from headcirc_service.http.schemas import AnalysisBody
 
 logger = logging.getLogger("headcirc.store")
+ANSWERS = TypeAdapter(AnalysisBody)
 MAGIC = b"HCR2"
 HEADER = struct.Struct(">4sIII")
 """Before a result that is written down: a mark, and the lengths of its answer, frame and mask."""
@@ -73,7 +75,7 @@ class StoredAnalysis:
 
     def to_bytes(self) -> bytes:
         """Write it down compactly, without loss."""
-        body = self.body.model_dump_json().encode()
+        body = ANSWERS.dump_json(self.body)
         frame = to_png(self.pixels)
         mask = b"" if self.mask_bits is None else to_png(self.draw_mask())
         return HEADER.pack(MAGIC, len(body), len(frame), len(mask)) + body + frame + mask
@@ -111,7 +113,7 @@ def _read_parts(content: bytes, analysis_id: str, maximum_pixels: int) -> Stored
         raise ValueError("It is no kept result, or is cut.")
     ends = list(accumulate(lengths, initial=HEADER.size))
     told, frame, mask = (content[begin:end] for begin, end in pairwise(ends))
-    body = AnalysisBody.model_validate_json(told)
+    body = ANSWERS.validate_json(told)
     require_own(body, analysis_id)
     image = body.image
     shape, pixels = (image.height_px, image.width_px), image.height_px * image.width_px
@@ -141,7 +143,7 @@ def require_own(body: AnalysisBody, analysis_id: str) -> None:
     links = to_links(analysis_id, has_saliency=body.links.saliency is not None)
     if body.id != analysis_id or body.links != links:
         raise ValueError("It is another result's.")
-    json.dumps(body.model_dump(), allow_nan=False)
+    json.dumps(ANSWERS.dump_python(body), allow_nan=False)
     image = body.image
     sizes_mm = (image.pixel_size_x_mm, image.pixel_size_y_mm)
     if any(size_mm is not None and size_mm <= 0 for size_mm in sizes_mm):
