@@ -11,7 +11,7 @@ TEST_BIN := .venv-test/bin
 .DEFAULT_GOAL := help
 .PHONY: help install run test-env test test-slow test-gpu lint format export engine accept-int8 accuracy bench \
         throughput limits overload explain reliability check run-ray ray-throughput sizing \
-        lock pre-commit system-deps audit clean screenshots
+        lock client pre-commit system-deps audit clean screenshots
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^# --- / { gsub(/^# -+ | -+$$/, ""); print "\n" $$0 ":" } /^[a-z0-9-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -142,6 +142,9 @@ lock:  ## Regenerate requirements/serve.txt and test.txt from pyproject.toml (LO
 	  --extra otel --constraints requirements/serve.txt --output-file requirements/gpu.txt
 	$(COMPILE) pyproject.toml requirements/build.in requirements/torch-dependencies.in --extra test \
 	  --constraints requirements/serve.txt --output-file requirements/test.txt
+
+client: test-env  ## Generate the synchronous client from the asynchronous one
+	$(TEST_BIN)/python -m tools.generate_client
 
 # Only the load benchmarks and some tests need these (shared store, monitoring, container, gateways), so that
 # being unable to install them stops nothing else.
