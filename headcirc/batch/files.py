@@ -1,6 +1,6 @@
-"""Measure files and folders: find images, choose paths for overlays, return one row per image.
+"""Files and folders to rows: which images, where their overlays go, one line of output for each.
 
-A file that cannot be measured becomes a row that says why; no row is missing.
+A file that cannot be measured becomes a row that says why, never a missing row.
 """
 
 import os
@@ -32,13 +32,13 @@ SYSTEM_FOLDERS = frozenset(
         *("lost+found", "~snapshot"),
     }
 )
-"""System folders of a NAS, a Mac, Windows and Linux, in lower case: thumbnails, old versions and
-deleted files. Other system folders are hidden ones."""
+"""What a NAS, a Mac, Windows and Linux keep for themselves, in lower case: thumbnails, old versions
+and what was thrown away. Others are hidden."""
 CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 UNREADABLE, GIVEN_UP = "cannot be read", "workers failed at it"
 UNFINISHED = ".unfinished"
 CRASHED = "decoder-crashed"
-"""Begins the reason of a file that crashed the process that measured it."""
+"""Begins the reason of a file that ended the process that measured it."""
 REMEDY = "save the file again as PNG, or leave it out"
 
 
@@ -47,11 +47,11 @@ class UsageError(Exception):
 
 
 def find_images(paths: Sequence[Path], *, recursive: bool) -> list[Path]:
-    """Return the named files, and the images in the named folders, sorted by name, each once.
+    """Return the files named, and the images in the folders named, in order of name, each once.
 
-    Folders give neither drawings of HC18 (`*_Annotation.png`) or of this program, nor hidden files,
-    nor what lies in `SYSTEM_FOLDERS`. A folder that cannot be read is returned in place of its
-    images, so that its row says so.
+    What was drawn, by HC18 (`*_Annotation.png`) or by us, is no ultrasound: not taken from folders.
+    Neither is what is hidden, nor what lies in `SYSTEM_FOLDERS`: thumbnails, and what was deleted.
+    A folder that cannot be read stands for its images, so that its row says so.
     """
     found: list[Path] = []
     for path in paths:
@@ -84,7 +84,7 @@ def _find_inside(folder: Path, *, recursive: bool) -> set[Path]:
 
 
 def _is_own(folder_name: str) -> bool:
-    """Return whether a folder belongs to its user and is not a system folder."""
+    """Return whether a folder is its user's, and not one that a system keeps for itself."""
     return not folder_name.startswith(HIDDEN) and folder_name.lower() not in SYSTEM_FOLDERS
 
 
@@ -97,10 +97,10 @@ def _is_image(name: str) -> bool:
 def to_overlay_paths(
     named: Sequence[Path], images: Sequence[Path], folder: Path
 ) -> dict[Path, Path]:
-    """Return the path of each image's overlay, so that no overlay replaces another.
+    """Return where each image's overlay goes, so that none replaces another.
 
-    The paths repeat the sub-folders below the common folder of all named files and folders. Where
-    names in one folder differ in their suffixes only, the suffix stays in the name.
+    Kept are the sub-folders below what all files and folders that were named have in common, and
+    the suffixes of images in one folder that differ in nothing else.
     """
     places = [path.absolute() if path.is_dir() else path.absolute().parent for path in named]
     common = os.path.commonpath([os.path.normpath(place) for place in places])
@@ -144,18 +144,18 @@ def _to_identity(status: os.stat_result) -> tuple[int, int]:
 
 @dataclass(frozen=True)
 class Measured:
-    """A row that lacks only its image's name, and a function that draws the overlay as a PNG."""
+    """A row that wants only its image's name, and the overlay as a PNG, drawn when it is asked."""
 
     row: Row
     draw_overlay: Callable[[], bytes]
 
 
 Measure = Callable[[bytes, PixelSpacing | None], Measured]
-"""Takes a file's bytes and its pixel spacing; raises `InputError` if it cannot be measured."""
+"""From a file's bytes and its pixel spacing; raises `InputError` where it cannot be measured."""
 
 
 def to_local_measure(pipeline: Pipeline) -> Measure:
-    """Return a function that measures in this process."""
+    """Return what measures in this process."""
 
     def measure(content: bytes, spacing: PixelSpacing | None) -> Measured:
         analysis = pipeline.analyze(content, pixel_spacing=spacing)
@@ -168,7 +168,7 @@ def to_local_measure(pipeline: Pipeline) -> Measure:
 def load_local_measure(
     model_dir: Path, *, backend: str, precision: str
 ) -> tuple[Measure, tuple[Any, ...]]:
-    """Load a model; return what measures with it, and its identity; raises as `load_pipeline`."""
+    """Load a model; return what measures with it, and which it is; raises as `load_pipeline`."""
     pipeline = load_pipeline(model_dir, backend=backend, precision=precision)
     runtime, version = pipeline.backend, pipeline.manifest.version
     model = (version, pipeline.graph.sha256, runtime.name, runtime.precision)
@@ -181,7 +181,7 @@ def measure_files(
     spacings: Mapping[Path, PixelSpacing | None],
     overlays: Mapping[Path, Path] | None,
 ) -> Iterator[Row]:
-    """Measure files and write their `overlays`; a file that fails gives a row that says why."""
+    """Measure files, writing their `overlays`; one that fails gives a row that says why."""
     for path in open_bar(images, total=len(images)):
         try:
             measured = measure(_read_content(path), spacings[path])
@@ -195,22 +195,22 @@ def measure_files(
 
 
 def open_bar(images: Iterable[Path] | None = None, *, total: int, done: int = 0) -> Any:
-    """Return a progress bar, which stays hidden for one image and where no terminal shows it."""
+    """Return a progress bar; there is none where nobody looks, as in a log, or for one image."""
     is_hidden = True if total == 1 else None  # None: where standard error is no terminal
     return tqdm(images, "measuring", total, unit="image", initial=done, disable=is_hidden)
 
 
 def _read_content(path: Path) -> bytes:
-    """Return a file's bytes; reading a pipe or a device might never end."""
+    """Return a file's bytes; a pipe would be waited for, and a device read, without an end."""
     if stat.S_IFMT(path.stat().st_mode) not in (stat.S_IFREG, stat.S_IFDIR):
         raise UnreadableImageError(f"a pipe, socket or device {UNREADABLE}; name a file")
     return path.read_bytes()
 
 
 def to_name(path: Path) -> str:
-    """Return a path as text that a spreadsheet does not take for a formula.
+    """Return a path as text that is no formula to a spreadsheet.
 
-    Bytes that are not UTF-8 and control characters, except tabs and line ends, are escaped.
+    Bytes that are no UTF-8, and control characters but for tabs and line ends, are escaped.
     """
     name = os.fsencode(path).decode(errors="backslashreplace")
     name = CONTROLS.sub(lambda found: escape_controls(found[0]), name)
@@ -218,7 +218,7 @@ def to_name(path: Path) -> str:
 
 
 def _write_overlay(measured: Measured, path: Path) -> Row:
-    """Write the overlay and return the row, with a reason if there is no overlay."""
+    """Write the picture and return the row, with a reason where there is no picture to be had."""
     try:
         picture = measured.draw_overlay()
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -231,7 +231,7 @@ def _write_overlay(measured: Measured, path: Path) -> Row:
 
 
 def _replace(path: Path, content: bytes) -> None:
-    """Replace a file, whole or not at all; the target of a link stays as it is."""
+    """Write a file anew, whole or not at all; what a link or another name leads to stays."""
     unfinished = path.with_name(path.name + UNFINISHED)
     unfinished.unlink(missing_ok=True)
     try:

@@ -1,7 +1,7 @@
-"""Measure files by a remote service; `headcirc.batch.files` measures them on this machine.
+"""Files to rows by a service elsewhere, where `headcirc.batch.files` would measure them here.
 
-Both give the same rows. No model is loaded here. If the service refuses a file, its row gives the
-reason that local measuring would give.
+The rows are the same, field by field. No model is loaded, and what the service refuses becomes the
+reason in a row, in the words that this machine would have used.
 """
 
 from collections.abc import Iterator
@@ -26,21 +26,21 @@ from headcirc.errors import InputError
 from headcirc.geometry import PixelSpacing
 
 MOST_UNANSWERED_IN_A_ROW = 12
-"""Each after the client's own retries: a service that restarts is back by then."""
+"""Each after the client's own attempts: a service that starts anew is back by then."""
 
 
 @contextmanager
 def open_remote_measure(
     server_url: str, api_key_file: Path | None
 ) -> Iterator[tuple[Measure, tuple[Any, ...]]]:
-    """Connect to a service; return what measures with it, and which model it serves.
+    """Connect to a service; while this lasts, it measures with the model that is told of.
 
     Raises
     ------
     UsageError
-        The key cannot be read, or the service does not answer or rejects the key.
+        The key cannot be read, nothing answers there, or it lets nobody in with this key.
     ValueError
-        The address or the key is invalid.
+        The address or the key is none.
     """
     api_key = None if api_key_file is None else read_api_key(api_key_file)
     with HeadcircClient(server_url, api_key=api_key) as client:
@@ -55,7 +55,7 @@ def open_remote_measure(
 
 
 def read_api_key(path: Path) -> str:
-    """Read a key from a file; on the command line every user of the machine could see it.
+    """Read a key from a file: on the command line everybody on the machine could see it.
 
     Raises
     ------
@@ -70,21 +70,21 @@ def read_api_key(path: Path) -> str:
 
 
 class RemoteMeasure:
-    """Measure one file after another by a service, until the service is gone for good."""
+    """Has one file after another measured by a service, until that has gone for good."""
 
     def __init__(self, client: HeadcircClient) -> None:
         self._client = client
         self._unanswered = 0
 
     def __call__(self, content: bytes, spacing: PixelSpacing | None) -> Measured:
-        """Measure one file.
+        """Have one file measured.
 
         Raises
         ------
         InputError
-            The service did not measure this file; the message says why.
+            There is no answer to this file, and why.
         UsageError
-            So many files had no answer that the rest would fail too, after hours.
+            There has been none to so many that the rest would fail, too, and take hours.
         """
         stated: Stated = {}
         if spacing is not None:
@@ -95,8 +95,8 @@ class RemoteMeasure:
             self._unanswered = self._unanswered + 1 if _is_away(error) else 0
             if self._unanswered >= MOST_UNANSWERED_IN_A_ROW:
                 raise UsageError(
-                    f"{self._unanswered} images in a row had no answer; the last error was: "
-                    f"{_to_reason(error)} What was measured is kept; check the service."
+                    f"{self._unanswered} images in a row had no answer, the last one so: "
+                    f"{_to_reason(error)} What was measured is kept; see to the service."
                 ) from error
             raise InputError(_to_reason(error)) from error
         self._unanswered = 0
@@ -105,7 +105,7 @@ class RemoteMeasure:
 
 
 def _is_away(error: ClientError) -> bool:
-    """Return whether the service is unavailable, so that the error is not about the file."""
+    """Return whether it says nothing of the file."""
     if isinstance(error, ProblemError):
         return error.status in RETRIED_STATUSES
     return isinstance(error, UnreachableError)
@@ -119,11 +119,11 @@ def _read_overlay(client: HeadcircClient, analysis_id: str) -> bytes:
 
 
 def _to_reason(error: ClientError) -> str:
-    """Return the reason as one line; a server's text may contain control characters."""
+    """Return one line for a person: a server's own words may hold control characters."""
     return escape_controls(error.detail if isinstance(error, ProblemError) else str(error))
 
 
 def escape_warnings(analysis: Analysis) -> Analysis:
-    """Return an answer whose warning codes contain no control characters."""
+    """Return an answer whose warning codes, too, write no control characters to a terminal."""
     codes = tuple(escape_controls(code) for code in analysis.quality.warnings)
     return replace(analysis, quality=replace(analysis.quality, warnings=codes))
