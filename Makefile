@@ -16,7 +16,7 @@ TEST_BIN := .venv-test/bin
 .DEFAULT_GOAL := help
 .PHONY: help help-all install doctor run test-env test test-wheel test-slow test-gpu lint format export restore engine accept-int8 wheel hub-folder accuracy bench \
         throughput limits overload explain reliability check run-ray ray-throughput sizing \
-        docs diagrams lock pre-commit system-deps audit clean screenshots
+        docs diagrams lock client pre-commit system-deps audit clean screenshots
 
 # Two hashes: what most people need. Three: shown by help-all, too.
 help:  ## Show the targets that most people need
@@ -198,6 +198,9 @@ lock:  ## Regenerate requirements/*.txt from pyproject.toml (LOCK=--upgrade)
 	  --constraints requirements/serve.txt --output-file requirements/test.txt
 	$(COMPILE) pyproject.toml requirements/build.in --extra test-wheel \
 	  --constraints requirements/test.txt --output-file requirements/test-wheel.txt
+
+client: test-env  ### Generate the synchronous client from the asynchronous one
+	$(TEST_BIN)/python -m tools.generate_client
 
 # Only the load benchmarks and some tests need these (shared store, monitoring, container, gateways), so that
 # being unable to install them stops nothing else.

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from headcirc import __version__
-from headcirc.batch.files import CRASHED, NO_HEAD, NO_PIXEL_SIZE, UNFINISHED, Row, UsageError
+from headcirc.answers import DECIMALS, NO_HEAD, NO_PIXEL_SIZE, Row
+from headcirc.batch.files import CRASHED, UNFINISHED, UsageError
 from headcirc.batch.safe_text import guard_formula
 from headcirc.geometry import PixelSpacing
 
@@ -26,14 +27,9 @@ RESULTS = ("", NO_HEAD, NO_PIXEL_SIZE)
 """What `error` may say of an image that is not worth another try."""
 SEAL_LETTERS = 16
 TRUE, FALSE = "true", "false"
-DECIMALS = {each.name: 2 for each in fields(Row) if each.name.startswith("head_circumference")} | {
-    "biparietal_diameter_mm": 2,
-    "occipitofrontal_diameter_mm": 2,
-    "cephalic_index": 4,
-}
-"""A hundredth of a millimetre is far below what the measurement can tell apart."""
 MOST_DECIMALS = 6
 """Decimals of a pixel size, by which everything was multiplied."""
+DECIMALS_OF = {each.name: each.metadata.get(DECIMALS, MOST_DECIMALS) for each in fields(Row)}
 STANDARD_OUTPUT = ("-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
 
 
@@ -139,7 +135,7 @@ def _to_cell(column: str, value: str | float | bool | None) -> str:
     if isinstance(value, bool):
         return TRUE if value else FALSE
     if isinstance(value, float):
-        return str(round(value, DECIMALS.get(column, MOST_DECIMALS)))
+        return str(round(value, DECIMALS_OF[column]))
     return guard_formula(value)
 
 

@@ -10,15 +10,16 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from tqdm import tqdm
 
+from headcirc.answers import Row, to_analysis_facts, to_row
 from headcirc.batch.safe_text import FORMULA_MARKS, escape_controls
 from headcirc.errors import InputError, UnreadableImageError
 from headcirc.geometry import PixelSpacing
 from headcirc.overlay import to_png
-from headcirc.pipeline import Analysis, Pipeline, load_pipeline
+from headcirc.pipeline import Pipeline, load_pipeline
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
 DRAWN = ("_Annotation", "_overlay")
@@ -34,42 +35,15 @@ SYSTEM_FOLDERS = frozenset(
 """What a NAS, a Mac, Windows and Linux keep for themselves, in lower case: thumbnails, old versions
 and what was thrown away. Others are hidden."""
 CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
-NO_HEAD, NO_PIXEL_SIZE = "no head was found", "no pixel size is known"
 UNREADABLE, GIVEN_UP = "cannot be read", "workers failed at it"
 UNFINISHED = ".unfinished"
 CRASHED = "decoder-crashed"
 """Begins the reason of a file that ended the process that measured it."""
 REMEDY = "save the file again as PNG, or leave it out"
-MEASURED = (
-    "head_circumference_mm",
-    "biparietal_diameter_mm",
-    "occipitofrontal_diameter_mm",
-    "cephalic_index",
-)
-"""Called the same in a row, in a measurement and in a service's answer."""
 
 
 class UsageError(Exception):
     """The command line or a file that it names cannot be used."""
-
-
-@dataclass(frozen=True)
-class Row:
-    """One line of output; None where something could not be measured."""
-
-    image: str = ""
-    head_circumference_mm: float | None = None
-    head_circumference_low_mm: float | None = None
-    head_circumference_high_mm: float | None = None
-    biparietal_diameter_mm: float | None = None
-    occipitofrontal_diameter_mm: float | None = None
-    cephalic_index: float | None = None
-    head_circumference_px: float | None = None
-    pixel_size_x_mm: float | None = None
-    pixel_size_y_mm: float | None = None
-    acceptable: bool = False
-    warnings: str = ""
-    error: str = ""
 
 
 def find_images(paths: Sequence[Path], *, recursive: bool) -> list[Path]:
@@ -185,7 +159,8 @@ def to_local_measure(pipeline: Pipeline, *, caption: bool = True) -> Measure:
 
     def measure(content: bytes, spacing: PixelSpacing | None) -> Measured:
         analysis = pipeline.analyze(content, pixel_spacing=spacing)
-        return Measured(to_row(analysis), lambda: to_png(analysis.draw_overlay(caption=caption)))
+        row = to_row(to_analysis_facts(analysis, pipeline))
+        return Measured(row, lambda: to_png(analysis.draw_overlay(caption=caption)))
 
     return measure
 
@@ -198,75 +173,6 @@ def load_local_measure(
     runtime, version = pipeline.backend, pipeline.manifest.version
     model = (version, pipeline.graph.sha256, runtime.name, runtime.precision)
     return to_local_measure(pipeline, caption=caption), model
-
-
-def to_row(analysis: Analysis) -> Row:
-    """Return an analysis as one line of output."""
-    head, region = analysis.head, analysis.region
-    if head is None:
-        return fill_row(analysis.quality)
-    interval = head.interval
-    return fill_row(
-        analysis.quality,
-        head.head_circumference_px,
-        measured=head.measurement,
-        bounds_mm=None if interval is None else (interval.low_mm, interval.high_mm),
-        pixel_size_mm=None if region is None else (region.spacing.column_mm, region.spacing.row_mm),
-    )
-
-
-class Judged(Protocol):
-    """What is thought of an answer, here or by a service."""
-
-    @property
-    def acceptable(self) -> bool:
-        """Return whether a person may rely on the number."""
-
-    @property
-    def warnings(self) -> tuple[str, ...]:
-        """Return the warnings' codes."""
-
-
-def fill_row(
-    quality: Judged,
-    head_circumference_px: float | None = None,
-    *,
-    measured: object | None = None,
-    bounds_mm: tuple[float, float] | None = None,
-    pixel_size_mm: tuple[float | None, float | None] | None = None,
-) -> Row:
-    """Return what is known of one picture as a line of output.
-
-    Parameters
-    ----------
-    quality : Judged
-    head_circumference_px : float, optional
-        None without a head.
-    measured : object, optional
-        Has the attributes `MEASURED`; None without a pixel size.
-    bounds_mm, pixel_size_mm : tuple, optional
-        Low and high; width and height.
-    """
-    warnings = " ".join(quality.warnings)
-    if head_circumference_px is None:
-        return Row(warnings=warnings, error=NO_HEAD)
-    row = Row(
-        head_circumference_px=head_circumference_px,
-        acceptable=quality.acceptable,
-        warnings=warnings,
-    )
-    if measured is None or pixel_size_mm is None:
-        return replace(row, error=NO_PIXEL_SIZE)
-    low_mm, high_mm = bounds_mm or (None, None)
-    x_mm, y_mm = pixel_size_mm
-    return replace(
-        row,
-        **{name: getattr(measured, name) for name in MEASURED},
-        head_circumference_low_mm=low_mm,
-        head_circumference_high_mm=high_mm,
-        pixel_size_x_mm=x_mm,
-        pixel_size_y_mm=y_mm,
-    )
 
 
 def measure_files(

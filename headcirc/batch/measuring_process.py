@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any
 
-from headcirc.batch.files import CRASHED, REMEDY, Measure, Measured, Row
+from headcirc.answers import Row
+from headcirc.batch.files import CRASHED, REMEDY, Measure, Measured
 from headcirc.errors import BackendUnavailableError, HeadCircumferenceError, InputError
 from headcirc.geometry import PixelSpacing
 

@@ -17,7 +17,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from headcirc.batch.files import CRASHED, GIVEN_UP, UNREADABLE, Row, UsageError
+from headcirc.answers import Row
+from headcirc.batch.files import CRASHED, GIVEN_UP, UNREADABLE, UsageError
 from headcirc.batch.summary import COLUMNS, sum_up
 from headcirc.geometry import PixelSpacing
 

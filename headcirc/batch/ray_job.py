@@ -10,7 +10,8 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
-from headcirc.batch.files import Row, open_bar, to_name
+from headcirc.answers import Row
+from headcirc.batch.files import open_bar, to_name
 from headcirc.batch.parquet_results import Facts, Origin, ResultFolder, open_results, read_origin
 from headcirc.batch.ray_cluster import Plan, Task, open_ray
 from headcirc.geometry import PixelSpacing

@@ -13,11 +13,11 @@ from typing import Any
 import ray
 from ray.exceptions import RayActorError, RayError, RayTaskError
 
+from headcirc.answers import Row
 from headcirc.batch.files import (
     CRASHED,
     GIVEN_UP,
     REMEDY,
-    Row,
     UsageError,
     measure_files,
     to_local_measure,

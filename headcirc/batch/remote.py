@@ -10,7 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from headcirc.batch.files import Measure, Measured, Row, UsageError, fill_row
+from headcirc.answers import to_row
+from headcirc.batch.files import Measure, Measured, UsageError
 from headcirc.batch.safe_text import escape_controls
 from headcirc.client import (
     Analysis,
@@ -100,7 +101,8 @@ class RemoteMeasure:
                 ) from error
             raise InputError(_to_reason(error)) from error
         self._unanswered = 0
-        return Measured(to_row(analysis), lambda: self._read_overlay(analysis.id))
+        row = to_row(escape_warnings(analysis))
+        return Measured(row, lambda: self._read_overlay(analysis.id))
 
     def _read_overlay(self, analysis_id: str) -> bytes:
         try:
@@ -121,18 +123,7 @@ def _to_reason(error: ClientError) -> str:
     return escape_controls(error.detail if isinstance(error, ProblemError) else str(error))
 
 
-def to_row(analysis: Analysis) -> Row:
-    """Return a service's answer as one line of output."""
-    head, image = analysis.head, analysis.image
+def escape_warnings(analysis: Analysis) -> Analysis:
+    """Return an answer whose warning codes, too, write no control characters to a terminal."""
     codes = tuple(escape_controls(code) for code in analysis.quality.warnings)
-    quality = replace(analysis.quality, warnings=codes)
-    if head is None:
-        return fill_row(quality)
-    interval = head.head_circumference_interval_mm
-    return fill_row(
-        quality,
-        head.head_circumference_px,
-        measured=None if head.head_circumference_mm is None else head,
-        bounds_mm=None if interval is None else (interval.low, interval.high),
-        pixel_size_mm=(image.pixel_size_x_mm, image.pixel_size_y_mm),
-    )
+    return replace(analysis, quality=replace(analysis.quality, warnings=codes))

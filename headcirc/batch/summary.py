@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from headcirc.batch.files import CRASHED, NO_PIXEL_SIZE
+from headcirc.answers import NO_PIXEL_SIZE
+from headcirc.batch.files import CRASHED
 
 COLUMNS = ("image", "error", "warnings", "acceptable", "head_circumference_mm")
 """The columns of a row that the summary reads."""

@@ -19,6 +19,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from headcirc.answers import Row
 from headcirc.batch.csv_table import (
     Table,
     is_standard_output,
@@ -29,7 +30,6 @@ from headcirc.batch.csv_table import (
 )
 from headcirc.batch.files import (
     Measure,
-    Row,
     UsageError,
     find_images,
     load_local_measure,

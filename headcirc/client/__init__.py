@@ -1,7 +1,7 @@
-"""Ask a running service, from Python: typed answers, typed refusals, patience with a busy server.
+"""Use a running service from Python: typed answers, typed errors, retries when it is busy.
 
 `HeadcircClient` blocks, `AsyncHeadcircClient` awaits; both need the extra `[client]` (httpx). This
-package does not decode, measure or draw: it does not even import what does.
+package imports neither numpy nor OpenCV.
 """
 
 from headcirc.client.answers import Analysis, HeadCircumference, ModelFacts, SaliencyFigures

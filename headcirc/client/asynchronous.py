@@ -1,4 +1,4 @@
-"""The client that awaits."""
+"""The client. `make client` generates `synchronous.py` from `asynchronous.py`."""
 
 import asyncio
 from types import TracebackType
@@ -18,23 +18,23 @@ DEFAULT_RETRIES = RetryPolicy()
 
 
 class AsyncHeadcircClient:
-    """Ask a service and await its answers; to be closed, or used in an `async with` statement.
+    """Ask a service; close the client after use, or use it as a context manager.
 
-    Every method raises `ProblemError` (the service refused), `UnreachableError`
-    (no answer came) or `UnexpectedAnswerError`. Many tasks may share one.
+    Every method raises `ProblemError` (the service refused), `UnreachableError` (no answer came) or
+    `UnexpectedAnswerError`. Several callers may share a client at the same time.
 
     Parameters
     ----------
     server_url : str
         For example `http://127.0.0.1:8000`.
     api_key : str, optional
-        Where the service wants one.
+        If the service requires one.
     timeout_s : float
-        Of one attempt: the longest silence of the server.
+        How long one attempt waits for data from the server.
     retries : RetryPolicy
-        Of a whole call.
-    transport : httpx.AsyncBaseTransport, optional
-        Instead of the network, for tests.
+        When and how long a call tries again.
+    transport : httpx transport, optional
+        Replaces the network in tests.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class AsyncHeadcircClient:
         self._retries = retries
 
     async def __aenter__(self) -> Self:
-        """Use it."""
+        """Return the client."""
         return self
 
     async def __aexit__(
@@ -64,15 +64,15 @@ class AsyncHeadcircClient:
         error: BaseException | None,
         where: TracebackType | None,
     ) -> None:
-        """Close it."""
+        """Close the client."""
         await self.close()
 
     async def close(self) -> None:
-        """Let go of the connections."""
+        """Close the connections."""
         await self._http.aclose()
 
     async def analyze(self, content: bytes, **stated: Unpack[Stated]) -> Analysis:
-        """Measure the head in one file; the service keeps the result for a while."""
+        """Measure the head in one file; the service stores the result for a limited time."""
         return await self._ask(calls.analyze(content, stated))
 
     async def measure_head_circumference(
@@ -82,27 +82,30 @@ class AsyncHeadcircClient:
         return await self._ask(calls.measure_head_circumference(content, stated))
 
     async def measure_mask(self, content: bytes, **stated: Unpack[Stated]) -> bytes:
-        """Return the head in one file as a PNG of 0 and 255; no head is a `ProblemError`."""
+        """Return the mask of the head in one file as a PNG of 0 and 255.
+
+        No head is a `ProblemError`.
+        """
         return await self._ask(calls.measure_mask(content, stated))
 
     async def read_analysis(self, analysis_id: str) -> Analysis:
-        """Return a kept result."""
+        """Return a stored result."""
         return await self._ask(calls.read_analysis(analysis_id))
 
     async def read_head_circumference(self, analysis_id: str) -> HeadCircumference:
-        """Return a kept result's number."""
+        """Return the head circumference of a stored result."""
         return await self._ask(calls.read_head_circumference(analysis_id))
 
     async def read_mask(self, analysis_id: str) -> bytes:
-        """Return a kept result's mask as a PNG of 0 and 255."""
+        """Return the mask of a stored result as a PNG of 0 and 255."""
         return await self._ask(calls.read_picture(analysis_id, "mask"))
 
     async def read_image(self, analysis_id: str) -> bytes:
-        """Return the picture that was measured, upright and grey, a PNG."""
+        """Return the upright grey image that was measured as a PNG."""
         return await self._ask(calls.read_picture(analysis_id, "image"))
 
     async def read_overlay(self, analysis_id: str, *, caption: bool = True) -> bytes:
-        """Return the picture with mask edge, ellipse and both axes, and a caption below: a PNG."""
+        """Return the image with mask edge, ellipse and both axes, and a caption below, as a PNG."""
         return await self._ask(calls.read_overlay(analysis_id, caption=caption))
 
     async def read_saliency(
@@ -114,7 +117,7 @@ class AsyncHeadcircClient:
         form: SaliencyForm = "overlay",
         caption: bool = True,
     ) -> bytes:
-        """Return where the network looked (Grad-CAM) as a PNG.
+        """Return the saliency map (Grad-CAM) as a PNG.
 
         Parameters
         ----------
@@ -122,11 +125,11 @@ class AsyncHeadcircClient:
         layer : str, optional
             One of the model's `saliency_layers`; by default its `default_saliency_layer`.
         blend : float
-            Of the overlay: 0 is the picture alone, 1 the map alone.
+            Opacity of the map in the overlay: 0 shows the image alone, 1 the map alone.
         form : str
-            `overlay`, or `map`: the bare map, one channel, 0 to 255.
+            `overlay`, or `map` for the map alone: one channel, 0 to 255.
         caption : bool
-            Of the overlay: below the picture, with the number and what it is worth.
+            Whether the overlay has a caption below with the number and its warnings.
         """
         asked = calls.read_saliency(
             analysis_id, layer=layer, blend=blend, form=form, caption=caption
@@ -136,19 +139,22 @@ class AsyncHeadcircClient:
     async def read_saliency_figures(
         self, analysis_id: str, *, layer: str | None = None
     ) -> SaliencyFigures:
-        """Return how much of a layer's map lies in the head and at its edge."""
+        """Return what share of a layer's map lies in the head and at its edge."""
         return await self._ask(calls.read_saliency_figures(analysis_id, layer))
 
     async def read_attention(self, analysis_id: str, level: int) -> bytes:
-        """Return an attention gate's coefficients as a PNG, 255 for all; see `attention_levels`."""
+        """Return the coefficients of an attention gate as a PNG; 255 stands for 1.
+
+        The model's `attention_levels` lists the gates.
+        """
         return await self._ask(calls.read_attention(analysis_id, level))
 
     async def list_models(self) -> tuple[ModelFacts, ...]:
-        """Tell what is served, where it runs and how well it was measured to do."""
+        """Return the served models, where they run and their measured accuracy."""
         return await self._ask(calls.list_models())
 
     async def _ask(self, call: Call[Answer]) -> Answer:
-        """Send a request, again if need be and while time is left, and read the answer."""
+        """Send a request, retry it while the policy allows, and read the answer."""
         attempts = Attempts(self._retries)
         while True:
             timeout_s = min(self._timeout_s, attempts.left_s)

@@ -1,4 +1,4 @@
-"""Questions to HTTP and HTTP to answers: what both clients share, without any waiting."""
+"""Build requests and read responses: what both clients share, without any input or output."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -27,11 +27,11 @@ from headcirc.client.retries import (
 Answer = TypeVar("Answer")
 JSON_TYPE, PNG_TYPE, PROBLEM_TYPE = "application/json", "image/png", "application/problem+json"
 FILE_NAME = "image"
-"""Sent for every picture: a file's own name may be a patient's."""
+"""Sent for every image: a real file name may contain a patient's name."""
 
 
 class Stated(TypedDict, total=False):
-    """What a caller states about a picture: `pixel_size_mm`, or both of the others; a frame."""
+    """What a caller states about an image: its pixel size, as one number or two, and the frame."""
 
     pixel_size_mm: float | None
     pixel_size_x_mm: float | None
@@ -40,12 +40,12 @@ class Stated(TypedDict, total=False):
 
 
 SaliencyForm = Literal["overlay", "map"]
-"""Over the picture, or the bare map: one channel, 0 to 255."""
+"""Over the image, or the map alone: one channel, 0 to 255."""
 
 
 @dataclass(frozen=True)
 class Call(Generic[Answer]):
-    """One request, which can be sent again, and how its answer is read."""
+    """One request, which can be sent more than once, and how to read its answer."""
 
     method: str
     path: str
@@ -56,7 +56,7 @@ class Call(Generic[Answer]):
     query: dict[str, str] | None = None
 
     def to_arguments(self) -> dict[str, Any]:
-        """Return what httpx wants to know."""
+        """Return the arguments of `httpx.Client.request`."""
         arguments: dict[str, Any] = {"method": self.method, "url": self.path, "params": self.query}
         arguments["headers"] = {"accept": self.accept}
         if self.content is None:
@@ -73,20 +73,20 @@ def to_json_call(path: str, kind: type[Answer]) -> Call[Answer]:
 
 
 def to_png_call(path: str) -> Call[bytes]:
-    """Return a `GET` of a picture."""
+    """Return a `GET` of a PNG."""
     return Call("GET", path, PNG_TYPE, read_png)
 
 
 def to_post(asked: Call[Answer], content: bytes, stated: Stated) -> Call[Answer]:
-    """Return a `GET` as a `POST` of a picture.
+    """Return a `GET` as a `POST` of an image.
 
     Raises
     ------
     TypeError
-        What would be sent in a picture's place, or passed over by the service.
+        The content is not bytes, or the service does not know a stated field.
     """
     if not isinstance(content, bytes):
-        raise TypeError(f"The picture is a {type(content).__name__}; give its file's bytes.")
+        raise TypeError(f"The image is a {type(content).__name__}; give its file's bytes.")
     unknown = stated.keys() - Stated.__annotations__.keys()
     if unknown:
         known = ", ".join(Stated.__annotations__)
@@ -96,32 +96,32 @@ def to_post(asked: Call[Answer], content: bytes, stated: Stated) -> Call[Answer]
 
 
 def analyze(content: bytes, stated: Stated) -> Call[Analysis]:
-    """Measure a picture and keep the result."""
+    """Measure an image and store the result."""
     return to_post(to_json_call("/v1/analyses", Analysis), content, stated)
 
 
 def measure_head_circumference(content: bytes, stated: Stated) -> Call[HeadCircumference]:
-    """Measure a picture, once."""
+    """Measure the head circumference in an image."""
     return to_post(to_json_call("/v1/head-circumference", HeadCircumference), content, stated)
 
 
 def measure_mask(content: bytes, stated: Stated) -> Call[bytes]:
-    """Segment a picture, once."""
+    """Segment the head in an image."""
     return to_post(to_png_call("/v1/mask"), content, stated)
 
 
 def read_analysis(analysis_id: str) -> Call[Analysis]:
-    """Return what was measured."""
+    """Read a stored result."""
     return to_json_call(to_path(analysis_id), Analysis)
 
 
 def read_head_circumference(analysis_id: str) -> Call[HeadCircumference]:
-    """Return the number that was measured."""
+    """Read the head circumference of a stored result."""
     return to_json_call(to_path(analysis_id, "head-circumference"), HeadCircumference)
 
 
 def read_picture(analysis_id: str, name: str) -> Call[bytes]:
-    """Return a picture of what was measured: `image` or `mask`."""
+    """Read a picture of a stored result: `image` or `mask`."""
     return to_png_call(to_path(analysis_id, name))
 
 
@@ -133,13 +133,13 @@ def read_overlay(analysis_id: str, *, caption: bool) -> Call[bytes]:
 def read_saliency(
     analysis_id: str, *, layer: str | None, blend: float, form: SaliencyForm, caption: bool
 ) -> Call[bytes]:
-    """Return where the network looked, as a picture."""
+    """Read the saliency map of a stored result as a picture."""
     query = _to_saliency_query(form, layer) | {"blend": str(blend)} | _to_caption_query(caption)
     return replace(to_png_call(to_path(analysis_id, "saliency")), query=query)
 
 
 def read_saliency_figures(analysis_id: str, layer: str | None) -> Call[SaliencyFigures]:
-    """Return where the network looked, in figures."""
+    """Read how concentrated the saliency map of a stored result is."""
     asked = to_json_call(to_path(analysis_id, "saliency"), SaliencyFigures)
     return replace(asked, query=_to_saliency_query("json", layer))
 
@@ -154,32 +154,32 @@ def _to_saliency_query(form: str, layer: str | None) -> dict[str, str]:
 
 
 def read_attention(analysis_id: str, level: int) -> Call[bytes]:
-    """Return an attention gate's coefficients."""
+    """Read the coefficients of an attention gate."""
     asked = to_png_call(to_path(analysis_id, "attention"))
     return replace(asked, query={"level": str(level)})
 
 
 def list_models() -> Call[tuple[ModelFacts, ...]]:
-    """Tell what is served."""
+    """List the served models."""
     return Call(
         "GET", "/v1/models", JSON_TYPE, lambda response: read_json(response, kind=Models).models
     )
 
 
 def to_path(analysis_id: str, *parts: str) -> str:
-    """Return where a kept result, or a part of it, is found."""
+    """Return the path of a stored result or of a part of it."""
     return "/".join(["/v1/analyses", quote(analysis_id, safe=""), *parts])
 
 
 def to_wait_s(response: httpx.Response, attempts: Attempts) -> float | None:
-    """Return how long to wait before asking again, or None to take the answer as it is."""
+    """Return how long to wait before the next attempt, or None to accept this answer."""
     if response.status_code not in RETRIED_STATUSES and not _is_of_gateway(response):
         return None
     return attempts.to_wait_s(read_retry_after_s(response.headers.get("retry-after")))
 
 
 def _is_of_gateway(response: httpx.Response) -> bool:
-    """Return whether a gateway answered in the service's place: without a problem document."""
+    """Return whether a gateway answered instead of the service: without a problem document."""
     return response.status_code in GATEWAY_STATUSES and not _is_problem(response)
 
 
@@ -189,16 +189,16 @@ def _is_problem(response: httpx.Response) -> bool:
 
 
 def to_unreachable(error: httpx.TransportError) -> UnreachableError:
-    """Say that no answer came; the library's error names its kind."""
+    """Return the error for a request without an answer."""
     return UnreachableError(
         f"The server does not answer ({type(error).__name__}); check its address and that it runs."
     )
 
 
 def to_unexpected(error: httpx.DecodingError) -> UnexpectedAnswerError:
-    """Say that an answer is not compressed as its headers say; asked again it would be the same."""
+    """Return the error for an answer that cannot be decompressed; trying again would not help."""
     return UnexpectedAnswerError(
-        f"The server's answer cannot be unpacked ({error}); does a proxy change it?"
+        f"The server's answer cannot be decompressed ({error}); does a proxy change it?"
     )
 
 
@@ -213,20 +213,20 @@ def read_json(response: httpx.Response, *, kind: type[Answer]) -> Answer:
     try:
         facts = response.json()
     except ValueError as error:
-        raise UnexpectedAnswerError("The server's answer is no JSON; is it Headcirc?") from error
+        raise UnexpectedAnswerError("The server's answer is not JSON; is it Headcirc?") from error
     return to_answer(kind, facts)
 
 
 def read_png(response: httpx.Response) -> bytes:
-    """Return an answer's picture, a PNG file; raises as `read_json` does."""
+    """Return the PNG file of an answer; raises as `read_json` does."""
     require_success(response)
     if response.headers.get("content-type") != PNG_TYPE:
-        raise UnexpectedAnswerError("The server's answer is no PNG; is it Headcirc?")
+        raise UnexpectedAnswerError("The server's answer is not a PNG; is it Headcirc?")
     return response.content
 
 
 def require_success(response: httpx.Response) -> None:
-    """Turn a refusal into its exception.
+    """Raise the exception of a refusal.
 
     Raises
     ------
@@ -237,7 +237,7 @@ def require_success(response: httpx.Response) -> None:
     status = response.status_code
     if _is_of_gateway(response):
         raise UnreachableError(
-            f"A gateway answered {status} in the service's place; check that the service runs and "
+            f"A gateway answered {status} instead of the service; check that the service runs and "
             "is not too busy."
         )
     if not _is_problem(response):
@@ -249,7 +249,7 @@ def require_success(response: httpx.Response) -> None:
         code, detail, request_id = (str(facts[each]) for each in ("code", "detail", "request_id"))
     except (ValueError, KeyError, TypeError) as error:
         raise UnexpectedAnswerError(
-            f"The server's {status} came with a broken problem document."
+            f"The server's {status} has an invalid problem document."
         ) from error
     raise ProblemError(
         status,

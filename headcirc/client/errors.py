@@ -1,9 +1,9 @@
-"""What can come of asking a server, other than an answer.
+"""The errors of a call.
 
 ClientError
-├── UnreachableError       no answer of the service came, however often it was tried
-├── UnexpectedAnswerError  an answer came that the contract does not have: is this Headcirc?
-└── ProblemError           the service refused, and said why
+├── UnreachableError       the service did not answer in any attempt
+├── UnexpectedAnswerError  the answer does not follow the API; is this Headcirc?
+└── ProblemError           the service refused the request and said why
 """
 
 from collections.abc import Callable
@@ -15,15 +15,14 @@ class ClientError(Exception):
 
 
 class UnreachableError(ClientError):
-    """No answer came in the time and the attempts that the retry policy gives.
+    """No answer came within the time and the attempts of the retry policy.
 
-    A gateway's answer in the service's place (429, 502, 503 or 504 without a problem document) is
-    none.
+    A gateway's own answer (429, 502, 503 or 504 without a problem document) counts as no answer.
     """
 
 
 class UnexpectedAnswerError(ClientError):
-    """The answer is none of the contract's; perhaps another program listens there."""
+    """The answer does not follow the API; perhaps another program listens at this address."""
 
 
 class ProblemError(ClientError):
@@ -35,11 +34,11 @@ class ProblemError(ClientError):
     code : str
         Stable, kebab-case; see `docs/api.md`.
     detail : str
-        What was found and what is needed.
+        What was found, what is needed and what to do.
     request_id : str
-        Under which the service logged it.
+        The id under which the service logged the request.
     retry_after_s : float, optional
-        How long the service asks to wait, where that was longer than the patience that was left.
+        How long the service asks to wait, if that exceeds what was left of the deadline.
     """
 
     def __init__(
@@ -59,7 +58,7 @@ class ProblemError(ClientError):
         self.retry_after_s = retry_after_s
 
     def __reduce__(self) -> tuple[Callable[[int], "ProblemError"], tuple[int]]:
-        """Travel whole from a process pool's worker; by itself it would break the pool."""
+        """Pickle with all attributes, so that a process pool can pass the error on."""
         remake = partial(
             ProblemError,
             code=self.code,

@@ -1,4 +1,11 @@
-"""How patient a client is: how often it asks again, how long it waits, when it gives up."""
+"""The retry policy: which answers are tried again, after which wait, and when a call gives up.
+
+This is our own code because `stamina` 26.1 checks its timeout only after the wait: with 1 s left
+and a `Retry-After` of 2 s it slept for 2 s and asked again, where this module returns the refusal
+at once. It also adds no jitter to a wait that a server asked for. The retries of httpx transports
+cover failed connections only and ignore `Retry-After`. The timeout of each attempt, and which
+answers to retry, would be our own code with either.
+"""
 
 import random
 import time
@@ -8,26 +15,28 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 RETRIED_STATUSES = frozenset({429, 502, 503})
-"""A full queue, and a service or store that is not there: both pass. The service's own 504 had its
-time; one of a gateway says that the service is away."""
+"""The queue is full, or a service or store is unavailable: both are temporary. A 504 of the service
+itself is final, because the request used up its time; a gateway's 504 means that the service is
+unavailable."""
 GATEWAY_STATUSES = RETRIED_STATUSES | {504}
-"""What a gateway answers in the place of a service that is away, or too busy for it."""
+"""What a gateway answers when the service is unavailable or overloaded."""
 
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """When to ask again. Asking twice is safe: the same question has the same answer and id.
+    """When to try again. This is safe: the same request has the same answer and id.
 
     Attributes
     ----------
     most_attempts : int
-        1 never asks again.
+        1 never tries again.
     deadline_s : float
-        Of a whole call with all its attempts and waits.
+        For a whole call with all its attempts and waits.
     first_wait_s, longest_wait_s : float
-        Without a `Retry-After` a wait is twice as long as the one before, up to the longest.
+        Without a `Retry-After` each wait is twice as long as the one before, up to the longest.
     jitter : float
-        Up to this share is added to each wait, so that clients refused together return apart.
+        Up to this share is added to each wait, so that clients that were refused together do not
+        return together.
     """
 
     most_attempts: int = 5
@@ -44,7 +53,7 @@ class Attempts:
     ----------
     policy : RetryPolicy
     clock : callable
-        Seconds, as `time.monotonic` tells them.
+        Returns seconds, as `time.monotonic` does.
     """
 
     def __init__(self, policy: RetryPolicy, *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -55,13 +64,14 @@ class Attempts:
 
     @property
     def left_s(self) -> float:
-        """Return the time that the call still has."""
+        """Return the time that is left for the call."""
         return max(0.0, self._until_s - self._clock())
 
     def to_wait_s(self, retry_after_s: float | None = None) -> float | None:
-        """Count an attempt that failed; return how long to wait, or None to give up.
+        """Count a failed attempt; return how long to wait, or None to give up.
 
-        A server that asks for a longer wait than the deadline allows is not asked earlier.
+        If the server asks for a longer wait than the deadline allows, the call gives up instead of
+        asking earlier.
         """
         policy = self._policy
         doubled_s = policy.first_wait_s * 2**self._made
@@ -74,7 +84,7 @@ class Attempts:
 
 
 def read_retry_after_s(value: str | None) -> float | None:
-    """Return a `Retry-After` in seconds, which may also name a date; None where there is none."""
+    """Return a `Retry-After` (seconds or an HTTP date) in seconds; None if missing or invalid."""
     if value is None:
         return None
     if value.strip().isdecimal():

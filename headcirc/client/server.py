@@ -1,4 +1,4 @@
-"""Which server is asked, and with which key: refused at once where neither can be."""
+"""Check the server's address and the API key before the first request."""
 
 from urllib.parse import urlsplit
 
@@ -6,7 +6,7 @@ import httpx
 
 
 def require_server_url(server_url: str) -> str:
-    """Return an address, or refuse what is none.
+    """Return a server's address if it is valid.
 
     Raises
     ------
@@ -20,7 +20,7 @@ def require_server_url(server_url: str) -> str:
         is_address = False
     if not is_address:
         raise ValueError(
-            f"{server_url!r} is no server's address; it looks like http://127.0.0.1:8000."
+            f"{server_url!r} is not a server's address; it looks like http://127.0.0.1:8000."
         )
     return server_url
 
@@ -31,7 +31,7 @@ def to_headers(api_key: str | None) -> dict[str, str]:
     Raises
     ------
     ValueError
-        The key could not be sent, such as one with the end of its file's line.
+        A header cannot hold the key, for example because it ends with a line break.
     """
     if api_key is None:
         return {}

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from headcirc.batch.files import CRASHED, GIVEN_UP, NO_HEAD, UNREADABLE, Row, UsageError
+from headcirc.answers import NO_HEAD, Row
+from headcirc.batch.files import CRASHED, GIVEN_UP, UNREADABLE, UsageError
 from headcirc.geometry import PixelSpacing
 
 pytest.importorskip("pyarrow", reason="the package 'pyarrow' is missing (the extra 'ray')")

@@ -5,7 +5,8 @@ It runs in the child process of `headcirc.batch.measuring_process`, so it is a m
 
 import os
 
-from headcirc.batch.files import Measure, Measured, Row
+from headcirc.answers import Row
+from headcirc.batch.files import Measure, Measured
 from headcirc.errors import InputError, ModelArtifactError
 from headcirc.geometry import PixelSpacing
 

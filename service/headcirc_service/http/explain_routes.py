@@ -7,10 +7,11 @@ from fastapi import APIRouter, Query, Request, Response
 from numpy.typing import NDArray
 from pydantic import BaseModel, Field
 
+from headcirc.answers import SaliencyFigures
 from headcirc.caption import add_caption
 from headcirc.explain import measure_concentration
 from headcirc.overlay import Picture, draw_saliency, to_map_picture
-from headcirc_service.answers import to_saliency_body
+from headcirc_service.answers import to_saliency_figures
 from headcirc_service.http.dependencies import (
     KEYED,
     TAKES_PNG,
@@ -29,7 +30,6 @@ from headcirc_service.http.routes import (
 )
 from headcirc_service.measuring.explanations import find_saliency_map
 from headcirc_service.results.stored_analysis import to_result_facts
-from headcirc_service.schemas import SaliencyBody
 
 EXPLAIN_PROBLEMS = GET_PROBLEMS | to_problem_responses(422)
 
@@ -48,7 +48,7 @@ class SaliencyQuery(BaseModel):
 @router.get(
     "/v1/analyses/{analysis_id}/saliency",
     summary="See where the network looked (Grad-CAM)",
-    response_model=SaliencyBody,
+    response_model=SaliencyFigures,
     dependencies=[KEYED],
     responses=EXPLAIN_PROBLEMS | PNG_RESPONSE,
     tags=["results"],
@@ -59,7 +59,7 @@ async def read_saliency(
     owner: Owner,
     watch: Watch,
     request: Request,
-) -> Response | SaliencyBody:
+) -> Response | SaliencyFigures:
     """Return where the network looked: over the picture, as a bare map, or in figures."""
     require_acceptable(request, "application/json" if query.format == "json" else "image/png")
     layer = owner.explanations.require_layer(query.layer)
@@ -82,7 +82,7 @@ async def read_saliency(
             found = await renderers.draw(
                 lambda: measure_concentration(find(), stored.draw_mask() > 0)
             )
-            return to_saliency_body(analysis_id, layer, explanation.precision, found)
+            return to_saliency_figures(analysis_id, layer, explanation.precision, found)
         is_bare = query.format == "map"
         draw_chosen = (lambda: to_map_picture(find())) if is_bare else draw
         return await answer_png(owner, draw_chosen, request.app.state.metrics, renderers=renderers)

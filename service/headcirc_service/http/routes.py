@@ -7,10 +7,11 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from headcirc.answers import Models
 from headcirc.errors import NoHeadFoundError, PixelSizeMissingError
 from headcirc.overlay import Picture, to_png
 from headcirc_service.admission.renderers import Renderers
-from headcirc_service.answers import to_head_circumference_body, to_model_facts_body
+from headcirc_service.answers import to_head_circumference_body, to_model_facts
 from headcirc_service.errors import (
     AnalysisNotFoundError,
     StoredNoHeadError,
@@ -34,7 +35,6 @@ from headcirc_service.schemas import (
     AnalysisBody,
     HeadCircumferenceBody,
     HealthBody,
-    ModelsBody,
     ProblemBody,
 )
 from headcirc_service.telemetry.metrics import Metrics
@@ -253,10 +253,10 @@ async def create_head_circumference(
     responses=to_problem_responses(401, 406, 503),
     tags=["service"],
 )
-async def list_models(owner: Owner, request: Request) -> ModelsBody:
+async def list_models(owner: Owner, request: Request) -> Models:
     """List the served model, where it runs and its measured accuracy."""
     chosen = request.app.state.settings.backend
-    return ModelsBody(models=[to_model_facts_body(owner.pipeline, asked_backend=chosen)])
+    return Models((to_model_facts(owner.pipeline, asked_backend=chosen),))
 
 
 # The lower decorator answers GET and HEAD, which some probes send. The upper one is for OpenAPI,

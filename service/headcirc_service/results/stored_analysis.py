@@ -9,6 +9,7 @@ from itertools import accumulate, pairwise
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import TypeAdapter
 
 from headcirc.caption import ResultFacts, add_caption
 from headcirc.geometry import Ellipse
@@ -20,6 +21,7 @@ from headcirc_service.answers import to_links
 from headcirc_service.schemas import AnalysisBody
 
 logger = logging.getLogger("headcirc.store")
+ANSWERS = TypeAdapter(AnalysisBody)
 MAGIC = b"HCR3"
 HEADER = struct.Struct(">4sdIII")
 """Header of a written result: mark, pixel aspect, and the bytes of its answer, frame and mask."""
@@ -79,7 +81,7 @@ class StoredAnalysis:
 
     def to_bytes(self) -> bytes:
         """Return it as bytes, compressed without loss."""
-        body = self.body.model_dump_json().encode()
+        body = ANSWERS.dump_json(self.body)
         frame = to_png(self.pixels)
         mask = b"" if self.mask_bits is None else to_png(self.draw_mask())
         lengths = (len(body), len(frame), len(mask))
@@ -120,7 +122,7 @@ def _read_parts(content: bytes, analysis_id: str, maximum_pixels: int) -> Stored
         raise ValueError("Its pixels have a shape that no picture has.")
     ends = list(accumulate(lengths, initial=HEADER.size))
     answer, frame, mask = (content[begin:end] for begin, end in pairwise(ends))
-    body = AnalysisBody.model_validate_json(answer)
+    body = ANSWERS.validate_json(answer)
     require_usable(body, analysis_id)
     image = body.image
     shape, pixels = (image.height_px, image.width_px), image.height_px * image.width_px
@@ -150,7 +152,7 @@ def require_usable(body: AnalysisBody, analysis_id: str) -> None:
     links = to_links(analysis_id, has_saliency=body.links.saliency is not None)
     if body.id != analysis_id or body.links != links:
         raise ValueError("It belongs to another result.")
-    json.dumps(body.model_dump(), allow_nan=False)
+    json.dumps(ANSWERS.dump_python(body), allow_nan=False)
     image = body.image
     sizes_mm = (image.pixel_size_x_mm, image.pixel_size_y_mm)
     if any(size_mm is not None and size_mm <= 0 for size_mm in sizes_mm):

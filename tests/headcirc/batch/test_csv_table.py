@@ -5,8 +5,9 @@ from dataclasses import replace
 
 import pytest
 
+from headcirc.answers import NO_HEAD, NO_PIXEL_SIZE, Row
 from headcirc.batch.csv_table import COLUMNS, open_table, read_kept, to_origin, to_row
-from headcirc.batch.files import CRASHED, NO_HEAD, NO_PIXEL_SIZE, Row, UsageError
+from headcirc.batch.files import CRASHED, UsageError
 from headcirc.cli.commands import main
 from headcirc.geometry import PixelSpacing
 

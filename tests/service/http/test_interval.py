@@ -1,4 +1,4 @@
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
 from headcirc_service.answers import to_analysis_body, to_head_circumference_body
@@ -32,7 +32,7 @@ def test_both_bodies_state_the_interval_of_a_model_that_has_one():
     measured_mm = body.head.head_circumference_mm
     expected = {"level": 0.9, "low": measured_mm - 3, "high": measured_mm + 3}
     for answer in (body.head, to_head_circumference_body(body)):
-        stated = answer.model_dump()["head_circumference_interval_mm"]
+        stated = asdict(answer.head_circumference_interval_mm)
         assert stated == pytest.approx(expected)
 
 

@@ -1,0 +1,334 @@
+"""The answer about one image: its fields are declared here, filled here and flattened to rows here.
+
+The service sends these types as JSON, the client reads them back, and `Row` takes its columns from
+them. A new output field is therefore computed by its stage and declared in this module, nowhere
+else. At run time this module imports the standard library only, because a caller of the client has
+neither numpy nor OpenCV.
+"""
+
+import math
+from dataclasses import dataclass, field, fields, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from headcirc import pipeline as measured_by
+    from headcirc.geometry import Ellipse
+    from headcirc.quality import uncertainty
+
+STAGES = ("decode", "preprocess", "queue", "inference", "postprocess", "total")
+"""Named in `timing_ms`; a stage that did not run took 0 ms."""
+ABSENT = "absent"
+NO_HEAD, NO_PIXEL_SIZE = "no head was found", "no pixel size is known"
+PATH, DECIMALS = "path", "decimals"
+
+
+def added_later(absent: object) -> dict[str, object]:
+    """Return metadata of a field that older services do not send; the client takes this value."""
+    return {ABSENT: absent}
+
+
+# --- the types; their docstrings are the descriptions in the OpenAPI document -----------------
+
+
+@dataclass(frozen=True)
+class Model:
+    """Which model answered, and where it ran."""
+
+    name: str
+    version: str
+    backend: str
+    precision: str
+
+
+@dataclass(frozen=True)
+class Image:
+    """The upright picture; its pixel size where one is known.
+
+    `orientation` is the EXIF orientation, 1 to 8, by which the stored picture was turned.
+    """
+
+    width_px: int
+    height_px: int
+    orientation: int = field(metadata=added_later(1))
+    pixel_size_x_mm: float | None
+    pixel_size_y_mm: float | None
+    pixel_size_source: str | None
+
+
+@dataclass(frozen=True)
+class HeadEllipse:
+    """Pixel centres lie at integers; `angle_deg` of the major axis, [0, 180), from +x to +y."""
+
+    center_x_px: float
+    center_y_px: float
+    semi_major_px: float
+    semi_minor_px: float
+    angle_deg: float
+
+
+@dataclass(frozen=True)
+class Interval:
+    """Should hold the annotated circumference in `level` of all clean images."""
+
+    level: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Millimetres:
+    """Figures in millimetres; None where no pixel size is known.
+
+    Axes are outer to outer. The interval is None, too, where the model states none.
+    """
+
+    head_circumference_mm: float | None
+    head_circumference_interval_mm: Interval | None = field(metadata=added_later(None))
+    biparietal_diameter_mm: float | None
+    occipitofrontal_diameter_mm: float | None
+    cephalic_index: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Head(Millimetres):
+    """The head that was found."""
+
+    ellipse: HeadEllipse
+    head_circumference_px: float
+    area_mm2: float | None
+
+
+@dataclass(frozen=True)
+class Quality:
+    """Warning codes; `acceptable` is false when a person should not rely on the number."""
+
+    acceptable: bool
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnalysisFacts:
+    """Everything about one picture; `head` is None when none was found."""
+
+    id: str
+    created: str
+    model: Model
+    image: Image
+    head: Head | None
+    gestational_age: dict[str, Any] | None = None
+    quality: Quality
+    timing_ms: dict[str, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeadCircumference(Millimetres):
+    """The number alone, for callers that want no more."""
+
+    id: str
+    head_circumference_mm: float
+    gestational_age: dict[str, Any] | None = None
+    quality: Quality
+    timing_ms: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Concentration:
+    """Shares, 0 to 1, of a map's mass in the head and around its edge, and of the areas of both.
+
+    Mass is the sum of the map's values; a map that is the same everywhere has the area's shares.
+    """
+
+    head_share: float
+    edge_share: float
+    head_area_share: float
+    edge_area_share: float
+
+
+@dataclass(frozen=True)
+class SaliencyFigures:
+    """How concentrated a layer's map is; null where the map is empty, as without a head.
+
+    The band around the mask's edge reaches, to both sides, `edge_band_share` times the radius of
+    the disc that is as large as the mask. `precision` is that of the network that is explained.
+    """
+
+    id: str
+    layer: str
+    precision: str
+    edge_band_share: float
+    concentration: Concentration | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelFacts(Model):
+    """A served model as `/v1/models` tells of it."""
+
+    width: int
+    parameters: int
+    input_width_px: int
+    input_height_px: int
+    sha256: str
+    saliency_layers: tuple[str, ...] = ()
+    default_saliency_layer: str | None = None
+    attention_levels: tuple[int, ...] = ()
+    accuracy: dict[str, Any]
+    device: str = field(metadata=added_later(""))
+    chosen_because: str = field(metadata=added_later(""))
+
+
+@dataclass(frozen=True)
+class Models:
+    """The models of this service."""
+
+    models: tuple[ModelFacts, ...]
+
+
+# --- from what the pipeline found -------------------------------------------------------------
+
+
+def to_analysis_facts(
+    analysis: "measured_by.Analysis", pipeline: "measured_by.Pipeline", *, analysis_id: str = ""
+) -> AnalysisFacts:
+    """Return an analysis as an answer, created now.
+
+    Parameters
+    ----------
+    analysis : pipeline.Analysis
+    pipeline : Pipeline
+        Names the model.
+    analysis_id : str
+        Under which a service keeps the result; empty where nothing is kept.
+    """
+    rows, columns = analysis.frame.pixels.shape
+    region = analysis.region or next(iter(analysis.frame.calibrations), None)
+    return AnalysisFacts(
+        id=analysis_id,
+        created=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        model=to_model(pipeline),
+        image=Image(
+            width_px=columns,
+            height_px=rows,
+            orientation=analysis.frame.orientation,
+            pixel_size_x_mm=None if region is None else region.spacing.column_mm,
+            pixel_size_y_mm=None if region is None else region.spacing.row_mm,
+            pixel_size_source=None if region is None else region.source,
+        ),
+        head=None if analysis.head is None else _to_head(analysis.head),
+        quality=Quality(analysis.quality.acceptable, analysis.quality.warnings),
+        timing_ms={stage: round(analysis.timing_ms.get(stage, 0.0), 3) for stage in STAGES},
+    )
+
+
+def to_model(pipeline: "measured_by.Pipeline") -> Model:
+    """Return the name of the model and where it runs."""
+    manifest, backend = pipeline.manifest, pipeline.backend
+    return Model(manifest.name, manifest.version, backend.name, backend.precision)
+
+
+def _to_head(head: "measured_by.Head") -> Head:
+    measured = head.measurement
+    return Head(
+        ellipse=_to_ellipse(head.ellipse),
+        head_circumference_px=head.head_circumference_px,
+        head_circumference_mm=None if measured is None else measured.head_circumference_mm,
+        head_circumference_interval_mm=_to_interval(head.interval),
+        biparietal_diameter_mm=None if measured is None else measured.biparietal_diameter_mm,
+        occipitofrontal_diameter_mm=(
+            None if measured is None else measured.occipitofrontal_diameter_mm
+        ),
+        cephalic_index=None if measured is None else measured.cephalic_index,
+        area_mm2=None if measured is None else measured.area_mm2,
+    )
+
+
+def _to_ellipse(ellipse: "Ellipse") -> HeadEllipse:
+    return HeadEllipse(
+        center_x_px=ellipse.center_x_px,
+        center_y_px=ellipse.center_y_px,
+        semi_major_px=ellipse.semi_axis_major_px,
+        semi_minor_px=ellipse.semi_axis_minor_px,
+        angle_deg=math.degrees(ellipse.angle_rad) % 180,
+    )
+
+
+def _to_interval(interval: "uncertainty.Interval | None") -> Interval | None:
+    if interval is None:
+        return None
+    return Interval(level=interval.level, low=interval.low_mm, high=interval.high_mm)
+
+
+# --- to one line of a table -------------------------------------------------------------------
+
+
+def column(path: str, *, decimals: int | None = None, default: object = None) -> Any:
+    """Declare a column that holds one field of `AnalysisFacts`.
+
+    Parameters
+    ----------
+    path : str
+        Names of the field and of those that contain it, separated by dots.
+    decimals : int, optional
+        How many are written to a CSV table; by default as many as a pixel size has.
+    default : object
+        Where something on the path is None.
+    """
+    metadata: dict[str, object] = {PATH: path}
+    if decimals is not None:
+        metadata[DECIMALS] = decimals
+    return field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of output, with the same names as the answer; None where nothing was measured.
+
+    The order of the fields is that of the columns. Two decimals of a millimetre are far more than
+    the measurement can resolve.
+    """
+
+    image: str = ""
+    head_circumference_mm: float | None = column("head.head_circumference_mm", decimals=2)
+    head_circumference_low_mm: float | None = column(
+        "head.head_circumference_interval_mm.low", decimals=2
+    )
+    head_circumference_high_mm: float | None = column(
+        "head.head_circumference_interval_mm.high", decimals=2
+    )
+    biparietal_diameter_mm: float | None = column("head.biparietal_diameter_mm", decimals=2)
+    occipitofrontal_diameter_mm: float | None = column(
+        "head.occipitofrontal_diameter_mm", decimals=2
+    )
+    cephalic_index: float | None = column("head.cephalic_index", decimals=4)
+    head_circumference_px: float | None = column("head.head_circumference_px", decimals=2)
+    pixel_size_x_mm: float | None = column("image.pixel_size_x_mm")
+    pixel_size_y_mm: float | None = column("image.pixel_size_y_mm")
+    acceptable: bool = column("quality.acceptable", default=False)
+    warnings: str = ""
+    error: str = ""
+
+
+def to_row(answer: AnalysisFacts) -> Row:
+    """Return an answer, made here or by a service, as one line of output without a file's name."""
+    warnings = " ".join(answer.quality.warnings)
+    if answer.head is None:
+        return Row(warnings=warnings, error=NO_HEAD)
+    given = {
+        each.name: _follow(answer, each.metadata[PATH])
+        for each in fields(Row)
+        if PATH in each.metadata
+    }
+    row = Row(**given, warnings=warnings)
+    if answer.head.head_circumference_mm is None:
+        # A pixel size beside the head, as of another region of the screen, measured nothing.
+        return replace(row, pixel_size_x_mm=None, pixel_size_y_mm=None, error=NO_PIXEL_SIZE)
+    return row
+
+
+def _follow(value: object, path: str) -> Any:
+    """Return the field at the end of a path, or None where something on the way is None."""
+    for name in path.split("."):
+        if value is None:
+            return None
+        value = getattr(value, name)
+    return value
