@@ -14,6 +14,8 @@ from typing import Any, Protocol
 
 from tqdm import tqdm
 
+from headcirc.batch.model_identity import ModelIdentity, identify_model
+from headcirc.batch.replace_file import UNFINISHED
 from headcirc.batch.safe_text import FORMULA_MARKS, escape_controls
 from headcirc.errors import InputError, UnreadableImageError
 from headcirc.geometry import PixelSpacing
@@ -36,7 +38,6 @@ and what was thrown away. Others are hidden."""
 CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 NO_HEAD, NO_PIXEL_SIZE = "no head was found", "no pixel size is known"
 UNREADABLE, GIVEN_UP = "cannot be read", "workers failed at it"
-UNFINISHED = ".unfinished"
 CRASHED = "decoder-crashed"
 """Begins the reason of a file that ended the process that measured it."""
 REMEDY = "save the file again as PNG, or leave it out"
@@ -192,12 +193,10 @@ def to_local_measure(pipeline: Pipeline) -> Measure:
 
 def load_local_measure(
     model_dir: Path, *, backend: str, precision: str
-) -> tuple[Measure, tuple[Any, ...]]:
-    """Load a model; return what measures with it, and which it is; raises as `load_pipeline`."""
+) -> tuple[Measure, ModelIdentity]:
+    """Load a model; return the function that measures with it; raises as `load_pipeline`."""
     pipeline = load_pipeline(model_dir, backend=backend, precision=precision)
-    runtime, version = pipeline.backend, pipeline.manifest.version
-    model = (version, pipeline.graph.sha256, runtime.name, runtime.precision)
-    return to_local_measure(pipeline), model
+    return to_local_measure(pipeline), identify_model(pipeline)
 
 
 def to_row(analysis: Analysis) -> Row:

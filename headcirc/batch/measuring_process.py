@@ -16,12 +16,12 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from headcirc.batch.files import CRASHED, REMEDY, Measure, Measured, Row
+from headcirc.batch.model_identity import ModelIdentity
 from headcirc.errors import BackendUnavailableError, HeadCircumferenceError, InputError
 from headcirc.geometry import PixelSpacing
 
-Model = tuple[Any, ...]
-Load = Callable[[], tuple[Measure, Model]]
-"""Loads what measures, and says which model it is; a function that can be pickled."""
+Load = Callable[[], tuple[Measure, ModelIdentity]]
+"""Loads a model and returns the function that measures with it; it must be picklable."""
 DEATH_S = 10.0
 """A process whose connection has ended is gone before that."""
 DRAW = "draw"
@@ -54,8 +54,8 @@ class MeasuringProcess:
 
     Attributes
     ----------
-    model : tuple
-        Which model it is, as `load` says.
+    model : ModelIdentity
+        The model that `load` loaded.
 
     Raises
     ------
@@ -105,7 +105,7 @@ class MeasuringProcess:
         there.close()
         self._is_fresh = True
         try:
-            self.model: Model = self._receive()
+            self.model: ModelIdentity = self._receive()
         except ProcessDiedError as error:
             raise BackendUnavailableError(
                 f"While the model was loaded, {error}; try another --backend."

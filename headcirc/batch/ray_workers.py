@@ -22,14 +22,13 @@ from headcirc.batch.files import (
     measure_files,
     to_local_measure,
 )
+from headcirc.batch.model_identity import ModelIdentity, identify_model
 from headcirc.batch.ray_cluster import Plan, Task, count_capacity
 from headcirc.pipeline import load_pipeline
 
 IMAGES_A_TASK = 16
 MOST_ATTEMPTS = 3
 MOST_FAILURES_IN_A_ROW = 12
-
-Facts = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -52,8 +51,8 @@ class Chunk:
 class MeasuringWorker:
     """What runs in an actor."""
 
-    def load(self, plan: Plan) -> Facts:
-        """Load the model and say which it is; a bad one raises as `load_pipeline` does."""
+    def load(self, plan: Plan) -> ModelIdentity:
+        """Load the model and return its identity; raises as `load_pipeline`."""
         pipeline = load_pipeline(
             plan.model_dir,
             backend=plan.backend,
@@ -61,14 +60,7 @@ class MeasuringWorker:
             threads=max(1, int(plan.cpus)),
         )
         self._measure = to_local_measure(pipeline)
-        manifest = pipeline.manifest
-        return {
-            "name": manifest.name,
-            "version": manifest.version,
-            "sha256": pipeline.graph.sha256,
-            "backend": pipeline.backend.name,
-            "precision": pipeline.backend.precision,
-        }
+        return identify_model(pipeline)
 
     def measure(self, tasks: Sequence[Task]) -> list[Row]:
         """Measure images in their order; one that cannot be measured gives a row that says why."""
@@ -105,13 +97,13 @@ class Pool:
         self._plan = plan
         room = count_capacity(plan.cpus, plan.gpus)
         self._size = plan.workers or room
-        self._facts: Facts = {}
+        self._model: ModelIdentity | None = None
         self._busy: dict[Any, tuple[Any, Chunk | None]] = {}
         self._idle: list[Any] = []
         self._failures = 0
 
-    def start(self) -> Facts:
-        """Load the first worker and return what it says; alone, it may build what others reuse.
+    def start(self) -> ModelIdentity:
+        """Load the model in a first worker, which may build files that the others reuse.
 
         Raises
         ------
@@ -120,13 +112,14 @@ class Pool:
         """
         worker = self._spawn()
         try:
-            self._facts = ray.get(worker.load.remote(self._plan))
+            model: ModelIdentity = ray.get(worker.load.remote(self._plan))
         except RayTaskError as error:
             raise UsageError(f"No worker can start: {error.cause}") from error
         except RayError as error:
             raise UsageError(f"No worker can start: {_to_reason(error)}") from error
+        self._model = model
         self._idle.append(worker)
-        return self._facts
+        return model
 
     def measure(self, tasks: Sequence[Task]) -> Iterator[list[Row]]:
         """Measure everything, each image once, in the order in which workers finish."""
@@ -180,10 +173,10 @@ class Pool:
             self._idle.append(worker)
         return [] if chunk is None else chunk.to_retries()
 
-    def _require_same(self, facts: Facts) -> None:
-        if facts != self._facts:
+    def _require_same(self, model: ModelIdentity) -> None:
+        if model != self._model:
             raise UsageError(
-                f"Workers run different things, {self._facts} and {facts}; name --backend and "
+                f"Workers loaded different models, {self._model} and {model}; name --backend and "
                 "--precision."
             )
 

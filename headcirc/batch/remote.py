@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from headcirc.batch.files import Measure, Measured, Row, UsageError, fill_row
+from headcirc.batch.model_identity import ModelIdentity
 from headcirc.batch.safe_text import escape_controls
 from headcirc.client import (
     Analysis,
@@ -31,15 +31,15 @@ MOST_UNANSWERED_IN_A_ROW = 12
 @contextmanager
 def open_remote_measure(
     server_url: str, api_key_file: Path | None
-) -> Iterator[tuple[Measure, tuple[Any, ...]]]:
-    """Connect to a service; while this lasts, it measures with the model that is told of.
+) -> Iterator[tuple[Measure, ModelIdentity]]:
+    """Connect to a service; give the function that measures there, and the model it uses.
 
     Raises
     ------
     UsageError
         The key cannot be read, nothing answers there, or it lets nobody in with this key.
     ValueError
-        The address or the key is none.
+        The address or the key is not valid.
     """
     api_key = None if api_key_file is None else read_api_key(api_key_file)
     with HeadcircClient(server_url, api_key=api_key) as client:
@@ -47,10 +47,14 @@ def open_remote_measure(
             served, *_ = client.list_models()
         except ClientError as error:
             raise UsageError(_to_reason(error)) from error
-        yield (
-            RemoteMeasure(client),
-            (served.version, served.sha256, served.backend, served.precision),
+        model = ModelIdentity(
+            name=served.name,
+            version=served.version,
+            sha256=served.sha256,
+            backend=served.backend,
+            precision=served.precision,
         )
+        yield RemoteMeasure(client), model
 
 
 def read_api_key(path: Path) -> str:

@@ -1,18 +1,25 @@
-"""What `headcirc check` measures: a drawn head whose circumference is known.
+"""`headcirc check`: measure a drawn head whose circumference is known.
 
-A runtime can load, run and be wrong; only a number that is held against the truth shows it. A
-drawing is no scan: the number does not say how accurate the model is.
+A runtime can load, run and still compute wrong numbers. Only a comparison with a known number shows
+it. The drawing is not a scan: the result does not say how accurate the model is.
 """
 
+import argparse
 from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from headcirc.cli.command import (
+    EXIT_ALL_MEASURED,
+    EXIT_SOME_NOT,
+    Command,
+    add_model_arguments,
+)
 from headcirc.geometry import Ellipse, PixelSpacing
 from headcirc.measurement import measure_head
 from headcirc.overlay import to_png
-from headcirc.pipeline import Pipeline
+from headcirc.pipeline import Pipeline, load_pipeline
 from headcirc.raster import to_ellipse_coverage
 
 DRAWN = Ellipse(400.0, 270.0, 230.0, 180.0, 0.3)
@@ -25,8 +32,14 @@ TOLERATED_SHARE = 0.03
 """Of the drawn circumference: five times what the model is off; a broken runtime is more."""
 
 
+def run(options: argparse.Namespace) -> int:
+    """Load the model, print what runs where, and measure the drawn head."""
+    pipeline = load_pipeline(options.model, backend=options.backend, precision=options.precision)
+    return EXIT_ALL_MEASURED if check_measures_truly(pipeline) else EXIT_SOME_NOT
+
+
 def check_measures_truly(pipeline: Pipeline) -> bool:
-    """Measure the drawn head, print what ran where and what came out; return whether it is true."""
+    """Measure the drawn head and print the result; return whether it is correct."""
     manifest, backend = pipeline.manifest, pipeline.backend
     print(f"model     {manifest.name} {manifest.version}, sha256 {pipeline.graph.sha256[:12]}")
     print(f"backend   {backend.name} {backend.precision} on {backend.device}")
@@ -70,3 +83,11 @@ def draw_check_head() -> NDArray[np.uint8]:
     speckle = np.random.default_rng(0).rayleigh(0.8, outer.shape)
     grey = (DRAWN_GREY + WALL_GREY * (outer - inner) + INSIDE_GREY * inner) * speckle
     return np.clip(grey, 0, 255).astype(np.uint8)
+
+
+COMMAND = Command(
+    "check",
+    "Measure a drawn head of known size: does it work here, and on what?",
+    add_model_arguments,
+    run,
+)

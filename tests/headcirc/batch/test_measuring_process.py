@@ -106,7 +106,7 @@ def read_table(path):
 
 def test_run_goes_on_after_crashes(scans, tmp_path, capsys, monkeypatch):
     """All others have their row and picture; the end tells how many, and which."""
-    monkeypatch.setattr("headcirc.cli.commands.load_local_measure", load_crashing)
+    monkeypatch.setattr("headcirc.cli.analyze.load_local_measure", load_crashing)
     table, overlays = tmp_path / "out.csv", tmp_path / "overlays"
     command = ["analyze", str(scans), "--pixel-size-mm", "0.1", "--csv", str(table)]
     assert main([*command, "--overlay-dir", str(overlays)]) == 1
@@ -125,7 +125,7 @@ def test_run_goes_on_after_crashes(scans, tmp_path, capsys, monkeypatch):
 
 def test_resumed_run_leaves_crashes_out(scans, tmp_path, capsys, monkeypatch):
     """They stay in the table and in the status, and are met again only on demand."""
-    monkeypatch.setattr("headcirc.cli.commands.load_local_measure", load_crashing)
+    monkeypatch.setattr("headcirc.cli.analyze.load_local_measure", load_crashing)
     table = tmp_path / "out.csv"
     command = ["analyze", str(scans), "--pixel-size-mm", "0.1", "--csv", str(table)]
     main(command)

@@ -11,8 +11,7 @@ from pathlib import Path
 import pytest
 
 from headcirc.batch.files import UsageError, find_images, measure_files, to_name, to_overlay_paths
-from headcirc.cli.arguments import to_parser
-from headcirc.cli.commands import main
+from headcirc.cli.commands import main, to_parser
 from tests.support.synthetic import to_file
 
 EXAMPLE = "examples/phantom.png"

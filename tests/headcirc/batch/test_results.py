@@ -5,14 +5,22 @@ from dataclasses import replace
 
 import pytest
 
-from headcirc.batch.csv_table import COLUMNS, open_table, read_kept, to_origin, to_row
 from headcirc.batch.files import CRASHED, NO_HEAD, NO_PIXEL_SIZE, Row, UsageError
+from headcirc.batch.model_identity import ModelIdentity
+from headcirc.batch.results import (
+    COLUMNS,
+    DoneRule,
+    find_done,
+    open_table,
+    read_fingerprint,
+    read_rows,
+)
 from headcirc.cli.commands import main
 from headcirc.geometry import PixelSpacing
 
 EXAMPLE = "examples/phantom.png"
 SPACING = PixelSpacing(row_mm=0.1, column_mm=0.2)
-MODEL = ("1.0.0", "sha", "openvino", "int8")
+MODEL = ModelIdentity("m", "1.0.0", "sha", "openvino", "int8")
 ROW = Row(
     head_circumference_mm=175.5,
     head_circumference_px=1755.0,
@@ -36,22 +44,29 @@ def images(tmp_path):
 def table(tmp_path, images):
     """Return a table that has a row for each of them."""
     path = tmp_path / "out.csv"
-    with open_table(path, to_origins(images), {}) as out:
-        for name in NAMES:
-            out.write(replace(ROW, image=name))
+    write(path, to_rule(images), *(replace(ROW, image=name) for name in NAMES))
     return path
 
 
-def to_origins(images, spacing=SPACING, model=MODEL):
-    return {name: to_origin(path, spacing, model) for name, path in images.items()}
+def to_rule(images, spacing=SPACING, model=MODEL, **options):
+    fingerprints = {name: read_fingerprint(path, spacing, model) for name, path in images.items()}
+    return DoneRule(fingerprints, **options)
 
 
-def test_lines_are_kept_as_they_were_measured(table, images):
-    """Every cell comes back, whatever the name; the table that goes on begins with them."""
+def write(path, rule, *rows):
+    with open_table(path, rule, ()) as out:
+        for row in rows:
+            out.write(row)
+
+
+def test_rows_are_kept_as_they_were_measured(table, images):
+    """Every cell comes back, whatever the name; the resumed table begins with them."""
     before = table.read_bytes()
-    kept = read_kept(table, to_origins(images))
-    assert [to_row(cells) for cells in kept.values()] == [replace(ROW, image=n) for n in NAMES]
-    with open_table(table, to_origins(images), kept):
+    rule = to_rule(images)
+    done = find_done(table, rule)
+    assert done == {*NAMES}
+    assert [*read_rows(table)] == [replace(ROW, image=name) for name in NAMES]
+    with open_table(table, rule, done):
         pass
     assert table.read_bytes() == before
     assert [path.name for path in table.parent.glob("*.unfinished")] == []
@@ -66,9 +81,8 @@ def test_cells_have_the_digits_that_mean_something(table, images):
         pixel_size_x_mm=0.0691358052,
         acceptable=True,
     )
-    with open_table(table, to_origins(images), {}) as out:
-        out.write(row)
-        out.write(Row(image=NAMES[1], head_circumference_mm=0.1 + 0.2))
+    rule = to_rule(images)
+    write(table, rule, row, Row(image=NAMES[1], head_circumference_mm=0.1 + 0.2))
     with table.open(newline="", encoding="utf-8") as file:
         first, second = csv.DictReader(file)
     assert first["head_circumference_mm"] == "175.5"
@@ -76,15 +90,14 @@ def test_cells_have_the_digits_that_mean_something(table, images):
     assert first["pixel_size_x_mm"] == "0.069136"
     assert second["head_circumference_mm"] == "0.3"
     assert (first["acceptable"], second["acceptable"]) == ("true", "false")
-    assert len(read_kept(table, to_origins(images))) == 2
+    assert find_done(table, rule) == {*NAMES[:2]}
 
 
 @pytest.mark.parametrize("reason", ["=1+1", "+1", "-1", "@SUM(1)", "\t=1"])
 def test_cell_begins_no_formula(table, images, reason):
     """A server's words are in it, and whoever opens the table trusts it."""
     row = Row(image=NAMES[0], warnings=reason, error=reason)
-    with open_table(table, to_origins(images), {}) as out:
-        out.write(row)
+    write(table, to_rule(images), row)
     with table.open(newline="", encoding="utf-8") as file:
         (line,) = csv.DictReader(file)
     assert line["error"] == line["warnings"] == f"'{reason}"
@@ -93,86 +106,114 @@ def test_cell_begins_no_formula(table, images, reason):
 def test_crashed_file_is_tried_again_only_if_asked(table, images):
     """It would end the process again; who has another release may want to know."""
     reason = f"{CRASHED}: the process that measures was ended by SIGSEGV"
-    with open_table(table, to_origins(images), {}) as out:
-        out.write(Row(image=NAMES[0], error=reason))
-        out.write(Row(image=NAMES[1], error=NO_HEAD))
-    assert list(read_kept(table, to_origins(images))) == list(NAMES[:2])
-    kept = read_kept(table, to_origins(images), retry_crashed=True)
-    assert list(kept) == [NAMES[1]]
+    rows = Row(image=NAMES[0], error=reason), Row(image=NAMES[1], error=NO_HEAD)
+    write(table, to_rule(images), *rows)
+    assert find_done(table, to_rule(images)) == {*NAMES[:2]}
+    assert find_done(table, to_rule(images, retry_crashed=True)) == {NAMES[1]}
 
 
-def test_line_of_what_has_changed_is_not_kept(table, images):
-    """Of another pixel size, model or file, though the file has the same size."""
-    assert read_kept(table, to_origins(images, PixelSpacing(row_mm=0.2, column_mm=0.1))) == {}
-    assert read_kept(table, to_origins(images, spacing=None)) == {}
-    assert read_kept(table, to_origins(images, model=(*MODEL[:3], "fp32"))) == {}
+def test_row_is_not_kept_if_what_it_was_measured_from_has_changed(table, images):
+    """Another pixel size, model or file, even if the new file has the same size."""
+    other_model = replace(MODEL, precision="fp32")
+    assert not find_done(table, to_rule(images, PixelSpacing(row_mm=0.2, column_mm=0.1)))
+    assert not find_done(table, to_rule(images, spacing=None))
+    assert not find_done(table, to_rule(images, model=other_model))
     images[NAMES[1]].write_bytes(b"other one")
     os.utime(images[NAMES[1]], ns=(1, 1))
     images[NAMES[2]].unlink()
-    assert list(read_kept(table, to_origins(images))) == [NAMES[0]]
+    assert find_done(table, to_rule(images)) == {NAMES[0]}
 
 
-def test_files_that_have_changed_names_are_measured_anew(table, images):
+def test_row_of_a_file_that_could_not_be_looked_at_is_not_kept(table, images):
+    """Nobody knows from which file it was measured, so that the next run cannot compare."""
+    rule = to_rule({name: path.with_name("gone") for name, path in images.items()})
+    write(table, rule, replace(ROW, image=NAMES[0]))
+    assert not find_done(table, rule)
+
+
+def test_files_that_have_swapped_names_are_measured_again(table, images):
     """Even two of the same size and time, as an archive of bitmaps holds them."""
     first, second = images[NAMES[0]], images[NAMES[1]]
     for path in (first, second):
         os.utime(path, ns=(1, 1))
-    origins = to_origins(images)
-    with open_table(table, origins, {}) as out:
-        out.write(replace(ROW, image=NAMES[0]))
-        out.write(replace(ROW, image=NAMES[1]))
+    write(table, to_rule(images), *(replace(ROW, image=name) for name in NAMES[:2]))
     first.rename(first.with_name("between"))
     second.rename(first)
     first.with_name("between").rename(second)
-    assert read_kept(table, to_origins(images)) == {}
+    assert not find_done(table, to_rule(images))
 
 
-def test_line_that_was_edited_is_not_kept(table, images):
-    """Nor one whose number a spreadsheet has rounded, or that was moved to another image."""
+def test_row_that_was_edited_is_not_kept(table, images):
+    """Neither is one whose number a spreadsheet has rounded, or that has another image's name."""
     table.write_bytes(table.read_bytes().replace(b"175.5", b"175.50", 1))
-    assert len(read_kept(table, to_origins(images))) == 2
+    assert len(find_done(table, to_rule(images))) == 2
+    assert len([*read_rows(table)]) == 2
     with table.open(newline="") as file:
         rows = [*csv.reader(file)]
     rows[1][0], rows[2][0] = rows[2][0], rows[1][0]
     with table.open("w", newline="") as file:
         csv.writer(file).writerows(rows)
-    assert list(read_kept(table, to_origins(images))) == [NAMES[2]]
+    assert find_done(table, to_rule(images)) == {NAMES[2]}
 
 
-def test_torn_table_keeps_its_whole_lines(table, images):
+def test_torn_table_keeps_its_complete_rows(table, images):
     """Wherever a killed run or a full disk has cut it, what is kept is true."""
-    content, origins = table.read_bytes(), to_origins(images)
-    whole = read_kept(table, origins)
+    content, rule = table.read_bytes(), to_rule(images)
+    rows = [*read_rows(table)]
     begin = len(",".join(COLUMNS))
     for end in range(begin, len(content)):
         table.write_bytes(content[:end])
-        kept = read_kept(table, origins)
-        assert kept == {name: whole[name] for name in NAMES[: len(kept)]}
+        done = find_done(table, rule)
+        assert done == {*NAMES[: len(done)]}
+        assert [*read_rows(table)] == rows[: len(done)]
     table.write_bytes(b"")
-    assert read_kept(table, origins) == {}
+    assert not find_done(table, rule)
+
+
+def test_image_with_two_rows_keeps_one(table, images):
+    """Two runs that wrote to one table leave no image twice in the next."""
+    lines = table.read_bytes().splitlines(keepends=True)
+    table.write_bytes(b"".join([*lines, *lines[1:]]))
+    rule = to_rule(images)
+    with open_table(table, rule, find_done(table, rule)):
+        pass
+    assert [row.image for row in read_rows(table)] == [*NAMES]
 
 
 def test_what_failed_is_tried_again_and_a_result_is_not(table, images):
     """No head and no pixel size are results; a file that could not be read may be there now."""
     reasons = (NO_HEAD, NO_PIXEL_SIZE, "the file cannot be read")
-    with open_table(table, to_origins(images), {}) as out:
-        for name, reason in zip(NAMES, reasons, strict=True):
-            out.write(Row(image=name, error=reason))
-    assert list(read_kept(table, to_origins(images))) == list(NAMES[:2])
+    rows = [Row(image=name, error=each) for name, each in zip(NAMES, reasons, strict=True)]
+    write(table, to_rule(images), *rows)
+    assert find_done(table, to_rule(images)) == {*NAMES[:2]}
 
 
 def test_table_of_other_images_is_not_emptied(table, images):
-    """To go on with it would drop their rows."""
-    origins = to_origins({"other.png": images[NAMES[0]]})
+    """Resuming it would drop their rows; a batch keeps them beside its own."""
+    other = {"other.png": images[NAMES[0]]}
     with pytest.raises(UsageError, match="rows of 3 images that are not named here"):
-        read_kept(table, origins)
+        find_done(table, to_rule(other))
+    rule = to_rule(other, keep_others=True)
+    with open_table(table, rule, find_done(table, rule)) as out:
+        out.write(replace(ROW, image="other.png"))
+    assert [row.image for row in read_rows(table)] == [*NAMES, "other.png"]
 
 
-def test_other_table_is_not_gone_on_with(tmp_path):
-    """As one of an earlier release, or of something else."""
+@pytest.mark.parametrize("keep_others", [False, True])
+def test_failure_of_an_image_that_is_not_named_is_dropped(table, images, keep_others):
+    """Such as of a folder that could not be read: now its images are there in its place."""
+    write(table, to_rule(images | {"below": table}), Row("below", error="cannot be read"))
+    rule = to_rule(images, keep_others=keep_others)
+    with open_table(table, rule, find_done(table, rule)) as out:
+        out.write(replace(ROW, image=NAMES[0]))
+    assert [row.image for row in read_rows(table)] == [NAMES[0]]
+
+
+def test_other_table_is_not_resumed(tmp_path):
+    """One of an earlier release, or of something else."""
     (tmp_path / "sizes.csv").write_text("filename,pixel_size_mm\na.png,0.1\n")
     with pytest.raises(UsageError, match="does not have the columns"):
-        read_kept(tmp_path / "sizes.csv", {})
+        find_done(tmp_path / "sizes.csv", DoneRule({}))
 
 
 def test_stopped_run_goes_on(tmp_path, capsys):
@@ -190,12 +231,12 @@ def test_stopped_run_goes_on(tmp_path, capsys):
     (overlays / "a_overlay.png").unlink()
     capsys.readouterr()
     assert main([*command, "--resume"]) == 0
-    printed, told = capsys.readouterr()
+    printed, report = capsys.readouterr()
     assert [line.split(":")[0] for line in printed.splitlines()] == [
         str(scans / name) for name in ("a.png", "c.png")
     ]
-    assert "1 of 3 images are in the table already" in told
-    assert "3 of 3 images are measured" in told
+    assert "1 of 3 images are in the table already" in report
+    assert "3 of 3 images are measured" in report
     assert sorted(table.read_text().splitlines()) == sorted(first.splitlines())
     assert len(list(overlays.iterdir())) == 3
 
