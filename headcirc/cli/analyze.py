@@ -199,10 +199,7 @@ def _open_measure(options: argparse.Namespace, stack: ExitStack) -> tuple[Measur
         stack.callback(process.close)
         return process, process.model
     if (options.model, options.backend, options.precision) != (SHIPPED_MODEL_DIR, "auto", "auto"):
-        raise UsageError(
-            "With --server, the server chooses the model; leave out --model, --backend and "
-            "--precision."
-        )
+        raise UsageError("--model, --backend and --precision are the server's to choose.")
     if find_spec("httpx") is None:
         raise UsageError("--server needs httpx; install it with: pip install 'headcirc[client]'")
     from headcirc.batch.remote import open_remote_measure

@@ -26,10 +26,10 @@ DRAWN = Ellipse(400.0, 270.0, 230.0, 180.0, 0.3)
 DRAWN_ROWS, DRAWN_COLUMNS, DRAWN_WALL_PX = 540, 800, 8
 DRAWN_SPACING = PixelSpacing(row_mm=0.12, column_mm=0.12)
 DRAWN_GREY, WALL_GREY, INSIDE_GREY = 110, 170, -20
-"""Around the head, and what its wall and its inside add. The model puts the edge into a thick wall
-on black: with a wall of 14 pixels and a grey of 60 it was 2.7 % off, and with these 0.6 %."""
+"""Grey around the head, and what its wall and its inside add. The model puts the edge into a thick
+wall on black: it was 2.7 % off with a wall of 14 pixels and a grey of 60, now it is 0.6 %."""
 TOLERATED_SHARE = 0.03
-"""Of the drawn circumference: five times what the model is off; a broken runtime is more."""
+"""Five times the model's error on this drawing; a broken runtime has a larger one."""
 
 
 def run(options: argparse.Namespace) -> int:
@@ -71,7 +71,7 @@ def check_measures_truly(pipeline: Pipeline) -> bool:
 
 
 def draw_check_head() -> NDArray[np.uint8]:
-    """Draw a bright ring on dark speckle, (rows, columns): enough of a head for the network."""
+    """Return a bright ring on dark speckle, (rows, columns), which the network takes for a head."""
     inside = replace(
         DRAWN,
         semi_axis_major_px=DRAWN.semi_axis_major_px - DRAWN_WALL_PX,

@@ -52,7 +52,7 @@ def run(options: argparse.Namespace) -> int:
     host = f"[{options.host}]" if ":" in options.host else options.host
     print(f"Starting Headcirc at http://{host}:{options.port} (try /docs); Ctrl-C stops it.")
     app = "create_public_app" if _is_public(options.host) else "create_app"
-    # The server finishes its requests and then raises the signal again; that is no failure.
+    # The server finishes its requests and then raises the signal again; this is not a failure.
     previous = signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_ALL_MEASURED))
     uvicorn.run(
         f"headcirc_service.app:{app}",
