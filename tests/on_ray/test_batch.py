@@ -67,7 +67,7 @@ def test_rows_are_those_of_analyze(local_ray, images, tmp_path):
 
 
 @pytest.mark.slow
-def test_second_run_goes_on(local_ray, images, tmp_path, capsys):
+def test_second_run_continues(local_ray, images, tmp_path, capsys):
     """Only new and changed images are measured; the last run measures nothing and says the same."""
     (images / "broken.png").unlink()
     command = ["batch", str(images), str(tmp_path / "out"), "--pixel-size-mm", PIXEL_SIZE_MM]
@@ -89,7 +89,7 @@ def test_second_run_goes_on(local_ray, images, tmp_path, capsys):
 
 
 @pytest.mark.slow
-def test_unusable_model_is_told_in_a_sentence(local_ray, images, tmp_path, capsys):
+def test_unusable_model_is_reported_in_a_sentence(local_ray, images, tmp_path, capsys):
     """What the workers cannot load ends with status 2, and nothing was written as measured."""
     command = ["batch", str(images), str(tmp_path / "out"), "--backend", "abacus"]
     assert main(command) == 2
@@ -155,7 +155,7 @@ def test_run_for_which_there_is_no_room_is_refused(local_ray, images, tmp_path, 
 
 
 @pytest.mark.parametrize(
-    ("option", "value", "told"),
+    ("option", "value", "message"),
     [
         ("--workers", "0", "one is the least"),
         ("--workers", "-2", "one is the least"),
@@ -165,15 +165,17 @@ def test_run_for_which_there_is_no_room_is_refused(local_ray, images, tmp_path, 
         ("--gpus-per-worker", "-0.5", "0 or more"),
     ],
 )
-def test_sizes_that_are_none_are_refused(tmp_path, capsys, option, value, told):
-    """No worker, or no CPU for it, is told in a sentence before Ray is started."""
+def test_impossible_numbers_of_workers_and_cpus_are_refused(
+    tmp_path, capsys, option, value, message
+):
+    """In a sentence, before Ray is started."""
     assert main(["batch", "examples", str(tmp_path / "out"), f"{option}={value}"]) == 2
-    assert told in capsys.readouterr().err
+    assert message in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 
 def test_file_in_place_of_a_folder_is_refused(tmp_path, capsys):
-    """One image is not a batch: told in a sentence before Ray is started."""
+    """One image is not a batch: refused before Ray is started."""
     assert main(["batch", str(PHANTOM), str(tmp_path / "out")]) == 2
     assert "batch needs a folder" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
@@ -237,7 +239,7 @@ def test_killed_worker_loses_nothing(command, many, tmp_path):
 
 
 @pytest.mark.slow
-def test_killed_run_goes_on_where_it_stopped(command, many, tmp_path):
+def test_killed_run_continues_where_it_stopped(command, many, tmp_path):
     """Kill -9 of the whole run: the next one measures only what has no row, and no image twice."""
     out = tmp_path / "out"
     with (tmp_path / "log").open("w") as log:

@@ -73,7 +73,7 @@ def test_rows_are_kept_as_they_were_measured(table, images):
 
 
 def test_cells_have_the_digits_that_mean_something(table, images):
-    """Hundredths of a millimetre, a pixel size as it was stated, and `true` as the page writes."""
+    """Hundredths of a millimetre, a pixel size as it was stated, and `true` as in JSON."""
     row = Row(
         image=NAMES[0],
         head_circumference_mm=175.50499999,
@@ -95,7 +95,7 @@ def test_cells_have_the_digits_that_mean_something(table, images):
 
 @pytest.mark.parametrize("reason", ["=1+1", "+1", "-1", "@SUM(1)", "\t=1"])
 def test_cell_begins_no_formula(table, images, reason):
-    """A server's words are in it, and whoever opens the table trusts it."""
+    """It may hold a server's text, and people trust the table that they open."""
     row = Row(image=NAMES[0], warnings=reason, error=reason)
     write(table, to_rule(images), row)
     with table.open(newline="", encoding="utf-8") as file:
@@ -104,7 +104,7 @@ def test_cell_begins_no_formula(table, images, reason):
 
 
 def test_crashed_file_is_tried_again_only_if_asked(table, images):
-    """It would end the process again; who has another release may want to know."""
+    """It would crash the process again."""
     reason = f"{CRASHED}: the process that measures was ended by SIGSEGV"
     rows = Row(image=NAMES[0], error=reason), Row(image=NAMES[1], error=NO_HEAD)
     write(table, to_rule(images), *rows)
@@ -216,8 +216,8 @@ def test_other_table_is_not_resumed(tmp_path):
         find_done(tmp_path / "sizes.csv", DoneRule({}))
 
 
-def test_stopped_run_goes_on(tmp_path, capsys):
-    """Measured are the last, whose row was cut, and one without its picture; the others stay."""
+def test_stopped_run_is_resumed(tmp_path, capsys):
+    """The image of the cut row and the one without overlay are measured again; the others stay."""
     scans = tmp_path / "scans"
     scans.mkdir()
     for name in ("a.png", "b.png", "c.png"):
@@ -231,17 +231,17 @@ def test_stopped_run_goes_on(tmp_path, capsys):
     (overlays / "a_overlay.png").unlink()
     capsys.readouterr()
     assert main([*command, "--resume"]) == 0
-    printed, report = capsys.readouterr()
+    printed, messages = capsys.readouterr()
     assert [line.split(":")[0] for line in printed.splitlines()] == [
         str(scans / name) for name in ("a.png", "c.png")
     ]
-    assert "1 of 3 images are in the table already" in report
-    assert "3 of 3 images are measured" in report
+    assert "1 of 3 images are in the table already" in messages
+    assert "3 of 3 images are measured" in messages
     assert sorted(table.read_text().splitlines()) == sorted(first.splitlines())
     assert len(list(overlays.iterdir())) == 3
 
 
-def test_going_on_needs_a_table(capsys):
-    """Which, is told."""
+def test_resume_needs_a_table(capsys):
+    """The message names the option."""
     assert main(["analyze", EXAMPLE, "--resume"]) == 2
     assert "name it by --csv" in capsys.readouterr().err
