@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from deploy.ray.proxy import CALLBACK
 from headcirc.batch.files import UsageError
 from headcirc.batch.ray_cluster import count_capacity, open_ray
-from headcirc.cli.arguments import require_free_address
+from headcirc.cli.serve import require_free_address
 from headcirc.cpus import count_available_cpus
 
 if TYPE_CHECKING:

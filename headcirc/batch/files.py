@@ -1,6 +1,6 @@
-"""Files and folders to rows: which images, where their overlays go, one line of output for each.
+"""Find images in folders, measure them, and return one row for each image.
 
-A file that cannot be measured becomes a row that says why, never a missing row.
+A file that cannot be measured gives a row that says why.
 """
 
 import os
@@ -15,6 +15,8 @@ from typing import Any
 from tqdm import tqdm
 
 from headcirc.answers import Row, to_analysis_facts, to_row
+from headcirc.batch.model_identity import ModelIdentity, identify_model
+from headcirc.batch.replace_file import UNFINISHED
 from headcirc.batch.safe_text import FORMULA_MARKS, escape_controls
 from headcirc.errors import InputError, UnreadableImageError
 from headcirc.geometry import PixelSpacing
@@ -23,7 +25,7 @@ from headcirc.pipeline import Pipeline, load_pipeline
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
 DRAWN = ("_Annotation", "_overlay")
-HIDDEN = "."  # begins `._NAME`, which a Mac leaves beside each file, `.Trashes`, `.snapshot` ...
+HIDDEN = "."  # first letter of `._NAME`, which macOS writes beside each file, `.snapshot` ...
 SYSTEM_FOLDERS = frozenset(
     {
         *("@eadir", "#recycle", "#snapshot", "@recycle", "@recently-snapshot", "@tmp", "@sharebin"),
@@ -32,13 +34,12 @@ SYSTEM_FOLDERS = frozenset(
         *("lost+found", "~snapshot"),
     }
 )
-"""What a NAS, a Mac, Windows and Linux keep for themselves, in lower case: thumbnails, old versions
-and what was thrown away. Others are hidden."""
+"""Folders that a NAS, macOS, Windows and Linux use for thumbnails, old versions and deleted files,
+in lower case. Hidden folders are left out anyway."""
 CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 UNREADABLE, GIVEN_UP = "cannot be read", "workers failed at it"
-UNFINISHED = ".unfinished"
 CRASHED = "decoder-crashed"
-"""Begins the reason of a file that ended the process that measured it."""
+"""First word of the error of a file that ended the process that measured it."""
 REMEDY = "save the file again as PNG, or leave it out"
 
 
@@ -47,11 +48,11 @@ class UsageError(Exception):
 
 
 def find_images(paths: Sequence[Path], *, recursive: bool) -> list[Path]:
-    """Return the files named, and the images in the folders named, in order of name, each once.
+    """Return the named files and the images in the named folders, sorted by name, each once.
 
-    What was drawn, by HC18 (`*_Annotation.png`) or by us, is no ultrasound: not taken from folders.
-    Neither is what is hidden, nor what lies in `SYSTEM_FOLDERS`: thumbnails, and what was deleted.
-    A folder that cannot be read stands for its images, so that its row says so.
+    Of a folder, annotations (HC18's `*_Annotation.png`), overlays, hidden files and the contents of
+    `SYSTEM_FOLDERS` are left out. A folder that cannot be read is returned itself, so that a row
+    reports it.
     """
     found: list[Path] = []
     for path in paths:
@@ -64,7 +65,7 @@ def find_images(paths: Sequence[Path], *, recursive: bool) -> list[Path]:
     if not found:
         raise UsageError(
             f"No image was found; name files, or a folder of {', '.join(sorted(SUFFIXES))} "
-            "(--recursive looks deeper)."
+            "(--recursive includes sub-folders)."
         )
     return list(dict.fromkeys(found))
 
@@ -73,7 +74,7 @@ def _find_inside(folder: Path, *, recursive: bool) -> set[Path]:
     found: set[Path] = set()
     walk = os.walk(folder, onerror=lambda error: found.add(Path(error.filename)))
     for parent, folders, files in walk:
-        if recursive:  # what is walked through is no image, whatever it is called
+        if recursive:  # a folder is not an image, whatever its name
             folders[:] = [name for name in folders if _is_own(name)]
             names = files
         else:
@@ -84,7 +85,7 @@ def _find_inside(folder: Path, *, recursive: bool) -> set[Path]:
 
 
 def _is_own(folder_name: str) -> bool:
-    """Return whether a folder is its user's, and not one that a system keeps for itself."""
+    """Return whether a folder belongs to the user and not to the system."""
     return not folder_name.startswith(HIDDEN) and folder_name.lower() not in SYSTEM_FOLDERS
 
 
@@ -97,10 +98,10 @@ def _is_image(name: str) -> bool:
 def to_overlay_paths(
     named: Sequence[Path], images: Sequence[Path], folder: Path
 ) -> dict[Path, Path]:
-    """Return where each image's overlay goes, so that none replaces another.
+    """Return the path of each image's overlay, so that no overlay replaces another.
 
-    Kept are the sub-folders below what all files and folders that were named have in common, and
-    the suffixes of images in one folder that differ in nothing else.
+    The overlays have the sub-folders below the common parent of all named files and folders. Where
+    images of one folder differ only in their suffix, the overlay's name keeps it.
     """
     places = [path.absolute() if path.is_dir() else path.absolute().parent for path in named]
     common = os.path.commonpath([os.path.normpath(place) for place in places])
@@ -114,7 +115,7 @@ def to_overlay_paths(
 
 
 def require_own_places(overlays: Mapping[Path, Path], folder: Path) -> None:
-    """Refuse overlays that would replace an image, or leave their folder by a link.
+    """Refuse overlays that would replace an image, or that a link leads out of their folder.
 
     Raises
     ------
@@ -128,8 +129,8 @@ def require_own_places(overlays: Mapping[Path, Path], folder: Path) -> None:
                 "name another folder by --overlay-dir."
             )
     there = [path for path in overlays.values() if os.path.lexists(path)]
-    looks = (os.stat, os.lstat) if there else ()
-    images = {_to_identity(look(each)) for each in overlays for look in looks if each.exists()}
+    calls = (os.stat, os.lstat) if there else ()
+    images = {_to_identity(call(each)) for each in overlays for call in calls if each.exists()}
     for path in there:
         if _to_identity(path.lstat()) in images:
             raise UsageError(
@@ -144,18 +145,18 @@ def _to_identity(status: os.stat_result) -> tuple[int, int]:
 
 @dataclass(frozen=True)
 class Measured:
-    """A row that wants only its image's name, and the overlay as a PNG, drawn when it is asked."""
+    """A row without the image's name, and a function that draws the overlay as a PNG."""
 
     row: Row
     draw_overlay: Callable[[], bytes]
 
 
 Measure = Callable[[bytes, PixelSpacing | None], Measured]
-"""From a file's bytes and its pixel spacing; raises `InputError` where it cannot be measured."""
+"""Measures a file's bytes with a pixel spacing; raises `InputError` if that is not possible."""
 
 
 def to_local_measure(pipeline: Pipeline, *, caption: bool = True) -> Measure:
-    """Return what measures in this process; `caption` is of the overlays."""
+    """Return a function that measures in this process; `caption` puts one below each overlay."""
 
     def measure(content: bytes, spacing: PixelSpacing | None) -> Measured:
         analysis = pipeline.analyze(content, pixel_spacing=spacing)
@@ -167,12 +168,10 @@ def to_local_measure(pipeline: Pipeline, *, caption: bool = True) -> Measure:
 
 def load_local_measure(
     model_dir: Path, *, backend: str, precision: str, caption: bool = True
-) -> tuple[Measure, tuple[Any, ...]]:
-    """Load a model; return what measures with it, and which it is; raises as `load_pipeline`."""
+) -> tuple[Measure, ModelIdentity]:
+    """Load a model; return the function that measures with it; raises as `load_pipeline`."""
     pipeline = load_pipeline(model_dir, backend=backend, precision=precision)
-    runtime, version = pipeline.backend, pipeline.manifest.version
-    model = (version, pipeline.graph.sha256, runtime.name, runtime.precision)
-    return to_local_measure(pipeline, caption=caption), model
+    return to_local_measure(pipeline, caption=caption), identify_model(pipeline)
 
 
 def measure_files(
@@ -181,7 +180,7 @@ def measure_files(
     spacings: Mapping[Path, PixelSpacing | None],
     overlays: Mapping[Path, Path] | None,
 ) -> Iterator[Row]:
-    """Measure files, writing their `overlays`; one that fails gives a row that says why."""
+    """Measure files and write their overlays; a file that fails gives a row that says why."""
     for path in open_bar(images, total=len(images)):
         try:
             measured = measure(_read_content(path), spacings[path])
@@ -195,22 +194,22 @@ def measure_files(
 
 
 def open_bar(images: Iterable[Path] | None = None, *, total: int, done: int = 0) -> Any:
-    """Return a progress bar; there is none where nobody looks, as in a log, or for one image."""
+    """Return a progress bar; it is hidden in a log, and for a single image."""
     is_hidden = True if total == 1 else None  # None: where standard error is no terminal
     return tqdm(images, "measuring", total, unit="image", initial=done, disable=is_hidden)
 
 
 def _read_content(path: Path) -> bytes:
-    """Return a file's bytes; a pipe would be waited for, and a device read, without an end."""
+    """Return a file's bytes; a pipe or a device might never end and is refused."""
     if stat.S_IFMT(path.stat().st_mode) not in (stat.S_IFREG, stat.S_IFDIR):
         raise UnreadableImageError(f"a pipe, socket or device {UNREADABLE}; name a file")
     return path.read_bytes()
 
 
 def to_name(path: Path) -> str:
-    """Return a path as text that is no formula to a spreadsheet.
+    """Return a path as text that a spreadsheet does not take for a formula.
 
-    Bytes that are no UTF-8, and control characters but for tabs and line ends, are escaped.
+    Bytes that are not UTF-8, and control characters other than tabs and line ends, are escaped.
     """
     name = os.fsencode(path).decode(errors="backslashreplace")
     name = CONTROLS.sub(lambda found: escape_controls(found[0]), name)
@@ -218,7 +217,7 @@ def to_name(path: Path) -> str:
 
 
 def _write_overlay(measured: Measured, path: Path) -> Row:
-    """Write the picture and return the row, with a reason where there is no picture to be had."""
+    """Write the overlay and return the row, with the reason if there is no overlay."""
     try:
         picture = measured.draw_overlay()
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -231,7 +230,7 @@ def _write_overlay(measured: Measured, path: Path) -> Row:
 
 
 def _replace(path: Path, content: bytes) -> None:
-    """Write a file anew, whole or not at all; what a link or another name leads to stays."""
+    """Replace a file completely or not at all; the target of a link does not change."""
     unfinished = path.with_name(path.name + UNFINISHED)
     unfinished.unlink(missing_ok=True)
     try:

@@ -1,7 +1,7 @@
-"""Measures files in a child process, so that a file that crashes it costs one row and not the run.
+"""Measure files in a child process, so that a file that crashes it costs one row and not the run.
 
-Decoders are native code: a hostile or unlucky file may end the process that reads it, and so may
-the system where memory runs out. The process is started again, and the file gets a reason.
+Decoders are native code: a damaged or malicious file may crash the process that reads it, and the
+system may kill it when memory runs out. The process is started again, and the file's row says why.
 """
 
 import multiprocessing
@@ -17,26 +17,26 @@ from typing import Any
 
 from headcirc.answers import Row
 from headcirc.batch.files import CRASHED, REMEDY, Measure, Measured
+from headcirc.batch.model_identity import ModelIdentity
 from headcirc.errors import BackendUnavailableError, HeadCircumferenceError, InputError
 from headcirc.geometry import PixelSpacing
 
-Model = tuple[Any, ...]
-Load = Callable[[], tuple[Measure, Model]]
-"""Loads what measures, and says which model it is; a function that can be pickled."""
+Load = Callable[[], tuple[Measure, ModelIdentity]]
+"""Loads a model and returns the function that measures with it; it must be picklable."""
 DEATH_S = 10.0
-"""A process whose connection has ended is gone before that."""
+"""Time for a process to end after its connection has closed."""
 DRAW = "draw"
-"""Asks for the overlay of what was measured last; any other request is a file's content and its
+"""Requests the overlay of the last measurement; every other request is a file's content and its
 pixel spacing."""
 
 
 class ProcessDiedError(Exception):
-    """The child process ended in the middle of its work; says by what."""
+    """The child process ended during a request; the message says how."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What the child process says: a value, or what it raised."""
+    """The child process's reply: a value, or the error that it raised."""
 
     value: Any = None
     error: Exception | None = None
@@ -45,8 +45,8 @@ class Answer:
 class MeasuringProcess:
     """Measures one file after another in a child process, and replaces one that died.
 
-    A file that ends a fresh process is at fault. One that ends an older process is tried once more
-    in a fresh one, because an earlier file may have damaged the memory of the old.
+    A file that ends a new process is at fault. A file that ends an older process is tried once more
+    in a new one, because an earlier file may have damaged the old process's memory.
 
     Parameters
     ----------
@@ -55,13 +55,13 @@ class MeasuringProcess:
 
     Attributes
     ----------
-    model : tuple
-        Which model it is, as `load` says.
+    model : ModelIdentity
+        The model that `load` loaded.
 
     Raises
     ------
     HeadCircumferenceError
-        What `load` raises, or the process died while it loaded.
+        `load` raised it, or the process died while it loaded.
     """
 
     def __init__(self, load: Load) -> None:
@@ -75,7 +75,7 @@ class MeasuringProcess:
         Raises
         ------
         InputError
-            It cannot be measured, and why; or it crashed its process.
+            The file cannot be measured, or it crashed the process.
         """
         while True:
             if not self._process.is_alive():
@@ -106,7 +106,7 @@ class MeasuringProcess:
         there.close()
         self._is_fresh = True
         try:
-            self.model: Model = self._receive()
+            self.model: ModelIdentity = self._receive()
         except ProcessDiedError as error:
             raise BackendUnavailableError(
                 f"While the model was loaded, {error}; try another --backend."
@@ -120,7 +120,7 @@ class MeasuringProcess:
         return self._receive()
 
     def _receive(self) -> Any:
-        """Return what the process answers, or raise what it raised."""
+        """Return the process's reply, or raise its error."""
         try:
             answer: Answer = self._connection.recv()
         except (EOFError, OSError, pickle.UnpicklingError) as error:
@@ -132,7 +132,7 @@ class MeasuringProcess:
     def _to_cause(self) -> str:
         self._connection.close()
         self._process.join(DEATH_S)
-        self._process.kill()  # where only its connection broke
+        self._process.kill()  # if only its connection broke
         self._process.join()
         code = self._process.exitcode or 0
         name = signal.Signals(-code).name if code < 0 else f"with status {code}"
@@ -140,7 +140,7 @@ class MeasuringProcess:
         return f"the process that measures was ended by {name}{hint}"
 
     def close(self) -> None:
-        """End the process, whatever it is doing: it writes nothing."""
+        """Kill the process; it writes no files."""
         self._connection.close()
         self._process.kill()
         self._process.join()
@@ -148,7 +148,7 @@ class MeasuringProcess:
 
 @contextmanager
 def _without_interrupts() -> Iterator[None]:
-    """Let Ctrl-C wait, and let a process that is started now never see it: its parent ends it."""
+    """Block Ctrl-C; a process that is started meanwhile never gets it, and its parent ends it."""
     previous = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
@@ -157,9 +157,9 @@ def _without_interrupts() -> Iterator[None]:
 
 
 def _work(connection: Connection, load: Load) -> None:
-    """Load, then answer requests until the parent has gone."""
+    """Load the model, then answer requests until the parent closes the connection or ends."""
     _, hard = resource.getrlimit(resource.RLIMIT_CORE)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, hard))  # a core file would hold patients' pictures
+    resource.setrlimit(resource.RLIMIT_CORE, (0, hard))  # a core file would hold patients' images
     measured: Measured | None = None
     try:
         measure, model = load()
@@ -168,14 +168,14 @@ def _work(connection: Connection, load: Load) -> None:
             request = connection.recv()
             try:
                 if request == DRAW:
-                    assert measured is not None, "drawn is what was measured"
+                    assert measured is not None, "an overlay follows a measurement"
                     answer = Answer(measured.draw_overlay())
                 else:
                     measured = measure(*request)
                     answer = Answer(measured.row)
             except HeadCircumferenceError as error:
                 answer = Answer(error=error)
-            except Exception as error:  # costs one file, as a crash does
+            except Exception as error:  # costs one row, like a crash
                 answer = Answer(error=InputError(f"{CRASHED}: {type(error).__name__}; {REMEDY}"))
             connection.send(answer)
     except HeadCircumferenceError as error:  # of `load`

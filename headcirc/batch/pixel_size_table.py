@@ -1,6 +1,6 @@
-"""The table of pixel sizes that a command line names, and which of its rows is whose.
+"""Read a table of pixel sizes and match its rows to images.
 
-This module does not guess: a row that fits several images is no image's.
+A row that fits several images is refused.
 """
 
 import csv
@@ -18,10 +18,10 @@ from headcirc.readers.pixel_size import read_decimal, to_stated_spacing
 NAME_COLUMNS = ("filename", "file", "name", "image")
 SIZE_COLUMNS = ("pixel size(mm)", "pixel_size_mm")
 X_COLUMN, Y_COLUMN = "pixel_size_x_mm", "pixel_size_y_mm"
-MARKS = (",", ";", "\t")
-"""Between columns; a spreadsheet writes semicolons where decimals have a comma."""
-STATED_MARK = "sep="
-"""Begins a first line by which a spreadsheet says what stands between columns."""
+SEPARATORS = (",", ";", "\t")
+"""Spreadsheets write semicolons where decimals have a comma."""
+STATED_SEPARATOR = "sep="
+"""Start of a first line in which a spreadsheet states the separator."""
 
 
 def load_pixel_sizes(path: Path) -> dict[str, PixelSpacing]:
@@ -30,10 +30,10 @@ def load_pixel_sizes(path: Path) -> dict[str, PixelSpacing]:
     Raises
     ------
     UsageError
-        No such file, no known columns, a size that is none, or two for one name; the line is named.
+        The file is missing or has no known columns, a size is not valid, or a name has two sizes.
     """
     try:
-        with path.open(newline="", encoding="utf-8-sig") as table:  # Excel begins with a mark
+        with path.open(newline="", encoding="utf-8-sig") as table:  # Excel writes a byte order mark
             return _read_pixel_sizes(_open_reader(table))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UsageError(
@@ -42,12 +42,12 @@ def load_pixel_sizes(path: Path) -> dict[str, PixelSpacing]:
 
 
 def _open_reader(table: TextIO) -> "csv.DictReader[str]":
-    """Return what reads a table, whose header tells what stands between columns."""
+    """Return a reader of a table; its header shows which separator it has."""
     lines = table.readlines()
-    is_stated = lines[:1] != [] and lines[0].startswith(STATED_MARK)
+    is_stated = lines[:1] != [] and lines[0].startswith(STATED_SEPARATOR)
     header = "".join(lines[is_stated : is_stated + 1])
     counts = Counter(header)
-    mark = max(MARKS, key=lambda each: (_is_header(header, each), counts[each]))
+    mark = max(SEPARATORS, key=lambda each: (_is_header(header, each), counts[each]))
     reader = csv.DictReader(lines, delimiter=mark)
     if is_stated:
         next(reader.reader)  # so that the line is counted
@@ -78,13 +78,13 @@ def _read_pixel_sizes(reader: "csv.DictReader[str]") -> dict[str, PixelSpacing]:
     spacings: dict[str, PixelSpacing] = {}
     for row in reader:
         name, line = row[name_column] or "", reader.line_num
-        if any(row.pop(None, [])):  # what is beyond the columns
+        if any(row.pop(None, [])):  # fields beyond the last column
             raise UsageError(
                 f"Line {line} of the pixel sizes' table has more fields than there are columns; "
                 "write decimals with a point, or semicolons between columns."
             )
         if not any(row.values()):
-            continue  # as a spreadsheet ends a table
+            continue  # spreadsheets write empty rows at the end
         new = _to_spacing(row[size_column or X_COLUMN], row[size_column or Y_COLUMN], line)
         old = spacings.setdefault(_to_key(name), new)
         if new != old:
@@ -96,7 +96,7 @@ def _read_pixel_sizes(reader: "csv.DictReader[str]") -> dict[str, PixelSpacing]:
 
 
 def _to_key(name: str) -> str:
-    """Return a path as it is compared: without `./`, an umlaut as one letter (a Mac has two)."""
+    """Return a path in normal form: without `./`, an umlaut as one character (macOS uses two)."""
     return unicodedata.normalize("NFC", str(PurePosixPath(name)))
 
 
@@ -123,13 +123,13 @@ def to_spacings_of(
     """Return each image's pixel spacing from the table; None where it has no row.
 
     A row names an image by the end of its path: `1.png`, or `left/1.png` where folders hold files
-    of the same name. The longest end that is in the table counts. No row names a folder, such as
-    one that a NAS calls as the image whose thumbnails it holds.
+    of the same name. The longest match counts. No row names a folder: a NAS may give a folder of
+    thumbnails the name of their image.
 
     Raises
     ------
     UsageError
-        A row's name fits several images, as `000_HC.png` does in two of HC18's folders.
+        A row's name fits several images, such as `000_HC.png` in two of HC18's folders.
     """
     names = {path: None if path.is_dir() else _find_name(path, sizes) for path in images}
     counts = Counter(name for name in names.values() if name is not None)
@@ -143,6 +143,6 @@ def to_spacings_of(
 
 
 def _find_name(path: Path, sizes: Mapping[str, PixelSpacing]) -> str | None:
-    parts = PurePosixPath(_to_key(str(path.absolute()))).parts
-    ends = (str(PurePosixPath(*parts[start:])) for start in range(len(parts)))
+    names = PurePosixPath(_to_key(str(path.absolute()))).parts
+    ends = (str(PurePosixPath(*names[start:])) for start in range(len(names)))
     return next((end for end in ends if end in sizes), None)

@@ -1,7 +1,6 @@
-"""Ray itself: the one that runs somewhere, or one that is started on this machine and ends with us.
+"""Connect to a running Ray, or start one on this machine that ends with this process.
 
-Ray is imported when it is wanted, because it reads the environment then. This module measures
-nothing.
+Ray is imported inside functions, because it reads the environment when it is imported.
 """
 
 import math
@@ -16,40 +15,40 @@ from headcirc.cpus import count_available_cpus
 from headcirc.geometry import PixelSpacing
 
 OBJECT_STORE_BYTES = 150_000_000
-"""Object store of a Ray that is started here; only small objects pass through it."""
+"""Size of the object store of a Ray that is started here: only names and rows pass through it."""
 ROUNDING = 1e-9
-"""Tolerance for shares: 0.3 CPUs have room for three times 0.1."""
+"""Tolerance for sums of fractions: 0.3 CPUs have room for three times 0.1."""
 QUIET = {
-    "RAY_USAGE_STATS_ENABLED": "0",  # tells nobody that it runs
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # as Ray will behave anyhow, without its warning
+    "RAY_USAGE_STATS_ENABLED": "0",  # no usage reports
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # Ray's future default, without its warning
 }
 ALONE = {
-    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # as there: a Ray of one machine, on the loopback
-    "RAY_raylet_start_wait_time_s": "120",  # a busy machine takes longer than the usual 30
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # one machine, on the loopback address
+    "RAY_raylet_start_wait_time_s": "120",  # the default of 30 is too short for a busy machine
 }
-"""Ray's settings are in the environment, for it and for the processes that it starts."""
+"""Ray reads its settings from the environment, and so do the processes that it starts."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Which model runs, in how many workers, each on what.
+    """Which model runs, in how many workers, and with which resources.
 
     Attributes
     ----------
     model_dir : Path
-        At the same place on every machine.
+        At the same path on every machine.
     backend, precision : str
     workers : int, optional
-        By default as many as the CPUs, or GPUs, have room for.
+        By default as many as the CPUs or GPUs have room for.
     cpus, gpus : float
-        Of one worker; fractions share a CPU or GPU.
+        For one worker; workers with a fraction share a CPU or GPU.
     address : str, optional
-        Of a running Ray; by default one is started on this machine, and stopped again.
+        Address of a running Ray; by default one is started on this machine and stopped at the end.
 
     Raises
     ------
     UsageError
-        No worker, or a share of a CPU or GPU that is none.
+        The number of workers, CPUs or GPUs is not possible.
     """
 
     model_dir: Path
@@ -61,7 +60,7 @@ class Plan:
     address: str | None = None
 
     def __post_init__(self) -> None:
-        """Refuse what Ray would wait for without an end, or fail of."""
+        """Refuse numbers with which Ray would fail or wait forever."""
         if self.workers is not None and self.workers < 1:
             raise UsageError(f"{self.workers} workers measure nothing; one is the least.")
         if not 0 < self.cpus < math.inf:
@@ -72,7 +71,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Task:
-    """One image to be measured; `name` is its path below the source folder."""
+    """One image to measure; `name` is its path below the source folder."""
 
     name: str
     path: Path
@@ -81,12 +80,12 @@ class Task:
 
 @contextmanager
 def open_ray(address: str | None) -> Iterator[None]:
-    """Use the Ray that this process has, or one elsewhere, or start one here, on the loopback.
+    """Use this process's Ray, connect to the one at an address, or start one on the loopback.
 
     Raises
     ------
     UsageError
-        There is none at the address, or none can be started.
+        No Ray answers at the address, or it cannot be started.
     """
     for name, value in (QUIET if address else QUIET | ALONE).items():
         os.environ.setdefault(name, value)  # noqa: TID251 - Ray's, not ours
@@ -106,7 +105,7 @@ def open_ray(address: str | None) -> Iterator[None]:
             )
         else:
             ray.init(address, log_to_driver=False)
-    except Exception as error:  # Ray's own are of many kinds, one of them bare
+    except Exception as error:  # Ray raises many kinds, also a plain Exception
         where = "can be started here" if address is None else f"answers at {address!r}"
         raise UsageError(f"No Ray {where}: {error}") from error
     try:
@@ -116,12 +115,12 @@ def open_ray(address: str | None) -> Iterator[None]:
 
 
 def count_capacity(cpus: float, gpus: float) -> int:
-    """Return how many processes that each want so much Ray has room for, were nothing else there.
+    """Return how many processes with these resources fit into an otherwise idle Ray.
 
     Raises
     ------
     UsageError
-        None.
+        Not even one.
     """
     import ray
 

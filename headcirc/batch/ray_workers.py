@@ -1,8 +1,8 @@
-"""Images to rows by workers on Ray, on this machine or many.
+"""Measure images by workers on Ray, on this machine or on several.
 
-Each worker is an actor that loads the model once. What a dead worker had in hand is measured by
-another; an image that ends its workers by itself gets a row that says so. This module writes
-nothing.
+Each worker is an actor that loads the model once. If a worker dies, others measure the images that
+it was working on. An image that ends every worker gets a row that says so. This module writes no
+files.
 """
 
 from collections import deque
@@ -22,38 +22,37 @@ from headcirc.batch.files import (
     measure_files,
     to_local_measure,
 )
+from headcirc.batch.model_identity import ModelIdentity, identify_model
 from headcirc.batch.ray_cluster import Plan, Task, count_capacity
 from headcirc.pipeline import load_pipeline
 
-IMAGES_A_TASK = 16
-MOST_ATTEMPTS = 3
-MOST_FAILURES_IN_A_ROW = 12
-
-Facts = dict[str, Any]
+IMAGES_PER_CHUNK = 16
+MAX_ATTEMPTS = 3
+MAX_CONSECUTIVE_FAILURES = 12
 
 
 @dataclass(frozen=True)
 class Chunk:
-    """Images that are measured by one call, and how often that has been tried."""
+    """Images that one call measures, and how many calls have failed so far."""
 
     tasks: tuple[Task, ...]
     attempts: int = 0
 
     @property
     def is_spent(self) -> bool:
-        """Return whether it has been tried often enough."""
-        return self.attempts >= MOST_ATTEMPTS
+        """Return whether it is not tried again."""
+        return self.attempts >= MAX_ATTEMPTS
 
     def to_retries(self) -> list["Chunk"]:
-        """Return what to try after a failure: each image alone, to find the one at fault."""
+        """Return the chunks to try after a failure: each image alone, to find the one at fault."""
         return [Chunk((task,), self.attempts + 1) for task in self.tasks]
 
 
 class MeasuringWorker:
-    """What runs in an actor."""
+    """Measures images inside a Ray actor."""
 
-    def load(self, plan: Plan) -> Facts:
-        """Load the model and say which it is; a bad one raises as `load_pipeline` does."""
+    def load(self, plan: Plan) -> ModelIdentity:
+        """Load the model and return its identity; raises as `load_pipeline`."""
         pipeline = load_pipeline(
             plan.model_dir,
             backend=plan.backend,
@@ -61,17 +60,10 @@ class MeasuringWorker:
             threads=max(1, int(plan.cpus)),
         )
         self._measure = to_local_measure(pipeline)
-        manifest = pipeline.manifest
-        return {
-            "name": manifest.name,
-            "version": manifest.version,
-            "sha256": pipeline.graph.sha256,
-            "backend": pipeline.backend.name,
-            "precision": pipeline.backend.precision,
-        }
+        return identify_model(pipeline)
 
     def measure(self, tasks: Sequence[Task]) -> list[Row]:
-        """Measure images in their order; one that cannot be measured gives a row that says why."""
+        """Measure images in order; an image that cannot be measured gives a row that says why."""
         return [
             replace(row, image=task.name)
             for task in tasks
@@ -80,13 +72,13 @@ class MeasuringWorker:
 
 
 class Pool:
-    """Workers, and what each is doing.
+    """The workers and the chunk that each one measures.
 
     Parameters
     ----------
     plan : Plan
     worker : type
-        What runs in the actors; for tests, one that crashes.
+        The class of the actors; tests use one that crashes.
 
     Attributes
     ----------
@@ -96,7 +88,7 @@ class Pool:
     Raises
     ------
     UsageError
-        Ray has no room for a worker, and would wait for it without an end.
+        Ray has no room for a single worker and would wait forever.
     """
 
     def __init__(self, plan: Plan, worker: type[MeasuringWorker] = MeasuringWorker) -> None:
@@ -105,13 +97,13 @@ class Pool:
         self._plan = plan
         room = count_capacity(plan.cpus, plan.gpus)
         self._size = plan.workers or room
-        self._facts: Facts = {}
+        self._model: ModelIdentity | None = None
         self._busy: dict[Any, tuple[Any, Chunk | None]] = {}
         self._idle: list[Any] = []
         self._failures = 0
 
-    def start(self) -> Facts:
-        """Load the first worker and return what it says; alone, it may build what others reuse.
+    def start(self) -> ModelIdentity:
+        """Load the model in a first worker, which may build files that the others reuse.
 
         Raises
         ------
@@ -120,18 +112,19 @@ class Pool:
         """
         worker = self._spawn()
         try:
-            self._facts = ray.get(worker.load.remote(self._plan))
+            model: ModelIdentity = ray.get(worker.load.remote(self._plan))
         except RayTaskError as error:
             raise UsageError(f"No worker can start: {error.cause}") from error
         except RayError as error:
             raise UsageError(f"No worker can start: {_to_reason(error)}") from error
+        self._model = model
         self._idle.append(worker)
-        return self._facts
+        return model
 
     def measure(self, tasks: Sequence[Task]) -> Iterator[list[Row]]:
-        """Measure everything, each image once, in the order in which workers finish."""
-        starts = range(0, len(tasks), IMAGES_A_TASK)
-        queue = deque(Chunk(tuple(tasks[at : at + IMAGES_A_TASK])) for at in starts)
+        """Measure all images; yield their rows in the order in which workers finish."""
+        starts = range(0, len(tasks), IMAGES_PER_CHUNK)
+        queue = deque(Chunk(tuple(tasks[at : at + IMAGES_PER_CHUNK])) for at in starts)
         for _ in range(min(self._size, len(queue)) - 1):
             self._begin(self._spawn(), None)
         while queue or any(chunk for _, chunk in self._busy.values()):
@@ -158,19 +151,19 @@ class Pool:
         return ray.remote(self._worker).options(**options).remote()
 
     def _begin(self, worker: Any, chunk: Chunk | None) -> None:
-        """Let a worker measure, or load its model."""
+        """Start a call: a worker measures a chunk, or loads its model if there is none."""
         call = (
             worker.load.remote(self._plan) if chunk is None else worker.measure.remote(chunk.tasks)
         )
         self._busy[call] = worker, chunk
 
     def _note_failure(self, worker: Any, chunk: Chunk | None, error: Exception) -> list[Chunk]:
-        """Replace a worker that is dead or never came up; return what is to be tried again."""
+        """Replace a worker that died or could not start; return the chunks to try again."""
         self._failures += 1
-        if self._failures >= MOST_FAILURES_IN_A_ROW:
+        if self._failures >= MAX_CONSECUTIVE_FAILURES:
             raise UsageError(
-                f"Workers failed {self._failures} times in a row, the last time so: "
-                f"{_to_reason(error)}. What was measured is kept; start again to go on."
+                f"Workers failed {self._failures} times in a row, the last time with "
+                f"{_to_reason(error)}. Finished rows are kept; run the command again to continue."
             ) from error
         if isinstance(error, RayActorError) or chunk is None:
             self.lost += 1
@@ -180,10 +173,10 @@ class Pool:
             self._idle.append(worker)
         return [] if chunk is None else chunk.to_retries()
 
-    def _require_same(self, facts: Facts) -> None:
-        if facts != self._facts:
+    def _require_same(self, model: ModelIdentity) -> None:
+        if model != self._model:
             raise UsageError(
-                f"Workers run different things, {self._facts} and {facts}; name --backend and "
+                f"Workers loaded different models, {self._model} and {model}; name --backend and "
                 "--precision."
             )
 
@@ -194,7 +187,7 @@ class Pool:
 
 
 def _to_given_up(chunk: Chunk, error: Exception) -> Row:
-    """Say what an image did to its workers: one that ended all of them is not met again unasked."""
+    """Return the row of an image that failed in each attempt; see `CRASHED` and `GIVEN_UP`."""
     if isinstance(error, RayActorError):
         reason = f"{CRASHED}: {chunk.attempts} workers were ended by it; {REMEDY}"
     else:
@@ -203,7 +196,7 @@ def _to_given_up(chunk: Chunk, error: Exception) -> Row:
 
 
 def _to_reason(error: Exception) -> str:
-    """Return one line, without the stack and the advice of Ray's own words."""
+    """Return the error's class; Ray's own text has a stack trace and advice."""
     if isinstance(error, RayTaskError):
         return type(error.cause).__name__
     return type(error).__name__

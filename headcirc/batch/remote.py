@@ -1,17 +1,17 @@
-"""Files to rows by a service elsewhere, where `headcirc.batch.files` would measure them here.
+"""Measure files by a running service, in place of a model in this process.
 
-The rows are the same, field by field. No model is loaded, and what the service refuses becomes the
-reason in a row, in the words that this machine would have used.
+The rows are the same, field by field. If the service refuses a file, its message becomes the row's
+error.
 """
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from headcirc.answers import to_row
 from headcirc.batch.files import Measure, Measured, UsageError
+from headcirc.batch.model_identity import ModelIdentity
 from headcirc.batch.safe_text import escape_controls
 from headcirc.client import (
     Analysis,
@@ -25,22 +25,22 @@ from headcirc.client.retries import RETRIED_STATUSES
 from headcirc.errors import InputError
 from headcirc.geometry import PixelSpacing
 
-MOST_UNANSWERED_IN_A_ROW = 12
-"""Each after the client's own attempts: a service that starts anew is back by then."""
+MAX_CONSECUTIVE_UNANSWERED = 12
+"""Each after the client's own retries: a service that restarts is back by then."""
 
 
 @contextmanager
 def open_remote_measure(
     server_url: str, api_key_file: Path | None, *, caption: bool = True
-) -> Iterator[tuple[Measure, tuple[Any, ...]]]:
-    """Connect to a service; while this lasts, it measures with the model that is told of.
+) -> Iterator[tuple[Measure, ModelIdentity]]:
+    """Connect to a service; give the function that measures there, and the model it uses.
 
     Raises
     ------
     UsageError
-        The key cannot be read, nothing answers there, or it lets nobody in with this key.
+        The key cannot be read, nothing answers at the address, or the service refuses the key.
     ValueError
-        The address or the key is none.
+        The address or the key is not valid.
     """
     api_key = None if api_key_file is None else read_api_key(api_key_file)
     with HeadcircClient(server_url, api_key=api_key) as client:
@@ -48,14 +48,18 @@ def open_remote_measure(
             served, *_ = client.list_models()
         except ClientError as error:
             raise UsageError(_to_reason(error)) from error
-        yield (
-            RemoteMeasure(client, caption=caption),
-            (served.version, served.sha256, served.backend, served.precision),
+        model = ModelIdentity(
+            name=served.name,
+            version=served.version,
+            sha256=served.sha256,
+            backend=served.backend,
+            precision=served.precision,
         )
+        yield RemoteMeasure(client, caption=caption), model
 
 
 def read_api_key(path: Path) -> str:
-    """Read a key from a file: on the command line everybody on the machine could see it.
+    """Read an API key from a file; every user of the machine can see a command line.
 
     Raises
     ------
@@ -70,7 +74,7 @@ def read_api_key(path: Path) -> str:
 
 
 class RemoteMeasure:
-    """Has one file after another measured by a service, until that has gone for good."""
+    """Lets a service measure one file after another, and stops if the service is gone."""
 
     def __init__(self, client: HeadcircClient, *, caption: bool = True) -> None:
         self._client = client
@@ -78,14 +82,14 @@ class RemoteMeasure:
         self._unanswered = 0
 
     def __call__(self, content: bytes, spacing: PixelSpacing | None) -> Measured:
-        """Have one file measured.
+        """Let the service measure one file.
 
         Raises
         ------
         InputError
-            There is no answer to this file, and why.
+            The service has not measured this file; the message says why.
         UsageError
-            There has been none to so many that the rest would fail, too, and take hours.
+            So many files in a row had no answer that the rest would fail, too.
         """
         stated: Stated = {}
         if spacing is not None:
@@ -94,7 +98,7 @@ class RemoteMeasure:
             analysis = self._client.analyze(content, **stated)
         except ClientError as error:
             self._unanswered = self._unanswered + 1 if _is_away(error) else 0
-            if self._unanswered >= MOST_UNANSWERED_IN_A_ROW:
+            if self._unanswered >= MAX_CONSECUTIVE_UNANSWERED:
                 raise UsageError(
                     f"{self._unanswered} images in a row had no answer, the last one so: "
                     f"{_to_reason(error)} What was measured is kept; see to the service."
@@ -112,18 +116,18 @@ class RemoteMeasure:
 
 
 def _is_away(error: ClientError) -> bool:
-    """Return whether it says nothing of the file."""
+    """Return whether the error is about the service and not about the file."""
     if isinstance(error, ProblemError):
         return error.status in RETRIED_STATUSES
     return isinstance(error, UnreachableError)
 
 
 def _to_reason(error: ClientError) -> str:
-    """Return one line for a person: a server's own words may hold control characters."""
+    """Return the message in one line; control characters in a server's text are escaped."""
     return escape_controls(error.detail if isinstance(error, ProblemError) else str(error))
 
 
 def escape_warnings(analysis: Analysis) -> Analysis:
-    """Return an answer whose warning codes, too, write no control characters to a terminal."""
+    """Return an answer whose warning codes write no control characters to a terminal."""
     codes = tuple(escape_controls(code) for code in analysis.quality.warnings)
     return replace(analysis, quality=replace(analysis.quality, warnings=codes))

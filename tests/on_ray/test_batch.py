@@ -5,16 +5,17 @@ import signal
 import subprocess
 import sys
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
 from headcirc.batch.files import measure_files, to_local_measure
 from headcirc.batch.pixel_size_table import load_pixel_sizes, to_spacings_of
+from headcirc.batch.results import read_rows as read_table
 from headcirc.cli.commands import main
 from headcirc.pipeline import load_pipeline
 from tests.on_ray.conftest import PHANTOM, PIXEL_SIZE_MM, WAIT_S, find_named, wait_for
-from tests.support.ray_rows import read_rows
 
 MANY = 96
 WORKING = b"ray::MeasuringWorker.measure"
@@ -23,6 +24,10 @@ WORKING = b"ray::MeasuringWorker.measure"
 
 def to_summary(folder):
     return json.loads((folder / "summary.json").read_text())
+
+
+def read_rows(folder):
+    return [*read_table(folder / "results.csv")]
 
 
 def test_ray_that_is_started_here_is_alone(local_ray):
@@ -44,34 +49,39 @@ def test_rows_are_those_of_analyze(local_ray, images, tmp_path):
     sizes.write_text("filename,pixel_size_mm\n" + named)
     out = tmp_path / "out"
     assert main(["batch", str(images), str(out), "--pixel-sizes", str(sizes)]) == 1
-    rows = {row["image"]: row for row in read_rows(out)}
+    rows = {row.image: row for row in read_rows(out)}
     paths = sorted(images.iterdir())
     measure = to_local_measure(load_pipeline(threads=1))
     spacings = to_spacings_of(paths, load_pixel_sizes(sizes))
     expected = measure_files(measure, paths, spacings, None)
     assert len(rows) == len(read_rows(out)) == len(paths)
     for row in expected:
-        found = rows[Path(row.image).name]
-        assert {name: found[name] for name in vars(row) if name != "image"} == {
-            name: value for name, value in vars(row).items() if name != "image"
-        }
+        found = asdict(rows[Path(row.image).name])
+        for name, value in asdict(row).items():
+            if isinstance(value, float):
+                assert found[name] == pytest.approx(value, abs=0.005)
+            elif name != "image":
+                assert found[name] == value
     summary = to_summary(out)
     assert (summary["images"], summary["measured"], summary["not_measured"]) == (6, 5, 1)
 
 
 @pytest.mark.slow
-def test_second_run_goes_on(local_ray, images, tmp_path, capsys):
-    """A second run measures only what is new; a third measures nothing and says the same."""
+def test_second_run_continues(local_ray, images, tmp_path, capsys):
+    """Only new and changed images are measured; the last run measures nothing and says the same."""
     (images / "broken.png").unlink()
     command = ["batch", str(images), str(tmp_path / "out"), "--pixel-size-mm", PIXEL_SIZE_MM]
     assert main(command) == 0
     shutil.copy(PHANTOM, images / "new.png")
     assert main(command) == 0
     assert to_summary(tmp_path / "out")["last_run"]["images"] == 1
+    os.utime(images / "new.png", ns=(1, 1))  # is another file now, as far as one can tell
+    assert main(command) == 0
+    assert to_summary(tmp_path / "out")["last_run"]["images"] == 1
     assert main(command) == 0
     assert to_summary(tmp_path / "out")["last_run"]["images"] == 0
     rows = read_rows(tmp_path / "out")
-    assert sorted(row["image"] for row in rows) == [
+    assert sorted(row.image for row in rows) == [
         *(f"{each}.png" for each in range(5)),
         "new.png",
     ]
@@ -79,12 +89,12 @@ def test_second_run_goes_on(local_ray, images, tmp_path, capsys):
 
 
 @pytest.mark.slow
-def test_unusable_model_is_told_in_a_sentence(local_ray, images, tmp_path, capsys):
+def test_unusable_model_is_reported_in_a_sentence(local_ray, images, tmp_path, capsys):
     """What the workers cannot load ends with status 2, and nothing was written as measured."""
     command = ["batch", str(images), str(tmp_path / "out"), "--backend", "abacus"]
     assert main(command) == 2
     assert "unknown" in capsys.readouterr().err
-    assert read_rows(tmp_path / "out") == []
+    assert not (tmp_path / "out" / "results.csv").exists()
 
 
 @pytest.mark.slow
@@ -145,7 +155,7 @@ def test_run_for_which_there_is_no_room_is_refused(local_ray, images, tmp_path, 
 
 
 @pytest.mark.parametrize(
-    ("option", "value", "told"),
+    ("option", "value", "message"),
     [
         ("--workers", "0", "one is the least"),
         ("--workers", "-2", "one is the least"),
@@ -155,15 +165,17 @@ def test_run_for_which_there_is_no_room_is_refused(local_ray, images, tmp_path, 
         ("--gpus-per-worker", "-0.5", "0 or more"),
     ],
 )
-def test_sizes_that_are_none_are_refused(tmp_path, capsys, option, value, told):
-    """No worker, or no CPU for it, is told in a sentence before Ray is started."""
+def test_impossible_numbers_of_workers_and_cpus_are_refused(
+    tmp_path, capsys, option, value, message
+):
+    """In a sentence, before Ray is started."""
     assert main(["batch", "examples", str(tmp_path / "out"), f"{option}={value}"]) == 2
-    assert told in capsys.readouterr().err
+    assert message in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 
 def test_file_in_place_of_a_folder_is_refused(tmp_path, capsys):
-    """One image is not a batch: told in a sentence before Ray is started."""
+    """One image is not a batch: refused before Ray is started."""
     assert main(["batch", str(PHANTOM), str(tmp_path / "out")]) == 2
     assert "batch needs a folder" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
@@ -175,17 +187,17 @@ def test_unreadable_file_is_measured_again_by_the_next_run(local_ray, images, tm
     (images / "0.png").mkdir()  # nobody can read it, not even root
     command = ["batch", str(images), str(tmp_path / "out"), "--pixel-size-mm", PIXEL_SIZE_MM]
     assert main(command) == 1
-    assert {row["image"]: row["error"] for row in read_rows(tmp_path / "out")}["0.png"] == (
+    assert {row.image: row.error for row in read_rows(tmp_path / "out")}["0.png"] == (
         "the folder cannot be read"
     )
     (images / "0.png").rmdir()
     shutil.copy(PHANTOM, images / "0.png")
     assert main(command) == 1
-    rows = {row["image"]: row for row in read_rows(tmp_path / "out")}
+    rows = {row.image: row for row in read_rows(tmp_path / "out")}
     assert len(rows) == len(read_rows(tmp_path / "out")) == 6
-    assert rows["0.png"]["head_circumference_mm"] == rows["1.png"]["head_circumference_mm"]
-    assert to_summary(tmp_path / "out")["last_run"]["images"] == 1
-    assert list(to_summary(tmp_path / "out")["errors"].values()) == [1]  # broken.png stays so
+    assert rows["0.png"].head_circumference_mm == rows["1.png"].head_circumference_mm
+    assert to_summary(tmp_path / "out")["last_run"]["images"] == 2  # and broken.png
+    assert list(to_summary(tmp_path / "out")["errors"].values()) == [1]
 
 
 @pytest.fixture
@@ -221,24 +233,24 @@ def test_killed_worker_loses_nothing(command, many, tmp_path):
         status = process.wait(WAIT_S)
     assert status == 0, (tmp_path / "log").read_text()
     rows = read_rows(tmp_path / "out")
-    assert sorted(row["image"] for row in rows) == sorted(each.name for each in many.iterdir())
-    assert len({row["head_circumference_mm"] for row in rows}) == 1
+    assert sorted(row.image for row in rows) == sorted(each.name for each in many.iterdir())
+    assert len({row.head_circumference_mm for row in rows}) == 1
     assert to_summary(tmp_path / "out")["last_run"]["workers_lost"] == 1
 
 
 @pytest.mark.slow
-def test_killed_run_goes_on_where_it_stopped(command, many, tmp_path):
+def test_killed_run_continues_where_it_stopped(command, many, tmp_path):
     """Kill -9 of the whole run: the next one measures only what has no row, and no image twice."""
     out = tmp_path / "out"
     with (tmp_path / "log").open("w") as log:
         with start(command, many, out, log) as process:
-            wait_for("a part", lambda: list(out.glob("part-*.parquet")), process)
+            wait_for("a row", lambda: read_rows(out), process)
         kept = len(read_rows(out))
         assert 0 < kept < MANY
         with start(command, many, out, log) as process:
             status = process.wait(WAIT_S)
     assert status == 0, (tmp_path / "log").read_text()
-    assert sorted(row["image"] for row in read_rows(out)) == sorted(
+    assert sorted(row.image for row in read_rows(out)) == sorted(
         each.name for each in many.iterdir()
     )
     assert to_summary(out)["last_run"]["images"] == MANY - kept

@@ -7,15 +7,16 @@ import os
 
 from headcirc.answers import Row
 from headcirc.batch.files import Measure, Measured
+from headcirc.batch.model_identity import ModelIdentity
 from headcirc.errors import InputError, ModelArtifactError
 from headcirc.geometry import PixelSpacing
 
 CRASH, CRASH_LATER, CRASH_DRAWING = b"crash by ", b"crash later", b"crash drawing"
-MODEL = ("1.0.0", "sha", "stub", "fp32")
+MODEL = ModelIdentity("m", "1.0.0", "sha", "stub", "fp32")
 CIRCUMFERENCE_MM = 175.5
 
 
-def load_crashing(*_: object, **__: object) -> tuple[Measure, tuple[str, ...]]:
+def load_crashing(*_: object, **__: object) -> tuple[Measure, ModelIdentity]:
     """Return what measures every file but those that begin as above."""
     is_damaged = False
 
@@ -50,12 +51,12 @@ def load_crashing(*_: object, **__: object) -> tuple[Measure, tuple[str, ...]]:
     return measure, MODEL
 
 
-def load_unusable() -> tuple[Measure, tuple[str, ...]]:
+def load_unusable() -> tuple[Measure, ModelIdentity]:
     """Refuse as a model that is damaged."""
     raise ModelArtifactError("The model is damaged.")
 
 
-def load_fatal() -> tuple[Measure, tuple[str, ...]]:
+def load_fatal() -> tuple[Measure, ModelIdentity]:
     """Crash before any file is there."""
     os.kill(os.getpid(), 11)
     raise AssertionError("not reached")

@@ -7,6 +7,6 @@ from pathlib import Path
 def find_graceful_s() -> int:
     """Return how long the server lets what is in flight end."""
     (found,) = re.findall(
-        r"timeout_graceful_shutdown=(\d+)", Path("headcirc/cli/commands.py").read_text()
+        r"timeout_graceful_shutdown=(\d+)", Path("headcirc/cli/serve.py").read_text()
     )
     return int(found)

@@ -34,7 +34,7 @@ def measure():
 
 
 def test_files_are_measured_elsewhere(measure):
-    """Rows and pictures come back, and the model is told."""
+    """Rows and overlays come back, and the identity of the model."""
     assert measure.model == MODEL
     for content in (b"a", b"b" * 10_000_000):
         measured = measure(content, None)
@@ -80,8 +80,8 @@ def test_crash_while_drawing_costs_the_picture(measure):
     assert measure(b"a", None).draw_overlay() == b"picture of a"
 
 
-def test_model_that_cannot_be_loaded_is_told():
-    """As it is told without a process of its own; one that crashes is no file's fault."""
+def test_model_that_cannot_be_loaded_is_reported():
+    """With the same message as in this process; a crash while loading is not a file's fault."""
     with pytest.raises(ModelArtifactError, match="damaged"):
         MeasuringProcess(load_unusable)
     with pytest.raises(BackendUnavailableError, match=r"model was loaded, .* SIGSEGV; try "):
@@ -106,7 +106,7 @@ def read_table(path):
 
 def test_run_goes_on_after_crashes(scans, tmp_path, capsys, monkeypatch):
     """All others have their row and picture; the end tells how many, and which."""
-    monkeypatch.setattr("headcirc.cli.commands.load_local_measure", load_crashing)
+    monkeypatch.setattr("headcirc.cli.analyze.load_local_measure", load_crashing)
     table, overlays = tmp_path / "out.csv", tmp_path / "overlays"
     command = ["analyze", str(scans), "--pixel-size-mm", "0.1", "--csv", str(table)]
     assert main([*command, "--overlay-dir", str(overlays)]) == 1
@@ -117,24 +117,24 @@ def test_run_goes_on_after_crashes(scans, tmp_path, capsys, monkeypatch):
         assert rows[name]["error"].startswith("decoder-crashed: ")
         assert signal_name in rows[name]["error"]
     assert (overlays / "5_overlay.png").read_bytes() == b"picture of c"
-    told = capsys.readouterr().err
-    assert "3 of 6 images are measured" in told
-    assert "3 crashed what measured them; --resume leaves them out" in told
-    assert "3 failed:" in told and f"  {scans / '3.png'}: decoder-crashed" in told
+    messages = capsys.readouterr().err
+    assert "3 of 6 images are measured" in messages
+    assert "3 crashed what measured them; --resume leaves them out" in messages
+    assert "3 failed:" in messages and f"  {scans / '3.png'}: decoder-crashed" in messages
 
 
 def test_resumed_run_leaves_crashes_out(scans, tmp_path, capsys, monkeypatch):
     """They stay in the table and in the status, and are met again only on demand."""
-    monkeypatch.setattr("headcirc.cli.commands.load_local_measure", load_crashing)
+    monkeypatch.setattr("headcirc.cli.analyze.load_local_measure", load_crashing)
     table = tmp_path / "out.csv"
     command = ["analyze", str(scans), "--pixel-size-mm", "0.1", "--csv", str(table)]
     main(command)
     before = table.read_text()
     capsys.readouterr()
     assert main([*command, "--resume"]) == 1
-    printed, told = capsys.readouterr()
+    printed, messages = capsys.readouterr()
     assert printed == ""
-    assert "6 of 6 images are in the table already" in told and "3 crashed" in told
+    assert "6 of 6 images are in the table already" in messages and "3 crashed" in messages
     assert table.read_text() == before
     assert main([*command, "--resume", "--retry-crashed"]) == 1
     assert len(capsys.readouterr().out.splitlines()) == 3
@@ -171,8 +171,8 @@ def test_process_ends_with_its_parent(number):
             os.killpg(parent.pid, number)
         else:
             parent.send_signal(number)
-        told = parent.communicate(timeout=60)[1]
-    assert told.count("Traceback") == (number == signal.SIGINT)
+        messages = parent.communicate(timeout=60)[1]
+    assert messages.count("Traceback") == (number == signal.SIGINT)
     until_s = time.monotonic() + 30
     while is_alive(child) and time.monotonic() < until_s:
         time.sleep(0.05)

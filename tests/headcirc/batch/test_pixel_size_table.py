@@ -43,7 +43,7 @@ def test_bad_line_of_a_table_is_named(load):
 @pytest.mark.parametrize(
     "line", ["a.png,", "a.png", "a.png;0.069", "a.png,0_1", 'a.png,"1.234,5"', 'a.png,"0,0,1"']
 )
-def test_line_without_a_number_is_told_what_a_size_looks_like(load, line):
+def test_line_without_a_number_is_refused_with_an_example(load, line):
     """Not in the words of the language that this is written in."""
     with pytest.raises(UsageError, match=r"Line 2 .* millimetres, such as 0\.12, or leave"):
         load(f"filename,pixel_size_mm\n{line}\n")
@@ -103,7 +103,7 @@ def test_empty_fields_beyond_the_columns_are_passed_over(load):
 
 
 def test_name_with_two_sizes_is_refused(load):
-    """Which one is true nobody knows; the name, the line and both sizes are told."""
+    """The message has the name, the line and both sizes."""
     with pytest.raises(UsageError, match=r"Line 3 .*'a.png' has 0.2 x 0.2 mm here and 0.1 x 0.1"):
         load("filename,pixel_size_mm\na.png,0.1\na.png,0.2\n")
 
@@ -123,7 +123,7 @@ def test_table_that_excel_saved_as_utf_8_is_accepted(load):
 
 
 def test_table_with_an_endless_cell_is_refused(load):
-    """What no CSV reader takes is told in a sentence."""
+    """A file that is not CSV is refused in a sentence."""
     with pytest.raises(UsageError, match="field larger than field limit"):
         load("filename,pixel_size_mm\n" + "x" * 200_000 + ",0.1\n")
 

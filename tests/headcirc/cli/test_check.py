@@ -36,7 +36,7 @@ class ShrinkingBackend(BrightnessBackend):
     ("backend", "is_true"), [(ShrinkingBackend, False), (BrightnessBackend, True)]
 )
 def test_check_fails_where_the_number_is_wrong(capsys, monkeypatch, backend, is_true):
-    """A number that is far from what was drawn is told, and is no success."""
+    """A number that is far from the drawn one is reported, and the status is 1."""
     bright = (255 * to_ellipse_coverage(DRAWN, DRAWN_ROWS, DRAWN_COLUMNS)).astype(np.uint8)
     monkeypatch.setattr("headcirc.cli.check.draw_check_head", lambda: bright)
     assert check_measures_truly(Pipeline(to_manifest(), backend())) is is_true

@@ -13,8 +13,7 @@ import pytest
 from PIL import Image
 
 from headcirc.batch.files import UsageError, find_images, measure_files, to_name, to_overlay_paths
-from headcirc.cli.arguments import to_parser
-from headcirc.cli.commands import main
+from headcirc.cli.commands import main, to_parser
 from tests.support.synthetic import to_file
 
 EXAMPLE = "examples/phantom.png"
@@ -89,7 +88,7 @@ def test_without_pixel_size_nothing_is_invented(capsys):
 
 
 def test_several_images_are_summed_up(folder, capsys):
-    """Who does not read every line is told how many have a number, beside the rows."""
+    """Standard error says how many images were measured."""
     (folder / "broken.png").write_bytes(b"no image at all")
     main(["analyze", str(folder), "--pixel-size-mm", "0.1277"])
     printed = capsys.readouterr()
@@ -113,7 +112,7 @@ def test_several_images_are_summed_up(folder, capsys):
         (["check", "--model", "tests"], "no manifest.json"),
     ],
 )
-def test_bad_usage_is_told_in_a_sentence(arguments, message, capsys):
+def test_bad_usage_is_reported_in_a_sentence(arguments, message, capsys):
     """Bad usage ends with status 2 and a remedy, before any row and without a stack trace."""
     assert main(arguments) == 2
     printed = capsys.readouterr()
@@ -160,7 +159,7 @@ def test_every_option_has_a_help(command):
 
 
 def test_empty_folder_is_bad_usage(tmp_path):
-    """A folder without images is told, not measured as a success."""
+    """A folder without images is an error."""
     with pytest.raises(UsageError, match="No image"):
         find_images([tmp_path], recursive=True)
 
@@ -172,8 +171,8 @@ def test_image_named_twice_is_measured_once(tmp_path):
     assert find_images([image, tmp_path, image], recursive=False) == [image]
 
 
-def test_folder_s_images_are_told_by_their_suffix(tmp_path):
-    """What a Mac leaves beside each on a memory stick is none; which are is told where none is."""
+def test_images_of_a_folder_are_found_by_their_suffix(tmp_path):
+    """Files that macOS writes beside images are left out; the message lists the suffixes."""
     for name in ("._a.png", "scan.dcm"):
         (tmp_path / name).touch()
     with pytest.raises(UsageError, match=r"a folder of \.bmp, .* \.webp"):
@@ -193,7 +192,7 @@ def test_what_is_no_file_is_not_waited_for(tmp_path):
 
 
 def test_image_is_not_replaced_by_the_table(folder, capsys):
-    """As by `--csv *.png`, where the table's name was forgotten: told before it is written."""
+    """As by `--csv *.png` without the table's name: refused before anything is written."""
     image = folder / "a.png"
     content = image.read_bytes()
     with pytest.raises(SystemExit) as ended:
@@ -215,7 +214,7 @@ def test_name_that_the_terminal_cannot_write_ends_no_run(tmp_path):
     assert "/\\xe4.png: not measured: The file is empty" in first and "/\\xf6.png" in second
 
 
-def test_file_with_the_wrong_name_is_told_by_content(tmp_path, capsys):
+def test_file_with_the_wrong_suffix_is_recognised_by_content(tmp_path, capsys):
     """A JPEG called .png is measured as what it is."""
     from PIL import Image
 
@@ -347,7 +346,7 @@ def test_bare_command_prints_help_with_an_example(capsys):
 
 @pytest.mark.parametrize("name", ["-", "/dev/stdout"])
 def test_table_goes_to_standard_output(folder, name):
-    """It alone, so that another program can read it; what is told goes to standard error."""
+    """Only the table, so that another program can read it; messages go to standard error."""
     command = [sys.executable, "-m", "headcirc.cli.commands", "analyze", str(folder), "--recursive"]
     command += ["--pixel-size-mm", "0.1277", "--csv", name]
     ended = subprocess.run(command, check=False, capture_output=True, timeout=100)
@@ -362,8 +361,8 @@ def test_table_goes_to_standard_output(folder, name):
 @pytest.mark.parametrize(
     ("options", "message"), [(["--json"], "leave out one"), (["--resume"], "--csv, a file")]
 )
-def test_standard_output_is_no_table_to_go_on_with(options, message, capsys):
-    """And not for two kinds of rows."""
+def test_table_on_standard_output_cannot_be_resumed(options, message, capsys):
+    """Nor can it hold two kinds of rows."""
     assert main(["analyze", EXAMPLE, "--csv", "-", *options]) == 2
     assert message in capsys.readouterr().err
 
@@ -371,9 +370,9 @@ def test_standard_output_is_no_table_to_go_on_with(options, message, capsys):
 def test_progress_stays_out_of_a_redirected_standard_error(folder, capsys):
     """A log of a nightly run has sentences, and no bar."""
     main(["analyze", str(folder), "--recursive", "--pixel-size-mm", "0.1277"])
-    told = capsys.readouterr().err
-    assert "measuring" not in told and "%|" not in told and "\r" not in told
-    assert told.splitlines() == ["2 of 2 images are measured, 0 of them NOT RELIABLE."]
+    messages = capsys.readouterr().err
+    assert "measuring" not in messages and "%|" not in messages and "\r" not in messages
+    assert messages.splitlines() == ["2 of 2 images are measured, 0 of them NOT RELIABLE."]
 
 
 def test_table_does_not_replace_an_image(folder, capsys):
@@ -387,7 +386,7 @@ def test_table_does_not_replace_an_image(folder, capsys):
 
 
 def test_overlay_does_not_replace_an_image(tmp_path, capsys):
-    """One that is called as an overlay, and is named, is told before anything is measured."""
+    """An image with the name of an overlay is refused before anything is measured."""
     for name in ("a.png", "a_overlay.png"):
         shutil.copy(EXAMPLE, tmp_path / name)
     content = (tmp_path / "a_overlay.png").read_bytes()
@@ -413,7 +412,7 @@ def test_overlay_is_not_written_through_a_link(tmp_path, link):
 
 
 def test_overlay_leaves_its_folder_by_no_link(folder, tmp_path_factory, capsys):
-    """A sub-folder that leads elsewhere is told before anything is measured."""
+    """A sub-folder that is a link out of the folder is refused before anything is measured."""
     overlays, elsewhere = tmp_path_factory.mktemp("overlays"), tmp_path_factory.mktemp("elsewhere")
     (overlays / "below").symlink_to(elsewhere)
     command = ["analyze", str(folder), "--recursive", "--overlay-dir", str(overlays)]
@@ -482,18 +481,18 @@ def test_rows_of_a_stopped_run_are_kept(long_run, tmp_path):
     """Each row is in the table before it is printed; Ctrl-C ends in a sentence, not a trace."""
     assert len(read_table(tmp_path / "out.csv")) >= 1
     long_run.send_signal(signal.SIGINT)
-    printed, told = long_run.communicate(timeout=60)
+    printed, messages = long_run.communicate(timeout=60)
     assert long_run.returncode == 130
-    assert "What was written stays" in told and "Traceback" not in told
+    assert "What was written stays" in messages and "Traceback" not in messages
     rows = read_table(tmp_path / "out.csv")
     assert 1 + len(printed.splitlines()) <= len(rows) < 400
     assert all(row["head_circumference_mm"] for row in rows)
 
 
 def test_reader_that_has_seen_enough_ends_the_run(long_run):
-    """As `headcirc analyze ... | head -1` does: not all was measured, and the table can go on."""
+    """As `headcirc analyze ... | head -1` does: status 1, and the table can be resumed."""
     long_run.stdout.close()
-    told = long_run.stderr.read()
+    messages = long_run.stderr.read()
     assert long_run.wait(timeout=60) == 1
-    assert "Traceback" not in told and "BrokenPipe" not in told
-    assert "What was written stays; --resume goes on from there." in told
+    assert "Traceback" not in messages and "BrokenPipe" not in messages
+    assert "What was written stays; --resume goes on from there." in messages

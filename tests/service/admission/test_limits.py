@@ -101,12 +101,13 @@ def test_command_line_knows_a_public_address(monkeypatch, host, factory):
     """Every address but this machine's own is public."""
     import uvicorn
 
-    from headcirc.cli import commands as cli
+    from headcirc.cli import serve
+    from headcirc.cli.commands import main
 
     started = []
-    monkeypatch.setattr(cli, "require_free_address", lambda host, port: None)
+    monkeypatch.setattr(serve, "require_free_address", lambda host, port: None)
     monkeypatch.setattr(uvicorn, "run", lambda target, **_: started.append(target))
-    assert cli.main(["serve", "--host", host]) == 0
+    assert main(["serve", "--host", host]) == 0
     assert started == [f"headcirc_service.app:{factory}"]
 
 

@@ -1,0 +1,115 @@
+"""What a command is, and what several commands share: exit statuses, messages, common options."""
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from headcirc.batch.pixel_size_table import load_pixel_sizes, to_spacings_of
+from headcirc.batch.safe_text import escape_controls
+from headcirc.geometry import PixelSpacing
+from headcirc.pipeline import SHIPPED_MODEL_DIR
+from headcirc.readers.pixel_size import read_decimal, to_stated_spacing
+
+EXIT_ALL_MEASURED, EXIT_SOME_NOT, EXIT_USAGE, EXIT_STOPPED = 0, 1, 2, 130
+EXIT_HELP = "Exit status: 0 all measured, 1 some image was not, 2 bad usage, 130 stopped by Ctrl-C."
+
+
+def _say_nothing(_: argparse.Namespace) -> str:
+    return ""
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command of `headcirc`; its module defines one, and `commands.COMMANDS` lists it.
+
+    Attributes
+    ----------
+    name : str
+    help : str
+        One line.
+    add_arguments : callable
+        Adds the options to the command's parser.
+    run : callable
+        Runs with the parsed options and returns the exit status.
+    examples : str
+        Printed below the options.
+    describe_resume : callable
+        Says how to continue a run that ended early.
+    """
+
+    name: str
+    help: str
+    add_arguments: Callable[[argparse.ArgumentParser], None]
+    run: Callable[[argparse.Namespace], int]
+    examples: str = ""
+    describe_resume: Callable[[argparse.Namespace], str] = _say_nothing
+
+
+def report(text: str) -> None:
+    """Print to standard error; invisible characters in the text are escaped."""
+    for line in text.splitlines():
+        print(escape_controls(line), file=sys.stderr)
+
+
+def add_model_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options that choose the model and how it is computed."""
+    parser.add_argument(
+        "--model",
+        type=Path,
+        default=SHIPPED_MODEL_DIR,
+        metavar="DIR",
+        help="model folder (default: the model that ships)",
+    )
+    parser.add_argument(
+        "--backend",
+        default="auto",
+        metavar="NAME",
+        help="auto, tensorrt, openvino, onnxruntime or onnxruntime-cuda",
+    )
+    parser.add_argument(
+        "--precision", default="auto", metavar="NAME", help="auto, fp16 (GPU), int8 (CPU) or fp32"
+    )
+
+
+def add_image_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options that choose images and state their pixel sizes."""
+    parser.add_argument("--recursive", action="store_true", help="include sub-folders")
+    parser.add_argument(
+        "--retry-crashed",
+        action="store_true",
+        help="measure files again that crashed their decoder in an earlier run",
+    )
+    pixel_size = parser.add_mutually_exclusive_group()
+    pixel_size.add_argument(
+        "--pixel-size-mm",
+        type=_read_mm,
+        metavar="X",
+        help="width and height of a pixel in every image; without it there are no millimetres",
+    )
+    pixel_size.add_argument(
+        "--pixel-sizes",
+        type=Path,
+        metavar="FILE.csv",
+        help="table of pixel sizes: filename (or folder/name) and pixel_size_mm, or "
+        "pixel_size_x_mm and pixel_size_y_mm; HC18's own table works",
+    )
+
+
+def _read_mm(text: str) -> float:
+    try:
+        return read_decimal(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a number; write millimetres, such as 0.12"
+        ) from error
+
+
+def read_spacings(
+    options: argparse.Namespace, images: Sequence[Path]
+) -> dict[Path, PixelSpacing | None]:
+    """Return the pixel spacing that the options state for each image."""
+    if options.pixel_sizes is not None:
+        return to_spacings_of(images, load_pixel_sizes(options.pixel_sizes))
+    return dict.fromkeys(images, to_stated_spacing(options.pixel_size_mm))
