@@ -204,7 +204,7 @@ client: test-env  ### Generate the synchronous client from the asynchronous one
 
 # Only the load benchmarks and some tests need these (shared store, monitoring, container, gateways), so that
 # being unable to install them stops nothing else.
-DEBIAN   := wrk redis-server prometheus debootstrap chromium nginx caddy haproxy openssl
+DEBIAN   := wrk redis-server prometheus buildah debootstrap chromium nginx caddy haproxy openssl
 system-deps:  ## Install what is needed from Debian (wrk, redis-server, nginx, chromium, ...)
 	@if (for each in $(DEBIAN); do command -v $$each || exit 1; done); then echo "All are installed."; \
 	elif [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then \

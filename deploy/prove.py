@@ -1,6 +1,6 @@
 """`python -m deploy.prove`: serve from a read-only root, as the image's user, and measure.
 
-Called by `deploy.replay` inside name spaces of its own (mounts, network, processes): there is no
+Called by `deploy.image` inside name spaces of its own (mounts, network, processes): there is no
 network but the loopback, and everything is gone when this ends. Prints what it found as JSON.
 """
 
@@ -18,8 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-
-from deploy.dockerfile import Stage, parse_command
 
 SET_FLAGS, UP = 0x8914, 0x1
 """SIOCSIFFLAGS and IFF_UP of netdevice(7)."""
@@ -56,6 +54,19 @@ class Container:
     health: list[str]
     stop_signal: str
 
+    @classmethod
+    def from_configuration(cls, root: str, configuration: dict[str, Any]) -> "Container":
+        """Return the container of an image's configuration, in Docker's format."""
+        return cls(
+            root=root,
+            folder=configuration["WorkingDir"],
+            user=configuration["User"],
+            environment=dict(each.split("=", 1) for each in configuration["Env"]),
+            command=configuration["Entrypoint"] + configuration["Cmd"],
+            health=configuration["Healthcheck"]["Test"][1:],  # the first word is CMD
+            stop_signal=configuration["StopSignal"],
+        )
+
     def to_arguments(self, command: list[str]) -> list[str]:
         """Return a command as it would run in the container."""
         variables = [f"{key}={value}" for key, value in self.environment.items()]
@@ -67,12 +78,6 @@ class Container:
         return subprocess.run(
             self.to_arguments(list(command)), capture_output=True, text=True, check=False
         )
-
-
-def to_command(stage: Stage, word: str = "ENTRYPOINT") -> list[str]:
-    """Return the health check's argument list, or the entry point's with the default arguments."""
-    arguments = parse_command(stage.find_last("CMD")) if word == "ENTRYPOINT" else []
-    return parse_command(stage.find_last(word)) + arguments
 
 
 def mount_read_only(root: str) -> None:

@@ -8,7 +8,7 @@ import yaml
 from headcirc_service.settings import Settings
 
 import headcirc
-from deploy.dockerfile import parse_dockerfile
+from tests.support.dockerfile import read_stages
 from tests.support.shutdown import find_graceful_s
 
 COMPOSE = yaml.safe_load(Path("docker-compose.yml").read_text())
@@ -49,7 +49,7 @@ def test_images_are_pinned(name):
     if "build" in SERVICES[name]:
         target = SERVICES[name]["build"]["target"]
         assert image == f"headcirc:{headcirc.__version__}-{target}"
-        assert target in parse_dockerfile(Path("Dockerfile").read_text())
+        assert target in read_stages()
     else:
         assert re.search(r":v?\d+\.\d+\.\d+", image)
 
@@ -86,5 +86,5 @@ def test_prometheus_looks_for_both_services():
     (job,) = configuration["scrape_configs"]
     (names,) = job["dns_sd_configs"]
     assert set(names["names"]) == set(OURS)
-    command = parse_dockerfile(Path("Dockerfile").read_text())["cpu"].find_last("CMD")
+    command = read_stages()["cpu"].find_last("CMD")
     assert f'"{names["port"]}"' in command

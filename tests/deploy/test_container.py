@@ -9,18 +9,20 @@ from pathlib import Path
 import pytest
 
 import headcirc
-from deploy.dockerfile import (
-    DockerfileError,
-    IgnoreRules,
-    parse_command,
-    parse_copy,
-    parse_dockerfile,
-)
-from deploy.replay import STAND_INS
+from deploy.image import BASE_IMAGE, PROGRAMS, Buildah
+from tests.support.dockerfile import read_stages
 
-DOCKERFILE = Path("Dockerfile").read_text()
-STAGES = parse_dockerfile(DOCKERFILE)
-IGNORED = IgnoreRules(Path(".dockerignore").read_text())
+STAGES = read_stages()
+SHIPPED_DIR = Path("headcirc/model/shipped")
+UNSEEN = (
+    "runs/x/best.safetensors", ".git/config", ".env", "training/train.py", "tests/conftest.py",
+    "models/attention-resunet-16/checkpoint.safetensors", "headcirc/__pycache__/cli.pyc",
+    "headcirc/model/shipped/model.0123.engine", "headcirc.egg-info/PKG-INFO",
+    "models/attention-resunet-12/README.md", "models/attention-resunet-64/model.onnx",
+    "models/notes.txt", "build/hub/model.safetensors", "requirements/test.txt",
+    "service/__pycache__/app.pyc", "service/headcirc.egg-info/PKG-INFO",
+)  # fmt: skip
+"""Paths that the builder must never see."""
 TARGETS = ("cpu", "gpu")
 SITE_PACKAGES_LIMIT_MB = 700
 PHANTOM_MM = 184.0
@@ -34,93 +36,48 @@ def test_hadolint_finds_nothing():
     assert done.returncode == 0, done.stdout
 
 
-def test_lines_are_joined_and_comments_left_out():
-    """A comment may stand between continued lines; a later stage does not inherit instructions."""
-    stages = parse_dockerfile(
-        'FROM a:1 AS one\nRUN x \\\n# why\n    && y\nFROM one AS two\nCMD ["z"]\n'
-    )
-    assert [(each.word, each.rest) for each in stages["one"].instructions] == [("RUN", "x && y")]
-    assert stages["two"].base == "one"
-    assert parse_command(stages["two"].find_last("CMD")) == ["z"]
+def require_root_and(*programs: str) -> None:
+    """Skip the test if it does not run as root or a program is missing."""
+    if os.geteuid() != 0 or not all(map(shutil.which, programs)):
+        pytest.skip(f"needs root and Debian's {' and '.join(programs)}: make system-deps")
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "FROM a:1 AS one\nADD x y",
-        "FROM a:1 AS one\nSHELL x",
-        "FROM a:1\nRUN x",
-        "RUN x",
-        "FROM a:1 AS one\nONBUILD RUN x",
-    ],
-)
-def test_what_the_replay_does_not_know_is_an_error(text):
-    """No step is ever left out in silence."""
-    with pytest.raises(DockerfileError):
-        parse_dockerfile(text)
+def list_copied() -> list[str]:
+    """Return what the Dockerfile copies out of the repository."""
+    copies = [words.split() for stage in STAGES.values() for words in stage.find_all("COPY")]
+    return [path for words in copies if "--from=" not in words[0] for path in words[:-1]]
 
 
-def test_copy_knows_only_from():
-    """Stage, sources and target; another option is an error."""
-    assert parse_copy("--from=one a b /c") == ("one", ["a", "b"], "/c")
-    with pytest.raises(DockerfileError):
-        parse_copy("--chown=1:1 a b")
+def test_all_that_is_copied_exists():
+    """Every source of every COPY is in the repository."""
+    assert [path for path in list_copied() if not Path(path).exists()] == []
 
 
-def test_last_matching_pattern_of_the_ignore_file_decides():
-    """As the builder has it: `*` is one level, `**/` any, and a folder takes its content along."""
-    rules = IgnoreRules("# comment\n*\n!kept\n**/cache\nkept/*.tmp\n!kept/one.tmp\n")
-    ignored = {
-        path: rules.is_ignored(path)
-        for path in (
-            "other", "other/file", "kept", "kept/a/b", "kept/a/cache/b", "kept/cache",
-            "kept/two.tmp", "kept/one.tmp", "kept/a/two.tmp",
-        )
-    }  # fmt: skip
-    assert [path for path, is_ignored in ignored.items() if not is_ignored] == [
-        "kept", "kept/a/b", "kept/one.tmp", "kept/a/two.tmp",
-    ]  # fmt: skip
+def test_builder_sees_what_is_copied_and_nothing_else(tmp_path):
+    """Buildah applies `.dockerignore`: secrets, data, training and files made later stay outside.
+
+    A folder that is copied stands for one file in it.
+    """
+    require_root_and("buildah")
+    graphs = json.loads((SHIPPED_DIR / "manifest.json").read_text())["graphs"].values()
+    shipped = [str(SHIPPED_DIR / name) for name in ("manifest.json", *(g["file"] for g in graphs))]
+    copied = [each if Path(each).is_file() else f"{each}/LICENSE" for each in list_copied()]
+    context, seen = tmp_path / "context", tmp_path / "seen"
+    for path in (*shipped, *copied, *UNSEEN):
+        (context / path).parent.mkdir(parents=True, exist_ok=True)
+        (context / path).touch()
+    shutil.copy(".dockerignore", context)
+    (context / "Dockerfile").write_text("FROM scratch\nCOPY . /\n")
+    Buildah(tmp_path / "storage").build(context, "--output", f"type=local,dest={seen}")
+    found = {str(each.relative_to(seen)) for each in seen.rglob("*") if each.is_file()}
+    assert found == {*shipped, *copied}
 
 
-@pytest.mark.parametrize(
-    "path",
-    [
-        "runs/x/best.safetensors", ".git/config", ".env", "training/train.py", "tests/conftest.py",
-        "models/attention-resunet-16/checkpoint.safetensors", "headcirc/__pycache__/cli.pyc",
-        "headcirc/model/shipped/model.0123.engine", "headcirc.egg-info/PKG-INFO",
-        "models/attention-resunet-12/README.md", "models/attention-resunet-64/model.onnx",
-        "models/notes.txt", "build/hub/model.safetensors",
-    ],
-)  # fmt: skip
-def test_the_builder_never_sees(path):
-    """Secrets, data, training and what is made on the way stay outside."""
-    assert IGNORED.is_ignored(path)
-
-
-def test_all_that_is_copied_is_there():
-    """Every source of every COPY exists and is not ignored, the model's files included."""
-    sources = [
-        source
-        for stage in STAGES.values()
-        for each in stage.instructions
-        if each.word == "COPY" and parse_copy(each.rest)[0] is None
-        for source in parse_copy(each.rest)[1]
-    ]
-    folder = Path("headcirc/model/shipped")
-    graphs = json.loads((folder / "manifest.json").read_text())["graphs"]
-    served = [
-        str(folder / name) for name in ("manifest.json", *(g["file"] for g in graphs.values()))
-    ]
-    for path in sources + served:
-        assert Path(path).exists(), path
-        assert not IGNORED.is_ignored(path), path
-
-
-def test_base_images_are_pinned_and_known_to_the_replay():
-    """Each names a patch release; the CPU's has its stand-in."""
+def test_base_images_are_pinned_and_the_stand_in_is_named_alike():
+    """Each names a patch release; the CPU's is the one that `deploy.image` makes."""
     images = {stage.base for stage in STAGES.values()} - set(STAGES)
     assert all(re.search(r":\d+\.\d+\.\d+-", image) for image in images)
-    assert set(STAND_INS) <= images
+    assert BASE_IMAGE in images
 
 
 @pytest.mark.parametrize("target", TARGETS)
@@ -145,9 +102,7 @@ def test_both_targets_run_alike(word):
 def test_install_is_held_to_hashes(target):
     """The lock of the target, and no other file, with --require-hashes; the project without."""
     (lock, project) = (
-        each.rest
-        for each in STAGES[f"{target}-install"].instructions
-        if each.word == "RUN" and " install " in each.rest
+        each for each in STAGES[f"{target}-install"].find_all("RUN") if " install " in each
     )
     name = {"cpu": "serve", "gpu": "gpu"}[target]
     assert f"--require-hashes --requirement requirements/{name}.txt" in lock
@@ -155,12 +110,11 @@ def test_install_is_held_to_hashes(target):
 
 
 @pytest.mark.slow
-def test_cpu_target_replayed_in_a_clean_root_measures_a_head(tmp_path):
-    """Debian's bootstrap, the Dockerfile's own steps, then served as the image would be."""
-    if os.geteuid() != 0 or shutil.which("debootstrap") is None:
-        pytest.skip("needs root and Debian's debootstrap: make system-deps")
+def test_image_built_from_the_cpu_target_measures_a_head():
+    """Buildah builds it on Debian's bootstrap; it serves read-only, as its user, offline."""
+    require_root_and(*PROGRAMS)
     done = subprocess.run(
-        [sys.executable, "-m", "deploy.replay"], capture_output=True, text=True, check=False
+        [sys.executable, "-m", "deploy.image"], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr[-3000:]
     found = json.loads(done.stdout)

@@ -11,12 +11,12 @@ from headcirc_service.settings import Settings, require_known_variables
 from headcirc_service.telemetry.metrics import Metrics
 
 import headcirc
-from deploy.dockerfile import parse_dockerfile
+from tests.support.dockerfile import read_stages
 from tests.support.shutdown import find_graceful_s
 
 KUBERNETES = Path("deploy/kubernetes")
 RENDERED = ("base", "overlays/gpu", "overlays/redis")
-DOCKERFILE = parse_dockerfile(Path("Dockerfile").read_text())
+DOCKERFILE = read_stages()
 SCHEMA_VERSION = "1.37"
 
 
