@@ -52,7 +52,7 @@ def test_confusion_counts_every_pixel_once():
 
 def test_masks_of_different_size_are_refused():
     """Masks on different grids are an error, never broadcast."""
-    with pytest.raises(ValueError, match="one size"):
+    with pytest.raises(ValueError, match="different shapes"):
         count_confusion(np.ones((1, 80), bool), square(0, 0))
 
 

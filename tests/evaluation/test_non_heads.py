@@ -6,7 +6,7 @@ import pytest
 from evaluation.non_heads import (
     cut_corners,
     draw_pictures,
-    find_least_sure,
+    find_smallest_probability,
     load_photographs,
     measure,
 )
@@ -70,5 +70,5 @@ def test_a_head_that_is_not_found_is_the_least_sure(tmp_path):
     head, black = tmp_path / "head.png", tmp_path / "black.png"
     head.write_bytes(to_png(draw_head()))
     black.write_bytes(to_png(np.zeros((ROWS, COLUMNS), np.uint8)))
-    assert find_least_sure(to_synthetic_pipeline(), [head]) > 0.9
-    assert find_least_sure(to_synthetic_pipeline(), [head, black]) == 0
+    assert find_smallest_probability(to_synthetic_pipeline(), [head]) > 0.9
+    assert find_smallest_probability(to_synthetic_pipeline(), [head, black]) == 0

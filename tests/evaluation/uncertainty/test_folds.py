@@ -6,7 +6,7 @@ from PIL import Image
 
 from evaluation.uncertainty.cases import CLEAN
 from evaluation.uncertainty.fit import fit_facts
-from evaluation.uncertainty.folds import SHARES, judge_unlearned, plot_price, refuse
+from evaluation.uncertainty.folds import SHARES, judge_left_out_exams, plot_refusal_cost, refuse
 from headcirc.model.uncertainty_model import to_uncertainty_model
 from tests.evaluation.uncertainty.test_fit import to_cases
 
@@ -16,7 +16,7 @@ def rows():
     """Return what folds say of drawn cases, of exams that the two parts do not share."""
     train = to_cases(300)
     calibration = [replace(case, exam=case.exam + 1000) for case in to_cases(100, seed=1)]
-    return judge_unlearned(train, calibration)
+    return judge_left_out_exams(train, calibration)
 
 
 def test_every_picture_is_judged_once(rows):
@@ -53,7 +53,7 @@ def test_no_exam_is_judged_by_what_was_learned_on_it():
         patched.setattr("evaluation.uncertainty.folds.fit_facts", remember)
         patched.setattr("evaluation.uncertainty.folds.refuse", judge)
         train, calibration = to_cases(60), to_cases(60, seed=1)
-        judge_unlearned(train, [replace(case, exam=case.exam + 1000) for case in calibration])
+        judge_left_out_exams(train, [replace(case, exam=case.exam + 1000) for case in calibration])
     assert len(seen) == 5
     assert all(exam not in seen[fold - 1] for fold, exam in judged)
 
@@ -80,9 +80,9 @@ def test_verdicts_follow_the_limits():
     assert refuse(unanswered, facts) == unanswered
 
 
-def test_price_is_drawn(rows, tmp_path):
+def test_refusal_cost_is_plotted(rows, tmp_path):
     """A picture of the size that was asked for, with more than one colour."""
-    plot_price(rows, tmp_path / "price.png")
-    with Image.open(tmp_path / "price.png") as picture:
+    plot_refusal_cost(rows, tmp_path / "cost.png")
+    with Image.open(tmp_path / "cost.png") as picture:
         assert picture.size == (1200, 750)
         assert len(picture.convert("RGB").getcolors(maxcolors=1_000_000)) > 10
