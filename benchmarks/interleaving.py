@@ -65,7 +65,6 @@ def measure_interleaved(turns: Mapping[str, Turn], rounds: int) -> dict[str, lis
 
 def summarise(samples: Sequence[float]) -> Summary | None:
     """Return the number, mean, extremes and percentiles of samples; None without samples."""
-
     if not samples:
         return None
     values = np.asarray(samples, np.float64)

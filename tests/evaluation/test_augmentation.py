@@ -26,7 +26,7 @@ class Fringed:
 
 
 def test_unsure_pictures_are_measured_by_every_variant(hc18_dir):
-    """Each kind of one image is unsure; what no copy shows enlarges the first answer."""
+    """Each kind of one image is unsure; the fringe only in the first inference enlarges it."""
     pipeline = to_synthetic_pipeline()
     errors_mm = measure(replace(pipeline, backend=Fringed()), load_part(hc18_dir, "train")[:1])
     assert len(errors_mm) == 7
@@ -38,7 +38,7 @@ def test_unsure_pictures_are_measured_by_every_variant(hc18_dir):
 
 
 def test_figures_by_hand():
-    """Three answers, one far off, and a picture without one."""
+    """Three answers with one large error, and one picture without an answer."""
     figures = to_figures([1.0, -2.0, 6.0, float("nan")])
     assert figures["large_errors_share"] == pytest.approx(1 / 3)
     assert (figures["mean_absolute_error_mm"], figures["no_answer"]) == (3.0, 1)

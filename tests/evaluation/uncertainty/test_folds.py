@@ -20,23 +20,23 @@ def rows():
 
 
 def test_every_picture_is_judged_once(rows):
-    """Counts are of all clean images, whatever the share, and of calibration's own."""
+    """Every share counts all clean images, and those of the calibration part."""
     assert [row["chosen_share"] for row in rows] == list(SHARES)
     assert {row["clean_refused"]["of"] for row in rows} == {400}
     assert {row["calibration_clean_refused"]["of"] for row in rows} == {100}
     assert len({row["large_errors_caught"]["of"] for row in rows}) == 1
 
 
-def test_what_is_refused_elsewhere_is_about_what_was_allowed(rows):
-    """Drawn exams are alike; and who may refuse more catches more."""
+def test_left_out_exams_are_refused_about_as_often_as_allowed(rows):
+    """All drawn exams are alike; a larger allowed share catches more errors."""
     for row in rows:
         assert row["clean_refused"]["share"] == pytest.approx(row["chosen_share"], abs=0.05)
     caught = [row["large_errors_caught"]["share"] for row in rows]
     assert caught[-1] > caught[0] + 0.2
 
 
-def test_no_exam_is_judged_by_what_was_learned_on_it():
-    """Each fold's facts come from other exams than those that they are held against."""
+def test_no_exam_is_judged_by_a_model_fitted_on_it():
+    """The facts of each fold come from other exams than the judged ones."""
     seen = []
 
     def remember(train, calibration):
@@ -59,7 +59,7 @@ def test_no_exam_is_judged_by_what_was_learned_on_it():
 
 
 def test_verdicts_follow_the_limits():
-    """Above either limit is refused; what was refused before stays so; no answer has no verdict."""
+    """A case above either limit is refused; refused and unanswered cases stay unchanged."""
     cases = to_cases(100)
     facts = to_uncertainty_model(fit_facts(cases, to_cases(100, seed=3)))
     case = next(c for c in cases if c.kind == CLEAN)
@@ -81,7 +81,7 @@ def test_verdicts_follow_the_limits():
 
 
 def test_refusal_cost_is_plotted(rows, tmp_path):
-    """A picture of the size that was asked for, with more than one colour."""
+    """The plot has the expected size and more than one colour."""
     plot_refusal_cost(rows, tmp_path / "cost.png")
     with Image.open(tmp_path / "cost.png") as picture:
         assert picture.size == (1200, 750)

@@ -25,16 +25,16 @@ def to_cells(row: str) -> list[str]:
     return [cell.strip() for cell in line.split("|")]
 
 
-def test_page_tells_how_many_intervals_held():
-    """The page has the test part's count, however the line is broken."""
+def test_page_has_the_coverage_of_the_intervals():
+    """The page has the count of the test part."""
     (told,) = re.findall(r"held on (\d+) of (\d+) images", " ".join(PAGE.split()))
     coverage = read_result("uncertainty_test")["intervals"]["coverage"]
     assert told == (str(coverage["count"]), str(coverage["of"]))
 
 
 @pytest.mark.parametrize(("row", "name"), [("clean", "clean"), ("degraded", "suite")])
-def test_page_tells_what_is_refused(row, name):
-    """The page's counts of refusals on test exams are the report's."""
+def test_page_has_the_refusals(row, name):
+    """The counts of refusals on test exams are those of the report."""
     found = read_result("uncertainty_test")["verdicts"][name]
     for cell, key in zip(
         to_cells(row), ("refused", "large_errors_caught", "others_refused"), strict=True
@@ -42,8 +42,8 @@ def test_page_tells_what_is_refused(row, name):
         assert cell.partition(",")[0] == f"{found[key]['count']} of {found[key]['of']}"
 
 
-def test_page_tells_what_is_refused_of_errors_that_a_degradation_brought():
-    """Test exams first, calibration exams in brackets."""
+def test_page_has_the_refusals_of_errors_caused_by_degradation():
+    """Counts of the test exams, with calibration exams in brackets."""
     text = " ".join(PAGE.split())
     (told,) = re.findall(
         r"within 3 mm: (\d+) of (\d+) of these errors are refused "
@@ -59,8 +59,8 @@ def test_page_tells_what_is_refused_of_errors_that_a_degradation_brought():
     ]
 
 
-def test_page_tells_what_refusing_costs():
-    """The page's rows are the result's, and the bold one is that of the limits that ship."""
+def test_page_has_the_cost_of_refusals():
+    """The rows are those of the result; the row of the shipped limits is bold."""
     row_form = r"^\| (\**[\d.]+ %\**)[^|]* \| (\d+ %) \| (\d+ %) \|$"
     rows = re.findall(row_form, PAGE, re.MULTILINE)
     found = read_result("uncertainty")["unlearned"]
@@ -73,8 +73,8 @@ def test_page_tells_what_refusing_costs():
             assert cell == f"{row[key]['share']:.0%}".replace("%", " %")
 
 
-def test_page_tells_how_many_exams_the_refused_images_come_from():
-    """The exams of the accuracy rows that are not acceptable."""
+def test_page_has_the_number_of_exams_with_refused_images():
+    """The exams are those of the rows that are not acceptable."""
     with (RESULTS_DIR / "accuracy_test.csv").open(newline="") as table:
         rows = list(csv.DictReader(table))
     refused = [row["exam"] for row in rows if row["acceptable"] == "False"]
@@ -96,8 +96,8 @@ def test_page_tells_how_many_exams_the_refused_images_come_from():
         ("zooms 0.8, 0.9, 1, 1.1", "0.8, 0.9, 1, 1.1"),
     ],
 )
-def test_page_tells_what_augmentation_gave(row, name):
-    """The page's table of test-time augmentations is the result's."""
+def test_page_has_the_table_of_augmentations(row, name):
+    """The table of test-time augmentations is that of the result."""
     found = read_result("augmentation")["all"][name]
     assert to_cells(row) == [
         f"{found['mean_absolute_error_mm']:.2f}",
@@ -107,8 +107,8 @@ def test_page_tells_what_augmentation_gave(row, name):
     ]
 
 
-def test_page_tells_what_fits_give_under_shadow():
-    """The page's table of fits is the result's."""
+def test_page_has_the_table_of_fits_under_shadow():
+    """The table of ellipse fits is that of the result."""
     for name, shares in read_result("shadow_calibration")["fits"].items():
         row = f"{name} (ships)" if name == "soft edge" else name
         assert to_cells(row) == [
