@@ -1,6 +1,6 @@
-"""Loads what measures as a decoder with a fault would: some files end its process.
+"""A measuring function that crashes its process on some files, like a faulty decoder.
 
-It runs in the child process of `headcirc.batch.measuring_process`, so it is a module of its own.
+The child process of `headcirc.batch.measuring_process` imports this module.
 """
 
 import os
@@ -15,7 +15,7 @@ CIRCUMFERENCE_MM = 175.5
 
 
 def load_crashing(*_: object, **__: object) -> tuple[Measure, tuple[str, ...]]:
-    """Return what measures every file but those that begin as above."""
+    """Return a function that measures all files except those with the contents above."""
     is_damaged = False
 
     def measure(content: bytes, spacing: PixelSpacing | None) -> Measured:
@@ -50,11 +50,11 @@ def load_crashing(*_: object, **__: object) -> tuple[Measure, tuple[str, ...]]:
 
 
 def load_unusable() -> tuple[Measure, tuple[str, ...]]:
-    """Refuse as a model that is damaged."""
+    """Raise the error of a damaged model."""
     raise ModelArtifactError("The model is damaged.")
 
 
 def load_fatal() -> tuple[Measure, tuple[str, ...]]:
-    """Crash before any file is there."""
+    """Crash before the first file."""
     os.kill(os.getpid(), 11)
     raise AssertionError("not reached")

@@ -1,4 +1,4 @@
-"""A worker whose decoder has a fault; Ray imports it in its own processes."""
+"""A Ray worker with a faulty decoder; Ray imports this module in its own processes."""
 
 import resource
 from typing import Any
@@ -9,10 +9,10 @@ from tests.support.crashing import load_crashing
 
 
 class CrashingWorker(MeasuringWorker):
-    """Loads no model; some files end it."""
+    """A worker without a model that crashes on some files."""
 
     def load(self, plan: Plan) -> dict[str, Any]:
-        """Be ready at once."""
+        """Load the faulty measuring function."""
         _, hard = resource.getrlimit(resource.RLIMIT_CORE)
         resource.setrlimit(resource.RLIMIT_CORE, (0, hard))
         self._measure, _ = load_crashing()

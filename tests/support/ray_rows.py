@@ -1,11 +1,11 @@
-"""Reads what `headcirc batch` wrote."""
+"""Read the results of `headcirc batch`."""
 
 from pathlib import Path
 from typing import Any
 
 
 def read_rows(folder: Path) -> list[dict[str, Any]]:
-    """Return all rows of all parts."""
+    """Return the rows of all Parquet files in a folder."""
     import pyarrow.parquet as pq
 
     parts = sorted(folder.glob("part-*.parquet"))
