@@ -10,12 +10,12 @@ from training.data.hc18 import load_part
 
 
 class Fringed:
-    """A backend that half believes in what surrounds a disc, but for copies of a picture."""
+    """A backend that finds an unsure fringe around a disc, but not in augmented copies."""
 
     name, precision, device = "fringed", "fp32", "cpu"
 
     def infer(self, network_input):
-        """Return (n, h, w): one picture has a fringe of 0.7 around the disc, several have none."""
+        """Return (n, h, w): a single picture has a fringe of 0.7, several pictures have none."""
         count, _, rows, columns = network_input.shape
         y, x = np.ogrid[:rows, :columns]
         distance_px = np.hypot(y - (rows - 1) / 2, x - (columns - 1) / 2)

@@ -16,6 +16,14 @@ from headcirc.raster import to_ellipse_coverage
 FACTS = InputFacts(
     width_px=256, height_px=256, pixel_aspect=800 / 540, mean=0.156, standard_deviation=0.172
 )
+MASK_FACTS = MaskFacts(
+    threshold=0.5,
+    minimum_head_share=0.005,
+    minimum_mean_probability=0.6,
+    acceptable_mean_probability=0.94,
+    sure_mean_probability=0.95,
+    ellipticity_power=4,
+)
 HEAD = Ellipse(400.0, 270.0, 220.0, 170.0, 0.5)
 SMALL_HEAD = Ellipse(36.0, 25.0, 22.0, 17.0, 0.5)
 """A head in a picture of 54 rows and 80 columns that is not symmetric."""
@@ -44,14 +52,7 @@ def to_manifest(onnx_path: Path = Path("model.onnx")) -> Manifest:
         width=16,
         parameters=1,
         input=FACTS,
-        mask=MaskFacts(
-            threshold=0.5,
-            minimum_head_share=0.005,
-            minimum_mean_probability=0.6,
-            acceptable_mean_probability=0.94,
-            sure_mean_probability=0.95,
-            ellipticity_power=4,
-        ),
+        mask=MASK_FACTS,
         graphs={"fp32": Graph("fp32", onnx_path, "0" * 64)},
     )
 

@@ -51,12 +51,12 @@ def open_operation(page, name: str):
 def test_worked_example_works_at_the_first_try(open_page, docs_url, path, status):
     """Choose the linked phantom and press Execute; no other input is needed."""
     page = open_page(docs_url, "/docs")
-    told = open_operation(page, "/v1/analyses")
-    link = told.get_by_role("link", name="this drawn head").evaluate("each => each.href")
+    example = open_operation(page, "/v1/analyses")
+    link = example.get_by_role("link", name="this drawn head").evaluate("each => each.href")
     picture = httpx.get(link)
     assert picture.headers["content-type"] == "image/png"
     phantom = {"name": "head.png", "mimeType": "image/png", "buffer": picture.content}
-    operation = told if path == "/v1/analyses" else open_operation(page, path)
+    operation = example if path == "/v1/analyses" else open_operation(page, path)
     operation.locator("input[type=file]").set_input_files(phantom)
     operation.get_by_role("button", name="Execute").click()
     answer = operation.locator(".live-responses-table .response").first

@@ -22,7 +22,7 @@ MOST_BYTES = 300_000
 
 @pytest.fixture
 def explain_url(explain_facts, serve_synthetic):  # noqa: F811 - the fixture
-    """Address of a service whose model can be asked why."""
+    """Return the address of a service whose model can explain its result."""
     plain = to_synthetic_pipeline()
     manifest = replace(plain.manifest, explain=explain_facts)
     backend = BrightnessBackend(name="onnxruntime")

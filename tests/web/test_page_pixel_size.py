@@ -182,10 +182,10 @@ def test_batch_needs_a_size_or_an_answer(open_page, serve_synthetic):
     """An empty or impossible size is reported, and nothing is sent."""
     page = open_page(serve_synthetic())
     choose(page, A, B)
-    for text, told in (("", "State a pixel size, or press"), ("3", "from 0.005 to 2")):
+    for text, fault in (("", "State a pixel size, or press"), ("3", "from 0.005 to 2")):
         page.locator("#batch-x").fill(text)
         page.get_by_role("button", name="Same for all 2").click()
-        expect(page.locator("#batch-fault")).to_contain_text(told)
+        expect(page.locator("#batch-fault")).to_contain_text(fault)
     assert read_states(page) == ["Pixel size?", "Pixel size?"]
 
 

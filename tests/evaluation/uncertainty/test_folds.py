@@ -13,7 +13,7 @@ from tests.evaluation.uncertainty.test_fit import to_cases
 
 @pytest.fixture(scope="module")
 def rows():
-    """Return what folds say of drawn cases, of exams that the two parts do not share."""
+    """Return the result for drawn cases; the two parts share no exam."""
     train = to_cases(300)
     calibration = [replace(case, exam=case.exam + 1000) for case in to_cases(100, seed=1)]
     return judge_left_out_exams(train, calibration)

@@ -15,21 +15,21 @@ PAGE = Path("docs/uncertainty.md").read_text()
 
 
 def read_result(name: str) -> dict:
-    """Return what the evaluation wrote."""
+    """Return a report of the evaluation."""
     return json.loads((RESULTS_DIR / f"{name}.json").read_text())
 
 
 def to_cells(row: str) -> list[str]:
-    """Return the cells of the page's row that begins with these words."""
+    """Return the cells of the row of the page that starts with a title."""
     (line,) = re.findall(rf"^\| {re.escape(row)} \|(.*)\|$", PAGE, flags=re.MULTILINE)
     return [cell.strip() for cell in line.split("|")]
 
 
 def test_page_has_the_coverage_of_the_intervals():
     """The page has the count of the test part."""
-    (told,) = re.findall(r"held on (\d+) of (\d+) images", " ".join(PAGE.split()))
+    (counts,) = re.findall(r"held on (\d+) of (\d+) images", " ".join(PAGE.split()))
     coverage = read_result("uncertainty_test")["intervals"]["coverage"]
-    assert told == (str(coverage["count"]), str(coverage["of"]))
+    assert counts == (str(coverage["count"]), str(coverage["of"]))
 
 
 @pytest.mark.parametrize(("row", "name"), [("clean", "clean"), ("degraded", "suite")])
@@ -45,7 +45,7 @@ def test_page_has_the_refusals(row, name):
 def test_page_has_the_refusals_of_errors_caused_by_degradation():
     """Counts of the test exams, with calibration exams in brackets."""
     text = " ".join(PAGE.split())
-    (told,) = re.findall(
+    (counts,) = re.findall(
         r"within 3 mm: (\d+) of (\d+) of these errors are refused "
         r"\(calibration exams: (\d+) of (\d+)\)",
         text,
@@ -54,7 +54,7 @@ def test_page_has_the_refusals_of_errors_caused_by_degradation():
         read_result(f"uncertainty_{part}")["verdicts"]["large_errors_brought_caught"]
         for part in ("test", "calibration")
     ]
-    assert [int(each) for each in told] == [
+    assert [int(each) for each in counts] == [
         each[key] for each in brought for key in ("count", "of")
     ]
 
@@ -65,11 +65,11 @@ def test_page_has_the_cost_of_refusals():
     rows = re.findall(row_form, PAGE, re.MULTILINE)
     found = read_result("uncertainty")["unlearned"]
     assert len(rows) == len(found)
-    for (refused, caught, brought), row in zip(rows, found, strict=True):
-        told = f"{row['clean_refused']['share']:.1%}".replace("%", " %")
+    for (refused, caught, caught_caused), row in zip(rows, found, strict=True):
+        expected = f"{row['clean_refused']['share']:.1%}".replace("%", " %")
         is_shipped = row["chosen_share"] == CLEAN_REFUSED_SHARE
-        assert refused == (f"**{told}**" if is_shipped else told)
-        for cell, key in zip((caught, brought), FIGURES, strict=True):
+        assert refused == (f"**{expected}**" if is_shipped else expected)
+        for cell, key in zip((caught, caught_caused), FIGURES, strict=True):
             assert cell == f"{row[key]['share']:.0%}".replace("%", " %")
 
 
@@ -78,11 +78,16 @@ def test_page_has_the_number_of_exams_with_refused_images():
     with (RESULTS_DIR / "accuracy_test.csv").open(newline="") as table:
         rows = list(csv.DictReader(table))
     refused = [row["exam"] for row in rows if row["acceptable"] == "False"]
-    (told,) = re.findall(
+    (counts,) = re.findall(
         r"(\d+) of (\d+); they come from (\d+) of the (\d+) exams", " ".join(PAGE.split())
     )
     exams = {row["exam"] for row in rows}
-    assert [int(each) for each in told] == [len(refused), len(rows), len(set(refused)), len(exams)]
+    assert [int(each) for each in counts] == [
+        len(refused),
+        len(rows),
+        len(set(refused)),
+        len(exams),
+    ]
 
 
 @pytest.mark.parametrize(
