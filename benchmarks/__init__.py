@@ -1,1 +1,1 @@
-"""Measure the served model: accuracy, latency, throughput; results as JSON with their machine."""
+"""Measure the speed and reliability of the service; results are JSON with the machine's facts."""

@@ -1,7 +1,8 @@
-"""Every engine that a network can run in, and how it is loaded into one process.
+"""List all engines that can run a network, and load a network into one of them.
 
-The order of `KINDS` within a device is the service's `auto` order, then torch; so the first one
-that was measured is the one that a user gets by default. An engine that is absent says why.
+Within a device, `KINDS` has the order in which the service's `auto` tries backends, then torch. So
+the first measured kind is the default of a user. Loading an unavailable engine raises an error with
+the reason.
 """
 
 import hashlib
@@ -32,12 +33,12 @@ Network = Callable[[Array], Array]
 
 @dataclass(frozen=True)
 class Kind:
-    """A runtime and an arithmetic.
+    """A runtime with a precision.
 
     Attributes
     ----------
     backend : str
-        As the service names it; `torch-…` is only compared with, never served.
+        The service's name for the runtime. `torch-…` is never served; it is for comparison.
     precision, device : str
     """
 
@@ -52,7 +53,7 @@ class Kind:
 
     @property
     def name(self) -> str:
-        """Return the words of tables and legends."""
+        """Return the label for tables and legends."""
         return f"{self.backend} {self.precision}"
 
 
@@ -74,26 +75,26 @@ KINDS = (
 
 @dataclass(frozen=True)
 class Engine:
-    """A model in a kind of engine."""
+    """A model in one kind of engine."""
 
     model_dir: Path
     kind: Kind
 
     @property
     def model_name(self) -> str:
-        """Return the name that the model's manifest has."""
+        """Return the model's name from its manifest."""
         return load_manifest(self.model_dir).name
 
     @property
     def name(self) -> str:
-        """Return the words of tables and legends."""
+        """Return the label for tables and legends."""
         return f"{self.model_name} {self.kind.name}"
 
 
 def find_models(folder: Path) -> list[Path]:
-    """Return the shipped model and those of other names in a folder, the narrowest first.
+    """Return the shipped model and the models with other names in a folder, narrowest first.
 
-    A model without its graphs is left out; `make export` and `make restore` make them.
+    A model without its graphs is excluded; `make export` and `make restore` create them.
     """
     found = {load_manifest(SHIPPED_MODEL_DIR).name: SHIPPED_MODEL_DIR}
     for path in sorted(folder.glob(f"*/{MANIFEST_NAME}")):
@@ -104,22 +105,22 @@ def find_models(folder: Path) -> list[Path]:
 
 
 def list_engines(models: Sequence[Path]) -> list[Engine]:
-    """Return every model in every kind of engine, whether present or not."""
+    """Return every model in every kind of engine, available or not."""
     return [Engine(model_dir, kind) for model_dir in models for kind in KINDS]
 
 
 def read_gflop(model_dir: Path) -> float:
-    """Return the arithmetic of one image, in GFLOP; a multiply-accumulate is two."""
+    """Return the GFLOP for one image; a multiply-accumulate counts as two operations."""
     return 2 * json.loads((model_dir / MANIFEST_NAME).read_text())["macs"] / 1e9
 
 
 def load_network(engine: Engine) -> tuple[Manifest, Network]:
-    """Load a model into an engine, on all CPUs that are ours.
+    """Load a model into an engine, with one thread per available CPU.
 
     Raises
     ------
     HeadCircumferenceError
-        The engine is absent, or the model does not ship this precision.
+        The engine is not available, or the model does not ship this precision.
     """
     manifest = load_manifest(engine.model_dir)
     if engine.kind.is_served:
@@ -128,13 +129,13 @@ def load_network(engine: Engine) -> tuple[Manifest, Network]:
 
 
 def load_product(model_dir: Path, kind: Kind, folder: Path) -> tuple[Network, int, float]:
-    """Load a chain of large matrix products into the same runtime, by the same code.
+    """Load a chain of large matrix products into the same runtime with the same code.
 
     Returns
     -------
     network : callable
     side : int
-        Of its input, which is (1, 1, 1, side).
+        Size of the input, which is (1, 1, 1, side).
     gflop : float
     """
     path = folder / "product.onnx"
@@ -153,18 +154,18 @@ def _load_served(manifest: Manifest, kind: Kind) -> Network:
 
 def _load_torch(engine: Engine) -> Network:
     if not find_spec("torch"):
-        raise BackendUnavailableError("torch is not installed; it comes with headcirc[test].")
-    import torch  # noqa: PLC0415 - a heavy import, for two kinds of engine only
+        raise BackendUnavailableError("torch is not installed. Install headcirc[test].")
+    import torch  # noqa: PLC0415 - a heavy import that few engines need
 
     from training.checkpoint import find_checkpoint, load_trained  # noqa: PLC0415
 
     device = CUDA if engine.kind.device == "gpu" else "cpu"
     if device == CUDA and not torch.cuda.is_available():
-        raise BackendUnavailableError("torch sees no CUDA device.")
+        raise BackendUnavailableError("torch found no CUDA device.")
     if COMPILED in engine.kind.backend and not which("g++"):
-        raise BackendUnavailableError("torch.compile needs a C++ compiler; there is no g++.")
+        raise BackendUnavailableError("torch.compile needs a C++ compiler, but g++ is missing.")
     torch.set_num_threads(count_available_cpus())
-    torch.backends.cudnn.allow_tf32 = False  # or "fp32" would name a shorter arithmetic
+    torch.backends.cudnn.allow_tf32 = False  # TF32 would be less precise than "fp32" says
     network = load_trained(find_checkpoint(engine.model_dir)).to(device)
     forward = torch.compile(network) if COMPILED in engine.kind.backend else network
 

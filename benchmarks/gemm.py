@@ -1,9 +1,9 @@
-"""A chain of large matrix products as an ONNX graph: what a runtime reaches at best on a machine.
+"""Write a chain of large matrix products as an ONNX graph, to measure a runtime's peak rate.
 
-A network's rate means little beside a data sheet; beside the rate of the same machine's own
-matrix products it says how much is left. The chain's input and output are single rows, so that
-copies hardly count. For int8 it is quantised as the network is: static quantise-dequantise pairs,
-uint8 activations, int8 weights.
+Comparing a network with the matrix products on the same machine shows how far it is from the peak;
+a data sheet does not. Input and output are single rows, so copies take little time. For int8 the
+chain is quantised like the network: static quantise-dequantise pairs, uint8 activations, int8
+weights.
 """
 
 from pathlib import Path
@@ -17,20 +17,20 @@ PRODUCTS = 4
 SIDES = {"cpu": 2048, "gpu": 8192}
 INPUT_NAME, OUTPUT_NAME = "network_input", "probability_map"
 ACTIVATION_SCALE, ACTIVATION_ZERO = 0.03, 128
-"""Values are near a standard normal, so that plus and minus 3.8 is held."""
+"""Activations are nearly standard normal; this scale represents the range from -3.8 to 3.8."""
 Nodes = list[onnx.NodeProto]
 Constants = dict[str, np.ndarray]
 
 
 def write_gemm(path: Path, device: str, precision: str) -> tuple[int, float]:
-    """Write the chain for a device and an arithmetic.
+    """Write the chain for a device and a precision.
 
     Returns
     -------
     side : int
-        The input is (1, 1, 1, side) float32, and so is the output.
+        Input and output are (1, 1, 1, side) float32.
     gflop : float
-        Of one run: 2 side^3 a product.
+        GFLOP of one run; a product has 2 side^3 operations.
     """
     side = SIDES[device]
     nodes, constants = _to_int8_chain(side) if precision == "int8" else _to_chain(side, precision)
@@ -50,13 +50,13 @@ def write_gemm(path: Path, device: str, precision: str) -> tuple[int, float]:
 
 
 def _to_matrix(side: int) -> np.ndarray:
-    """Return a matrix that keeps the size of the values that it multiplies."""
+    """Return a matrix whose products keep the variance of their input."""
     values = np.random.default_rng(0).standard_normal((side, side), np.float32)
     return values / np.float32(np.sqrt(side))
 
 
 def _to_chain(side: int, precision: str) -> tuple[Nodes, Constants]:
-    """Row to matrix (by adding), products, matrix to row (by its greatest values)."""
+    """Return the nodes and constants: expand the row by adding, multiply, reduce by maximum."""
     kind = TensorProto.FLOAT16 if precision == "fp16" else TensorProto.FLOAT
     matrix = _to_matrix(side).astype(helper.tensor_dtype_to_np_dtype(kind))
     nodes = [
@@ -74,7 +74,7 @@ def _to_chain(side: int, precision: str) -> tuple[Nodes, Constants]:
 
 
 def _to_int8_chain(side: int) -> tuple[Nodes, Constants]:
-    """Put every operand of the chain behind a quantise-dequantise pair."""
+    """Return the nodes and constants with a quantise-dequantise pair before every operand."""
     matrix = _to_matrix(side)
     scale = np.float32(np.abs(matrix).max() / 127)
     constants = {

@@ -1,7 +1,7 @@
-"""Order and statistics of interleaved measurements: who is measured when, and what remains of it.
+"""Interleave measurements and summarise their samples.
 
-Engines take short turns, round after round, so that what drifts (clock rates, a neighbour on the
-host, temperature) hits all of them alike. This module measures time, and knows no engine.
+Engines take short turns in rounds, so that drift (clock rate, temperature, other load on the host)
+affects all of them equally.
 """
 
 import time
@@ -12,16 +12,16 @@ import numpy as np
 
 PERCENTILES = (5, 25, 50, 75, 95, 99)
 WARM_CALLS = 2
-"""Untimed calls that open a turn: caches hold the neighbour's weights after his turn."""
+"""Untimed calls at the start of a turn; after the previous turn, caches hold other weights."""
 
 Summary = dict[str, float | int]
 Turn = Callable[[], list[float]]
 
 
 def interleave(names: Sequence[str], rounds: int) -> Iterator[str]:
-    """Yield every name once a round, each round beginning one name later.
+    """Yield every name once per round; each round starts one name later.
 
-    Without the rotation, one engine would always run after the same neighbour.
+    Without this rotation, an engine would always run after the same other engine.
     """
     for at in range(rounds):
         start = at % len(names) if names else 0
@@ -29,15 +29,15 @@ def interleave(names: Sequence[str], rounds: int) -> Iterator[str]:
 
 
 def take_turn(call: Callable[[], Any], *, limit_s: float, most_calls: int) -> list[float]:
-    """Return the milliseconds of a few calls, at least of one.
+    """Time a few calls, at least one, and return their milliseconds.
 
     Parameters
     ----------
     call : callable
     limit_s : float
-        No further call begins after so many seconds; half of them at most warm up.
+        No call starts after this time; the warm-up takes at most half of it.
     most_calls : int
-        Timed ones.
+        Largest number of timed calls.
     """
     began_s = time.perf_counter()
     for _ in range(WARM_CALLS):
@@ -56,7 +56,7 @@ def take_turn(call: Callable[[], Any], *, limit_s: float, most_calls: int) -> li
 
 
 def measure_interleaved(turns: Mapping[str, Turn], rounds: int) -> dict[str, list[float]]:
-    """Let each take its turn in every round; returns all samples by name."""
+    """Run every turn once per round and return all samples by name."""
     samples_ms: dict[str, list[float]] = {name: [] for name in turns}
     for name in interleave(list(turns), rounds):
         samples_ms[name] += turns[name]()
@@ -64,7 +64,7 @@ def measure_interleaved(turns: Mapping[str, Turn], rounds: int) -> dict[str, lis
 
 
 def summarise(samples: Sequence[float]) -> Summary | None:
-    """Return number, mean, extremes and percentiles (linear between samples); None of nothing."""
+    """Return the number, mean, extremes and percentiles of samples; None without samples."""
     if not samples:
         return None
     values = np.asarray(samples, np.float64)

@@ -1,8 +1,10 @@
-"""Latency of every engine, in one interleaved run: `python -m benchmarks.latency` (`make bench`).
+"""Measure the latency of every engine: `python -m benchmarks.latency` (`make bench`).
 
-Each model runs in each engine in a process of its own, and is served by a service of its own; all
-are up at once and take short turns, round after round. Batches and cold starts follow. Exit status
-0: every target of the judged devices is met; 1: one is missed; 3: one could not be measured.
+Each model runs in each engine in a separate process, and in a separate service. All of them run at
+the same time and take short turns in rounds. Then the command measures batches and cold starts.
+
+Exit status 0: every target of the judged devices is met; 1: a target is missed; 3: a target could
+not be measured.
 """
 
 import argparse
@@ -32,7 +34,8 @@ from benchmarks.latency_report import (
 from benchmarks.network_process import AbsentEngineError, NetworkProcess
 from benchmarks.request_client import RequestClient
 from harness.documents import write_report
-from harness.paths import DEFAULT_DATA_DIR, ROOT, SPEED_RESULTS_DIR
+from harness.options import add_folder_options
+from harness.paths import ROOT, SPEED_RESULTS_DIR
 from harness.pictures import load_pictures, to_http_request
 from harness.processes import read_memory_mb, reset_peak_memory
 from harness.service_process import RunningService, ServiceFailedError, start_service
@@ -47,7 +50,7 @@ Services = Mapping[Engine, tuple[RunningService, RequestClient]]
 
 @dataclass(frozen=True)
 class Plan:
-    """How much is measured."""
+    """The number and length of the turns."""
 
     rounds: int
     batch_rounds: int
@@ -57,12 +60,12 @@ class Plan:
 
     @property
     def turn(self) -> dict[str, Any]:
-        """Return what `take_turn` is told."""
+        """Return the keyword arguments of `take_turn`."""
         return {"limit_s": self.limit_s, "most_calls": self.most_calls}
 
 
 def open_networks(stack: ExitStack, found: Sequence[Measured], data_dir: Path) -> Networks:
-    """Start each engine in a process of its own; note why, where one is absent."""
+    """Start a process for each engine; note the reason if an engine is not available."""
     networks = {}
     for each in tqdm(found, "loading networks", unit="engine"):
         try:
@@ -75,7 +78,7 @@ def open_networks(stack: ExitStack, found: Sequence[Measured], data_dir: Path) -
 
 
 def open_products(stack: ExitStack, networks: Networks, data_dir: Path) -> dict[str, Any]:
-    """Start the chain of matrix products in each runtime that serves some network."""
+    """Start the chain of matrix products in each runtime that serves a network."""
     products = {}
     for kind in KINDS:
         hosts = [engine for engine in networks if engine.kind == kind and kind.is_served]
@@ -83,14 +86,14 @@ def open_products(stack: ExitStack, networks: Networks, data_dir: Path) -> dict[
             try:
                 started = NetworkProcess(hosts[0], data_dir, is_product=True)
             except AbsentEngineError as error:
-                print(f"no peak of {kind.name}: {error}", file=sys.stderr)
+                print(f"The peak of {kind.name} was not measured: {error}", file=sys.stderr)
             else:
                 products[kind] = stack.enter_context(started)
     return products
 
 
 def start_for(engine: Engine) -> AbstractContextManager[RunningService]:
-    """Return an engine's service, about to be started; it stores no answer."""
+    """Return the context manager that starts the engine's service without stored results."""
     kind = engine.kind
     return start_service(
         engine.model_dir, backend=kind.backend, precision=kind.precision, result_ttl_s="0"
@@ -100,7 +103,7 @@ def start_for(engine: Engine) -> AbstractContextManager[RunningService]:
 def open_services(
     stack: ExitStack, found: Sequence[Measured], requests: Sequence[bytes]
 ) -> Services:
-    """Start a service for each engine that is here, warm it up, and note its idle memory."""
+    """Start and warm up a service for each available engine, and note its idle memory."""
     services = {}
     present = [each for each in found if not each.absent and each.engine.kind.is_served]
     for each in tqdm(present, "starting services", unit="service"):
@@ -126,7 +129,7 @@ def measure_turns(
     products: Mapping[Any, NetworkProcess],
     plan: Plan,
 ) -> list[Product]:
-    """Let networks, requests and products take turns in the same rounds."""
+    """Measure networks, requests and matrix products in the same rounds."""
     turns: dict[Any, Any] = {
         ("network", engine): partial(network.take_turn, **plan.turn)
         for engine, network in networks.items()
@@ -150,7 +153,7 @@ def measure_turns(
 
 
 def measure_batches(found: Sequence[Measured], networks: Networks, plan: Plan) -> None:
-    """Measure batches of the engines that are served, interleaved too."""
+    """Measure batches on the served engines, also interleaved."""
     turns = {
         (engine, size): partial(network.take_turn, batch=size, **plan.turn)
         for engine, network in networks.items()
@@ -167,7 +170,7 @@ def measure_batches(found: Sequence[Measured], networks: Networks, plan: Plan) -
 
 
 def measure_starts(found: Sequence[Measured], starts: int) -> None:
-    """Start every service again, one at a time and in turns, with nothing else up."""
+    """Measure cold starts: start the services one at a time, in turns."""
     served = {each.engine: each for each in found if each.request_ms}
     for engine in interleave(list(served), starts):
         with start_for(engine) as service:
@@ -175,44 +178,43 @@ def measure_starts(found: Sequence[Measured], starts: int) -> None:
 
 
 def measure(chosen: argparse.Namespace, plan: Plan) -> dict[str, Any]:
-    """Return the report of everything that is here."""
-    words, pictures = load_pictures(chosen.data)
+    """Measure all available engines and return the report."""
+    source, pictures = load_pictures(chosen.data)
     requests = [to_http_request(picture) for picture in pictures]
     found = [Measured(engine) for engine in list_engines(find_models(chosen.models))]
     for each in found:
         each.absent = None if chosen.only in each.engine.name else LEFT_OUT
-    wanted = [each for each in found if not each.absent]
+    selected = [each for each in found if not each.absent]
     with ExitStack() as stack:
-        networks = open_networks(stack, wanted, chosen.data)
+        networks = open_networks(stack, selected, chosen.data)
         products = open_products(stack, networks, chosen.data)
-        services = open_services(stack, wanted, requests)
-        rates = measure_turns(wanted, networks, services, products, plan)
-        measure_batches(wanted, networks, plan)
-    measure_starts(wanted, plan.starts)
-    return to_report(found, rates, pictures=words, rounds=plan.rounds)
+        services = open_services(stack, selected, requests)
+        rates = measure_turns(selected, networks, services, products, plan)
+        measure_batches(selected, networks, plan)
+    measure_starts(selected, plan.starts)
+    return to_report(found, rates, pictures=source, rounds=plan.rounds)
 
 
 def to_parser() -> argparse.ArgumentParser:
-    """Describe the command line."""
+    """Return the parser of the command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.latency", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=40, help="turns of each engine")
-    parser.add_argument("--batch-rounds", type=int, default=5, help="turns of each batch size")
-    parser.add_argument("--starts", type=int, default=5, help="cold starts of each service")
-    parser.add_argument("--turn-s", type=float, default=0.5, help="about the length of a turn")
-    parser.add_argument("--only", default="", help="only engines whose name has this in it")
-    parser.add_argument("--judge", choices=("cpu", "gpu"), nargs="+", help="default: what is here")
+    parser.add_argument("--rounds", type=int, default=40, help="turns per engine")
+    parser.add_argument("--batch-rounds", type=int, default=5, help="turns per batch size")
+    parser.add_argument("--starts", type=int, default=5, help="cold starts per service")
+    parser.add_argument("--turn-s", type=float, default=0.5, help="approximate length of a turn")
+    parser.add_argument("--only", default="", help="measure only engines whose name contains this")
     parser.add_argument(
-        "--models", type=Path, default=ROOT / "models", help="folder of models beside the shipped"
+        "--judge", choices=("cpu", "gpu"), nargs="+", help="default: the measured devices"
     )
-    parser.add_argument("--data", type=Path, default=Path(DEFAULT_DATA_DIR), help="HC18's folder")
     parser.add_argument(
-        "--out", type=Path, default=SPEED_RESULTS_DIR, help="folder for the results"
+        "--models", type=Path, default=ROOT / "models", help="folder of the other models"
     )
+    add_folder_options(parser, SPEED_RESULTS_DIR)
     return parser
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure, write, print; return the exit status."""
+    """Measure, write the report, print the table; return the exit status."""
     chosen = to_parser().parse_args(arguments)
     plan = Plan(chosen.rounds, chosen.batch_rounds, chosen.starts, chosen.turn_s)
     report = measure(chosen, plan)
@@ -223,8 +225,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if chosen.out == SPEED_RESULTS_DIR:
         write_page(markdown)
     print(markdown)
-    here = {row["device"] for row in report["engines"] if row["network_ms"]}
-    judged = set(chosen.judge or here | {"cpu"})
+    devices = {row["device"] for row in report["engines"] if row["network_ms"]}
+    judged = set(chosen.judge or devices | {"cpu"})
     verdicts = judge(report)
     return to_exit_status(each for each in verdicts if each.target.device in judged)
 

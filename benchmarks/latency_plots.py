@@ -1,6 +1,6 @@
-"""Pictures of the latency report: distributions, accuracy against latency, batches.
+"""Plot the latency report: distributions, accuracy against latency, and batches.
 
-Drawn without a display, from the JSON alone; this module does not measure.
+The plots are drawn from the JSON report and need no display.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,7 +27,7 @@ MARKERS = "osD^vP*X"
 
 
 def plot_latency(report: Mapping[str, Any], out_dir: Path) -> None:
-    """Draw all three, each where there is something to draw."""
+    """Draw each of the three plots for which the report has data."""
     measured = [row for row in report["engines"] if row["network_ms"]]
     if measured:
         plot_distributions(measured, out_dir / "latency_distribution.png")
@@ -38,11 +38,11 @@ def plot_latency(report: Mapping[str, Any], out_dir: Path) -> None:
 
 
 def plot_distributions(rows: Sequence[Row], path: Path) -> None:
-    """Draw a box for each engine: network alone, and below it the whole request."""
+    """Draw two boxes per engine: the network alone and the whole request."""
     boxes = [
-        (f"{row['engine']}, {what}", row[key], shade)
+        (f"{row['engine']}, {part}", row[key], shade)
         for row in rows
-        for what, key, shade in (("network", "network_ms", "C0"), ("request", "request_ms", "C1"))
+        for part, key, shade in (("network", "network_ms", "C0"), ("request", "request_ms", "C1"))
         if row[key]
     ]
     figure = Figure((WIDTH_INCHES, 1.4 + LINE_INCHES * len(boxes)), layout="constrained")
@@ -82,7 +82,7 @@ def _to_box(label: str, summary: Mapping[str, float]) -> dict[str, Any]:
 
 
 def scale_logarithmically(axes: Axes, name: str) -> None:
-    """Make an axis logarithmic, with plain numbers at 1, 2 and 5."""
+    """Make an axis logarithmic, with labels at 1, 2 and 5."""
     (axes.set_xscale if name == "x" else axes.set_yscale)("log")
     axis = axes.xaxis if name == "x" else axes.yaxis
     axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
@@ -97,9 +97,9 @@ def _mark_budget(axes: Axes) -> None:
 
 
 def plot_accuracy(rows: Sequence[Row], path: Path) -> None:
-    """Draw the recorded error and its interval over the network's latency, by model and engine."""
+    """Plot the recorded error with its interval against the network's latency."""
     parts = [row["accuracy"]["part"] for row in rows if row["accuracy"]]
-    part = max(set(parts), key=parts.count)  # errors on different images do not compare
+    part = max(set(parts), key=parts.count)  # errors on different images cannot be compared
     known = [row for row in rows if row["accuracy"] and row["accuracy"]["part"] == part]
     models = list(dict.fromkeys(row["model"] for row in known))
     figure = Figure((WIDTH_INCHES, 5.5), layout="constrained")
@@ -131,7 +131,7 @@ def plot_accuracy(rows: Sequence[Row], path: Path) -> None:
 
 
 def plot_batches(rows: Sequence[Row], path: Path) -> None:
-    """Draw the time of an image over the number of images in a batch; a line for each engine."""
+    """Plot the time per image against the batch size, one line per engine."""
     models = list(dict.fromkeys(row["model"] for row in rows))
     figure = Figure((WIDTH_INCHES, 5.5), layout="constrained")
     axes = figure.subplots()
@@ -148,7 +148,7 @@ def plot_batches(rows: Sequence[Row], path: Path) -> None:
     axes.set_xticks(sorted({int(size) for row in rows for size in row["batches_ms"]}))
     scale_logarithmically(axes, "y")
     axes.set_xlabel("images in a batch")
-    axes.set_ylabel("network alone, p50, milliseconds an image")
-    axes.set_title("Latency against batch", fontsize=11)
+    axes.set_ylabel("network alone, p50, milliseconds per image")
+    axes.set_title("Latency against batch size", fontsize=11)
     figure.legend(loc="outside lower center", ncols=2, fontsize=7)
     figure.savefig(path, dpi=DOTS_PER_INCH)

@@ -1,6 +1,6 @@
-"""Turn samples into what is published: JSON, verdicts, and the Markdown of `docs/performance.md`.
+"""Convert latency samples to JSON, verdicts, and the Markdown of `docs/performance.md`.
 
-This module measures nothing; verdicts and Markdown are made from the JSON alone.
+Verdicts and Markdown are computed from the JSON only.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,25 +24,25 @@ COMMAND = "python -m benchmarks.latency"
 PAGE = Path(__file__).parent.parent / "docs" / "performance.md"
 BLOCK = "latency"
 METHOD = {
-    "turns": "all engines and services are up at once and take turns in rounds, each round "
-    "beginning one later; two untimed calls open a turn",
+    "turns": "all engines and services run at the same time and take turns in rounds; each round "
+    "starts with the next engine; a turn starts with two untimed calls",
     "network": "one call from numpy array to numpy array (on a GPU with both copies), decoded "
-    "frames, batch 1, in a process of its own",
-    "request": "POST /v1/head-circumference over loopback, concurrency 1, one connection a turn, "
-    "nothing stored; the client is a bare socket in a process of its own on the same CPUs",
-    "stages": "medians of the answers' timing_ms; http: the rest of the request",
+    "frames, batch 1, in a separate process",
+    "request": "POST /v1/head-circumference over loopback, concurrency 1, one connection per turn, "
+    "no stored results; the client uses plain sockets in a separate process on the same CPUs",
+    "stages": "medians of timing_ms in the answers; http: the rest of the request",
     "ready": "process start to the first 200 of /readyz, files in the page cache",
     "memory": "VmRSS of the service after warm-up, VmHWM since; shared libraries count in full",
     "peak": "fastest median, over the runtimes, of a chain of 4 matrix products of side 2048 (GPU: "
     "8192) at the same precision, in the same rounds, loaded by the same code; share: the "
-    "network's GFLOP per second at its median over that rate; convolutions computed in fewer "
+    "network's GFLOP per second at its median divided by that rate; convolutions with fewer "
     "operations than counted (Winograd) can exceed it",
 }
 
 
 @dataclass
 class Measured:
-    """What one engine gave; `absent` and `not_served` say why something is missing."""
+    """The samples of one engine; `absent` and `not_served` are reasons for missing samples."""
 
     engine: Engine
     absent: str | None = None
@@ -58,7 +58,7 @@ class Measured:
 
 @dataclass(frozen=True)
 class Product:
-    """The chain of matrix products in one runtime."""
+    """The samples of the chain of matrix products in one runtime."""
 
     kind: Kind
     gflop: float
@@ -68,14 +68,14 @@ class Product:
     def gflop_per_s(self) -> float:
         """Return the rate of the median run."""
         summary = summarise(self.samples_ms)
-        assert summary is not None, "every product took a turn"
+        assert summary is not None, "every product has samples"
         return self.gflop / summary["p50"] * 1000
 
 
 def to_report(
     found: Sequence[Measured], products: Sequence[Product], *, pictures: str, rounds: int
 ) -> dict[str, Any]:
-    """Return everything that `latency.json` says."""
+    """Return the content of `latency.json`."""
     peaks: dict[tuple[str, str], float] = {}
     for product in products:
         key = (product.kind.device, product.kind.precision)
@@ -97,13 +97,13 @@ def to_report(
 
 
 def _to_versions(found: Sequence[Measured]) -> dict[str, str]:
-    """Return each model's name and the version of its weights."""
+    """Return the version of each model's weights, by the model's name."""
     manifests = [load_manifest(each.engine.model_dir) for each in found]
     return {manifest.name: manifest.version for manifest in manifests}
 
 
 def to_row(measured: Measured, peaks: Mapping[tuple[str, str], float]) -> dict[str, Any]:
-    """Return one engine as JSON has it; `peaks` has GFLOP/s by device and precision."""
+    """Return the JSON row of one engine; `peaks` has GFLOP/s by device and precision."""
     engine, kind = measured.engine, measured.engine.kind
     network_ms = summarise(measured.network_ms)
     gflop = read_gflop(engine.model_dir)
@@ -138,7 +138,7 @@ def _to_median(samples: Sequence[float]) -> float | None:
 
 
 def read_accuracy(engine: Engine) -> dict[str, Any] | None:
-    """Return a model's recorded error and interval, if measured at this engine's precision."""
+    """Return the recorded error and interval of a model, if measured at the engine's precision."""
     recorded = load_manifest(engine.model_dir).accuracy
     for part in ("test", "calibration"):
         measured = recorded.get(part)
@@ -151,7 +151,7 @@ def read_accuracy(engine: Engine) -> dict[str, Any] | None:
 
 
 def judge(report: Mapping[str, Any]) -> list[Verdict]:
-    """Hold the default model's default engine of each device against the targets."""
+    """Compare the default engine of each device, with the default model, with the targets."""
     values = {device: _to_values(report, device) for device in ("cpu", "gpu")}
     return [_judge(target, *values[target.device]) for target in targets.LATENCY_TARGETS]
 
@@ -159,18 +159,18 @@ def judge(report: Mapping[str, Any]) -> list[Verdict]:
 def _judge(target: Target, subject: str, values: Mapping[Target, float | None]) -> Verdict:
     value = values.get(target)
     if values and value is None:
-        subject += ": no such figure"
+        subject += ": not measured"
     return Verdict(target, subject, value)
 
 
 def _to_values(report: Mapping[str, Any], device: str) -> tuple[str, Mapping[Target, float | None]]:
-    """Return the judged engine and its figures, or why there are none."""
+    """Return the judged engine and its figures, or the reason why there are none."""
     cpus = report["machine"]["cpus_available"]
     if device == "cpu" and cpus > targets.CPUS_OF_TARGETS:
-        return f"stated for {targets.CPUS_OF_TARGETS} CPUs, here are {cpus}", {}
+        return f"the target is for {targets.CPUS_OF_TARGETS} CPUs, this machine has {cpus}", {}
     row = find_default(report, device)
     if row is None:
-        return "the default engine is not here, or was left out", {}
+        return "the default engine is not available, or was left out", {}
     if device == "gpu":
         return row["engine"], {targets.GPU_NETWORK_P50: row["network_ms"]["p50"]}
     network, request, ready = row["network_ms"], row["request_ms"] or {}, row["ready_s"] or {}
@@ -186,10 +186,10 @@ def _to_values(report: Mapping[str, Any], device: str) -> tuple[str, Mapping[Tar
 
 
 def find_default(report: Mapping[str, Any], device: str) -> Mapping[str, Any] | None:
-    """Return the engine that `auto` takes for the default model, if it was measured.
+    """Return the engine that `auto` chooses for the default model, if it was measured.
 
-    Rows stand in `auto`'s order, so it is the first served one that is here; one that was left
-    out might be.
+    The rows are in the order of `auto`, so this is the first served engine that is available. If
+    an earlier engine was left out, it might be the default, and the result is None.
     """
     for row in report["engines"]:
         is_candidate = row["model"] == report["default_model"] and row["device"] == device
@@ -199,15 +199,15 @@ def find_default(report: Mapping[str, Any], device: str) -> Mapping[str, Any] | 
 
 
 def to_markdown(report: Mapping[str, Any]) -> str:
-    """Return the text of `latency.md`, which also stands between the markers of the page."""
+    """Return the text of `latency.md`, which is also the block in `docs/performance.md`."""
     lines = [f"- {verdict.to_line()}" for verdict in judge(report)]
     return (
         to_table(report)
-        + "\n\nTargets, held against the engine that `auto` takes:\n\n"
+        + "\n\nTargets, compared with the engine that `auto` chooses:\n\n"
         + "\n".join(lines)
     )
 
 
 def write_page(markdown: str, path: Path = PAGE) -> None:
-    """Put the Markdown between the page's markers."""
+    """Write the Markdown between the markers of the page."""
     path.write_text(replace_block(path.read_text(), BLOCK, markdown))

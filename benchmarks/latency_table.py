@@ -1,4 +1,4 @@
-"""The latency report's table as Markdown; made from the JSON alone."""
+"""Convert the latency report to a Markdown table."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -10,19 +10,19 @@ STAGES = ("decode", "preprocess", "queue", "inference", "postprocess", "http")
 
 
 def to_latencies(summary: Mapping[str, float] | None) -> str:
-    """Return `p50 / p95 / p99`, or that there is none."""
+    """Return `p50 / p95 / p99`, or `not measured`."""
     if summary is None:
         return NOT_MEASURED
     return " / ".join(f"{summary[name]:.1f}" for name in ("p50", "p95", "p99"))
 
 
 def to_number(value: float | None, form: str) -> str:
-    """Return a number, or a dash."""
+    """Return a formatted number; `-` for None."""
     return "-" if value is None else format(value, form)
 
 
 def to_stages(row: Row) -> str:
-    """Return the medians of a request's stages."""
+    """Return the medians of the stages of a request."""
     found = [f"{row['stages_ms'][stage]:.1f}" for stage in STAGES if stage in row["stages_ms"]]
     return " + ".join(found) or "-"
 
@@ -41,12 +41,12 @@ COLUMNS: Mapping[str, Callable[[Row], str]] = {
 
 
 def to_table(report: Mapping[str, Any]) -> str:
-    """Return the machine, one line for each measured engine, and what was not measured and why."""
+    """Return the machine, a row per measured engine, and the reasons for missing engines."""
     measured = [row for row in report["engines"] if row["network_ms"]]
     lines = [
         to_machine_line(report),
         "",
-        "Milliseconds are p50 / p95 / p99; how each figure is measured: `latency.json`, `method`.",
+        "Milliseconds are p50 / p95 / p99. `method` in `latency.json` explains each figure.",
         "",
         f"| {' | '.join(COLUMNS)} |",
         f"|{'---|' * len(COLUMNS)}",
@@ -58,7 +58,7 @@ def to_table(report: Mapping[str, Any]) -> str:
 
 
 def to_machine_line(report: Mapping[str, Any]) -> str:
-    """Return where, when and how the figures came about."""
+    """Return a line with the command, models, machine, date and pictures."""
     machine = report["machine"]
     products = ", ".join(
         f"{name} {rate:.0f} GFLOP/s" for name, rate in report["products_gflop_per_s"].items()
@@ -70,12 +70,12 @@ def to_machine_line(report: Mapping[str, Any]) -> str:
     return (
         f"`{report['command']}`, {models} on {where}, {report['date'][:10]}: "
         f"{report['pictures']}; "
-        f"matrix products reach {products or 'no measured rate'}."
+        f"matrix products reach {products or 'a rate that was not measured'}."
     )
 
 
 def to_absent_lines(rows: Sequence[Row]) -> list[str]:
-    """Return one line for each reason, with the models and engines that it keeps away."""
+    """Return a line per reason for missing figures, with its models and engines."""
     reasons: dict[str, list[Row]] = {}
     for row in rows:
         reasons.setdefault(row["absent"] or "no turn", []).append(row)
@@ -88,10 +88,10 @@ def to_absent_lines(rows: Sequence[Row]) -> list[str]:
 
 
 def to_kind(row: Row) -> str:
-    """Return an engine without its model."""
+    """Return the label of an engine without its model."""
     return f"{row['backend']} {row['precision']}"
 
 
 def _list(names: Iterable[str]) -> str:
-    """Return names with commas, each once."""
+    """Return the distinct names, comma-separated."""
     return ", ".join(dict.fromkeys(names))

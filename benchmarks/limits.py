@@ -1,8 +1,10 @@
-"""The service within the limits of a container: `python -m benchmarks.limits`.
+"""Measure the service within the CPU limits of a container: `python -m benchmarks.limits`.
 
-With 1, 2 and 4 CPUs, given once by affinity and once by a control group's quota, the service is
-put under more load than it can serve: it should use what it has and no more, and next to nothing
-when it is idle. Exit status 0: so it is; 1: it is not; 3: some limit could not be set here.
+The command limits the service to 1, 2 and 4 CPUs, by affinity and by the quota of a control group,
+and puts it under more load than it can serve. The service should use the given CPUs and no more,
+and almost no CPU when it is idle.
+
+Exit status 0: every target is met; 1: a target is missed; 3: a limit could not be set.
 """
 
 import argparse
@@ -42,24 +44,24 @@ BUSY_THREAD_SHARE = 0.05
 Confinement = Callable[[], AbstractContextManager[None]]
 MEMBERS = "cgroup.procs"
 PERIOD_US = 100_000
-USED = Target("cpu", "CPUs used under load, of those given", 0.8, "of them", is_floor=True)
-NO_MORE = Target("cpu", "CPUs used under load, of those given", 1.05, "of them")
+USED = Target("cpu", "CPU use under load", 0.8, "of the given CPUs", is_floor=True)
+NO_MORE = Target("cpu", "CPU use under load", 1.05, "of the given CPUs")
 IDLE = Target("cpu", "CPU use without a request", 0.01, "CPUs")
 
 
 class LimitUnavailableError(Exception):
-    """The limit cannot be set here; the message says why."""
+    """The limit cannot be set on this machine; the message has the reason."""
 
 
 @contextmanager
 def affinity(cpus: int) -> Iterator[Confinement]:
-    """Give what is started inside the confinement so many CPUs to run on.
+    """Limit processes that start inside the confinement to some CPUs, by affinity.
 
     Children inherit the affinity of the thread that starts them.
     """
     own = os.sched_getaffinity(0)
     if cpus > len(own):
-        raise LimitUnavailableError(f"here are {len(own)} CPUs")
+        raise LimitUnavailableError(f"this machine has {len(own)} CPUs")
 
     @contextmanager
     def confine() -> Iterator[None]:
@@ -74,10 +76,10 @@ def affinity(cpus: int) -> Iterator[Confinement]:
 
 @contextmanager
 def quota(cpus: int) -> Iterator[Confinement]:
-    """Give what is started inside the confinement so many CPUs of time, in a group of its own."""
-    here = len(os.sched_getaffinity(0))
-    if cpus > here:
-        raise LimitUnavailableError(f"here are {here} CPUs")
+    """Limit the CPU time of processes that start inside the confinement, by a control group."""
+    available = len(os.sched_getaffinity(0))
+    if cpus > available:
+        raise LimitUnavailableError(f"this machine has {available} CPUs")
     own = find_own_group()
     group = own / f"headcirc-limits-{os.getpid()}"
     try:
@@ -127,7 +129,10 @@ LIMITS: Mapping[str, Callable[[int], AbstractContextManager[Confinement]]] = {
 def measure_limited(
     limit: str, cpus: int, pictures: Sequence[Picture], chosen: argparse.Namespace
 ) -> dict[str, Any]:
-    """Return what a limited service used, under load and idle; or why that was not measured."""
+    """Measure the CPU use of a limited service under load and idle.
+
+    The row's `absent` has the reason if the limit could not be set or measured.
+    """
     row: dict[str, Any] = {"limit": limit, "cpus": cpus, "absent": None}
     settings = to_service_settings(chosen)
     try:
@@ -158,14 +163,14 @@ def measure_limited(
 
 
 def count_busy(before_s: Mapping[int, float], after_s: Mapping[int, float]) -> int:
-    """Return how many threads did a notable share of the work between two looks."""
+    """Return how many threads did at least `BUSY_THREAD_SHARE` of the work between two samples."""
     spent_s = {thread: used - before_s.get(thread, 0.0) for thread, used in after_s.items()}
     least_s = BUSY_THREAD_SHARE * sum(spent_s.values())
     return sum(each > least_s for each in spent_s.values())
 
 
 def judge(rows: Sequence[Mapping[str, Any]]) -> list[Verdict]:
-    """Judge each limit: the CPUs are used, no more than they are, and idle means idle."""
+    """Compare each limit with the targets for use under load and for idle use."""
     verdicts = []
     for row in rows:
         subject = f"{row['cpus']} by {row['limit']}"
@@ -179,18 +184,18 @@ def judge(rows: Sequence[Mapping[str, Any]]) -> list[Verdict]:
 
 
 def to_parser() -> argparse.ArgumentParser:
-    """Describe the command line."""
+    """Return the parser of the command line."""
     parser = argparse.ArgumentParser(prog=COMMAND, description=__doc__)
-    parser.add_argument("--duration-s", type=int, default=10, help="of the load")
-    parser.add_argument("--idle-s", type=float, default=10.0, help="of the rest after it")
+    parser.add_argument("--duration-s", type=int, default=10, help="duration of the load")
+    parser.add_argument("--idle-s", type=float, default=10.0, help="duration of the idle phase")
     add_load_options(parser)
     return parser
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure, write, print; return the exit status."""
+    """Measure, write the report, print the verdicts; return the exit status."""
     chosen = to_parser().parse_args(arguments)
-    words, pictures = load_pictures(chosen.data)
+    source, pictures = load_pictures(chosen.data)
     cases = [(limit, cpus) for limit in LIMITS for cpus in CPU_COUNTS]
     rows = [measure_limited(*case, pictures, chosen) for case in tqdm(cases, unit="limit")]
     verdicts = judge(rows)
@@ -200,7 +205,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "date": to_timestamp(),
         "machine": describe_machine(),
         "model": to_model_facts(load_manifest(chosen.model)),
-        "pictures": words,
+        "pictures": source,
         "connections_per_cpu": CONNECTIONS_PER_CPU,
         "limits": rows,
         "verdicts": [verdict.to_facts() for verdict in verdicts],

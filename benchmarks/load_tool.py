@@ -1,7 +1,7 @@
-"""Closed-loop load from wrk, and what it cost the service and wrk itself.
+"""Put the service under closed-loop load with wrk and measure the CPU time.
 
-wrk is Debian's package of that name (`make system-deps`): one epoll loop in C, so that it takes
-little of the CPUs that it shares with the service; a script lets it post several images.
+wrk is a Debian package (`make system-deps`). It is one epoll loop in C, so it takes little of the
+CPUs that it shares with the service. A Lua script makes it post several images.
 """
 
 import argparse
@@ -19,7 +19,8 @@ from shutil import which
 from typing import Any
 
 from harness.documents import write_report
-from harness.paths import DEFAULT_DATA_DIR, SPEED_RESULTS_DIR
+from harness.options import add_folder_options, add_model_option
+from harness.paths import SPEED_RESULTS_DIR
 from harness.pictures import CONTENT_TYPE, ROUTE, Picture, to_multipart
 from harness.processes import read_cpu_s
 from harness.service_process import RunningService, ServiceFailedError
@@ -30,25 +31,25 @@ SCRIPT = Path(__file__).with_name("throughput.lua")
 TIMEOUT_S = 60
 GRACE_S = 120.0
 IDLE_TIMEOUT_S = 60.0
-IDLE_LOOK_S = 1.0
+IDLE_SAMPLE_S = 1.0
 BUSY_SHARE = 0.02
-"""Share of a CPU above which a service is at work; at rest it takes a tenth of this."""
+"""Share of a CPU above which a service is busy; an idle service takes a tenth of this."""
 
 
 class LoadToolError(Exception):
-    """The load tool is not here, or did not do its work."""
+    """The load tool is not installed, or it failed."""
 
 
 @dataclass(frozen=True)
 class Load:
-    """One concurrency, held for a while.
+    """The results of a load with one concurrency.
 
     Attributes
     ----------
     concurrency : int
-        Connections, each with one request under way at any time.
+        Number of connections, each with one request at a time.
     answers, failed : int
-        Whole answers; of them, and besides them, those that were no success.
+        Number of complete answers; number of error answers and broken connections.
     duration_s, p50_ms, p95_ms, p99_ms, most_ms : float
     service_cpu_s, tool_cpu_s : float
     """
@@ -66,47 +67,44 @@ class Load:
 
     @property
     def throughput_per_s(self) -> float:
-        """Return answers a second."""
+        """Return the number of answers per second."""
         return self.answers / self.duration_s
 
     @property
     def service_cpu_s_per_request(self) -> float | None:
-        """Return what one answer cost the service, None without an answer."""
+        """Return the service's CPU seconds per answer; None without an answer."""
         return self.service_cpu_s / self.answers if self.answers else None
 
     @property
     def cpus_used(self) -> float:
-        """Return how many CPUs the service kept busy."""
+        """Return the mean number of CPUs that the service kept busy."""
         return self.service_cpu_s / self.duration_s
 
 
 def add_load_options(parser: argparse.ArgumentParser) -> None:
-    """Describe what every load asks: of which service, with which pictures, and where to."""
-    parser.add_argument("--model", type=Path, default=SHIPPED_MODEL_DIR, help="model folder")
-    parser.add_argument("--backend", default="auto", help="of the service")
-    parser.add_argument("--precision", default="auto", help="of the service")
-    parser.add_argument("--data", type=Path, default=Path(DEFAULT_DATA_DIR), help="HC18's folder")
-    parser.add_argument(
-        "--out", type=Path, default=SPEED_RESULTS_DIR, help="folder for the results"
-    )
+    """Add the options that all load benchmarks share: model, backend, pictures and results."""
+    add_model_option(parser, SHIPPED_MODEL_DIR)
+    parser.add_argument("--backend", default="auto", help="backend of the service")
+    parser.add_argument("--precision", default="auto", help="precision of the service")
+    add_folder_options(parser, SPEED_RESULTS_DIR)
 
 
 def to_service_settings(chosen: argparse.Namespace) -> dict[str, str]:
-    """Return those options as settings of a service that keeps no result, or it would repeat it."""
+    """Return the options as settings of a service that stores no results."""
     return {"backend": chosen.backend, "precision": chosen.precision, "result_ttl_s": "0"}
 
 
 def require_load_tool() -> str:
-    """Return the load tool's path, or raise LoadToolError."""
+    """Return the path of the load tool; raise LoadToolError if it is not installed."""
     path = which(TOOL)
     if path is None:
-        raise LoadToolError(f"{TOOL} is not installed; Debian has it: make system-deps")
+        raise LoadToolError(f"{TOOL} is not installed. Install Debian's package: make system-deps")
     return path
 
 
 @contextmanager
 def write_forms(pictures: Sequence[Picture]) -> Iterator[Path]:
-    """Write the bodies that the load tool posts into a folder that goes away afterwards."""
+    """Write the request bodies for the load tool into a temporary folder."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         for number, picture in enumerate(pictures, 1):
@@ -115,29 +113,31 @@ def write_forms(pictures: Sequence[Picture]) -> Iterator[Path]:
 
 
 def drive(service: RunningService, forms: Path, concurrency: int, duration_s: int) -> Load:
-    """Keep a service under load and return what came of it.
+    """Put a service under load and return the results.
 
     Raises
     ------
     LoadToolError
-        wrk ended badly; the message has what it said.
+        wrk failed; the message has its output.
     """
     service_before_s, tool_before_s = read_cpu_s(service.pid), _read_children_cpu_s()
-    said = run_tool(SCRIPT, service, forms, concurrency=concurrency, duration_s=duration_s)
-    service_cpu_s = read_cpu_s(service.pid) - service_before_s
-    tool_cpu_s = _read_children_cpu_s() - tool_before_s
-    return Load(concurrency=concurrency, service_cpu_s=service_cpu_s, tool_cpu_s=tool_cpu_s, **said)
+    summary = run_tool(SCRIPT, service, forms, concurrency=concurrency, duration_s=duration_s)
+    cpu_s = {
+        "service_cpu_s": read_cpu_s(service.pid) - service_before_s,
+        "tool_cpu_s": _read_children_cpu_s() - tool_before_s,
+    }
+    return Load(concurrency=concurrency, **cpu_s, **summary)
 
 
 def run_tool(
     script: Path, service: RunningService, forms: Path, *, concurrency: int, duration_s: int
 ) -> dict[str, Any]:
-    """Run wrk with a script beside this file and return the summary that the script writes.
+    """Run wrk with a Lua script and return the summary that the script prints.
 
     Raises
     ------
     LoadToolError
-        wrk ended badly, and the message has what it said, or not at all.
+        wrk failed or did not end; the message has its output.
     """
     count = len(list(forms.iterdir()))
     command = [require_load_tool(), "--threads", "1", "--connections", str(concurrency)]
@@ -146,29 +146,30 @@ def run_tool(
     command += [str(forms), str(count), ROUTE, CONTENT_TYPE, str(concurrency)]
     limit_s = duration_s + GRACE_S
     try:
-        ended = subprocess.run(
+        finished = subprocess.run(
             command, capture_output=True, text=True, check=False, timeout=limit_s
         )
     except subprocess.TimeoutExpired as error:
         raise LoadToolError(f"{TOOL} had not ended after {limit_s:g} s") from error
-    if ended.returncode:
-        raise LoadToolError(f"{TOOL} ended with {ended.returncode}: {ended.stdout}{ended.stderr}")
-    return parse_summary(ended.stdout)
+    if finished.returncode:
+        output = finished.stdout + finished.stderr
+        raise LoadToolError(f"{TOOL} ended with status {finished.returncode}: {output}")
+    return parse_summary(finished.stdout)
 
 
 def report_load(
     measure: Callable[[argparse.Namespace], dict[str, Any]], chosen: argparse.Namespace, name: str
 ) -> dict[str, Any] | None:
-    """Measure and write the report; None, and a line that says why, where that is not possible.
+    """Measure and write the report; if that fails, print the reason and return None.
 
     Parameters
     ----------
     measure : callable
-        The options to the report.
+        Returns the report for the options.
     chosen : Namespace
-        With those of `add_load_options`.
+        The options of `add_load_options`, and others.
     name : str
-        Of the report's file.
+        Name of the report's file.
     """
     try:
         require_load_tool()
@@ -181,31 +182,31 @@ def report_load(
 
 
 def wait_until_idle(pid: int) -> None:
-    """Wait until a service has done what an ended load left behind, or IDLE_TIMEOUT_S."""
+    """Wait until a service has finished the work of a load, at most IDLE_TIMEOUT_S."""
     deadline_s = time.monotonic() + IDLE_TIMEOUT_S
     while time.monotonic() < deadline_s:
         before_s = read_cpu_s(pid)
-        time.sleep(IDLE_LOOK_S)
-        if read_cpu_s(pid) - before_s < IDLE_LOOK_S * BUSY_SHARE:
+        time.sleep(IDLE_SAMPLE_S)
+        if read_cpu_s(pid) - before_s < IDLE_SAMPLE_S * BUSY_SHARE:
             return
 
 
 def parse_summary(output: str) -> dict[str, Any]:
-    """Return the line of JSON among wrk's own words.
+    """Return the line of JSON in wrk's output.
 
     Raises
     ------
     LoadToolError
-        There is none.
+        There is no such line.
     """
     for line in output.splitlines():
         if line.startswith("{"):
             summary: dict[str, Any] = json.loads(line)
             return summary
-    raise LoadToolError(f"{TOOL} gave no summary; it said: {output}")
+    raise LoadToolError(f"{TOOL} printed no summary. Its output: {output}")
 
 
 def _read_children_cpu_s() -> float:
-    """Return the CPU seconds of children that have ended; a running service is not among them."""
+    """Return the CPU seconds of ended child processes, which exclude a running service."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime

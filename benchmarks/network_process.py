@@ -1,8 +1,8 @@
-"""A network alone in a process of its own, so that engines share neither threads nor memory.
+"""Run a network in a separate process, so that engines share neither threads nor memory.
 
-The child loads one engine and waits; a line of JSON on its standard input asks for a turn, a line
-on its standard output has the milliseconds. Timed is one call from numpy array to numpy array (on
-a GPU: with both copies) on frames that were decoded before.
+The child process loads one engine. A line of JSON on its standard input requests a turn; a line on
+its standard output has the milliseconds. The timed call goes from numpy array to numpy array (on a
+GPU with both copies), on frames that are already decoded.
 """
 
 import argparse
@@ -26,23 +26,24 @@ from headcirc.network_input import to_network_input
 from headcirc.readers import decode_frame
 
 FRAMES = 8
-"""As many as the largest batch has."""
+"""Number of frames; the largest batch needs this many."""
 STOP_TIMEOUT_S = 30.0
 
 
 class AbsentEngineError(Exception):
-    """The engine is not here, or cannot run this model; the message says why."""
+    """The engine is not available or cannot run this model; the message has the reason."""
 
 
 class NetworkProcess:
-    """The parent's side: starts the child, asks for turns, ends it."""
+    """Start the child process, request turns and end it."""
 
     def __init__(self, engine: Engine, data_dir: Path, *, is_product: bool = False) -> None:
-        """Start the child and wait until it is warm.
+        """Start the child process and wait until it is warm.
 
         Raises
         ------
         AbsentEngineError
+            The engine is not available.
         """
         kind = engine.kind
         command = [sys.executable, "-m", "benchmarks.network_process", "--data", str(data_dir)]
@@ -59,10 +60,10 @@ class NetworkProcess:
         self.gflop: float | None = started["gflop"]
 
     def take_turn(self, *, limit_s: float, most_calls: int, batch: int = 1) -> list[float]:
-        """Return the milliseconds of a few calls; see `turns.take_turn`."""
+        """Return the milliseconds of a few calls; see `interleaving.take_turn`."""
         assert self._process.stdin is not None
-        asked = {"limit_s": limit_s, "most_calls": most_calls, "batch": batch}
-        self._process.stdin.write(json.dumps(asked) + "\n")
+        request = {"limit_s": limit_s, "most_calls": most_calls, "batch": batch}
+        self._process.stdin.write(json.dumps(request) + "\n")
         self._process.stdin.flush()
         samples_ms: list[float] = self._read()["samples_ms"]
         return samples_ms
@@ -71,12 +72,12 @@ class NetworkProcess:
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
-            return {"absent": f"its process ended with {self._process.wait()}"}
+            return {"absent": f"its process ended with status {self._process.wait()}"}
         answer: dict[str, Any] = json.loads(line)
         return answer
 
     def close(self) -> None:
-        """End the child; it stops when nobody can ask any more."""
+        """End the child process, which stops when its standard input closes."""
         assert self._process.stdin is not None
         self._process.stdin.close()
         try:
@@ -93,7 +94,7 @@ class NetworkProcess:
 
 
 def load_frames(data_dir: Path, facts: InputFacts) -> Array:
-    """Return (`FRAMES`, 1, h, w) network inputs of real pictures."""
+    """Return the network inputs (`FRAMES`, 1, h, w) of real pictures."""
     _, pictures = load_pictures(data_dir)
     inputs = [
         to_network_input(decode_frame(picture.content).pixels, facts)[0]
@@ -103,7 +104,7 @@ def load_frames(data_dir: Path, facts: InputFacts) -> Array:
 
 
 def load(chosen: argparse.Namespace) -> tuple[Network, Array, float | None]:
-    """Return the network, its inputs, and a product's GFLOP."""
+    """Return the network, its inputs, and the GFLOP if it is a chain of matrix products."""
     kind = Kind(chosen.backend, chosen.precision, chosen.device)
     if chosen.product:
         with tempfile.TemporaryDirectory() as folder:
@@ -113,32 +114,32 @@ def load(chosen: argparse.Namespace) -> tuple[Network, Array, float | None]:
     return network, load_frames(chosen.data, manifest.input), None
 
 
-def answer_turns(network: Network, inputs: Array, questions: IO[str], answers: IO[str]) -> None:
-    """Take a turn for every line that asks for one, each call with the next frames."""
+def answer_turns(network: Network, inputs: Array, requests: IO[str], answers: IO[str]) -> None:
+    """Take a turn for every requested line; each call uses the next frames."""
     at, count = 0, len(inputs)
-    twice = np.concatenate((inputs, inputs))  # every run of frames is then a view of it
-    for line in questions:
-        asked = json.loads(line)
-        batch = asked.pop("batch")
+    twice = np.concatenate((inputs, inputs))  # so that each batch is a view, also at the end
+    for line in requests:
+        request = json.loads(line)
+        batch = request.pop("batch")
 
         def call(size: int = batch) -> None:
             nonlocal at
             network(twice[at : at + size])
             at = (at + size) % count
 
-        print(json.dumps({"samples_ms": take_turn(call, **asked)}), file=answers, flush=True)
+        print(json.dumps({"samples_ms": take_turn(call, **request)}), file=answers, flush=True)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run as the child."""
+    """Run the child process."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.network_process")
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--model", type=Path, required=True)
     for name in ("--backend", "--precision", "--device"):
         parser.add_argument(name, required=True)
-    parser.add_argument("--product", action="store_true", help="matrix products, not the model")
+    parser.add_argument("--product", action="store_true", help="run matrix products, not the model")
     chosen = parser.parse_args(arguments)
-    # What runtimes print goes to standard error; only answers go to the parent.
+    # Runtimes may print; send that to standard error, so that the parent reads only answers.
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     try:

@@ -1,9 +1,9 @@
--- For wrk: posts the forms of one folder on more connections than a service can serve, and prints
--- one line of JSON: every status, and how long each answer of 200 took.
+-- For wrk: posts the forms in a folder on more connections than a service can serve, and prints
+-- one line of JSON with the count of each status and the time of each answer with status 200.
 -- Arguments: the folder with 1.form ... COUNT.form, COUNT, the path, the Content-Type, connections.
 --
--- wrk does not tell which request an answer belongs to. So each has an id, which the service gives
--- back; those that are under way at a time have different ones.
+-- wrk does not report which request an answer belongs to. So each request has an id, which the
+-- service returns; concurrent requests have different ids.
 
 local ffi = require("ffi")
 ffi.cdef [[
@@ -15,7 +15,7 @@ local MONOTONIC, OK, SPARE = 1, 200, 2
 local instant = ffi.new("instant")
 local threads, requests, free, sent = {}, {}, {}, {}
 local bodies, headers, path
-local first, last = 1, 0 -- of the ids in `free`
+local first, last = 1, 0 -- positions in `free`
 statuses, accepted_ms = {}, {}
 
 local function now_ms()
@@ -40,14 +40,14 @@ function init(args)
       bodies[number] = file:read("*a")
       file:close()
    end
-   -- A connection that breaks off takes its id with it: hence some to spare.
+   -- A broken connection does not return its id, so there are spare ids.
    for id = 1, math.max(#bodies, SPARE * tonumber(args[5])) do
       give_back(id)
    end
 end
 
 function request()
-   local id = assert(free[first], "too many connections broke off")
+   local id = assert(free[first], "too many connections broke")
    free[first], first = nil, first + 1
    if not requests[id] then
       headers["X-Request-ID"] = tostring(id)
@@ -67,12 +67,12 @@ function response(status, answered)
 end
 
 function done(summary)
-   local told, e = {}, summary.errors
+   local counts, e = {}, summary.errors
    for status, count in pairs(threads[1]:get("statuses")) do
-      table.insert(told, string.format('"%s": %d', status, count))
+      table.insert(counts, string.format('"%s": %d', status, count))
    end
    io.write(string.format(
       '{"duration_s": %.6f, "lost": %d, "statuses": {%s}, "accepted_ms": [%s]}\n',
-      summary.duration / 1e6, e.connect + e.read + e.write + e.timeout, table.concat(told, ", "),
+      summary.duration / 1e6, e.connect + e.read + e.write + e.timeout, table.concat(counts, ", "),
       table.concat(threads[1]:get("accepted_ms"), ", ")))
 end

@@ -1,10 +1,12 @@
-"""Ten times what the service can serve: `python -m benchmarks.overload`.
+"""Put ten times the load on the service that it can serve: `python -m benchmarks.overload`.
 
-The real service with its default engine and wrk on the same CPUs: first eight connections, which
-keep it busy, then ten times as many that ask again at once whatever they are told, while a process
-of its own probes health. Exit status 0: what is accepted is answered nearly as soon, everything
-else is told to come back, all probes are answered, in milliseconds, and memory returns; 1: it is
-not so; 3: not measurable.
+wrk runs on the same CPUs as the service. First it uses eight connections, which keep the service
+busy. Then it uses ten times as many; each sends its next request without a pause, whatever the
+answer was. Meanwhile a separate process sends health probes.
+
+Exit status 0: accepted requests are nearly as fast as at capacity, all other requests get 429, all
+probes are answered within milliseconds, and the memory is released; 1: a target is missed; 3: the
+measurement was not possible.
 """
 
 import argparse
@@ -44,34 +46,34 @@ REPORT = "overload.json"
 CONNECTIONS, TIMES = 8, 10
 WARM_S, CAPACITY_S = 3, 20
 FEWEST_ANSWERS = 50
-"""Fewer prove nothing about one in twenty."""
-TOLD, ACCEPTED = "429", "200"
-FAILED = Target("cpu", "answers but 200 and 429, and lost connections", 0, "of them")
-SLOWER = Target("cpu", "p95 of accepted requests over that at capacity", 4.0, "times")
-PROBED = Target("cpu", "probes unanswered, or answered as they should not be", 0, "of them")
+"""With fewer answers there is no 95th percentile."""
+REFUSED, ACCEPTED = "429", "200"
+FAILED = Target("cpu", "answers other than 200 and 429, and lost connections", 0, "requests")
+SLOWER = Target("cpu", "p95 of accepted requests, compared with p95 at capacity", 4.0, "times")
+PROBED = Target("cpu", "probes without an answer or with a wrong status", 0, "probes")
 LIVE = Target("cpu", "/livez, p95", 25.0, "ms")
 READY = Target("cpu", "/readyz, p95", 25.0, "ms")
 PROPER = {"/livez": ("200",), "/readyz": ("200", "503")}
-"""What a probe may be told: the process lives; whether it takes work is for it to say."""
-MEMORY = Target("cpu", "memory at rest, after over before", 1.05, "times")
+"""The correct statuses of each probe; an overloaded service may report that it is not ready."""
+MEMORY = Target("cpu", "idle memory after the load, compared with before", 1.05, "times")
 
 
-def sum_up(said: Mapping[str, Any], connections: int) -> dict[str, Any]:
-    """Return one load as JSON has it: `accepted` are answers of 200."""
-    accepted_ms = said["accepted_ms"]
+def summarise_load(summary: Mapping[str, Any], connections: int) -> dict[str, Any]:
+    """Return one load as JSON data; `accepted` counts the answers with status 200."""
+    accepted_ms = summary["accepted_ms"]
     return {
         "connections": connections,
-        "duration_s": said["duration_s"],
-        "statuses": said["statuses"],
-        "lost": said["lost"],
+        "duration_s": summary["duration_s"],
+        "statuses": summary["statuses"],
+        "lost": summary["lost"],
         "accepted": len(accepted_ms),
-        "accepted_per_s": len(accepted_ms) / said["duration_s"],
+        "accepted_per_s": len(accepted_ms) / summary["duration_s"],
         "accepted_ms": to_percentiles(accepted_ms),
     }
 
 
 def to_percentiles(took_ms: Sequence[float]) -> dict[str, float] | None:
-    """Return p50, p95, p99 and the most; None of too few."""
+    """Return p50, p95, p99 and the maximum; None for too few answers."""
     if len(took_ms) < FEWEST_ANSWERS:
         return None
     p50, p95, p99 = np.percentile(took_ms, [50, 95, 99])
@@ -81,35 +83,38 @@ def to_percentiles(took_ms: Sequence[float]) -> dict[str, float] | None:
 def overload(
     service: RunningService, forms: Path, *, connections: int, duration_s: int
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return what the load and what the probes beside it were told.
+    """Run the overload and the probes at the same time, and return the results of both.
 
     Raises
     ------
     LoadToolError
-        The load tool or the prober ended badly or not at all.
+        The load tool or the prober failed or did not end.
     """
     command = [sys.executable, "-m", "benchmarks.probes", service.url, str(duration_s)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as prober:
         try:
-            said = run_tool(SCRIPT, service, forms, concurrency=connections, duration_s=duration_s)
+            summary = run_tool(
+                SCRIPT, service, forms, concurrency=connections, duration_s=duration_s
+            )
             probed, _ = prober.communicate(timeout=GRACE_S)
         except subprocess.TimeoutExpired as error:
             raise LoadToolError(f"the prober had not ended {GRACE_S:g} s later") from error
         finally:
             prober.kill()
     if prober.returncode:
-        raise LoadToolError(f"the prober ended with {prober.returncode}")
+        raise LoadToolError(f"the prober ended with status {prober.returncode}")
     probes = {
         path: {"statuses": each["statuses"], "took_ms": to_percentiles(each["took_ms"])}
         for path, each in json.loads(probed).items()
     }
-    return sum_up(said, connections), probes
+    return summarise_load(summary, connections), probes
 
 
 def judge(report: Mapping[str, Any]) -> list[Verdict]:
-    """Hold a report against the targets."""
+    """Compare a report with the targets."""
     capacity, load, probes = report["capacity"], report["overload"], report["probes"]
-    others = sum(count for each, count in load["statuses"].items() if each not in (TOLD, ACCEPTED))
+    expected = (REFUSED, ACCEPTED)
+    others = sum(count for each, count in load["statuses"].items() if each not in expected)
     total = sum(load["statuses"].values())
     at_capacity, accepted = capacity["accepted_ms"], load["accepted_ms"]
     slower = accepted["p95"] / at_capacity["p95"] if accepted and at_capacity else None
@@ -121,32 +126,34 @@ def judge(report: Mapping[str, Any]) -> list[Verdict]:
     ]
     for target, path in ((LIVE, "/livez"), (READY, "/readyz")):
         took_ms = probes[path]["took_ms"]
-        subject = f"most {took_ms['most']:.0f} ms" if took_ms else "too few probes"
+        subject = f"maximum {took_ms['most']:.0f} ms" if took_ms else "too few probes"
         verdicts.append(Verdict(target, subject, took_ms and took_ms["p95"]))
     return [*verdicts, judge_statuses(probes)]
 
 
 def judge_statuses(probes: Mapping[str, Any]) -> Verdict:
-    """Hold what the probes were told against what they may be told."""
-    told = [
+    """Compare the statuses of the probes with the correct ones."""
+    answers = [
         (path, status, count)
         for path in PROPER
         for status, count in probes[path]["statuses"].items()
     ]
-    wrong = sum(count for path, status, count in told if status not in PROPER[path])
-    subject = ", ".join(f"{count:,} x {path} {status}" for path, status, count in told)
-    return Verdict(PROBED, subject or "no probe", wrong if told else None)
+    wrong = sum(count for path, status, count in answers if status not in PROPER[path])
+    subject = ", ".join(f"{count:,} x {path} {status}" for path, status, count in answers)
+    return Verdict(PROBED, subject or "no probe", wrong if answers else None)
 
 
 def measure(chosen: argparse.Namespace) -> dict[str, Any]:
-    """Return the report."""
-    words, pictures = load_pictures(chosen.data)
+    """Measure the service at capacity and under overload; return the report."""
+    source, pictures = load_pictures(chosen.data)
     settings = to_service_settings(chosen)
     with start_service(chosen.model, **settings) as service, write_forms(pictures) as forms:
         with httpx.Client(base_url=service.url) as client:
             served = fetch_model(client)
         for duration_s in (WARM_S, chosen.capacity_s):
-            said = run_tool(SCRIPT, service, forms, concurrency=CONNECTIONS, duration_s=duration_s)
+            summary = run_tool(
+                SCRIPT, service, forms, concurrency=CONNECTIONS, duration_s=duration_s
+            )
             wait_until_idle(service.pid)
         before_mb = read_memory_mb(service.pid)
         load, probes = overload(
@@ -165,8 +172,8 @@ def measure(chosen: argparse.Namespace) -> dict[str, Any]:
         "machine": describe_machine(),
         "load_tool": "wrk, one thread, closed loop without a pause, on the same CPUs",
         "model": served,
-        "pictures": words,
-        "capacity": sum_up(said, CONNECTIONS),
+        "pictures": source,
+        "capacity": summarise_load(summary, CONNECTIONS),
         "overload": load,
         "probes": probes,
         "memory_mb": {"before": before_mb, "most": most_mb, "after": after_mb},
@@ -175,18 +182,18 @@ def measure(chosen: argparse.Namespace) -> dict[str, Any]:
 
 
 def to_block(report: Mapping[str, Any]) -> str:
-    """Return the page's lines, made from the report alone."""
+    """Return the block for the page, from the report only."""
     machine, capacity, load = report["machine"], report["capacity"], report["overload"]
     model = report["model"]
-    told = ", ".join(f"{count:,} x {status}" for status, count in sorted(load["statuses"].items()))
+    statuses = ", ".join(f"{count:,} x {each}" for each, count in sorted(load["statuses"].items()))
     return "\n".join(
         [
             f"`{COMMAND}`, `{model['name']}` {model['version']} on {machine['cpu']}, "
             f"{machine['cpus_available']} CPUs, "
             f"{report['date'][:10]}: {capacity['connections']} connections get "
-            f"{capacity['accepted_per_s']:.1f} measurements a second. {load['connections']} "
-            f"connections, which ask again at once for {load['duration_s']:.0f} s, get "
-            f"{load['accepted_per_s']:.1f} a second ({told}; {load['lost']} lost).",
+            f"{capacity['accepted_per_s']:.1f} measurements per second. {load['connections']} "
+            f"connections, which send requests without a pause for {load['duration_s']:.0f} s, get "
+            f"{load['accepted_per_s']:.1f} per second ({statuses}; {load['lost']} lost).",
             "",
             *(f"- {verdict.to_line()}" for verdict in judge(report)),
         ]
@@ -194,18 +201,22 @@ def to_block(report: Mapping[str, Any]) -> str:
 
 
 def to_parser() -> argparse.ArgumentParser:
-    """Describe the command line."""
+    """Return the parser of the command line."""
     parser = argparse.ArgumentParser(prog=COMMAND, description=__doc__)
-    parser.add_argument("--duration-s", type=int, default=60, help="of the overload")
-    parser.add_argument("--capacity-s", type=int, default=CAPACITY_S, help="of what can be served")
-    parser.add_argument("--times", type=int, default=TIMES, help="connections, of those")
-    parser.add_argument("--no-page", action="store_true", help="leave docs/performance.md as it is")
+    parser.add_argument("--duration-s", type=int, default=60, help="duration of the overload")
+    parser.add_argument(
+        "--capacity-s", type=int, default=CAPACITY_S, help="duration of the load at capacity"
+    )
+    parser.add_argument(
+        "--times", type=int, default=TIMES, help="connections as a multiple of those at capacity"
+    )
+    parser.add_argument("--no-page", action="store_true", help="do not write docs/performance.md")
     add_load_options(parser)
     return parser
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure, write, print; return the exit status."""
+    """Measure, write the report and the page, print the block; return the exit status."""
     chosen = to_parser().parse_args(arguments)
     report = report_load(measure, chosen, REPORT)
     if report is None:

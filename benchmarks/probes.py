@@ -1,7 +1,7 @@
-"""Probes of health, each on a connection of its own, from a process that does nothing else.
+"""Send health probes, each on a new connection.
 
-`python -m benchmarks.probes URL SECONDS` asks `/livez` and `/readyz` in turn, as an orchestrator
-does, and prints one line of JSON. A probe that is not answered is told as such and ends nothing.
+`python -m benchmarks.probes URL SECONDS` requests `/livez` and `/readyz` in turn, as an
+orchestrator does, and prints one line of JSON. Probes without an answer are counted.
 """
 
 import json
@@ -15,11 +15,11 @@ PATHS = ("/livez", "/readyz")
 PAUSE_S = 0.05
 TIMEOUT_S = 10.0
 UNANSWERED = "unanswered"
-"""In place of a status; such a probe has no time."""
+"""Recorded instead of a status; such a probe has no time."""
 
 
 def ask(address: str, path: str) -> tuple[int, float]:
-    """Return the status of one probe and how long it took, connecting included."""
+    """Return the status of one probe and its milliseconds, including the connection."""
     began_s = time.perf_counter()
     connection = HTTPConnection(address, timeout=TIMEOUT_S)
     try:
@@ -32,7 +32,7 @@ def ask(address: str, path: str) -> tuple[int, float]:
 
 
 def probe(url: str, duration_s: float) -> dict[str, dict[str, Any]]:
-    """Ask for a while and tell each path's statuses, and how long each answer took."""
+    """Send probes for some time; return the statuses and the milliseconds of each path."""
     address = urlsplit(url).netloc
     found: dict[str, dict[str, Any]] = {path: {"statuses": {}, "took_ms": []} for path in PATHS}
     until_s = time.monotonic() + duration_s
@@ -41,12 +41,12 @@ def probe(url: str, duration_s: float) -> dict[str, dict[str, Any]]:
             try:
                 status, took_ms = ask(address, path)
             except (OSError, HTTPException):
-                told = UNANSWERED
+                outcome = UNANSWERED
             else:
-                told = str(status)
+                outcome = str(status)
                 found[path]["took_ms"].append(round(took_ms, 3))
             statuses = found[path]["statuses"]
-            statuses[told] = statuses.get(told, 0) + 1
+            statuses[outcome] = statuses.get(outcome, 0) + 1
         time.sleep(PAUSE_S)
     return found
 

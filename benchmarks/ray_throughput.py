@@ -1,7 +1,7 @@
-"""The service on Ray Serve beside the plain one, loaded: `python -m benchmarks.ray_throughput`.
+"""Compare Ray Serve with the plain service under load: `python -m benchmarks.ray_throughput`.
 
-Both answer the same pictures on the same CPUs, one after the other, loaded by wrk. Exit status 0:
-measured; 3: not measurable.
+wrk sends the same pictures to one service after the other, on the same CPUs. Exit status 0:
+measured; 3: the measurement was not possible.
 """
 
 import argparse
@@ -19,7 +19,8 @@ from tqdm import tqdm
 from benchmarks.load_tool import drive, report_load, write_forms
 from benchmarks.throughput import QUEUE_CAPACITY, WARM_S, to_row
 from harness.machine import describe_machine, to_model_facts, to_timestamp
-from harness.paths import DEFAULT_DATA_DIR, SPEED_RESULTS_DIR
+from harness.options import add_folder_options, add_model_option
+from harness.paths import SPEED_RESULTS_DIR
 from harness.pictures import load_pictures
 from harness.processes import find_tree, read_cpu_s, read_memory_mb
 from harness.service_process import PLAIN, RunningService, start_service
@@ -34,11 +35,11 @@ CONCURRENCIES = (1, 2, 8, 32)
 JUDGED_CONCURRENCY = 8
 RAY_PATIENCE_S = 300.0
 SETTLE_S = 5.0
-"""Ray's own processes are never quite idle, so that there is no waiting until they are."""
+"""Pause after the warm-up; Ray's processes are never idle, so waiting for that is not possible."""
 
 
 def to_programs(cpus: int) -> dict[str, tuple[str, ...]]:
-    """Return what is measured: the plain service; Ray with one replica, and one for each CPU."""
+    """Return the measured services: plain, Ray with one replica, and Ray with one per CPU."""
     one = ("deploy.ray.serve", "--cpus", str(cpus))
     many = ("deploy.ray.serve", "--cpus", "1", "--min-replicas", str(cpus))
     programs = {"plain": PLAIN, f"Ray, 1 replica of {cpus} CPUs": one}
@@ -48,10 +49,10 @@ def to_programs(cpus: int) -> dict[str, tuple[str, ...]]:
 
 
 def count_cpu_s(pid: int) -> float:
-    """Return the CPU seconds of a process and all below it that still run."""
+    """Return the CPU seconds of a process and of its running descendants."""
     total_s = 0.0
     for each in find_tree(pid):
-        with suppress(OSError):  # it has ended
+        with suppress(OSError):  # the process has ended
             total_s += read_cpu_s(each)
     return total_s
 
@@ -59,7 +60,7 @@ def count_cpu_s(pid: int) -> float:
 def measure_one(
     service: RunningService, forms: Path, concurrencies: Sequence[int], duration_s: int
 ) -> list[dict[str, Any]]:
-    """Return a row for each concurrency; CPU and memory are of the whole tree of processes."""
+    """Return a row per concurrency; CPU and memory are summed over the tree of processes."""
     rows = []
     cpus = count_available_cpus()
     for concurrency in tqdm(concurrencies, "load", unit="level"):
@@ -71,14 +72,14 @@ def measure_one(
         tree = find_tree(service.pid)
         tree_mb = sum(read_memory_mb(each) for each in tree)
         row = to_row(load, cpus, peak_memory_mb=tree_mb)
-        row["memory_mb"] = row.pop("peak_memory_mb")  # of now; of a tree there is no peak
+        row["memory_mb"] = row.pop("peak_memory_mb")  # current memory; a tree has no peak
         rows.append(row | {"processes": len(tree)})
     return rows
 
 
 def measure(chosen: argparse.Namespace) -> dict[str, Any]:
-    """Return the report."""
-    words, pictures = load_pictures(chosen.data)
+    """Measure all services and return the report."""
+    source, pictures = load_pictures(chosen.data)
     settings = {"result_ttl_s": "0", "queue_capacity": str(QUEUE_CAPACITY)}
     services = []
     with write_forms(pictures) as forms:
@@ -95,13 +96,13 @@ def measure(chosen: argparse.Namespace) -> dict[str, Any]:
         "machine": describe_machine(),
         "model": to_model_facts(load_manifest(chosen.model)),
         "load_tool": "wrk, one thread, closed loop, on the same CPUs",
-        "pictures": words,
+        "pictures": source,
         "services": services,
     }
 
 
 def to_markdown(report: Mapping[str, Any]) -> str:
-    """Return a line for each service, at one concurrency, beside the first service's."""
+    """Return a line per service at one concurrency, compared with the first service."""
     lines = []
     first_per_s = None
     for service in report["services"]:
@@ -114,7 +115,7 @@ def to_markdown(report: Mapping[str, Any]) -> str:
             lines.append(
                 f"- {service['service']}: {row['throughput_per_s']:.1f} requests/s ({share:.0%}) "
                 f"at concurrency {JUDGED_CONCURRENCY}, p50 {row['p50_ms']:.1f} ms, p99 "
-                f"{row['p99_ms']:.1f} ms, {cost_s * 1000:.1f} ms of CPU each, "
+                f"{row['p99_ms']:.1f} ms, {cost_s * 1000:.1f} ms of CPU per request, "
                 f"{row['memory_mb']:.0f} MB in {row['processes']} processes, "
                 f"{row['failed']} failed"
             )
@@ -122,23 +123,20 @@ def to_markdown(report: Mapping[str, Any]) -> str:
 
 
 def to_parser() -> argparse.ArgumentParser:
-    """Describe the command line."""
+    """Return the parser of the command line."""
     parser = argparse.ArgumentParser(prog=COMMAND, description=__doc__)
-    parser.add_argument("--duration-s", type=int, default=20, help="of each concurrency")
+    parser.add_argument("--duration-s", type=int, default=20, help="seconds per concurrency")
     parser.add_argument("--concurrency", type=int, nargs="+", default=CONCURRENCIES)
-    parser.add_argument("--model", type=Path, default=SHIPPED_MODEL_DIR, help="model folder")
-    parser.add_argument("--data", type=Path, default=Path(DEFAULT_DATA_DIR), help="HC18's folder")
-    parser.add_argument(
-        "--out", type=Path, default=SPEED_RESULTS_DIR, help="folder for the results"
-    )
+    add_model_option(parser, SHIPPED_MODEL_DIR)
+    add_folder_options(parser, SPEED_RESULTS_DIR)
     return parser
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure, write, print; return the exit status."""
+    """Measure, write the report, print the summary; return the exit status."""
     chosen = to_parser().parse_args(arguments)
     if find_spec("ray") is None:
-        print("not measured: the package 'ray' is missing (the extra 'ray')", file=sys.stderr)
+        print("not measured: Ray is not installed. Install headcirc[ray].", file=sys.stderr)
         return EXIT_NOT_MEASURABLE
     report = report_load(measure, chosen, "ray_throughput.json")
     if report is None:

@@ -1,7 +1,7 @@
-"""Collect what the fault tests measured into one file and one table of `docs/performance.md`.
+"""Collect the results of the fault tests into a report and a table of `docs/performance.md`.
 
-`python -m benchmarks.reliability` reads what `tests/faults` left in `build/faults`. What was not
-run is reported as not run.
+`python -m benchmarks.reliability` reads the records that `tests/faults` wrote into `build/faults`.
+Tests without a record are reported as not run.
 """
 
 import json
@@ -27,45 +27,45 @@ NOT_RUN = "not run"
 Figures = Sequence[Mapping[str, Any]]
 
 
-def say_openapi(found: Figures) -> str:
-    """Sum up the generated requests."""
+def describe_openapi(found: Figures) -> str:
+    """Describe the result of the generated requests."""
     statuses: Counter[str] = Counter()
     for each in found:
         statuses.update(each["statuses"])
-    told = ", ".join(f"{count:,} x {status}" for status, count in sorted(statuses.items()))
-    return f"{statuses.total():,} valid and invalid requests in {len(found)} series: {told}"
+    counts = ", ".join(f"{count:,} x {status}" for status, count in sorted(statuses.items()))
+    return f"{statuses.total():,} valid and invalid requests in {len(found)} series: {counts}"
 
 
-def say_decoder(found: Figures) -> str:
-    """Sum up the mutated files."""
+def describe_decoder(found: Figures) -> str:
+    """Describe the result of the mutated files."""
     (each,) = found
     outcomes = each["outcomes"]
-    told = ", ".join(f"{count:,} {code}" for code, count in sorted(outcomes.items()))
+    counts = ", ".join(f"{count:,} {code}" for code, count in sorted(outcomes.items()))
     return (
-        f"{each['files']:,} files, {each['bombs']} of them bombs: {told}; the slowest took "
+        f"{each['files']:,} files, including {each['bombs']} bombs: {counts}; the slowest took "
         f"{each['slowest_cpu_s']:.2f} s of CPU time; the process had at most "
         f"{each['peak_memory_mb']} MB"
     )
 
 
-def say_connections(found: Figures) -> str:
-    """Sum up the clients that hold connections."""
+def describe_connections(found: Figures) -> str:
+    """Describe the result of the clients that hold connections."""
     connections = sum(each["connections"] for each in found)
     left = sum(each["open_files_after"] - each["open_files_before"] for each in found)
     return f"{connections} connections: all closed, {max(left, 0)} left open"
 
 
-def say_crowd(found: Figures) -> str:
-    """Sum up the crowd."""
+def describe_crowd(found: Figures) -> str:
+    """Describe the result of the crowd."""
     (each,) = found
     return (
         f"{each['answered']} of {each['clients']} clients got an answer, after "
-        f"{each['told_to_come_back']:,} answers 429 in all; there was no other answer"
+        f"{each['told_to_come_back']:,} answers with 429 in total; no other status occurred"
     )
 
 
-def say_flood(found: Figures) -> str:
-    """Sum up the many idle connections."""
+def describe_flood(found: Figures) -> str:
+    """Describe the result of the many idle connections."""
     (each,) = found
     return (
         f"{each['connections']:,} connections, {each['open_files']:,} open files allowed: all "
@@ -74,53 +74,54 @@ def say_flood(found: Figures) -> str:
     )
 
 
-def say_silent_uploads(found: Figures) -> str:
-    """Sum up the uploads that send nothing more."""
+def describe_silent_uploads(found: Figures) -> str:
+    """Describe the result of the uploads that send nothing more."""
     (each,) = found
     return (
-        f"{each['uploads']} from one address: others are still measured; as many from several "
-        f"addresses: not ready, others are accepted again after {each['kept_others_out_s']:.1f} s"
+        f"{each['uploads']} uploads from one address: other clients are still measured; as many "
+        "uploads from several addresses: the service is not ready, and accepts other clients again "
+        f"after {each['kept_others_out_s']:.1f} s"
     )
 
 
-def _to_asked(each: Mapping[str, Any]) -> int:
-    """Return how many measurements were asked for; older records count those answered alone."""
+def _to_requested(each: Mapping[str, Any]) -> int:
+    """Return the number of requested measurements; old records have only the answered ones."""
     return each.get("asked", each["answers"])
 
 
-def say_kill(found: Figures) -> str:
-    """Sum up the killed service."""
+def describe_kill(found: Figures) -> str:
+    """Describe the result of the killed service."""
     (each,) = found
     return (
-        f"{each['clients']} clients got {each['answers']} of {_to_asked(each)} answers, all with "
-        f"the same number; ready again after {each['ready_again_s']:.2f} s"
+        f"{each['clients']} clients got {each['answers']} of {_to_requested(each)} answers, all "
+        f"with the same number; ready again after {each['ready_again_s']:.2f} s"
     )
 
 
-def say_redis(found: Figures) -> str:
-    """Sum up the killed store."""
+def describe_redis(found: Figures) -> str:
+    """Describe the result of the killed store."""
     (each,) = found
     return (
-        f"{_to_asked(each)} measurements requested, {each['failed']} failed; new results are "
+        f"{_to_requested(each)} measurements requested, {each['failed']} failed; new results are "
         "stored again"
     )
 
 
-def say_disk(found: Figures) -> str:
-    """Sum up the full disk."""
+def describe_disk(found: Figures) -> str:
+    """Describe the result of the full disk."""
     (each,) = found
-    again = "the large upload is measured" if each["recovered"] else "the large upload still fails"
+    after = "the large upload is measured" if each["recovered"] else "the large upload still fails"
     return (
-        f"{each['large_uploads_refused']} large uploads answered 503, "
-        f"{each['small_uploads_measured']} small ones measured; once there is space again, {again}"
+        f"{each['large_uploads_refused']} large uploads answered with 503, "
+        f"{each['small_uploads_measured']} small uploads measured; with free space again, {after}"
     )
 
 
-def say_soak(found: Figures) -> str:
-    """Sum up the soak, and say where it was cut short."""
+def describe_soak(found: Figures) -> str:
+    """Describe the soak test, and whether it was cut short."""
     (each,) = found
     duration_s = each["duration_s"]
-    short = f" (**cut short**: the whole is {WHOLE_SOAK_S // 60} minutes)"
+    short = f" (**cut short**: the full test takes {WHOLE_SOAK_S // 60} minutes)"
     first_mb, last_mb = each["memory_mb"]
     low, high = each["open_files"]
     verdict = "met" if each["memory_growth"] < ALLOWED_GROWTH else "**missed**"
@@ -134,22 +135,22 @@ def say_soak(found: Figures) -> str:
 
 
 FAULTS: Mapping[str, tuple[str, Callable[[Figures], str]]] = {
-    "openapi_": ("requests generated from the OpenAPI document", say_openapi),
-    "decoder": ("mutated files of every format", say_decoder),
+    "openapi_": ("requests generated from the OpenAPI document", describe_openapi),
+    "decoder": ("mutated files of every format", describe_decoder),
     "trickle_": (
-        "clients that send one byte now and then, before, in and after a request",
-        say_connections,
+        "clients that send single bytes slowly, before, in and after a request",
+        describe_connections,
     ),
-    "half_closed": ("uploads broken off halfway", say_connections),
-    "flood": ("many idle connections", say_flood),
-    "silent_uploads": ("uploads that begin and send nothing more", say_silent_uploads),
-    "crowd": ("many clients at once, with eight places in the queue", say_crowd),
-    "kill": ("`kill -9` under load, then a new start", say_kill),
-    "redis_killed": ("Redis killed under load, then started empty", say_redis),
-    "disk_full": ("temporary folder full", say_disk),
-    "soak": ("steady load", say_soak),
+    "half_closed": ("uploads that stop halfway", describe_connections),
+    "flood": ("many idle connections", describe_flood),
+    "silent_uploads": ("uploads that start and then send nothing", describe_silent_uploads),
+    "crowd": ("many clients at the same time, with a queue of eight", describe_crowd),
+    "kill": ("`kill -9` under load, then a restart", describe_kill),
+    "redis_killed": ("Redis killed under load, then restarted empty", describe_redis),
+    "disk_full": ("full temporary folder", describe_disk),
+    "soak": ("steady load", describe_soak),
 }
-"""What a record's name begins with, to what was done and how its figures read."""
+"""The fault and the function that describes its figures, by the prefix of the record's name."""
 
 
 def collect(folder: Path) -> dict[str, Any]:
@@ -158,13 +159,13 @@ def collect(folder: Path) -> dict[str, Any]:
     Raises
     ------
     ValueError
-        There are none, or they are not of one machine.
+        There are no records, or they come from several machines.
     """
     records = [json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))]
     machines = {(each["machine"]["cpu"], each["machine"]["cpus_available"]) for each in records}
     if len(machines) != 1:
         raise ValueError(
-            f"The records are of {len(machines)} machines; run `make reliability` on one."
+            f"The records come from {len(machines)} machines. Run `make reliability` on one."
         )
     return {
         "command": "make reliability",
@@ -178,7 +179,7 @@ def collect(folder: Path) -> dict[str, Any]:
 
 
 def to_block(report: Mapping[str, Any]) -> str:
-    """Return the page's table, made from the report alone."""
+    """Return the table for the page, from the report only."""
     machine, model, records = report["machine"], report["model"], report["records"]
     days = sorted({each["measured"][:10] for each in records})
     lines = [
@@ -189,14 +190,14 @@ def to_block(report: Mapping[str, Any]) -> str:
         "| fault | result |",
         "|---|---|",
     ]
-    for prefix, (title, say) in FAULTS.items():
+    for prefix, (title, describe) in FAULTS.items():
         found = [each["figures"] for each in records if each["name"].startswith(prefix)]
-        lines.append(f"| {title} | {say(found) if found else NOT_RUN} |")
+        lines.append(f"| {title} | {describe(found) if found else NOT_RUN} |")
     return "\n".join(lines)
 
 
 def main() -> int:
-    """Collect the records, write the report and the page's table."""
+    """Collect the records, write the report and the table; return the exit status."""
     report = collect(FIGURES_DIR)
     write_report(REPORT, report)
     PAGE.write_text(replace_block(PAGE.read_text(), BLOCK, to_block(report)))

@@ -1,7 +1,7 @@
-"""Whole requests over loopback, from a client that costs its cores next to nothing.
+"""Time whole requests over loopback with a client that needs little CPU time.
 
-Requests are made beforehand; a bare socket sends one and reads one answer, and JSON is parsed
-after the clock has stopped.
+The requests are prepared before. A plain socket sends one request and reads one answer; the JSON
+is parsed after the timing.
 """
 
 import json
@@ -17,14 +17,14 @@ BLOCK_BYTES = 65_536
 END_OF_HEAD = b"\r\n\r\n"
 LENGTH_HEADER = b"\r\ncontent-length:"
 STATUS = slice(9, 12)
-"""Where `HTTP/1.1 200` says its status."""
+"""Position of the status in `HTTP/1.1 200`."""
 
 
 class RequestClient:
-    """Asks a service about the same pictures over and over, on one connection a turn.
+    """Send the same requests to a service repeatedly, on one connection per turn.
 
-    A connection that is kept from turn to turn would be closed meanwhile: the service lets go of
-    idle ones after seconds.
+    A connection cannot be kept between turns, because the service closes idle connections after
+    some seconds.
     """
 
     def __init__(self, service: RunningService, requests: Sequence[bytes]) -> None:
@@ -35,7 +35,7 @@ class RequestClient:
         self.stages_ms: dict[str, list[float]] = {}
 
     def ask(self, connection: socket.socket) -> None:
-        """Send the next request and keep the answer.
+        """Send the next request and keep the body of the answer.
 
         Raises
         ------
@@ -47,7 +47,7 @@ class RequestClient:
         self._bodies.append(receive_body(connection))
 
     def take_turn(self, *, limit_s: float, most_calls: int) -> list[float]:
-        """Return the milliseconds of a few requests, and note their stages in `stages_ms`."""
+        """Return the milliseconds of a few requests, and add their stages to `stages_ms`."""
         with socket.create_connection((ADDRESS, self._service.port), TIMEOUT_S) as connection:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             ask = partial(self.ask, connection)
@@ -62,7 +62,7 @@ class RequestClient:
         return samples_ms
 
     def forget(self) -> None:
-        """Let go of what warming up gave."""
+        """Discard the stages of the warm-up."""
         self.stages_ms.clear()
 
 
@@ -85,7 +85,7 @@ def receive_body(connection: socket.socket) -> bytes:
     while len(body) < length_bytes:
         body += _receive_block(connection)
     if int(head[STATUS]) != OK:
-        raise ServiceFailedError(f"The service gave {head[STATUS].decode()}: {body.decode()}")
+        raise ServiceFailedError(f"The service returned {head[STATUS].decode()}: {body.decode()}")
     return body
 
 

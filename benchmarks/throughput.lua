@@ -1,4 +1,5 @@
--- For wrk: posts the forms of one folder, one after the other, and prints one line of JSON.
+-- For wrk: posts the forms in a folder one after the other and prints one line of JSON.
+
 -- Arguments: the folder with 1.form ... COUNT.form, COUNT, the path, the Content-Type.
 
 local requests = {}

@@ -1,8 +1,9 @@
-"""Throughput and latency under load: `python -m benchmarks.throughput`.
+"""Measure throughput and latency under load: `python -m benchmarks.throughput`.
 
-The real service with its default engine, and wrk on the same CPUs, at rising concurrency. Exit
-status 0: throughput at concurrency 8 is at least 80 % of what the CPUs could give if they did
-nothing but answer; 1: it is not; 3: not measurable.
+wrk runs on the same CPUs as the service and sends requests with increasing concurrency.
+
+Exit status 0: the service's share of all CPU time at concurrency 8 is at least 80 %; 1: it is
+smaller; 3: the measurement was not possible.
 """
 
 import argparse
@@ -39,21 +40,22 @@ CONCURRENCIES = (1, 2, 4, 8, 16, 32)
 JUDGED_CONCURRENCY = 8
 WARM_S = 3
 QUEUE_CAPACITY = 64
-"""More than the highest concurrency: a 429 is a fast answer that proves nothing."""
+"""Larger than the highest concurrency, so that no request is refused with a fast 429."""
 DOTS_PER_INCH = 150
 TARGET = Target(
     "cpu",
-    f"throughput at concurrency {JUDGED_CONCURRENCY} over CPUs by CPU seconds a request",
+    f"throughput at concurrency {JUDGED_CONCURRENCY}",
     0.8,
-    "of it",
+    "of the CPU-bound maximum",
     is_floor=True,
 )
 
 
 def to_row(load: Load, cpus: int, peak_memory_mb: float) -> dict[str, Any]:
-    """Return one concurrency as JSON has it.
+    """Return the JSON row of one concurrency.
 
-    `share_of_cpus` is throughput over the CPUs divided by the service's CPU seconds a request.
+    `share_of_cpus` is the throughput divided by the CPU-bound maximum, which is the number of CPUs
+    divided by the service's CPU seconds per request.
     """
     cost_s = load.service_cpu_s_per_request
     return asdict(load) | {
@@ -66,7 +68,7 @@ def to_row(load: Load, cpus: int, peak_memory_mb: float) -> dict[str, Any]:
 
 
 def judge(rows: Sequence[Mapping[str, Any]]) -> Verdict:
-    """Hold the judged concurrency against its target; a failed request spoils the proof."""
+    """Compare the judged concurrency with the target; with failed requests there is no result."""
     for row in rows:
         if row["concurrency"] == JUDGED_CONCURRENCY:
             if row["failed"]:
@@ -78,8 +80,8 @@ def judge(rows: Sequence[Mapping[str, Any]]) -> Verdict:
 
 
 def measure(chosen: argparse.Namespace) -> dict[str, Any]:
-    """Return the report; every concurrency warms up for a while first."""
-    words, pictures = load_pictures(chosen.data)
+    """Measure each concurrency after a warm-up; return the report."""
+    source, pictures = load_pictures(chosen.data)
     machine = describe_machine()
     settings = to_service_settings(chosen) | {"queue_capacity": str(QUEUE_CAPACITY)}
     rows = []
@@ -99,14 +101,14 @@ def measure(chosen: argparse.Namespace) -> dict[str, Any]:
         "machine": machine,
         "load_tool": "wrk, one thread, closed loop, on the same CPUs",
         "model": served,
-        "pictures": words,
+        "pictures": source,
         "loads": rows,
         "verdict": judge(rows).to_facts(),
     }
 
 
 def to_markdown(report: Mapping[str, Any]) -> str:
-    """Return the table of one report."""
+    """Return the report as a Markdown table."""
     lines = [
         "| concurrency | requests/s | p50 / p95 / p99, ms | CPU of the service, ms/request "
         "| CPUs used: service + wrk | failed |",
@@ -125,10 +127,9 @@ def to_markdown(report: Mapping[str, Any]) -> str:
 
 
 def plot(report: Mapping[str, Any], path: Path) -> None:
-    """Draw latency, and answers a second, over concurrency as PNG.
+    """Plot the latency and the throughput against the concurrency, as PNG.
 
-    Not latency over throughput: one request already keeps all CPUs busy, so that the rate hardly
-    grows.
+    Latency against throughput would show little, because one request already keeps all CPUs busy.
     """
     rows = [row for row in report["loads"] if row["answers"]]
     concurrencies = [row["concurrency"] for row in rows]
@@ -141,12 +142,12 @@ def plot(report: Mapping[str, Any], path: Path) -> None:
     latency.legend()
     rate.plot(concurrencies, [row["throughput_per_s"] for row in rows], "o-")
     rate.set_ylim(bottom=0)
-    rate.set_ylabel("answered requests a second")
+    rate.set_ylabel("answered requests per second")
     rate.grid(color="0.9")
     for axes in (latency, rate):
         axes.set_xscale("log", base=2)
         axes.set_xticks(concurrencies, [str(each) for each in concurrencies])
-        axes.set_xlabel("requests under way at a time")
+        axes.set_xlabel("concurrent requests")
     model = report["model"]
     title = f"Latency against load: {model['name']}, {model['backend']} {model['precision']}"
     figure.suptitle(title, fontsize=11)
@@ -154,16 +155,16 @@ def plot(report: Mapping[str, Any], path: Path) -> None:
 
 
 def to_parser() -> argparse.ArgumentParser:
-    """Describe the command line."""
+    """Return the parser of the command line."""
     parser = argparse.ArgumentParser(prog=COMMAND, description=__doc__)
-    parser.add_argument("--duration-s", type=int, default=20, help="of each concurrency")
+    parser.add_argument("--duration-s", type=int, default=20, help="seconds per concurrency")
     parser.add_argument("--concurrency", type=int, nargs="+", default=CONCURRENCIES)
     add_load_options(parser)
     return parser
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure, write, print; return the exit status."""
+    """Measure, write the report and plot, print the table; return the exit status."""
     chosen = to_parser().parse_args(arguments)
     report = report_load(measure, chosen, "throughput.json")
     if report is None:

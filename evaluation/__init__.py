@@ -1,1 +1,1 @@
-"""Judge the model: accuracy, uncertainty, comparisons, and what its explanations are worth."""
+"""Measure the model's accuracy, its uncertainty, and how faithful its explanations are."""

@@ -1,10 +1,15 @@
-"""May the INT8 graph ship? `python -m evaluation.acceptance --model DIR`, over HTTP.
+"""Decide whether the INT8 graph may ship: `python -m evaluation.acceptance --model DIR`.
 
-The calibration exams go through the real service, once with float32 in ONNX Runtime, the
-reference, and once with INT8 in every CPU runtime. INT8 is accepted if the mean absolute error
-rises by at most 0.05 mm and the ellipse Dice falls by at most 0.05 points, and if the answers are
-the same: the circumference differs by at most 0.5 mm at the 95th percentile and 2 mm at most, and
-no image gains or loses its head. Exit status 0: accepted; 1: refused; 2: it could not be measured.
+The command sends the calibration exams to the real service over HTTP: once with float32 in ONNX
+Runtime, which is the reference, and once with INT8 in each CPU runtime. It accepts INT8 if all of
+these hold:
+
+- the mean absolute error rises by at most 0.05 mm;
+- the ellipse Dice falls by at most 0.05 points;
+- the circumference differs by at most 0.5 mm at the 95th percentile, and by at most 2 mm;
+- no image gains or loses its head.
+
+Exit status 0: accepted; 1: refused; 2: the measurement failed.
 """
 
 import argparse
@@ -21,7 +26,8 @@ from evaluation.accuracy import LEAKAGE_NOTE, measure_served
 from evaluation.accuracy_summary import ImageResult
 from harness.documents import write_report
 from harness.machine import describe_machine, to_timestamp
-from harness.paths import DEFAULT_DATA_DIR, EVALUATION_RESULTS_DIR
+from harness.options import add_folder_options, add_model_option
+from harness.paths import EVALUATION_RESULTS_DIR
 from harness.served import REQUEST_TIMEOUT_S, ServiceFailedError, fetch_model, serve
 from headcirc.backends.base import SAME_ANSWERS_95TH_PERCENTILE_MM, SAME_ANSWERS_LARGEST_MM
 from headcirc.errors import HeadCircumferenceError
@@ -41,29 +47,36 @@ LIMITS = {
     "largest_difference_mm": SAME_ANSWERS_LARGEST_MM,
     "images_with_another_verdict": 0.0,
 }
-"""Limits for a candidate, compared with the reference."""
+"""The largest allowed difference between a candidate and the reference."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """One engine's answers: `model` is what the service says of itself."""
+    """The answers of one engine.
+
+    Attributes
+    ----------
+    model : dict
+        The model as the service describes it.
+    rows : list of ImageResult
+    """
 
     model: dict[str, Any]
     rows: list[ImageResult]
 
     @property
     def mean_absolute_error_mm(self) -> float:
-        """Return the mean over the images that have an answer."""
+        """Return the mean absolute error of the images that have an answer."""
         return float(np.mean([abs(row.error_mm) for row in self.rows if row.error_mm is not None]))
 
     @property
     def ellipse_dice(self) -> float:
-        """Return the mean over all images; 0 where there is no answer."""
+        """Return the mean ellipse Dice of all images; an image without an answer counts as 0."""
         return float(np.mean([row.ellipse_dice for row in self.rows]))
 
 
 def run_engine(model_dir: Path, engine: tuple[str, str], images: Sequence[HC18Image]) -> Run:
-    """Serve a model on one engine and ask it about each image."""
+    """Serve a model on one engine and measure each image with it."""
     backend, precision = engine
     with (
         serve(model_dir, backend, precision) as url,
@@ -73,13 +86,13 @@ def run_engine(model_dir: Path, engine: tuple[str, str], images: Sequence[HC18Im
 
 
 def compare(candidate: Run, reference: Run) -> dict[str, float]:
-    """Return the figures that the limits bind, by their names."""
+    """Return the figures that have a limit in `LIMITS`."""
     pairs = [
         (ours.measured_hc_mm, theirs.measured_hc_mm)
         for ours, theirs in zip(candidate.rows, reference.rows, strict=True)
     ]
     differences_mm = [abs(a - b) for a, b in pairs if a is not None and b is not None]
-    another = sum((a is None) != (b is None) for a, b in pairs)
+    changed_verdicts = sum((a is None) != (b is None) for a, b in pairs)
     return {
         "mean_absolute_error_rise_mm": (
             candidate.mean_absolute_error_mm - reference.mean_absolute_error_mm
@@ -87,22 +100,22 @@ def compare(candidate: Run, reference: Run) -> dict[str, float]:
         "ellipse_dice_fall": reference.ellipse_dice - candidate.ellipse_dice,
         "difference_95th_percentile_mm": float(np.percentile(differences_mm, 95)),
         "largest_difference_mm": max(differences_mm),
-        "images_with_another_verdict": float(another),
+        "images_with_another_verdict": float(changed_verdicts),
     }
 
 
 def judge(figures: Mapping[str, float]) -> dict[str, bool]:
-    """Return, by figure, whether it is within its limit; NaN is not."""
+    """Return whether each figure is within its limit; NaN is not."""
     return {name: figures[name] <= limit for name, limit in LIMITS.items()}
 
 
 def to_report(
     reference: Run, candidates: Sequence[Run], *, trained_on: Sequence[str]
 ) -> dict[str, Any]:
-    """Return everything that `acceptance_int8.json` says.
+    """Return the content of `acceptance_int8.json`.
 
-    Of weights that were `trained_on` these exams, the errors are training figures: then they serve
-    to compare the engines, and say nothing of other exams.
+    If the weights were `trained_on` these exams, the errors are training figures. They then
+    compare the engines only, and do not describe the accuracy on other exams.
     """
     compared = []
     for run in candidates:
@@ -132,7 +145,7 @@ def _describe(run: Run) -> dict[str, Any]:
 
 
 def to_text(report: Mapping[str, Any]) -> str:
-    """Return the verdict as lines for people."""
+    """Return the verdict as lines of text."""
     reference = report["reference"]
     lines = [
         f"reference: HC error {reference['mean_absolute_error_mm']:.3f} mm, "
@@ -150,13 +163,10 @@ def to_text(report: Mapping[str, Any]) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure, write the result, print the verdict; return the exit status."""
+    """Measure, write the result and print the verdict; return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m evaluation.acceptance", description=__doc__)
-    parser.add_argument("--model", type=Path, default=SHIPPED_MODEL_DIR, help="model folder")
-    parser.add_argument("--data", type=Path, default=Path(DEFAULT_DATA_DIR), help="HC18's folder")
-    parser.add_argument(
-        "--out", type=Path, default=EVALUATION_RESULTS_DIR, help="folder for the result"
-    )
+    add_model_option(parser, SHIPPED_MODEL_DIR)
+    add_folder_options(parser, EVALUATION_RESULTS_DIR)
     chosen = parser.parse_args(arguments)
     try:
         images = load_part(chosen.data, PART)

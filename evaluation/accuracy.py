@@ -1,10 +1,12 @@
 """Measure the served model on a part of HC18: `python -m evaluation.accuracy --part test`.
 
-Every image goes through the real service over HTTP. Only the areas under curves need a
-probability map, which no route gives; they come from the same model in this process. A model that
-was trained on the part is refused; the default one was not. The test part is opened by this
-command alone. Exit status 0: measured (test: and every floor met); 1: a floor is not met; 2: it
-could not be measured.
+The command sends every image to the real service over HTTP. The areas under the curves need the
+probability map, which no route returns, so this process computes it with the same model. The
+command refuses a model that was trained on the part; the default model was not. It reads the test
+exams only with `--part test`.
+
+Exit status 0: measured and, on the test part, every floor met; 1: a floor is not met; 2: the
+measurement failed.
 """
 
 import argparse
@@ -40,7 +42,8 @@ from evaluation.metrics import (
 from evaluation.unseen_exams import SPLIT_MODEL_DIR, TrainedOnError, require_unseen
 from harness.documents import write_report
 from harness.machine import describe_machine, to_timestamp
-from harness.paths import DEFAULT_DATA_DIR, EVALUATION_RESULTS_DIR
+from harness.options import add_folder_options, add_model_option
+from harness.paths import EVALUATION_RESULTS_DIR
 from harness.served import REQUEST_TIMEOUT_S, ServiceFailedError, ask, fetch_model, serve
 from headcirc.errors import HeadCircumferenceError
 from headcirc.mask import to_frame_grid
@@ -55,25 +58,25 @@ LEAKAGE_NOTE = (
 )
 METHOD_NOTES = {
     "truth": "the ellipse fitted to the annotation's outline, filled; circumference: HC18's table",
-    "without_answer": "counts as Dice 0; is left out of the errors in mm and of the distances",
+    "without_answer": "counts as Dice 0; excluded from the errors in mm and from the distances",
     "interval": f"bootstrap over exams, {RESAMPLES} resamples, seed {SEED}, level {INTERVAL_LEVEL}",
-    "auc": "mean over images; probability map of the same model run in the measuring process",
+    "auc": "mean over images; probability map of the same model, run in the measuring process",
 }
 
 
 def load_truth(image: HC18Image) -> BoolMask:
-    """Return an image's true ellipse, filled, on the frame's grid."""
+    """Return the filled true ellipse of an image, on the frame's grid."""
     annotation = load_pixels(image.annotation_path)
     return fill_ellipse(to_true_ellipse(annotation), *annotation.shape)
 
 
 def measure_served(client: httpx.Client, images: Sequence[HC18Image]) -> list[ImageResult]:
-    """Ask the service about each image and compare its answers with the truth."""
+    """Measure each image with the service and compare the answers with the truth."""
     return [
         to_image_result(
             image, load_truth(image), ask(client, image.path.read_bytes(), image.pixel_size_mm)
         )
-        for image in tqdm(images, "asking the service", unit="image")
+        for image in tqdm(images, "measuring", unit="image")
     ]
 
 
@@ -83,14 +86,15 @@ def load_served_pipeline(model_dir: Path, served: dict[str, Any]) -> Pipeline:
     Raises
     ------
     ServiceFailedError
-        The model in `model_dir` is not the one that is served.
+        The service runs another model than the one in `model_dir`.
     """
     pipeline = load_pipeline(model_dir, backend=served["backend"], precision=served["precision"])
     here = {"sha256": pipeline.graph.sha256, "precision": pipeline.backend.precision}
     if any(served[key] != value for key, value in here.items()):
         raise ServiceFailedError(
             f"The service runs {served['name']} {served['precision']} ({served['sha256'][:12]}), "
-            f"--model is {here['precision']} ({here['sha256'][:12]}); name the served model."
+            f"but --model is {here['precision']} ({here['sha256'][:12]}). "
+            "Set --model to the folder of the served model."
         )
     return pipeline
 
@@ -98,7 +102,7 @@ def load_served_pipeline(model_dir: Path, served: dict[str, Any]) -> Pipeline:
 def add_areas(
     rows: Sequence[ImageResult], images: Sequence[HC18Image], pipeline: Pipeline
 ) -> list[ImageResult]:
-    """Add the areas under curves, from the served model's own probabilities."""
+    """Add the areas under the curves, computed from the served model's probabilities."""
     measured = []
     for row, image in zip(rows, tqdm(images, "areas under curves", unit="image"), strict=True):
         prepared = pipeline.prepare(image.path.read_bytes())
@@ -112,7 +116,7 @@ def add_areas(
 def to_report(
     rows: Sequence[ImageResult], part: str, served: dict[str, Any], command: str
 ) -> dict[str, Any]:
-    """Return everything that `accuracy_{part}.json` says; the verdict only for the test part."""
+    """Return the content of `accuracy_{part}.json`; only the test part has a verdict."""
     summary = summarise(rows)
     return {
         "schema_version": SCHEMA_VERSION,
@@ -149,22 +153,19 @@ def write_results(rows: Sequence[ImageResult], report: dict[str, Any], out_dir: 
 
 
 def to_parser() -> argparse.ArgumentParser:
-    """Describe the command line."""
+    """Return the parser of the command line."""
     parser = argparse.ArgumentParser(prog="python -m evaluation.accuracy", description=__doc__)
     parser.add_argument("--part", choices=("calibration", "test"), required=True)
-    parser.add_argument("--data", type=Path, default=Path(DEFAULT_DATA_DIR), help="HC18's folder")
     parser.add_argument("--server", help="address of a running service; default: start one")
-    parser.add_argument("--model", type=Path, default=SPLIT_MODEL_DIR, help="model folder")
-    parser.add_argument("--backend", default="auto", help="of the service that is started")
-    parser.add_argument("--precision", default="auto", help="of the service that is started")
-    parser.add_argument(
-        "--out", type=Path, default=EVALUATION_RESULTS_DIR, help="folder for the results"
-    )
+    add_model_option(parser, SPLIT_MODEL_DIR)
+    parser.add_argument("--backend", default="auto", help="backend of the started service")
+    parser.add_argument("--precision", default="auto", help="precision of the started service")
+    add_folder_options(parser, EVALUATION_RESULTS_DIR)
     return parser
 
 
 def measure(chosen: argparse.Namespace) -> tuple[list[ImageResult], dict[str, Any]]:
-    """Return the rows and the report of the part, backend and model that were chosen."""
+    """Measure the chosen part with the chosen model; return its rows and its report."""
     require_unseen(chosen.model, chosen.part)
     images = load_part(chosen.data, chosen.part)
     if chosen.server:
@@ -184,7 +185,7 @@ def measure(chosen: argparse.Namespace) -> tuple[list[ImageResult], dict[str, An
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure, write the results, print the tables; return the exit status."""
+    """Measure, write the results and print the tables; return the exit status."""
     chosen = to_parser().parse_args(arguments)
     try:
         rows, report = measure(chosen)

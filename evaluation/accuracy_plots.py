@@ -1,6 +1,6 @@
-"""Pictures of the errors: Bland-Altman, and error by band of head circumference.
+"""Plot the errors: Bland-Altman, and error by band of head circumference.
 
-Drawn without a display, from rows and summaries; this module does not measure.
+The plots are drawn from rows and summaries and need no display.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,7 +27,7 @@ def plot_bland_altman(
     bins: Sequence[Mapping[str, Any]],
     path: Path,
 ) -> None:
-    """Plot the difference over the mean of both circumferences, with bias and limits, as PNG."""
+    """Write a Bland-Altman plot of the circumferences, with bias and limits, as PNG."""
     figure = Figure(SIZE_INCHES, layout="constrained")
     axes = figure.subplots()
     answered = [row for row in rows if row.error_mm is not None]
@@ -54,12 +54,12 @@ def _draw_limits(axes: Axes, figures: Mapping[str, Any]) -> None:
         "-1.96 SD": ("limit_of_agreement_low_mm", "--"),
     }
     axes.axhline(0, color="0.8", linewidth=0.8, zorder=0)
-    for words, (name, style) in lines.items():
+    for label, (name, style) in lines.items():
         value = figures[name]["value"]
         if value is not None:
             axes.axhline(value, color="0.25", linestyle=style, linewidth=1)
             axes.annotate(
-                f"{words}: {value:+.2f} mm",
+                f"{label}: {value:+.2f} mm",
                 xy=(0.995, value),
                 xycoords=("axes fraction", "data"),
                 xytext=(0, 2),
@@ -72,7 +72,7 @@ def _draw_limits(axes: Axes, figures: Mapping[str, Any]) -> None:
 def plot_errors_by_bin(
     rows: Sequence[ImageResult], bins: Sequence[Mapping[str, Any]], path: Path
 ) -> None:
-    """Plot boxes and every point of the signed error by band of circumference, as PNG."""
+    """Write a box plot of the signed errors by band of circumference, as PNG."""
     figure = Figure(SIZE_INCHES, layout="constrained")
     axes = figure.subplots()
     answered = [row for row in rows if row.error_mm is not None]

@@ -1,6 +1,6 @@
-"""Answers and truths to figures: one row an image, then summaries, bands and the verdict.
+"""Compare answers with the truth: one row per image, then summaries, bands and the verdict.
 
-Pure functions; this module does not ask the service and does not read or write files.
+All functions are pure: they call no service and read or write no file.
 """
 
 from collections.abc import Mapping, Sequence
@@ -39,16 +39,17 @@ MEAN_FIGURES = (
     "auc_roc",
     "auc_pr",
 )
-"""Columns of a row whose mean over the images is reported."""
+"""The columns of a row that are reported as the mean over the images."""
 SHOWN_IN_BINS = ("mean_absolute_error_mm", "median_absolute_error_mm", "bias_mm")
 
 
 @dataclass(frozen=True)
 class ImageResult:
-    """One image: truth, answer, figures; None where something could not be measured.
+    """The truth, the answer and the figures of one image.
 
     `error_mm` is measured minus true. `ellipse_*` compare the answer's ellipse, `mask_*` the
-    served mask, and `auc_*` the probability map, with the filled true ellipse.
+    served mask, and `auc_*` the probability map, with the filled true ellipse. A figure that could
+    not be measured is None.
     """
 
     name: str
@@ -76,28 +77,28 @@ class ImageResult:
 
 
 def fill_ellipse(ellipse: Ellipse, rows: int, columns: int) -> BoolMask:
-    """Return the (rows, columns) pixels of which an ellipse covers more than half."""
+    """Return the pixels, (rows, columns), that an ellipse covers by more than half."""
     return to_ellipse_coverage(ellipse, rows, columns) > HALF_COVERED
 
 
 def to_image_result(image: HC18Image, truth: BoolMask, answer: ServedAnswer) -> ImageResult:
-    """Compare one answer with the truth; no ellipse counts as an ellipse Dice of 0.
+    """Compare one answer with the truth; without an ellipse the ellipse Dice is 0.
 
     Parameters
     ----------
     image : HC18Image
-        Its circumference is the table's.
+        Its true circumference comes from HC18's table.
     truth : (rows, columns) bool, frame grid
         The true ellipse, filled.
     answer : ServedAnswer
     """
     spacing = PixelSpacing(image.pixel_size_mm, image.pixel_size_mm)
     found = answer.ellipse
-    drawn = None if found is None else fill_ellipse(found, *truth.shape)
-    ellipse_dice = 0.0 if drawn is None else count_confusion(drawn, truth).dice
-    ellipse_away = None if drawn is None else measure_surface_distances(drawn, truth, spacing)
+    filled = None if found is None else fill_ellipse(found, *truth.shape)
+    ellipse_dice = 0.0 if filled is None else count_confusion(filled, truth).dice
+    ellipse = None if filled is None else measure_surface_distances(filled, truth, spacing)
     confusion = count_confusion(answer.mask, truth)
-    mask_away = measure_surface_distances(answer.mask, truth, spacing)
+    mask = measure_surface_distances(answer.mask, truth, spacing)
     measured_mm = answer.head_circumference_mm
     return ImageResult(
         name=image.name,
@@ -106,7 +107,7 @@ def to_image_result(image: HC18Image, truth: BoolMask, answer: ServedAnswer) -> 
         measured_hc_mm=measured_mm,
         error_mm=None if measured_mm is None else measured_mm - image.head_circumference_mm,
         ellipse_dice=ellipse_dice,
-        ellipse_hausdorff_mm=ellipse_away and ellipse_away.hausdorff_mm,
+        ellipse_hausdorff_mm=ellipse and ellipse.hausdorff_mm,
         mask_dice=confusion.dice,
         mask_iou=confusion.iou,
         mask_precision=confusion.precision,
@@ -115,21 +116,21 @@ def to_image_result(image: HC18Image, truth: BoolMask, answer: ServedAnswer) -> 
         mask_false_positive_px=confusion.false_positive,
         mask_false_negative_px=confusion.false_negative,
         mask_true_negative_px=confusion.true_negative,
-        mask_hausdorff_mm=mask_away and mask_away.hausdorff_mm,
-        mask_hausdorff_95_mm=mask_away and mask_away.hausdorff_95_mm,
-        mask_average_surface_distance_mm=mask_away and mask_away.average_mm,
+        mask_hausdorff_mm=mask and mask.hausdorff_mm,
+        mask_hausdorff_95_mm=mask and mask.hausdorff_95_mm,
+        mask_average_surface_distance_mm=mask and mask.average_mm,
         warnings=" ".join(answer.warnings),
         acceptable=answer.acceptable,
     )
 
 
 def to_area_columns(areas: AreasUnderCurves | None) -> dict[str, float | None]:
-    """Return the areas under curves by the names of their columns."""
+    """Return the areas under the curves, by column name."""
     return {"auc_roc": areas and areas.roc, "auc_pr": areas and areas.precision_recall}
 
 
 def summarise(rows: Sequence[ImageResult]) -> dict[str, Any]:
-    """Return every figure with its interval, the pixels' totals and what has no answer."""
+    """Return each figure with its interval, the pixel totals, and the images without an answer."""
     exams = [row.exam for row in rows]
     figures = summarise_errors([row.error_mm for row in rows], exams)
     for name in MEAN_FIGURES:
@@ -146,7 +147,7 @@ def summarise(rows: Sequence[ImageResult]) -> dict[str, Any]:
 
 
 def summarise_bins(rows: Sequence[ImageResult]) -> list[dict[str, Any]]:
-    """Return errors and ellipse Dice of each band of true head circumference."""
+    """Return the errors and ellipse Dice of each band of true head circumference."""
     true_hc_mm, exams = [row.true_hc_mm for row in rows], [row.exam for row in rows]
     errors_mm = [row.error_mm for row in rows]
     bins = []
@@ -164,7 +165,7 @@ def summarise_bins(rows: Sequence[ImageResult]) -> list[dict[str, Any]]:
 
 
 def judge_floors(summary: Mapping[str, Any]) -> dict[str, Any]:
-    """Hold a summary against the floors; a figure that could not be measured meets none."""
+    """Compare a summary with the floors; a figure that is None meets no floor."""
     figures = {name: figure["value"] for name, figure in summary["figures"].items()}
     error_mm, bias_mm = figures["mean_absolute_error_mm"], figures["bias_mm"]
     without_answer = len(summary["without_answer"])
@@ -189,7 +190,7 @@ def _is_met(value: float | None, relation: str, floor: float) -> bool:
 
 
 def to_markdown(summary: Mapping[str, Any], bins: Sequence[Mapping[str, Any]]) -> str:
-    """Return the figures, then the bands, as Markdown tables."""
+    """Return two Markdown tables: the figures and the bands."""
     lines = ["| figure | value | 95 % interval | images | not measured |", "|---|---|---|---|---|"]
     for name, figure in summary["figures"].items():
         interval = f"{_show(figure['low'])} to {_show(figure['high'])}"
@@ -206,7 +207,7 @@ def to_markdown(summary: Mapping[str, Any], bins: Sequence[Mapping[str, Any]]) -
 
 
 def to_bin_label(band: Mapping[str, Any]) -> str:
-    """Return a band of circumference in words, for example `100 to 150`."""
+    """Return a label for a band of circumference, for example `100 to 150`."""
     if band["high_mm"] is None:
         return f"{band['low_mm']:g} and more"
     return f"{band['low_mm']:g} to {band['high_mm']:g}"

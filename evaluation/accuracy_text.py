@@ -1,8 +1,8 @@
-"""Write the measured accuracy into its page and the model card.
+"""Write the measured accuracy into `docs/accuracy.md` and the model card.
 
-`python -m evaluation.accuracy_text` reads the JSON that `evaluation.accuracy` and
-`evaluation.phantoms` wrote. It puts the same block between the markers of both documents, so that
-no figure there is typed by hand.
+`python -m evaluation.accuracy_text` reads the JSON files of `evaluation.accuracy` and
+`evaluation.phantoms`, and writes the same block between the markers of both documents. No figure
+there is typed by hand.
 """
 
 import csv
@@ -37,7 +37,7 @@ FIGURES = {
     "mask_hausdorff_95_mm": ("95 % Hausdorff distance, mm", 1),
     "mask_average_surface_distance_mm": ("average symmetric surface distance, mm", 1),
 }
-"""Figure to its title and the factor that makes it read well."""
+"""The title of each figure, and the factor that converts it to the title's unit."""
 BIN_FIGURES = ("mean_absolute_error_mm", "median_absolute_error_mm", "bias_mm")
 Report = Mapping[str, Any]
 
@@ -53,13 +53,13 @@ def to_block(
     Parameters
     ----------
     reports : mapping
-        Part of HC18 to what `evaluation.accuracy` wrote of it.
+        The report of `evaluation.accuracy` for each part of HC18.
     rows : sequence of mapping
-        Its table of the test part's images.
+        The rows of `accuracy_test.csv`, one per image.
     phantoms : mapping
-        What `evaluation.phantoms` wrote.
+        The report of `evaluation.phantoms`.
     shipped_version : str
-        Of the model that is served.
+        Version of the shipped model.
     """
     model = reports["test"]["model"]
     return "\n\n".join(
@@ -70,7 +70,7 @@ def to_block(
             to_summary_table(reports),
             to_verdict(reports["test"]),
             to_acceptable_line(rows),
-            "By size, on the test exams. A band of six images proves little:",
+            "Errors by size of the head, on the test exams (a band of six images proves little):",
             to_bin_table(reports["test"]["bins"]),
             to_phantom_line(phantoms),
         )
@@ -78,9 +78,9 @@ def to_block(
 
 
 def to_provenance(measured_version: str, shipped_version: str) -> str:
-    """Say which weights were measured, and which ship."""
+    """Return a sentence on which weights were measured and which ship."""
     if measured_version == shipped_version:
-        return "These weights ship."
+        return "These are the shipped weights."
     return (
         f"These are figures of version {measured_version}, the split model "
         "(`models/attention-resunet-16-split`). It never saw a calibration or test exam. Version "
@@ -90,7 +90,7 @@ def to_provenance(measured_version: str, shipped_version: str) -> str:
 
 
 def to_summary_table(reports: Mapping[str, Report]) -> str:
-    """Return a line for each figure and a column for each part."""
+    """Return a table with a row for each figure and a column for each part."""
     titles = [
         f"{part}: {reports[part]['data']['images']} images, {reports[part]['data']['exams']} exams"
         for part in PARTS
@@ -111,7 +111,7 @@ def to_summary_table(reports: Mapping[str, Report]) -> str:
 
 
 def to_verdict(report: Report) -> str:
-    """Return the worst image, the images without an answer, and how the limits were met."""
+    """Return the worst error, the number of images without an answer, and the limits."""
     summary = report["summary"]
     without = len(summary["without_answer"])
     checks = [
@@ -128,7 +128,7 @@ def to_verdict(report: Report) -> str:
 
 
 def to_acceptable_line(rows: Sequence[Mapping[str, str]]) -> str:
-    """Return the errors of the acceptable answers and, separately, of the others."""
+    """Return a sentence on the errors of acceptable answers and of the others."""
     figures = []
     for acceptable in ("True", "False"):
         answered = [row for row in rows if row["acceptable"] == acceptable and row["error_mm"]]
@@ -144,7 +144,7 @@ def to_acceptable_line(rows: Sequence[Mapping[str, str]]) -> str:
 
 
 def to_bin_table(bins: list[Mapping[str, Any]]) -> str:
-    """Return a line for each band of true circumference."""
+    """Return a table with a row for each band of true circumference."""
     lines = [
         "| true HC, mm | images | mean absolute error, mm | median, mm | signed error, mm |",
         "|---|---|---|---|---|",
@@ -162,11 +162,11 @@ def to_bin_table(bins: list[Mapping[str, Any]]) -> str:
 
 
 def to_phantom_line(phantoms: Report) -> str:
-    """Return how well the drawn phantoms are measured."""
+    """Return a sentence on the errors on the drawn phantoms."""
     summary = phantoms["summary"]
     return (
-        f"{summary['n']} drawn phantoms, which were never trained on, measured by "
-        f"{phantoms['model']['version']}: mean absolute error "
+        f"Version {phantoms['model']['version']} on {summary['n']} drawn phantoms, on which it was "
+        f"not trained: mean absolute error "
         f"{summary['mean_absolute_error_mm']:.1f} mm, signed error "
         f"{summary['signed_error_mm']:+.1f} mm, worst {summary['worst_mm']:.1f} mm, not measured "
         f"{summary['not_measured']} (`python -m evaluation.phantoms`)."
@@ -174,7 +174,7 @@ def to_phantom_line(phantoms: Report) -> str:
 
 
 def read_block() -> str:
-    """Return the block of the committed results."""
+    """Return the block for the committed results."""
     reports = {
         part: json.loads((EVALUATION_RESULTS_DIR / f"accuracy_{part}.json").read_text())
         for part in PARTS

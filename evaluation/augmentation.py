@@ -1,14 +1,13 @@
-"""What a second augmentation should augmentation at: `python -m evaluation.augmentation`.
+"""Compare sets of test-time augmentations: `python -m evaluation.augmentation`.
 
-Measures training and calibration images, clean and degraded, with the model that was trained on the
-train part alone. Each image that the network is unsure of is measured from its first inference and
-from the mean over several augmented copies. The test exams are never read here.
+The command measures training and calibration images, clean and degraded, with the model that was
+trained on the train part only. It measures each image that the network is unsure about twice: from
+the first inference, and from the mean over several augmented copies. It never reads the test exams.
 """
 
 import argparse
 import sys
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,8 +18,9 @@ from evaluation.degradations import degrade_all
 from evaluation.uncertainty.cases import CLEAN, LARGE_ERROR_MM, prepare_pixels
 from evaluation.unseen_exams import SPLIT_MODEL_DIR
 from harness.documents import write_report
-from harness.machine import to_timestamp
-from harness.paths import DEFAULT_DATA_DIR, EVALUATION_RESULTS_DIR
+from harness.machine import to_report_header
+from harness.options import add_every_option, add_folder_options, add_model_option
+from harness.paths import EVALUATION_RESULTS_DIR
 from headcirc.geometry import PixelSpacing
 from headcirc.pipeline import Pipeline, load_pipeline
 from headcirc.quality.augmentation import (
@@ -42,13 +42,13 @@ VARIANTS: dict[str, tuple[Augmentation, ...]] = {
     "0.8, 0.9, 1.1 (ships)": AUGMENTATIONS,
     "0.8, 0.9, 1, 1.1": (*AUGMENTATIONS, *to_augmentations(1.0)),
 }
-"""All but the first inference: each zoom with and without mirroring."""
+"""Every variant but the first applies each zoom with and without mirroring."""
 
 
 def measure(pipeline: Pipeline, images: Sequence[HC18Image]) -> dict[str, dict[str, list[float]]]:
-    """Return the errors in mm of unsure pictures: by kind of picture, then by variant."""
+    """Return the errors in mm of unsure images, by kind of degradation and by variant."""
     errors_mm: dict[str, dict[str, list[float]]] = {}
-    for image in tqdm(images, "looking", unit="image"):
+    for image in tqdm(images, "measuring", unit="image"):
         pixels = load_pixels(image.path)
         spacing = PixelSpacing(image.pixel_size_mm, image.pixel_size_mm)
         head = to_true_ellipse(load_pixels(image.annotation_path))
@@ -60,35 +60,25 @@ def measure(pipeline: Pipeline, images: Sequence[HC18Image]) -> dict[str, dict[s
             first = pipeline.backend.infer(prepared.network_input)[0]
             if not is_unsure(first, pipeline.manifest.mask):
                 continue
-            of_kind = errors_mm.setdefault(kind, {name: [] for name in VARIANTS})
+            variant_errors_mm = errors_mm.setdefault(kind, {name: [] for name in VARIANTS})
             for name, augmentations in VARIANTS.items():
-                careful = infer_augmented(
+                averaged = infer_augmented(
                     pipeline.backend.infer, prepared.network_input[0, 0], augmentations
                 )
-                of_kind[name].append(to_error_mm(pipeline.finish(prepared, careful), image))
+                error_mm = to_error_mm(pipeline.finish(prepared, averaged), image)
+                variant_errors_mm[name].append(error_mm)
     return errors_mm
 
 
 def to_figures(errors_mm: Sequence[float]) -> dict[str, Any]:
-    """Return the summary of one variant, and the share of answers that are far off."""
+    """Return the summary of one variant, with the share of large errors."""
     known_mm = np.abs([error for error in errors_mm if np.isfinite(error)])
     share = float((known_mm > LARGE_ERROR_MM).mean())
     return to_summary(list(errors_mm)) | {"large_errors_share": share}
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure, print and write."""
-    parser = argparse.ArgumentParser(prog="python -m evaluation.augmentation", description=__doc__)
-    parser.add_argument("--data", type=Path, default=Path(DEFAULT_DATA_DIR), help="HC18's folder")
-    parser.add_argument("--model", type=Path, default=SPLIT_MODEL_DIR, help="model folder")
-    parser.add_argument("--every", type=int, default=1, help="take every n-th image")
-    parser.add_argument(
-        "--out", type=Path, default=EVALUATION_RESULTS_DIR, help="folder for the result"
-    )
-    chosen = parser.parse_args(arguments)
-    pipeline = load_pipeline(chosen.model)
-    images = [image for part in PARTS for image in load_part(chosen.data, part)[:: chosen.every]]
-    errors_mm = measure(pipeline, images)
+def to_summaries(errors_mm: Mapping[str, Mapping[str, list[float]]]) -> dict[str, Any]:
+    """Return the figures of all unsure images together, and by kind of degradation."""
     kinds = {
         kind: {name: to_figures(errors) for name, errors in variants.items()}
         for kind, variants in errors_mm.items()
@@ -97,19 +87,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
         name: to_figures([error for each in errors_mm.values() for error in each[name]])
         for name in VARIANTS
     }
-    report = {
-        "command": "python -m evaluation.augmentation"
-        + (f" --every {chosen.every}" if chosen.every > 1 else ""),
-        "date": to_timestamp(),
-        "model_sha256": pipeline.graph.sha256,
-        "precision": pipeline.backend.precision,
-        "images": len(images),
-        "unsure": {kind: len(each[FIRST]) for kind, each in errors_mm.items()},
-        "all": every,
-        "kinds": kinds,
-    }
+    unsure = {kind: len(each[FIRST]) for kind, each in errors_mm.items()}
+    return {"unsure": unsure, "all": every, "kinds": kinds}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure, write the report and print a summary; return the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m evaluation.augmentation", description=__doc__)
+    add_model_option(parser, SPLIT_MODEL_DIR)
+    add_folder_options(parser, EVALUATION_RESULTS_DIR)
+    add_every_option(parser)
+    chosen = parser.parse_args(arguments)
+    pipeline = load_pipeline(chosen.model)
+    images = [image for part in PARTS for image in load_part(chosen.data, part)[:: chosen.every]]
+    header = to_report_header(pipeline, "python -m evaluation.augmentation", every=chosen.every)
+    summaries = to_summaries(measure(pipeline, images))
+    report = header | {"images": len(images)} | summaries
     write_report(chosen.out / "augmentation.json", report)
-    for name, figures in every.items():
+    for name, figures in summaries["all"].items():
         print(
             f"{name}: mean absolute error {figures['mean_absolute_error_mm']:.2f} mm, median "
             f"{figures['median_absolute_error_mm']:.2f}, over {LARGE_ERROR_MM:g} mm "

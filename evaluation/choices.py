@@ -1,7 +1,7 @@
-"""Threshold, ellipse fit and component rule, compared on training and calibration exams.
+"""Compare thresholds, ellipse fits and component rules on training and calibration exams.
 
-`python -m evaluation.choices --data DIR` runs the network once over each image, and every choice
-over its probabilities. The test exams are never read here.
+`python -m evaluation.choices --data DIR` runs the network once on each image and applies every
+choice to the same probabilities. It never reads the test exams.
 """
 
 import argparse
@@ -23,17 +23,18 @@ from headcirc.geometry import PixelSpacing
 from headcirc.mask import to_frame_grid, to_head_mask
 from headcirc.measurement import measure_head
 from headcirc.model.manifest import MaskFacts
-from headcirc.pipeline import Analysis, Pipeline, load_pipeline
+from headcirc.pipeline import Analysis, Head, Pipeline, load_pipeline
 from headcirc.quality.assessment import to_fit_overlap, touches_border
 from training.data.hc18 import HC18Image, load_part, load_pixels, to_true_ellipse
 
 RESULT_PATH = Path(__file__).parent / "results" / "choices.json"
 THRESHOLDS = (0.3, 0.4, 0.5, 0.6, 0.7)
 ELLIPTICITY_POWERS = (0, 2, 4, 8)
+HEAD_FEATURES = ("fit_overlap", "rejected_share", "mean_probability", "touches_border")
 
 
 def to_error_mm(analysis: Analysis, image: HC18Image) -> float:
-    """Return measured minus annotated circumference; NaN, as `to_summary` counts it, without."""
+    """Return measured minus annotated circumference; NaN without an answer."""
     measured = None if analysis.head is None else analysis.head.measurement
     if measured is None:
         return float("nan")
@@ -41,7 +42,7 @@ def to_error_mm(analysis: Analysis, image: HC18Image) -> float:
 
 
 def to_summary(errors_mm: list[float]) -> dict[str, float]:
-    """Return mean absolute, median and signed error, the worst, and how many had no answer."""
+    """Return the mean, median, signed and worst error, and the number of NaN (no answer)."""
     known_mm = np.array([error for error in errors_mm if np.isfinite(error)])
     return {
         "mean_absolute_error_mm": float(np.abs(known_mm).mean()),
@@ -53,7 +54,7 @@ def to_summary(errors_mm: list[float]) -> dict[str, float]:
 
 
 def to_variants(facts: MaskFacts) -> dict[str, tuple[MaskFacts, Fit]]:
-    """Name each choice that is compared; every one changes a single thing."""
+    """Return the compared choices by name; each changes one setting of the shipped pipeline."""
     shipped = FITS["soft edge"]
     variants = {
         f"threshold {value}": (replace(facts, threshold=value), shipped) for value in THRESHOLDS
@@ -68,7 +69,7 @@ def to_variants(facts: MaskFacts) -> dict[str, tuple[MaskFacts, Fit]]:
 def measure_mm(
     probabilities: NDArray[np.float32], facts: MaskFacts, fit: Fit, spacing: PixelSpacing
 ) -> float:
-    """Return the circumference that one choice gives, NaN without a head."""
+    """Return the circumference of one choice; NaN without a head."""
     head = to_head_mask(probabilities, facts)
     if head is None:
         return float("nan")
@@ -77,16 +78,10 @@ def measure_mm(
 
 
 def compare(pipeline: Pipeline, images: Sequence[HC18Image]) -> dict[str, Any]:
-    """Measure every image with every choice; pixels of HC18 are square."""
+    """Measure every image with every choice; the pixels of HC18 are square."""
     variants = to_variants(pipeline.manifest.mask)
     errors_mm: dict[str, list[float]] = {name: [] for name in variants}
-    uncertainties: dict[str, list[float]] = {
-        "overlap": [],
-        "rejected": [],
-        "touching": [],
-        "share": [],
-        "sure": [],
-    }
+    head_shares, heads = [], []
     for image in tqdm(images):
         prepared = pipeline.prepare(image.path.read_bytes())
         probability_map = pipeline.infer(prepared.network_input)[0]
@@ -97,27 +92,36 @@ def compare(pipeline: Pipeline, images: Sequence[HC18Image]) -> dict[str, Any]:
             errors_mm[name].append(measured_mm - image.head_circumference_mm)
         true = to_true_ellipse(load_pixels(image.annotation_path))
         area_px = np.pi * true.semi_axis_major_px * true.semi_axis_minor_px
-        uncertainties["share"].append(area_px / prepared.frame.pixels.size)
+        head_shares.append(area_px / prepared.frame.pixels.size)
         head = pipeline.finish(prepared, probability_map).head
         if head is not None:
-            uncertainties["overlap"].append(to_fit_overlap(head.mask.pixels, head.ellipse))
-            uncertainties["rejected"].append(head.mask.largest_rejected_share)
-            uncertainties["sure"].append(head.mask.mean_probability)
-            uncertainties["touching"].append(touches_border(head.ellipse, *head.mask.pixels.shape))
+            heads.append(to_head_features(head))
+    features = {name: [head[name] for head in heads] for name in HEAD_FEATURES}
     return {name: to_summary(values) for name, values in errors_mm.items()} | {
         "images": len(images),
-        "smallest_head_share": min(uncertainties["share"]),
-        "fit_overlap_1st_percentile": float(np.percentile(uncertainties["overlap"], 1)),
-        "rejected_share_99th_percentile": float(np.percentile(uncertainties["rejected"], 99)),
-        "no_head": len(images) - len(uncertainties["sure"]),
-        "mean_probability_lowest": min(uncertainties["sure"]),
-        "mean_probability_1st_percentile": float(np.percentile(uncertainties["sure"], 1)),
-        "touching_border": int(np.sum(uncertainties["touching"])),
+        "smallest_head_share": min(head_shares),
+        "fit_overlap_1st_percentile": float(np.percentile(features["fit_overlap"], 1)),
+        "rejected_share_99th_percentile": float(np.percentile(features["rejected_share"], 99)),
+        "no_head": len(images) - len(heads),
+        "mean_probability_lowest": min(features["mean_probability"]),
+        "mean_probability_1st_percentile": float(np.percentile(features["mean_probability"], 1)),
+        "touching_border": int(np.sum(features["touches_border"])),
     }
 
 
+def to_head_features(head: Head) -> dict[str, float]:
+    """Return the values of a head that the quality limits are chosen from."""
+    values = (
+        to_fit_overlap(head.mask.pixels, head.ellipse),
+        head.mask.largest_rejected_share,
+        head.mask.mean_probability,
+        touches_border(head.ellipse, *head.mask.pixels.shape),
+    )
+    return dict(zip(HEAD_FEATURES, values, strict=True))
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Compare, print and write."""
+    """Compare the choices, print the result and write it; return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m evaluation.choices", description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="HC18's folder")
     chosen = parser.parse_args(arguments)

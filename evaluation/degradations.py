@@ -1,9 +1,9 @@
-"""What spoils ultrasound, drawn onto real frames: shadow, gain, blur, speckle, crop, rotation.
+"""Degrade real frames with shadow, gain, blur, speckle, crop and rotation.
 
-Each degradation is a pure function of a frame, its true ellipse, a severity from 0 (hardly there)
-to 1 and a generator; crop and rotation move the ellipse exactly. `degrade_all` draws one of each
-kind for an image, its severity uniform and its seed fixed by the image's name, so that the suite is
-the same for every model. This module measures nothing.
+Each degradation is a pure function of a frame, its true ellipse, a severity from 0 (mild) to 1
+(severe), and a random generator. Crop and rotation move the ellipse exactly. `degrade_all` applies
+each kind once to an image, with uniform severity. The image's name fixes the seed, so the suite is
+the same for every model.
 """
 
 import math
@@ -20,20 +20,20 @@ SEED = 20_261_124
 SHADOWED_SHARES = (0.05, 0.40)
 """Shadowed shares of the skull's visible outline, at severity 0 and 1."""
 LEFT_IN_SHADOW = (0.05, 0.30)
-"""Share of the grey that a shadow leaves; drawn."""
+"""Range of the share of the grey value that remains in a shadow; drawn at random."""
 SHADOW_RIM_SHARE = 0.15
 """Half width of a shadow's soft rim, as a share of the shadow's own half width."""
 APEX_X_SHARES, APEX_Y_SHARES = (0.3, 0.7), (-0.6, -0.1)
-"""Where a probe's beams meet: above the frame, as shares of its columns and rows."""
+"""Ranges of the point above the frame where the beams meet, as shares of columns and rows."""
 LARGEST_GAIN = 4.0
-"""Factor on the grey values, or its inverse."""
+"""Largest factor on the grey values; the smallest is its inverse."""
 LARGEST_BLUR_SHARE = 0.015
-"""Standard deviation over the frame's columns: 12 pixels of 800, four of the network's."""
+"""Standard deviation divided by the frame's columns: 12 of 800 pixels, 4 in the network input."""
 LARGEST_SPECKLE = 0.8
 """Standard deviation of the factor on the grey values."""
 SPECKLE_GRAIN_PX = 1.5
 LARGEST_CUT_SHARE = 0.25
-"""Largest share of the head's extent that is cut; at severity 0 the frame ends at the head."""
+"""Largest share of the head's extent that is cut off; at severity 0 the frame ends at the head."""
 LARGEST_ROTATION_DEG = 45.0
 OUTLINE_POINTS = 2880
 
@@ -52,7 +52,7 @@ def shadow(
 def cast_shadow(
     pixels: Picture, ellipse: Ellipse, share: float, generator: np.random.Generator
 ) -> Picture:
-    """Darken a wedge of beams that holds a share of the skull.
+    """Darken a wedge of beams that covers a share of the skull.
 
     Parameters
     ----------
@@ -60,9 +60,9 @@ def cast_shadow(
     ellipse : Ellipse
         The skull, in frame pixels.
     share : float
-        Of the length of the ellipse inside the frame; half of the shadow's rim counts.
+        Share of the ellipse's length inside the frame; half of the shadow's rim counts.
     generator : numpy.random.Generator
-        Draws where the probe is, which spot of the skull the shadow is centred on, and its depth.
+        Draws the probe's position, the centre of the shadow on the skull, and its depth.
     """
     rows, columns = pixels.shape
     apex_x_px = columns * generator.uniform(*APEX_X_SHARES)
@@ -84,20 +84,20 @@ def cast_shadow(
 def to_visible_outline(
     ellipse: Ellipse, rows: int, columns: int
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Return x and y of points on an ellipse, and the length that each stands for: 0 if unseen."""
+    """Return x and y of points on an ellipse, and the length of each; 0 outside the frame."""
     angles_rad = np.arange(OUTLINE_POINTS) * (2 * math.pi / OUTLINE_POINTS)
     shape = ellipse.to_shape_matrix()
     x, y = shape @ np.stack((np.cos(angles_rad), np.sin(angles_rad)))
     x, y = x + ellipse.center_x_px, y + ellipse.center_y_px
     along = shape @ np.stack((-np.sin(angles_rad), np.cos(angles_rad)))
-    is_seen = (x >= 0) & (y >= 0) & (x <= columns - 1) & (y <= rows - 1)
-    return x, y, np.linalg.norm(along, axis=0) * is_seen
+    is_inside = (x >= 0) & (y >= 0) & (x <= columns - 1) & (y <= rows - 1)
+    return x, y, np.linalg.norm(along, axis=0) * is_inside
 
 
 def change_gain(
     pixels: Picture, ellipse: Ellipse, severity: float, generator: np.random.Generator
 ) -> tuple[Picture, Ellipse]:
-    """Brighten or darken, up to four times; what exceeds white stays white."""
+    """Multiply the grey values by up to 4 or down to 1/4; values above white become white."""
     exponent = severity * generator.choice((-1.0, 1.0))
     return _to_picture(pixels * LARGEST_GAIN**exponent), ellipse
 
@@ -105,7 +105,7 @@ def change_gain(
 def blur(
     pixels: Picture, ellipse: Ellipse, severity: float, generator: np.random.Generator
 ) -> tuple[Picture, Ellipse]:
-    """Take the focus away; chance has no part in it."""
+    """Blur the frame; this degradation is not random."""
     del generator
     deviation_px = severity * LARGEST_BLUR_SHARE * pixels.shape[1]
     if deviation_px == 0:
@@ -116,7 +116,7 @@ def blur(
 def speckle(
     pixels: Picture, ellipse: Ellipse, severity: float, generator: np.random.Generator
 ) -> tuple[Picture, Ellipse]:
-    """Multiply by grained noise around 1."""
+    """Multiply the grey values by grained noise with mean 1."""
     noise = generator.standard_normal(pixels.shape, dtype=np.float32)
     grains = cv2.GaussianBlur(noise, (0, 0), SPECKLE_GRAIN_PX)
     return _to_picture(pixels * (1 + severity * LARGEST_SPECKLE * grains / grains.std())), ellipse
@@ -125,9 +125,9 @@ def speckle(
 def crop(
     pixels: Picture, ellipse: Ellipse, severity: float, generator: np.random.Generator
 ) -> tuple[Picture, Ellipse]:
-    """Cut one side of the frame away, with up to a quarter of the head's extent there.
+    """Cut off one side of the frame, with up to a quarter of the head's extent.
 
-    A side beyond which that much of the head already lies stays as it is.
+    If that much of the head already lies outside the frame, the side stays unchanged.
     """
     rows, columns = pixels.shape
     half_x, half_y = to_half_extents(ellipse)
@@ -149,7 +149,7 @@ def crop(
 def rotate(
     pixels: Picture, ellipse: Ellipse, severity: float, generator: np.random.Generator
 ) -> tuple[Picture, Ellipse]:
-    """Turn about the frame's centre by up to 45 degrees, either way; what comes in is black."""
+    """Rotate by up to 45 degrees about the frame's centre; the new corners are black."""
     rows, columns = pixels.shape
     angle_deg = severity * LARGEST_ROTATION_DEG * generator.choice((-1.0, 1.0))
     affine = cv2.getRotationMatrix2D(((columns - 1) / 2, (rows - 1) / 2), angle_deg, 1.0)
@@ -168,22 +168,22 @@ DEGRADATIONS: dict[str, Degradation] = {
 
 
 def to_generator(kind: str, name: str) -> np.random.Generator:
-    """Return the chance of one image and kind, the same in every run and on every subset."""
+    """Return the generator for an image and a kind; it is the same in every run and subset."""
     return np.random.default_rng([SEED, zlib.crc32(kind.encode()), zlib.crc32(name.encode())])
 
 
 def degrade_all(
     pixels: Picture, ellipse: Ellipse, name: str
 ) -> Iterator[tuple[str, float, Picture, Ellipse]]:
-    """Yield kind, severity, frame and true ellipse: each kind once.
+    """Yield the kind, the severity, the frame and the true ellipse of each degradation.
 
     Parameters
     ----------
     pixels : (rows, columns) uint8, frame grid
     ellipse : Ellipse
-        In frame pixels.
+        The true ellipse, in frame pixels.
     name : str
-        Of the image; it fixes the seed.
+        Name of the image; it fixes the seed.
     """
     for kind, degradation in DEGRADATIONS.items():
         generator = to_generator(kind, name)

@@ -1,4 +1,4 @@
-"""Ways to an ellipse that are compared with the one that ships; all have its signature."""
+"""Ellipse fits to compare with the shipped fit; all have the same signature."""
 
 import math
 from collections.abc import Callable
@@ -19,9 +19,12 @@ TRIM_DEVIATIONS = 2.5
 
 
 def to_edge_points(mask: NDArray[np.bool_]) -> Points:
-    """Return the midpoints between neighbouring pixels inside and outside, (n, 2) x and y.
+    """Return the midpoints between neighbouring pixels inside and outside the mask.
 
-    None lies on the frame's border: where a head is cut off there is no neighbour.
+    Returns
+    -------
+    (n, 2) float32
+        x and y. No point lies on the frame's border, because pixels there have no neighbour.
     """
     rows, columns = np.nonzero(mask[:, 1:] != mask[:, :-1])
     along_rows = np.column_stack((columns + 0.5, rows))
@@ -45,7 +48,7 @@ def fit_approximate_mean_square(
 
 
 def fit_trimmed(_: Probabilities, head_mask: HeadMask, threshold: float) -> Ellipse | None:
-    """Fit by least squares, leave out the points farther than some deviations, and again."""
+    """Fit by least squares several times; drop the outlying points before each new fit."""
     del threshold
     points = to_edge_points(head_mask.pixels)
     kept = points
@@ -61,10 +64,10 @@ def fit_trimmed(_: Probabilities, head_mask: HeadMask, threshold: float) -> Elli
 def fit_weighted_moments(
     probabilities: Probabilities, head_mask: HeadMask, threshold: float
 ) -> Ellipse | None:
-    """Return the ellipse with the probabilities' second moments, inside and beside the mask."""
+    """Return the ellipse with the second moments of the probabilities in and around the mask."""
     del threshold
-    beside = cv2.dilate(head_mask.pixels.astype(np.uint8), np.ones((15, 15), np.uint8))
-    moments = cv2.moments(probabilities * beside)
+    surroundings = cv2.dilate(head_mask.pixels.astype(np.uint8), np.ones((15, 15), np.uint8))
+    moments = cv2.moments(probabilities * surroundings)
     mass = moments["m00"]
     covariance = np.array([[moments["mu20"], moments["mu11"]], [moments["mu11"], moments["mu02"]]])
     variances, directions = np.linalg.eigh(covariance / mass)
@@ -87,7 +90,7 @@ def _fit_points(
 ) -> Ellipse | None:
     if len(points) < MINIMUM_EDGE_POINTS:
         return None
-    origin = points.mean(axis=0)  # the fits' numbers are best conditioned about the points' centre
+    origin = points.mean(axis=0)  # the fits are best conditioned about the centre of the points
     center, axes, angle_deg = fit(points - origin)
     values = (*center, *axes, angle_deg)
     if not all(map(math.isfinite, values)) or min(axes) <= 0:
@@ -96,7 +99,7 @@ def _fit_points(
 
 
 def _to_radial_distances(ellipse: Ellipse, points: Points) -> NDArray[np.float64]:
-    """Return how many pixels the points lie outside the ellipse, as seen from its centre."""
+    """Return the distances in pixels from the ellipse, along the rays from its centre."""
     offsets = points - np.array([ellipse.center_x_px, ellipse.center_y_px])
     on_circle = np.linalg.solve(ellipse.to_shape_matrix(), offsets.T)
     radii = np.linalg.norm(on_circle, axis=0)

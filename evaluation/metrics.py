@@ -1,8 +1,8 @@
-"""Figures of merit: masks against filled heads, measured against annotated circumferences.
+"""Compute metrics of masks and circumferences, with bootstrap intervals.
 
-Everything here is a pure function of arrays on the frame's grid. Intervals come from resampling
-exams, never images, because images of one exam look alike. What could not be measured is None,
-left out of the statistic and counted. This module does not read images and does not run a model.
+All functions are pure functions of arrays on the frame's grid. The bootstrap resamples exams, not
+images, because images of one exam are alike. A value that could not be measured is None; it is
+excluded from the statistic and counted.
 """
 
 import math
@@ -21,9 +21,9 @@ FloatArray = NDArray[np.float64]
 Statistic = Callable[[FloatArray], float]
 
 BIN_EDGES_MM = (0.0, 100.0, 150.0, 200.0, 250.0, 300.0, math.inf)
-"""Bands of true head circumference; a band holds its lower edge and not its upper one."""
+"""Bands of true head circumference; a band includes its lower edge and excludes its upper edge."""
 LIMITS_OF_AGREEMENT_SD = 1.96
-"""Half the width of the limits of agreement (Bland and Altman 1986), in standard deviations."""
+"""Half width of the limits of agreement (Bland and Altman 1986), in standard deviations."""
 RESAMPLES = 2000
 SEED = 20_261_123
 INTERVAL_LEVEL = 0.95
@@ -31,7 +31,7 @@ INTERVAL_LEVEL = 0.95
 
 @dataclass(frozen=True)
 class Confusion:
-    """Pixels of one frame by prediction and truth; `true_positive` are head in both."""
+    """Pixel counts of one frame by prediction and truth; head is the positive class."""
 
     true_positive: int
     false_positive: int
@@ -40,25 +40,25 @@ class Confusion:
 
     @property
     def dice(self) -> float:
-        """Return twice the overlap over the sum of both areas; 0 where neither has a pixel."""
+        """Return twice the overlap divided by the sum of both areas; 0 if both are empty."""
         both = 2 * self.true_positive + self.false_positive + self.false_negative
         return 2 * self.true_positive / both if both else 0.0
 
     @property
     def iou(self) -> float:
-        """Return the overlap over the union; 0 where neither has a pixel."""
+        """Return the overlap divided by the union; 0 if both are empty."""
         union = self.true_positive + self.false_positive + self.false_negative
         return self.true_positive / union if union else 0.0
 
     @property
     def precision(self) -> float | None:
-        """Return the share of the predicted pixels that are head; None if none was predicted."""
+        """Return the share of predicted pixels that are head; None without a predicted pixel."""
         predicted = self.true_positive + self.false_positive
         return self.true_positive / predicted if predicted else None
 
     @property
     def recall(self) -> float | None:
-        """Return the share of the head that was predicted; None if there is no head."""
+        """Return the share of head pixels that were predicted; None without a head."""
         actual = self.true_positive + self.false_negative
         return self.true_positive / actual if actual else None
 
@@ -74,7 +74,7 @@ class SurfaceDistances:
 
 @dataclass(frozen=True)
 class AreasUnderCurves:
-    """Hold the areas under the ROC curve and under precision over recall (average precision)."""
+    """Areas under the ROC curve and under the precision-recall curve (average precision)."""
 
     roc: float
     precision_recall: float
@@ -82,10 +82,18 @@ class AreasUnderCurves:
 
 @dataclass(frozen=True)
 class Estimate:
-    """A statistic over `n` images of `exams` exams, and its bootstrap interval over exams.
+    """A statistic with its bootstrap interval over exams.
 
-    `value` is None where too few images count, `low` and `high` also where no interval was drawn;
-    on `excluded` images the figure could not be measured.
+    Attributes
+    ----------
+    value : float or None
+        None if too few images were measured.
+    low, high : float or None
+        None also if no interval was computed.
+    n, exams : int
+        Number of measured images, and of their exams.
+    excluded : int
+        Number of images on which the figure could not be measured.
     """
 
     value: float | None
@@ -98,7 +106,10 @@ class Estimate:
 
 @dataclass(frozen=True)
 class ErrorBin:
-    """Errors of the heads whose true circumference is in [low_mm, high_mm); None: no upper edge."""
+    """Errors of the heads whose true circumference is in [low_mm, high_mm).
+
+    `high_mm` is None for the last band, which has no upper edge.
+    """
 
     low_mm: float
     high_mm: float | None
@@ -107,9 +118,15 @@ class ErrorBin:
 
 
 def count_confusion(predicted: BoolMask, truth: BoolMask) -> Confusion:
-    """Count the pixels of two (rows, columns) masks; ValueError unless they are of one size."""
+    """Count the pixels of two (rows, columns) masks.
+
+    Raises
+    ------
+    ValueError
+        The masks have different shapes.
+    """
     if predicted.shape != truth.shape:
-        raise ValueError(f"Masks of one size are needed, not {predicted.shape} and {truth.shape}.")
+        raise ValueError(f"The masks have different shapes: {predicted.shape} and {truth.shape}.")
     pairs = (predicted & truth, predicted & ~truth, ~predicted & truth, ~predicted & ~truth)
     return Confusion(*(int(np.count_nonzero(pixels)) for pixels in pairs))
 
@@ -117,13 +134,13 @@ def count_confusion(predicted: BoolMask, truth: BoolMask) -> Confusion:
 def measure_surface_distances(
     predicted: BoolMask, truth: BoolMask, spacing: PixelSpacing
 ) -> SurfaceDistances | None:
-    """Measure how far apart the edges of two (rows, columns) masks lie; None if one is empty.
+    """Measure the distances between the edges of two (rows, columns) masks; None if one is empty.
 
     Notes
     -----
-    A mask's edge is its pixels with a 4-neighbour outside it; outside the frame there is no head.
-    The Hausdorff distances are the larger of both directions (of their 95th percentiles), the
-    average is over the edge pixels of both masks.
+    The edge of a mask is its pixels that have a 4-neighbour outside the mask; pixels outside the
+    frame count as outside. The Hausdorff distances are the larger of both directions (of their
+    95th percentiles). The average is over the edge pixels of both masks.
     """
     if not predicted.any() or not truth.any():
         return None
@@ -133,8 +150,8 @@ def measure_surface_distances(
         for mask in (predicted, truth)
     ]
     sampling = (spacing.row_mm, spacing.column_mm)
-    away_mm = [ndimage.distance_transform_edt(~edge, sampling=sampling) for edge in edges]
-    directed_mm = [away_mm[1][edges[0]], away_mm[0][edges[1]]]
+    distances_mm = [ndimage.distance_transform_edt(~edge, sampling=sampling) for edge in edges]
+    directed_mm = [distances_mm[1][edges[0]], distances_mm[0][edges[1]]]
     return SurfaceDistances(
         hausdorff_mm=max(float(each.max()) for each in directed_mm),
         hausdorff_95_mm=max(float(np.percentile(each, 95)) for each in directed_mm),
@@ -145,9 +162,10 @@ def measure_surface_distances(
 def measure_areas_under_curves(
     probabilities: NDArray[np.float32], truth: BoolMask
 ) -> AreasUnderCurves | None:
-    """Measure how well a (rows, columns) probability map orders the pixels of one frame.
+    """Measure how well a (rows, columns) probability map ranks the pixels of one frame.
 
-    None if all pixels, or none, are head. Most pixels are easy: any usable network is near 1.
+    Return None if all pixels or no pixels are head. Most pixels are easy, so any usable network is
+    near 1.
     """
     if truth.all() or not truth.any():
         return None
@@ -174,9 +192,9 @@ ERROR_STATISTICS: dict[str, Statistic] = {
     "limit_of_agreement_high_mm": lambda errors: _to_limit(errors, +1),
     "absolute_error_95th_percentile_mm": lambda errors: float(np.percentile(np.abs(errors), 95)),
 }
-"""Statistics of signed errors, measured minus true; the deviation is the sample's (n - 1)."""
+"""Statistics of signed errors, measured minus true; the standard deviation divides by n - 1."""
 WORST = "worst_absolute_error_mm"
-"""The largest absolute error; without interval, for a maximum cannot be bootstrapped."""
+"""The largest absolute error; it has no interval, because a maximum cannot be bootstrapped."""
 
 
 def estimate(
@@ -192,13 +210,13 @@ def estimate(
     Parameters
     ----------
     values : sequence of float or None
-        One per image; None and NaN are left out and counted.
+        One value per image; None and NaN are excluded and counted.
     exams : sequence of int
-        Of each image; exams are drawn with replacement, all their images together.
+        The exam of each image. Exams are drawn with replacement, with all their images.
     statistic : callable, optional
-        Of a float64 array; by default the mean. NaN means too few values.
+        Function of a float64 array; the mean by default. It returns NaN for too few values.
     resamples, seed : int
-        0 resamples give no interval.
+        With 0 resamples there is no interval.
     """
     every, owners = np.array(values, np.float64), np.asarray(exams)
     measured = np.isfinite(every)
@@ -218,7 +236,7 @@ def estimate(
 def summarise_errors(
     errors_mm: Sequence[float | None] | FloatArray, exams: Sequence[int] | NDArray[np.int64]
 ) -> dict[str, Estimate]:
-    """Return every statistic of the signed errors (measured minus true), by its name."""
+    """Return every statistic of the signed errors (measured minus true), by name."""
     summary = {
         name: estimate(errors_mm, exams, statistic) for name, statistic in ERROR_STATISTICS.items()
     }
@@ -228,7 +246,7 @@ def summarise_errors(
 
 
 def to_bin_members(true_hc_mm: Sequence[float]) -> list[NDArray[np.intp]]:
-    """Return, for each band of `BIN_EDGES_MM`, the indices of its images."""
+    """Return the indices of the images in each band of `BIN_EDGES_MM`."""
     bands = np.digitize(np.asarray(true_hc_mm, np.float64), BIN_EDGES_MM) - 1
     return [np.flatnonzero(bands == band) for band in range(len(BIN_EDGES_MM) - 1)]
 
@@ -236,7 +254,7 @@ def to_bin_members(true_hc_mm: Sequence[float]) -> list[NDArray[np.intp]]:
 def summarise_errors_by_bin(
     true_hc_mm: Sequence[float], errors_mm: Sequence[float | None], exams: Sequence[int]
 ) -> list[ErrorBin]:
-    """Summarise the signed errors of each band of true head circumference, empty ones included."""
+    """Summarise the signed errors of each band of true head circumference, also of empty bands."""
     errors, owners = np.array(errors_mm, np.float64), np.asarray(exams)
     bins = []
     for band, members in enumerate(to_bin_members(true_hc_mm)):

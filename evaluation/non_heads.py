@@ -1,13 +1,13 @@
-"""Pictures that hold no head: does the model find one? `python -m evaluation.non_heads`.
+"""Count false heads in pictures without a head: `python -m evaluation.non_heads`.
 
-Noise of several grains, clouds, ramps, shapes and photographs that come with the test packages,
-and, where HC18 is there, corners cut beside the heads of its calibration exams. What counts is how
-many get a head, and how many of those an acceptable one. Seeds are fixed; the model is the one that
-was trained on the train part alone, and none of these pictures is trained on (training draws its
-own from the exams that it trains on).
+The pictures are noise, clouds, ramps, shapes, photographs that come with the test packages and,
+if HC18 is present, corners beside the heads of its calibration exams. The report counts the
+pictures in which the model finds a head, and those in which the head is acceptable. The seeds are
+fixed. The model was trained on the train part only, and on none of these pictures.
 
-How sure the network is of the surest of them, beside how sure it is of the least sure head of
-HC18's train and calibration parts, is what the smallest mean probability of a head is chosen by.
+The limit on the mean probability of a head is chosen from two figures of this report: the largest
+mean probability in these pictures, and the smallest one of a real head in HC18's train and
+calibration parts.
 """
 
 import argparse
@@ -27,8 +27,9 @@ from tqdm import tqdm
 
 from evaluation.unseen_exams import SPLIT_MODEL_DIR, TrainedOnError, require_unseen
 from harness.documents import write_report
-from harness.machine import to_timestamp
-from harness.paths import DEFAULT_DATA_DIR, EVALUATION_RESULTS_DIR
+from harness.machine import to_report_header
+from harness.options import add_folder_options, add_model_option
+from harness.paths import EVALUATION_RESULTS_DIR
 from headcirc.geometry import Ellipse, PixelSpacing, to_half_extents
 from headcirc.overlay import to_png
 from headcirc.pipeline import Pipeline, load_pipeline
@@ -39,15 +40,15 @@ PART = "calibration"
 ROWS, COLUMNS = 540, 800
 SEED = 20_261_123
 SPACING = PixelSpacing(0.15, 0.15)
-"""HC18's usual pixel size, so that a head found anywhere would have a plausible size."""
+"""HC18's usual pixel size, which gives any found head a plausible size."""
 CUT_SHARES = (0.5, 0.42, 0.35, 0.28)
-"""Shares of the frame's sides, largest first: a corner is cut as large as the head allows."""
+"""Sizes of a corner as shares of the frame's sides; the largest that misses the head is used."""
 CUT_MARGIN_PX = 6
 Picture = NDArray[np.uint8]
 
 
 def draw_pictures() -> Iterator[tuple[str, Picture]]:
-    """Yield drawn pictures by their kind: noise, clouds, ramps and shapes."""
+    """Yield the kind and the pixels of each drawn picture: noise, clouds, ramps and shapes."""
     generator = np.random.default_rng(SEED)
     for grain_px in (0.0, 1.0, 2.0, 4.0, 8.0, 16.0):
         for contrast in (15.0, 45.0):
@@ -71,12 +72,12 @@ def draw_pictures() -> Iterator[tuple[str, Picture]]:
 
 
 def to_picture(values: NDArray[Any]) -> Picture:
-    """Return grey values cut off at 0 and 255."""
+    """Return the values clipped to 0 and 255, as uint8."""
     return np.clip(values, 0, 255).astype(np.uint8)
 
 
 def load_photographs() -> Iterator[tuple[str, Picture]]:
-    """Yield the photographs that scikit-learn and matplotlib bring, whole and in quarters."""
+    """Yield the photographs in scikit-learn and matplotlib, whole and in quarters."""
     hopper = Path(get_data_path()) / "sample_data" / "grace_hopper.jpg"
     photographs = [cv2.cvtColor(each, cv2.COLOR_RGB2GRAY) for each in load_sample_images().images]
     photographs.append(load_pixels(hopper))
@@ -89,13 +90,13 @@ def load_photographs() -> Iterator[tuple[str, Picture]]:
 
 
 def cut_corners(pixels: Picture, head: Ellipse) -> Iterator[Picture]:
-    """Yield the corners of a frame, each as large as it can be without touching the head.
+    """Yield the corners of a frame, each as large as possible without touching the head.
 
     Parameters
     ----------
     pixels : (rows, columns) uint8, frame grid
     head : Ellipse
-        In frame pixels.
+        The true ellipse, in frame pixels.
     """
     rows, columns = pixels.shape
     half_x, half_y = (half + CUT_MARGIN_PX for half in to_half_extents(head))
@@ -114,7 +115,7 @@ def cut_corners(pixels: Picture, head: Ellipse) -> Iterator[Picture]:
 
 
 def cut_all(images: Sequence[HC18Image]) -> Iterator[tuple[str, Picture]]:
-    """Yield the corners of all images."""
+    """Yield the kind and the pixels of the corners of all images."""
     for image in tqdm(images, "corners", unit="image"):
         head = to_true_ellipse(load_pixels(image.annotation_path))
         for corner in cut_corners(load_pixels(image.path), head):
@@ -122,16 +123,16 @@ def cut_all(images: Sequence[HC18Image]) -> Iterator[tuple[str, Picture]]:
 
 
 def to_unlimited(pipeline: Pipeline) -> Pipeline:
-    """Return the pipeline without the limit on how sure of a head the network must be."""
+    """Return the pipeline without the limit on the mean probability of a head."""
     mask = replace(pipeline.manifest.mask, minimum_mean_probability=0.0)
     return replace(pipeline, manifest=replace(pipeline.manifest, mask=mask))
 
 
 def measure(pipeline: Pipeline, pictures: Iterator[tuple[str, Picture]]) -> dict[str, Any]:
-    """Return, by kind, how many pictures there are and what was found in them.
+    """Count the pictures, the heads and the acceptable heads of each kind.
 
-    `surest` counts what the limit on the mean probability turns away, too; 0 where nothing is
-    large enough for a head.
+    `surest` is the largest mean probability of a head, including heads below the limit; it is 0 if
+    nothing is large enough for a head.
     """
     unlimited, limit = to_unlimited(pipeline), pipeline.manifest.mask.minimum_mean_probability
     kinds: dict[str, dict[str, Any]] = {}
@@ -142,56 +143,50 @@ def measure(pipeline: Pipeline, pictures: Iterator[tuple[str, Picture]]) -> dict
         analysis = unlimited.analyze(to_png(picture), pixel_spacing=SPACING)
         counts["pictures"] += 1
         if analysis.head is not None:
-            sure = analysis.head.mask.mean_probability
-            counts["with_a_head"] += sure >= limit
-            counts["acceptable"] += sure >= limit and analysis.quality.acceptable
-            counts["surest"] = max(counts["surest"], sure)
+            probability = analysis.head.mask.mean_probability
+            counts["with_a_head"] += probability >= limit
+            counts["acceptable"] += probability >= limit and analysis.quality.acceptable
+            counts["surest"] = max(counts["surest"], probability)
     return kinds
 
 
-def find_least_sure(pipeline: Pipeline, paths: Sequence[Path]) -> float:
-    """Return the smallest mean probability of a head, of files that hold one; 0: none was found."""
+def find_smallest_probability(pipeline: Pipeline, paths: Sequence[Path]) -> float:
+    """Return the smallest mean probability over files with a head; 0 if a head is not found."""
     unlimited = to_unlimited(pipeline)
     heads = (unlimited.analyze(path.read_bytes()).head for path in tqdm(paths, "heads"))
     return min(0.0 if head is None else head.mask.mean_probability for head in heads)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure, print and write."""
+    """Measure, write the report and print a summary; return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m evaluation.non_heads", description=__doc__)
-    parser.add_argument("--data", type=Path, default=Path(DEFAULT_DATA_DIR), help="HC18's folder")
-    parser.add_argument("--model", type=Path, default=SPLIT_MODEL_DIR, help="model folder")
-    parser.add_argument(
-        "--out", type=Path, default=EVALUATION_RESULTS_DIR, help="folder for the result"
-    )
+    add_model_option(parser, SPLIT_MODEL_DIR)
+    add_folder_options(parser, EVALUATION_RESULTS_DIR)
     chosen = parser.parse_args(arguments)
-    pipeline, least_sure_head = load_pipeline(chosen.model), None
+    pipeline, smallest_probability = load_pipeline(chosen.model), None
     kinds = measure(pipeline, draw_pictures()) | measure(pipeline, load_photographs())
     try:
         require_unseen(chosen.model, PART)
         calibration = load_part(chosen.data, PART)
         kinds |= measure(pipeline, cut_all(calibration))
         heads = load_part(chosen.data, "train") + calibration
-        least_sure_head = find_least_sure(pipeline, [image.path for image in heads])
+        paths = [image.path for image in heads]
+        smallest_probability = find_smallest_probability(pipeline, paths)
     except (TrainedOnError, FileNotFoundError) as error:
-        print(f"Corners beside heads were not measured: {error}", file=sys.stderr)
-    report = {
-        "command": "python -m evaluation.non_heads",
-        "date": to_timestamp(),
-        "model_sha256": pipeline.graph.sha256,
-        "precision": pipeline.backend.precision,
+        print(f"The corners beside heads were not measured: {error}", file=sys.stderr)
+    report = to_report_header(pipeline, "python -m evaluation.non_heads") | {
         "minimum_mean_probability": pipeline.manifest.mask.minimum_mean_probability,
-        "least_sure_head": least_sure_head,
+        "least_sure_head": smallest_probability,
         "kinds": kinds,
     }
     write_report(chosen.out / RESULT_NAME, report)
     for kind, counts in kinds.items():
         print(
             f"{kind}: {counts['pictures']} pictures, {counts['with_a_head']} with a head, "
-            f"{counts['acceptable']} acceptable, the surest {counts['surest']:.2f}"
+            f"{counts['acceptable']} acceptable, largest mean probability {counts['surest']:.2f}"
         )
-    if least_sure_head is not None:
-        print(f"least sure head: {least_sure_head:.2f}")
+    if smallest_probability is not None:
+        print(f"smallest mean probability of a real head: {smallest_probability:.2f}")
     return 0
 
 

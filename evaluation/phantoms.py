@@ -1,9 +1,9 @@
-"""Measure the twenty committed phantoms with the shipped model, whatever it shows.
+"""Measure the twenty committed phantoms with the shipped model.
 
 `python -m evaluation.phantoms` prints a Markdown table and writes
-`evaluation/results/phantoms.json`. No network was trained on a
-phantom; the skulls are drawn, so this shows that units, axes and pixel sizes are right, and says
-little about accuracy on patients.
+`evaluation/results/phantoms.json`. No network was trained on a phantom. The skulls are drawn, so
+the result shows that units, axes and pixel sizes are right; it says little about the accuracy on
+patients.
 """
 
 import argparse
@@ -19,6 +19,7 @@ from tqdm import tqdm
 from examples.phantom import draw_phantom, load_parameters, true_head_circumference_mm
 from harness.documents import write_report
 from harness.machine import to_model_facts
+from harness.options import add_model_option
 from headcirc.overlay import to_png
 from headcirc.pipeline import SHIPPED_MODEL_DIR, Pipeline, load_pipeline
 
@@ -26,7 +27,7 @@ RESULT_PATH = Path(__file__).parent / "results" / "phantoms.json"
 
 
 def measure_phantoms(pipeline: Pipeline) -> list[dict[str, Any]]:
-    """Return one row for each phantom: true and measured HC in mm, and the warnings."""
+    """Return one row per phantom: true and measured HC in mm, and the warnings."""
     rows = []
     for index, parameters in enumerate(tqdm(load_parameters(), "phantoms")):
         content = to_png(draw_phantom(parameters))
@@ -48,7 +49,7 @@ def measure_phantoms(pipeline: Pipeline) -> list[dict[str, Any]]:
 
 
 def to_summary(rows: list[dict[str, Any]]) -> dict[str, float]:
-    """Return mean absolute, signed and worst error, and how many were not measured."""
+    """Return the mean absolute, signed and worst error, and the number not measured."""
     errors_mm = np.array([row["error_mm"] for row in rows if row["error_mm"] is not None])
     return {
         "n": len(rows),
@@ -60,9 +61,9 @@ def to_summary(rows: list[dict[str, Any]]) -> dict[str, float]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure, print and write."""
+    """Measure, print the table and write the report; return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m evaluation.phantoms", description=__doc__)
-    parser.add_argument("--model", type=Path, default=SHIPPED_MODEL_DIR, help="model folder")
+    add_model_option(parser, SHIPPED_MODEL_DIR)
     pipeline = load_pipeline(parser.parse_args(arguments).model)
     rows = measure_phantoms(pipeline)
     summary = to_summary(rows)

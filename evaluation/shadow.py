@@ -1,9 +1,11 @@
-"""Ways to fit the ellipse, under acoustic shadow: `python -m evaluation.shadow --part calibration`.
+"""Compare ellipse fits under acoustic shadow: `python -m evaluation.shadow --part calibration`.
 
-Each image is measured clean and with a wedge of shadow over 5 to 40 % of its skull, drawn at the
-same place for every share; the network runs once over each, every fit over its probabilities.
-Exit status 0: under 20 % shadow the mean absolute error of the fit that ships is at most twice the
-clean one; 1: it is larger.
+The command measures each image clean and with a wedge of shadow over 5 to 40 % of the skull, at
+the same place for every share. The network runs once on each picture, and every fit uses the same
+probabilities.
+
+Exit status 0: under 20 % shadow, the mean absolute error of the shipped fit is at most twice the
+error without shadow; 1: it is larger.
 """
 
 import argparse
@@ -21,8 +23,9 @@ from evaluation.degradations import cast_shadow, to_generator
 from evaluation.ellipse_fits import FITS
 from evaluation.unseen_exams import SPLIT_MODEL_DIR, TrainedOnError, require_unseen
 from harness.documents import write_report
-from harness.machine import to_timestamp
-from harness.paths import DEFAULT_DATA_DIR, EVALUATION_RESULTS_DIR
+from harness.machine import to_report_header
+from harness.options import add_every_option, add_folder_options, add_model_option
+from harness.paths import EVALUATION_RESULTS_DIR
 from headcirc.geometry import PixelSpacing
 from headcirc.mask import to_frame_grid
 from headcirc.network_input import to_network_input
@@ -36,7 +39,7 @@ DOTS_PER_INCH = 150
 
 
 def measure(pipeline: Pipeline, images: Sequence[HC18Image]) -> dict[str, dict[str, Any]]:
-    """Return, by fit and then by share of the skull in shadow, a summary of the errors."""
+    """Return a summary of the errors by fit, then by shadowed share of the skull."""
     facts = pipeline.manifest.mask
     errors_mm: dict[str, dict[str, list[float]]] = {
         name: {str(share): [] for share in SHARES} for name in FITS
@@ -47,8 +50,8 @@ def measure(pipeline: Pipeline, images: Sequence[HC18Image]) -> dict[str, dict[s
         spacing = PixelSpacing(image.pixel_size_mm, image.pixel_size_mm)
         for share in SHARES:
             generator = to_generator("shadow", image.name)
-            seen = cast_shadow(pixels, head, share, generator) if share else pixels
-            network_input, mapping = to_network_input(seen, pipeline.manifest.input)
+            shadowed = cast_shadow(pixels, head, share, generator) if share else pixels
+            network_input, mapping = to_network_input(shadowed, pipeline.manifest.input)
             probabilities = to_frame_grid(pipeline.infer(network_input)[0], mapping)
             for name, fit in FITS.items():
                 measured_mm = measure_mm(probabilities, facts, fit, spacing)
@@ -60,7 +63,7 @@ def measure(pipeline: Pipeline, images: Sequence[HC18Image]) -> dict[str, dict[s
 
 
 def judge(fits: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """Hold the fit that ships against the limit under shadow."""
+    """Compare the shipped fit with the limit on the error under shadow."""
     clean, shadowed = (
         fits[SHIPPED][str(share)]["mean_absolute_error_mm"] for share in (0.0, JUDGED_SHARE)
     )
@@ -74,7 +77,7 @@ def judge(fits: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def plot(fits: Mapping[str, Mapping[str, Any]], title: str, path: Path) -> None:
-    """Plot the mean absolute error over the share in shadow, a line for each fit, as PNG."""
+    """Plot the mean absolute error against the shadowed share, one line per fit, as PNG."""
     figure = Figure((8.0, 5.0), layout="constrained")
     axes = figure.subplots()
     for name, by_share in fits.items():
@@ -93,16 +96,25 @@ def plot(fits: Mapping[str, Mapping[str, Any]], title: str, path: Path) -> None:
     figure.savefig(path, dpi=DOTS_PER_INCH)
 
 
+def to_markdown(fits: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return a table of the mean absolute errors: a row per fit, a column per shadowed share."""
+    lines = [
+        "| fit | " + " | ".join(f"{share:.0%}" for share in SHARES) + " |",
+        "|---" * (len(SHARES) + 1) + "|",
+    ]
+    for name, by_share in fits.items():
+        cells = [f"{by_share[str(share)]['mean_absolute_error_mm']:.2f}" for share in SHARES]
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure, print and write; return the exit status."""
+    """Measure, write the report and print the table; return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m evaluation.shadow", description=__doc__)
     parser.add_argument("--part", choices=PARTS, required=True)
-    parser.add_argument("--data", type=Path, default=Path(DEFAULT_DATA_DIR), help="HC18's folder")
-    parser.add_argument("--model", type=Path, default=SPLIT_MODEL_DIR, help="model folder")
-    parser.add_argument("--every", type=int, default=1, help="take every n-th image")
-    parser.add_argument(
-        "--out", type=Path, default=EVALUATION_RESULTS_DIR, help="folder for the results"
-    )
+    add_model_option(parser, SPLIT_MODEL_DIR)
+    add_folder_options(parser, EVALUATION_RESULTS_DIR)
+    add_every_option(parser)
     chosen = parser.parse_args(arguments)
     try:
         require_unseen(chosen.model, chosen.part)
@@ -112,24 +124,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     images = load_part(chosen.data, chosen.part)[:: chosen.every]
     fits = measure(pipeline, images)
     verdict = judge(fits)
-    report = {
-        "command": f"python -m evaluation.shadow --part {chosen.part}"
-        + (f" --every {chosen.every}" if chosen.every > 1 else ""),
-        "date": to_timestamp(),
-        "model_sha256": pipeline.graph.sha256,
-        "precision": pipeline.backend.precision,
-        "images": len(images),
-        "verdict": verdict,
-        "fits": fits,
-    }
+    command = f"python -m evaluation.shadow --part {chosen.part}"
+    header = to_report_header(pipeline, command, every=chosen.every)
+    report = header | {"images": len(images), "verdict": verdict, "fits": fits}
     write_report(chosen.out / f"shadow_{chosen.part}.json", report)
     title = f"Circumference under acoustic shadow: HC18, {chosen.part}, {len(images)} images"
     plot(fits, title, chosen.out / f"shadow_{chosen.part}.png")
-    print("| fit | " + " | ".join(f"{share:.0%}" for share in SHARES) + " |")
-    print("|---" * (len(SHARES) + 1) + "|")
-    for name, by_share in fits.items():
-        cells = [f"{by_share[str(share)]['mean_absolute_error_mm']:.2f}" for share in SHARES]
-        print(f"| {name} | " + " | ".join(cells) + " |")
+    print(to_markdown(fits))
     print(f"under {JUDGED_SHARE:.0%} shadow: {verdict['ratio_to_clean']:.2f} times the clean error")
     return 0 if verdict["met"] else 1
 

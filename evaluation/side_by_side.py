@@ -1,8 +1,8 @@
-"""Two models that measured the same images, side by side: `python -m evaluation.side_by_side`.
+"""Compare two models that measured the same images: `python -m evaluation.side_by_side`.
 
-Reads what `evaluation.accuracy` wrote of each, the same parts of HC18, and puts one table between
-the markers of the second one's model card; the first is always the split model of width 16. It
-measures nothing and needs no image.
+The command reads the reports of `evaluation.accuracy` and writes a table between the markers of
+the second model's card. The first model is always the split model of width 16. The command needs
+no images.
 """
 
 import argparse
@@ -26,7 +26,7 @@ from harness.documents import replace_block
 from harness.paths import EVALUATION_RESULTS_DIR
 
 OTHERS = ("attention-resunet-12", "attention-resunet-64")
-"""Shipped beside the one that is served; each one's results lie in a folder of its name."""
+"""Models that ship beside the served one; their results are in folders of the same name."""
 BLOCK = "side-by-side"
 FIGURES = (
     "mean_absolute_error_mm", "median_absolute_error_mm", "bias_mm", "worst_absolute_error_mm",
@@ -38,7 +38,18 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Measured:
-    """One model on one part: the report, and each image's signed error in mm, NaN unanswered."""
+    """The results of one model on one part.
+
+    Attributes
+    ----------
+    report : dict
+    names : list of str
+        Names of the images.
+    exams : list of int
+        The exam of each image.
+    errors_mm : (n,) float64
+        Signed error of each image; NaN without an answer.
+    """
 
     report: dict[str, Any]
     names: list[str]
@@ -47,13 +58,13 @@ class Measured:
 
     @property
     def title(self) -> str:
-        """Return name, version and arithmetic."""
+        """Return the model's name, version and precision."""
         model = self.report["model"]
         return f"{model['name']} {model['version']}, {model['precision']}"
 
 
 def read_measured(folder: Path, part: str) -> Measured:
-    """Read what `evaluation.accuracy` wrote into a folder."""
+    """Read the results of `evaluation.accuracy` from a folder."""
     report = json.loads((folder / f"accuracy_{part}.json").read_text())
     with (folder / f"accuracy_{part}.csv").open(newline="") as table:
         rows = list(csv.DictReader(table))
@@ -63,26 +74,28 @@ def read_measured(folder: Path, part: str) -> Measured:
 
 
 def to_rise(first: Measured, second: Measured) -> Estimate:
-    """Return how much larger the second's absolute errors are on average, bootstrap over exams.
+    """Return the mean difference of the absolute errors, second minus first.
+
+    The interval comes from a bootstrap over exams.
 
     Raises
     ------
     ValueError
-        They did not measure the same images.
+        The models did not measure the same images.
     """
     if first.names != second.names:
-        raise ValueError("The two were not measured on the same images; measure both again.")
+        raise ValueError("The models did not measure the same images. Measure both again.")
     return estimate(np.abs(second.errors_mm) - np.abs(first.errors_mm), first.exams)
 
 
 def to_correlation(first: Measured, second: Measured) -> float:
-    """Return Pearson's correlation of the signed errors, of images that both answered."""
+    """Return Pearson's correlation of the signed errors on images that both models answered."""
     both_mm = np.stack((first.errors_mm, second.errors_mm))
     return float(np.corrcoef(both_mm[:, np.isfinite(both_mm).all(axis=0)])[0, 1])
 
 
 def to_part_table(first: Measured, second: Measured, part: str) -> str:
-    """Return one part's table: both models, their difference, both again by true size."""
+    """Return the table of one part: figures of both models, errors by size, and the difference."""
     both, rise = (first, second), to_rise(first, second)
     p = to_paired_p(second.errors_mm, first.errors_mm)
     lines = [
@@ -95,31 +108,30 @@ def to_part_table(first: Measured, second: Measured, part: str) -> str:
         lines.append(f"| {title} | {' | '.join(f'{value:.2f}' for value in values)} |")
     unanswered = (str(len(each.report["summary"]["without_answer"])) for each in both)
     lines.append(f"| images without an answer | {' | '.join(unanswered)} |")
-    for of_first, of_second in zip(first.report["bins"], second.report["bins"], strict=True):
-        errors = (
-            band["errors"]["mean_absolute_error_mm"]["value"] for band in (of_first, of_second)
-        )
-        title = f"mean absolute error, {to_bin_label(of_first)} mm ({of_first['images']} images)"
+    for bands in zip(first.report["bins"], second.report["bins"], strict=True):
+        errors = (band["errors"]["mean_absolute_error_mm"]["value"] for band in bands)
+        label, images = to_bin_label(bands[0]), bands[0]["images"]
+        title = f"mean absolute error, {label} mm ({images} images)"
         lines.append(f"| {title} | {' | '.join(f'{value:.2f}' for value in errors)} |")
-    said = "equal everywhere" if p is None else f"Wilcoxon's paired test: p {to_p_text(p)}"
+    test = "all errors are equal" if p is None else f"Wilcoxon's paired test: p {to_p_text(p)}"
     return "\n".join(
         [
             *lines,
             "",
             f"Second minus first, mean of the absolute errors: {rise.value:+.2f} mm "
-            f"({rise.low:+.2f} to {rise.high:+.2f}, bootstrap over exams); {said}. The signed "
+            f"({rise.low:+.2f} to {rise.high:+.2f}, bootstrap over exams); {test}. The signed "
             f"errors of the two correlate at {to_correlation(first, second):.2f}.",
         ]
     )
 
 
 def to_card(name: str) -> Path:
-    """Return the model card of one of `OTHERS`."""
+    """Return the path of the model card of one of `OTHERS`."""
     return Path("models") / name / "README.md"
 
 
 def to_block(name: str, results_dir: Path = EVALUATION_RESULTS_DIR) -> str:
-    """Return one model's tables, of all parts, beside the split model's."""
+    """Return the tables of all parts that compare a model with the split model."""
     return "\n\n".join(
         to_part_table(
             read_measured(results_dir, part), read_measured(results_dir / name, part), part
@@ -129,7 +141,7 @@ def to_block(name: str, results_dir: Path = EVALUATION_RESULTS_DIR) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Read, write, print."""
+    """Write the tables into the model cards and print them; return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m evaluation.side_by_side", description=__doc__)
     parser.parse_args(arguments)
     for name in OTHERS:

@@ -1,7 +1,7 @@
-"""Which weights never saw which exams, so that no training figure passes for a measured one.
+"""Refuse to measure a model on exams that it was trained on.
 
-The weights that ship were trained on every exam. `split_model` holds the version before them,
-trained on the train part alone: what is published of other exams is its.
+The shipped weights were trained on every exam. The split model is an earlier version that was
+trained on the train part only; the published figures are measured with it.
 """
 
 from pathlib import Path
@@ -10,27 +10,27 @@ from headcirc.model.manifest import load_manifest
 
 SPLIT_MODEL_DIR = Path(__file__).parent.parent / "models" / "attention-resunet-16-split"
 TRAIN = "train"
-"""The part whose figures are called training figures by their name."""
+"""The part whose figures are training figures by name, so every model may be measured on it."""
 
 
 class TrainedOnError(ValueError):
-    """A model is asked about exams that it was trained on."""
+    """The model was trained on the exams that it should be measured on."""
 
 
 def require_unseen(model_dir: Path, part: str) -> None:
-    """Refuse to measure a model on calibration or test exams that its weights were trained on.
+    """Raise if the model was trained on a part other than the train part.
 
     Raises
     ------
     TrainedOnError
-        It was trained on them; the message names a model that was not.
+        The model was trained on the part; the message names a model that was not.
     ModelArtifactError
         There is no model in `model_dir`.
     """
     manifest = load_manifest(model_dir)
     if part != TRAIN and part in manifest.trained_on:
         raise TrainedOnError(
-            f"{manifest.name} {manifest.version} was trained on the {part} exams too, so that its "
-            f"errors there say nothing of others; measure --model {SPLIT_MODEL_DIR.parent.name}/"
-            f"{SPLIT_MODEL_DIR.name}, which was not."
+            f"{manifest.name} {manifest.version} was trained on the {part} exams, so its errors "
+            "there do not describe its accuracy on other exams. Use --model "
+            f"{SPLIT_MODEL_DIR.parent.name}/{SPLIT_MODEL_DIR.name}, which was not trained on them."
         )

@@ -1,8 +1,8 @@
-"""Compare weights before any is exported: `python -m evaluation.weights NAME=FILE …`.
+"""Compare checkpoints before export: `python -m evaluation.weights NAME=FILE …`.
 
-Each network measures the calibration exams in torch, float32, through the same pipeline, test-time
-augmentation included; a paired test holds each against the first. The test exams are never read
-here. The table of `docs/training.md` is this report's.
+Each network measures the calibration exams in torch, float32, through the same pipeline, with
+test-time augmentation. A paired test compares each checkpoint with the first. The command never
+reads the test exams. It writes the table in `docs/training.md`.
 """
 
 import argparse
@@ -18,7 +18,8 @@ from tqdm import tqdm
 
 from evaluation.choices import to_error_mm, to_summary
 from harness.documents import replace_block, write_report
-from harness.paths import DEFAULT_DATA_DIR, EVALUATION_RESULTS_DIR
+from harness.options import add_folder_options
+from harness.paths import EVALUATION_RESULTS_DIR
 from headcirc.geometry import PixelSpacing
 from headcirc.pipeline import Pipeline, load_pipeline
 from headcirc.quality.augmentation import infer_with_augmentation
@@ -28,14 +29,14 @@ from training.data.hc18 import HC18Image, load_part
 
 PAGE, BLOCK = Path("docs/training.md"), "weights"
 SMALLEST_P = 0.01
-"""A smaller one is told as smaller: with so few images its size says no more."""
+"""Smaller p values are printed as `< 0.01`; with so few images more digits mean nothing."""
 Array = NDArray[np.float32]
 
 
 def measure_errors_mm(
     run: Callable[[Array], Array], pipeline: Pipeline, images: Sequence[HC18Image]
 ) -> list[float]:
-    """Return each image's error of the head circumference, in mm; NaN without an answer."""
+    """Return the error of the head circumference of each image, in mm; NaN without an answer."""
     errors_mm = []
     for image in tqdm(images, "measuring", unit="image", leave=False):
         spacing = PixelSpacing(image.pixel_size_mm, image.pixel_size_mm)
@@ -47,9 +48,9 @@ def measure_errors_mm(
 
 
 def to_paired_p(errors_mm: Sequence[float], first_mm: Sequence[float]) -> float | None:
-    """Return Wilcoxon's p of the absolute errors' differences; None where all are equal.
+    """Return Wilcoxon's p for the differences of the absolute errors; None if all are equal.
 
-    An image that either did not answer is left out.
+    Images without an answer from either model are excluded.
     """
     differences_mm = np.abs(errors_mm) - np.abs(first_mm)
     differences_mm = differences_mm[np.isfinite(differences_mm)]
@@ -57,12 +58,15 @@ def to_paired_p(errors_mm: Sequence[float], first_mm: Sequence[float]) -> float 
 
 
 def to_p_text(p: float) -> str:
-    """Return a probability with its sign of equality, and none as zero."""
+    """Return a p value with `=` or `<`; it is never printed as zero."""
     return "< 0.01" if p < SMALLEST_P else f"= {p:.2f}"
 
 
 def compare(paths: Mapping[str, Path], data_dir: Path) -> dict[str, Any]:
-    """Return every checkpoint's figures on calibration exams, and its test against the first."""
+    """Return the figures of each checkpoint on calibration exams, and its test against the first.
+
+    The paths are by name; the first checkpoint is the reference.
+    """
     pipeline, images = load_pipeline(precision="fp32"), load_part(data_dir, "calibration")
     networks = [load_trained(path) for path in paths.values()]
     errors_mm = [measure_errors_mm(to_torch_runner(each), pipeline, images) for each in networks]
@@ -81,7 +85,7 @@ def compare(paths: Mapping[str, Path], data_dir: Path) -> dict[str, Any]:
 
 
 def to_block(report: Mapping[str, Any]) -> str:
-    """Return the report as a table for people."""
+    """Return the report as a Markdown table."""
     lines = [
         "| weights | width | mean absolute error, mm | median | signed | worst | no answer | p |",
         "|---|---|---|---|---|---|---|---|",
@@ -99,26 +103,24 @@ def to_block(report: Mapping[str, Any]) -> str:
 
 
 def to_named_path(text: str) -> tuple[str, Path]:
-    """Return what stands before and after the `=`; without a name a file has its folder's."""
+    """Split `NAME=FILE`; without a name, use the name of the file's folder."""
     name, equals, path = text.rpartition("=")
     return (name, Path(path)) if equals else (Path(text).resolve().parent.name, Path(text))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure, write, print."""
+    """Measure, write the report and print the table; return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m evaluation.weights", description=__doc__)
     parser.add_argument(
         "weights", type=to_named_path, nargs="+", metavar="NAME=FILE", help="checkpoints"
     )
-    parser.add_argument("--data", type=Path, default=Path(DEFAULT_DATA_DIR), help="HC18's folder")
-    parser.add_argument(
-        "--out", type=Path, default=EVALUATION_RESULTS_DIR, help="folder for the result"
-    )
-    parser.add_argument("--no-docs", action="store_true", help=f"leave {PAGE} as it is")
+    add_folder_options(parser, EVALUATION_RESULTS_DIR)
+    parser.add_argument("--no-docs", action="store_true", help=f"do not write {PAGE}")
     chosen = parser.parse_args(arguments)
     paths = dict(chosen.weights)
     if len(paths) < len(chosen.weights):
-        parser.error("Two checkpoints have one name; write NAME=FILE.")
+        parser.error("Two checkpoints have the same name. Name each one: NAME=FILE.")
+
     report = compare(paths, chosen.data)
     write_report(chosen.out / "weights.json", report)
     if not chosen.no_docs:

@@ -1,1 +1,1 @@
-"""What tests, evaluation and benchmarks share: a running service, the machine, reports."""
+"""Shared code of the tests, evaluations and benchmarks: running a service, reports, targets."""

@@ -1,4 +1,4 @@
-"""What benchmarks write: reports as JSON, and blocks of Markdown between markers in documents."""
+"""Write reports as JSON, and blocks of Markdown between markers in documents."""
 
 import json
 from collections.abc import Mapping
@@ -7,12 +7,12 @@ from typing import Any
 
 
 def write_report(path: Path, report: Mapping[str, Any]) -> None:
-    """Write a report as JSON for people and programs.
+    """Write a report as indented JSON.
 
     Raises
     ------
     ValueError
-        A number is NaN or infinite, which JSON does not have; what was there before stays.
+        A number is NaN or infinite, which JSON does not allow; the old file is kept.
     """
     text = json.dumps(report, indent=2, allow_nan=False)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -20,17 +20,17 @@ def write_report(path: Path, report: Mapping[str, Any]) -> None:
 
 
 def to_markers(name: str) -> tuple[str, str]:
-    """Return the comments before and after a block."""
+    """Return the comments that mark the beginning and the end of a block."""
     return f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
 
 
 def replace_block(text: str, name: str, block: str) -> str:
-    """Return a document with another block between its markers.
+    """Replace the block between the markers of a document.
 
     Raises
     ------
     ValueError
-        The document has not both markers, once each and in order.
+        The document does not have both markers exactly once and in order.
     """
     begin, end = to_markers(name)
     _require_markers(text, name)
@@ -40,7 +40,7 @@ def replace_block(text: str, name: str, block: str) -> str:
 
 
 def read_block(text: str, name: str) -> str:
-    """Return what stands between a document's markers; raises as `replace_block` does."""
+    """Return the block between the markers of a document; raise as `replace_block` does."""
     begin, end = to_markers(name)
     _require_markers(text, name)
     return text.partition(begin)[2].partition(end)[0].strip()
@@ -49,4 +49,4 @@ def read_block(text: str, name: str) -> str:
 def _require_markers(text: str, name: str) -> None:
     begin, end = to_markers(name)
     if text.count(begin) != 1 or text.count(end) != 1 or text.index(begin) > text.index(end):
-        raise ValueError(f"The document needs {begin} and, after it, {end}, once each.")
+        raise ValueError(f"The document must have {begin} once and, after it, {end} once.")

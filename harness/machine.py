@@ -1,4 +1,4 @@
-"""What a measurement was run on, in words that may be published: no host name, no paths."""
+"""Describe the machine and the model of a measurement, without host names or paths."""
 
 import os
 import platform
@@ -8,9 +8,11 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from shutil import which
+from typing import Any
 
 from headcirc.cpus import count_available_cpus
 from headcirc.model.manifest import Manifest
+from headcirc.pipeline import Pipeline
 
 CPU_INFO = Path("/proc/cpuinfo")
 MEMORY_INFO = Path("/proc/meminfo")
@@ -32,13 +34,13 @@ PACKAGES = (
 )
 
 INSTRUCTIONS = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_int8", "amx_bf16")
-"""Those that decide how fast a network can be on a CPU."""
-GPU_QUESTION = ("--query-gpu=name,driver_version", "--format=csv,noheader")
+"""Instruction sets that decide how fast a network runs on a CPU."""
+GPU_QUERY = ("--query-gpu=name,driver_version", "--format=csv,noheader")
 GPU_TIMEOUT_S = 30.0
 
 
 def read_cpu_model(path: Path = CPU_INFO) -> str:
-    """Return the processor's name as the kernel tells it, or the architecture where it does not."""
+    """Return the processor's name from the kernel, or the architecture if there is none."""
     if path.is_file():
         for line in path.read_text().splitlines():
             if line.lower().startswith("model name"):
@@ -59,8 +61,9 @@ def read_instructions(path: Path = CPU_INFO) -> list[str]:
 def to_cpu_name(model: str, instructions: Sequence[str]) -> str:
     """Return a processor's name with the instructions that decide how fast 8-bit products are.
 
-    The kernel may tell a family alone (`AMD EPYC`), whose processors differ in just that. Where
-    none of `INSTRUCTIONS` is known, as on other architectures, the name stands alone.
+    The kernel may report only a family (`AMD EPYC`), and its processors differ in these
+    instructions. On other architectures, where none of `INSTRUCTIONS` is known, return the name
+    alone.
     """
     if not instructions:
         return model
@@ -70,19 +73,21 @@ def to_cpu_name(model: str, instructions: Sequence[str]) -> str:
 
 
 def read_gpu() -> str | None:
-    """Return name and driver of the GPUs as NVIDIA's tool tells them, or None without any."""
+    """Return the name and driver of each GPU from `nvidia-smi`, or None without a GPU."""
     tool = which("nvidia-smi")
     if tool is None:
         return None
-    command = [tool, *GPU_QUESTION]
-    asked = subprocess.run(
+    command = [tool, *GPU_QUERY]
+    finished = subprocess.run(
         command, capture_output=True, text=True, check=False, timeout=GPU_TIMEOUT_S
     )
-    return None if asked.returncode else "; ".join(asked.stdout.split("\n")).strip("; ") or None
+    if finished.returncode:
+        return None
+    return "; ".join(finished.stdout.split("\n")).strip("; ") or None
 
 
 def read_memory_gib(path: Path = MEMORY_INFO) -> float | None:
-    """Return the host's memory, or None where the kernel does not tell."""
+    """Return the host's memory, or None if the kernel does not report it."""
     if path.is_file():
         for line in path.read_text().splitlines():
             if line.startswith("MemTotal:"):
@@ -91,7 +96,7 @@ def read_memory_gib(path: Path = MEMORY_INFO) -> float | None:
 
 
 def read_operating_system() -> str:
-    """Return distribution and kernel, for example `Debian GNU/Linux 12 (Linux 6.1.0)`."""
+    """Return the distribution and kernel, for example `Debian GNU/Linux 12 (Linux 6.1.0)`."""
     kernel = f"{platform.system()} {platform.release().partition('-')[0]}"
     try:
         return f"{platform.freedesktop_os_release()['PRETTY_NAME']} ({kernel})"
@@ -100,10 +105,10 @@ def read_operating_system() -> str:
 
 
 def describe_machine(packages: Sequence[str] = PACKAGES) -> dict[str, object]:
-    """Return the facts that a published figure needs beside it; only packages that are installed.
+    """Return the facts about the machine that a published figure needs.
 
-    `cpu` is what machine lines print; `cpus_available` are those that this process may use,
-    `cpus_of_host` all that there are.
+    `cpu` is the name that reports print. `cpus_available` counts the CPUs that this process may
+    use, `cpus_of_host` all CPUs. `packages` lists only installed packages.
     """
     versions = {}
     for package in packages:
@@ -126,10 +131,30 @@ def describe_machine(packages: Sequence[str] = PACKAGES) -> dict[str, object]:
 
 
 def to_model_facts(manifest: Manifest) -> dict[str, str]:
-    """Return whose figures they are: of another version's weights they would be others."""
+    """Return the name and version of the measured model; other weights give other figures."""
     return {"name": manifest.name, "version": manifest.version}
 
 
+def to_report_header(pipeline: Pipeline, command: str, *, every: int = 1) -> dict[str, Any]:
+    """Return the first fields of an evaluation's report.
+
+    Parameters
+    ----------
+    pipeline : Pipeline
+        The measured model.
+    command : str
+        The command that makes the report again.
+    every : int
+        The value of `--every`; it is added to the command if it is not 1.
+    """
+    return {
+        "command": f"{command} --every {every}" if every > 1 else command,
+        "date": to_timestamp(),
+        "model_sha256": pipeline.graph.sha256,
+        "precision": pipeline.backend.precision,
+    }
+
+
 def to_timestamp() -> str:
-    """Return the present time in UTC, to the second."""
+    """Return the current time in UTC, to the second."""
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,4 +1,4 @@
-"""Where benchmarks find HC18 and where they leave what they measured."""
+"""Default folders of the HC18 images and of the results."""
 
 import os
 from pathlib import Path

@@ -1,6 +1,7 @@
-"""The pictures that latency is measured with, as requests: real frames, or phantoms without HC18.
+"""Load the pictures for latency measurements and convert them to requests.
 
-Of HC18 only calibration exams, and only frames of the usual 800x540. This module sends nothing.
+The pictures are frames of 800x540 pixels from HC18's calibration exams, or phantoms if HC18 is not
+present.
 """
 
 import struct
@@ -17,19 +18,19 @@ PHANTOMS = 8
 BOUNDARY = "headcirc-benchmark-7d1f0c"
 CONTENT_TYPE = f"multipart/form-data; boundary={BOUNDARY}"
 PNG_SIZE = slice(16, 24)
-"""Where the first chunk of a PNG says its width and height (RFC 2083, 4.1.1)."""
+"""The bytes of a PNG that hold its width and height (RFC 2083, 4.1.1)."""
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A PNG file's bytes, and the size of its square pixels."""
+    """The bytes of a PNG file, and the size of its square pixels."""
 
     content: bytes
     pixel_size_mm: float
 
 
 def load_pictures(data_dir: Path) -> tuple[str, list[Picture]]:
-    """Return in words where the pictures come from, and the pictures."""
+    """Return a description of the source of the pictures, and the pictures."""
     if not (data_dir / TABLE_NAME).is_file():
         drawn = draw_pictures()
         return f"{len(drawn)} phantoms of examples/phantoms.json, 800x540", drawn
@@ -42,7 +43,7 @@ def load_pictures(data_dir: Path) -> tuple[str, list[Picture]]:
 
 
 def draw_pictures() -> list[Picture]:
-    """Draw the first phantoms of the usual size with square pixels."""
+    """Draw the first phantoms of 800x540 square pixels."""
     usual = [
         parameters
         for parameters in load_parameters()
@@ -56,12 +57,12 @@ def draw_pictures() -> list[Picture]:
 
 
 def is_usual_size(content: bytes) -> bool:
-    """Return whether a PNG has HC18's usual size."""
+    """Return whether a PNG has HC18's usual size of 800x540 pixels."""
     return struct.unpack(">II", content[PNG_SIZE]) == (WIDTH_PX, HEIGHT_PX)
 
 
 def to_multipart(picture: Picture) -> bytes:
-    """Return the form of `docs/api.md`: the image and its pixel size."""
+    """Return the multipart form with the image and its pixel size (see `docs/api.md`)."""
     head = (
         f"--{BOUNDARY}\r\n"
         'Content-Disposition: form-data; name="pixel_size_mm"\r\n\r\n'
@@ -74,7 +75,7 @@ def to_multipart(picture: Picture) -> bytes:
 
 
 def to_http_request(picture: Picture) -> bytes:
-    """Return the whole request, ready to be written to a connection."""
+    """Return the complete request, ready to send on a connection."""
     body = to_multipart(picture)
     head = (
         f"POST {ROUTE} HTTP/1.1\r\nHost: 127.0.0.1\r\nAccept: application/json\r\n"

@@ -1,6 +1,6 @@
-"""The service as its callers meet it: ask it and read its answers, all over HTTP.
+"""Send requests to the service over HTTP and read its answers.
 
-Nothing of `service` is imported, so what is measured is what is served.
+This module imports nothing from `headcirc_service`, so evaluations measure what callers get.
 """
 
 import math
@@ -24,12 +24,16 @@ LOG_TAIL_CHARACTERS = 2000
 
 @dataclass(frozen=True)
 class ServedAnswer:
-    """What the service says of one image; `ellipse` and the number are None where it has none.
+    """The service's answer for one image.
 
     Attributes
     ----------
+    ellipse : Ellipse or None
+        None without a head.
+    head_circumference_mm : float or None
+        None without a head.
     mask : (rows, columns) bool, frame grid
-        All False where no head was found.
+        All False without a head.
     warnings : tuple of str
     acceptable : bool
     """
@@ -43,28 +47,35 @@ class ServedAnswer:
 
 @contextmanager
 def serve(model_dir: Path, backend: str = "auto", precision: str = "auto") -> Iterator[str]:
-    """Run the real service with otherwise default settings; yields its address.
+    """Run the real service with default settings and yield its address.
 
     Raises
     ------
     ServiceFailedError
-        It stopped, or was not ready in time; the message ends with what it logged.
+        The service stopped or was not ready in time; the message ends with its log.
     """
     with start_service(model_dir, backend=backend, precision=precision) as service:
         yield service.url
 
 
 def fetch_model(client: httpx.Client) -> dict[str, Any]:
-    """Return what the service says of its model: name, version, sha256, backend, precision."""
+    """Return the name, version, sha256, backend and precision of the service's model."""
     facts = require_json(client.get("/v1/models"))["models"][0]
     return {key: facts[key] for key in ("name", "version", "sha256", "backend", "precision")}
 
 
 def require_json(response: httpx.Response) -> dict[str, Any]:
-    """Return a response's body, or raise ServiceFailedError with the service's own detail."""
+    """Return the body of a successful response.
+
+    Raises
+    ------
+    ServiceFailedError
+        The response is an error; the message contains its body.
+    """
     if response.status_code not in (httpx.codes.OK, httpx.codes.CREATED):
         raise ServiceFailedError(
-            f"{response.request.method} {response.request.url.path} gave {response.status_code}: "
+            f"{response.request.method} {response.request.url.path} returned "
+            f"{response.status_code}: "
             f"{response.text[:LOG_TAIL_CHARACTERS]}"
         )
     body: dict[str, Any] = response.json()
@@ -77,16 +88,16 @@ def ask(client: httpx.Client, content: bytes, pixel_size_mm: float) -> ServedAns
     Parameters
     ----------
     client : httpx.Client
-        With the service's address as `base_url`.
+        Client whose `base_url` is the service's address.
     content : bytes
-        Of an image file.
+        Content of an image file.
     pixel_size_mm : float
-        Pixels are square.
+        Size of the square pixels.
 
     Raises
     ------
     ServiceFailedError
-        Any other status than the contract's.
+        The service returned an error.
     """
     body = require_json(
         client.post(
@@ -97,7 +108,7 @@ def ask(client: httpx.Client, content: bytes, pixel_size_mm: float) -> ServedAns
     )
     picture = client.get(body["links"]["mask"])
     if picture.status_code != httpx.codes.OK:
-        raise ServiceFailedError(f"The mask's link gave {picture.status_code}.")
+        raise ServiceFailedError(f"The link to the mask returned {picture.status_code}.")
     head = body["head"]
     return ServedAnswer(
         ellipse=None if head is None else to_ellipse(head["ellipse"]),
@@ -109,7 +120,7 @@ def ask(client: httpx.Client, content: bytes, pixel_size_mm: float) -> ServedAns
 
 
 def to_ellipse(body: dict[str, float]) -> Ellipse:
-    """Return the contract's ellipse in the words of `headcirc.geometry`."""
+    """Convert the ellipse of the HTTP API to an `Ellipse`."""
     return Ellipse(
         center_x_px=body["center_x_px"],
         center_y_px=body["center_y_px"],
@@ -122,5 +133,5 @@ def to_ellipse(body: dict[str, float]) -> Ellipse:
 def _to_mask(content: bytes) -> NDArray[np.bool_]:
     picture = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
     if picture is None or picture.squeeze().ndim != 2:  # noqa: PLR2004 - rows and columns
-        raise ServiceFailedError("The mask is no picture of one channel.")
+        raise ServiceFailedError("The mask is not an image with one channel.")
     return np.asarray(picture.squeeze() > 0)

@@ -1,7 +1,7 @@
-"""The real service as a process of its own: start it, wait for it, stop it.
+"""Start the real service in a separate process, wait until it is ready, and stop it.
 
-It is polled with plain sockets, which cost next to nothing on the cores where it starts. Nothing
-of `service` is imported, so what is measured is what is served.
+The process is polled with plain sockets, which need little CPU time. This module imports nothing
+from `headcirc_service`, so benchmarks measure what callers get.
 """
 
 import os
@@ -29,18 +29,18 @@ OK = 200
 
 
 class ServiceFailedError(Exception):
-    """The service did not start, or gave an answer that the contract does not have."""
+    """The service did not start, or returned an unexpected answer."""
 
 
 @dataclass(frozen=True)
 class RunningService:
-    """A service that answers.
+    """A service that is ready.
 
     Attributes
     ----------
     port, pid : int
     ready_s : float
-        From the start of its process to the first 200 of `/readyz`.
+        Time from the start of the process to the first 200 of `/readyz`.
     """
 
     port: int
@@ -49,7 +49,7 @@ class RunningService:
 
     @property
     def url(self) -> str:
-        """Return the address that requests go to."""
+        """Return the base URL of the service."""
         return f"http://{ADDRESS}:{self.port}"
 
 
@@ -62,24 +62,24 @@ def start_service(
     patience_s: float = START_TIMEOUT_S,
     **settings: str,
 ) -> Iterator[RunningService]:
-    """Run the real service; what `settings` does not name has its default.
+    """Run the real service; settings that are not given have their defaults.
 
     Parameters
     ----------
     model_dir : Path
     port : int, optional
-        By default one that is free.
+        A free port by default.
     program : sequence of str
-        Module and arguments that serve, but for host and port.
+        Module and arguments of the server, without host and port.
     patience_s : float
-        Within which it must be ready.
+        Time in which the service must become ready.
     **settings : str
-        `backend="openvino"` becomes `HEADCIRC_BACKEND`, and so on.
+        `backend="openvino"` sets `HEADCIRC_BACKEND`, and so on.
 
     Raises
     ------
     ServiceFailedError
-        It stopped, or was not ready in time; the message ends with what it logged.
+        The service stopped or was not ready in time; the message ends with its log.
     """
     chosen = {"artifact_dir": str(model_dir.resolve()), **settings}
     port = port or find_free_port()
@@ -97,13 +97,13 @@ def start_service(
 
 
 def _to_environment(settings: dict[str, str]) -> dict[str, str]:
-    inherited = dict(os.environ)  # noqa: TID251 - a child's environment, rid of our settings
+    inherited = dict(os.environ)  # noqa: TID251 - the child's environment, without our settings
     environment = {k: v for k, v in inherited.items() if not k.startswith(SETTINGS_PREFIX)}
     return environment | {f"{SETTINGS_PREFIX}{k.upper()}": v for k, v in settings.items()}
 
 
 def find_free_port() -> int:
-    """Return a port of the loopback that nobody listens on just now."""
+    """Return a free port of the loopback interface."""
     with socket.socket() as probe:
         probe.bind((ADDRESS, 0))
         port: int = probe.getsockname()[1]
@@ -122,7 +122,7 @@ def _wait_until_ready(
     tail = log.read().decode(errors="replace")[-LOG_TAIL_CHARACTERS:]
     ended = process.returncode is not None
     reason = f"ended with {process.returncode}" if ended else f"not ready in {patience_s:g} s"
-    raise ServiceFailedError(f"The service did not start ({reason}). It said:\n{tail}")
+    raise ServiceFailedError(f"The service did not start ({reason}). Its log ends with:\n{tail}")
 
 
 def _is_ready(port: int) -> bool:
@@ -131,7 +131,7 @@ def _is_ready(port: int) -> bool:
         connection.request("GET", "/readyz")
         return connection.getresponse().status == OK
     except (OSError, HTTPException):
-        return False  # it does not listen yet
+        return False  # the service does not listen yet
     finally:
         connection.close()
 

@@ -1,8 +1,7 @@
-"""Targets, and what a measurement says of them: met, missed or not measured.
+"""Compare measurements with targets: met, missed or not measured.
 
-What is absent never counts as met. The numbers are those of issue 3, point 2, stated there for
-two x86 cores with AVX-512 VNNI; the GPU's is the network latency that arXiv 2604.18148 has from
-an RTX 3080.
+A missing figure never meets its target. The latency targets are set for two x86 cores with AVX-512
+VNNI. The GPU's target is the network latency that arXiv 2604.18148 reports for an RTX 3080.
 """
 
 from collections.abc import Iterable
@@ -16,7 +15,7 @@ CPUS_OF_TARGETS = 2
 
 @dataclass(frozen=True)
 class Target:
-    """A limit that a figure is held against.
+    """A limit for a figure.
 
     Attributes
     ----------
@@ -25,7 +24,7 @@ class Target:
     figure, unit : str
     limit : float
     is_floor : bool
-        Whether the figure has to reach the limit, not to stay within it.
+        Whether the figure must be at least the limit; by default it must be at most the limit.
     """
 
     device: str
@@ -55,14 +54,15 @@ LATENCY_TARGETS = (
 
 @dataclass(frozen=True)
 class Verdict:
-    """One target, judged.
+    """A target and the measured value.
 
     Attributes
     ----------
     target : Target
     subject : str
-        What was measured, or why nothing was.
+        What was measured, or why nothing was measured.
     value : float or None
+        None if nothing was measured.
     """
 
     target: Target
@@ -71,7 +71,7 @@ class Verdict:
 
     @property
     def status(self) -> str:
-        """Return `met`, `missed` or `not measured`; a value on the limit meets it."""
+        """Return `met`, `missed` or `not measured`; a value at the limit meets it."""
         if self.value is None:
             return NOT_MEASURED
         within = self.value <= self.target.limit
@@ -79,15 +79,15 @@ class Verdict:
         return MET if (reached if self.target.is_floor else within) else MISSED
 
     def to_line(self) -> str:
-        """Return the verdict in words."""
+        """Return the verdict as a line of text."""
         target = self.target
         relation = "at least" if target.is_floor else "at most"
-        asked = f"{target.device}: {target.figure} {relation} {target.limit:g} {target.unit}"
-        found = "" if self.value is None else f"{self.value:.3g} {target.unit}, "
-        return f"{asked}: {self.status} ({found}{self.subject})"
+        required = f"{target.device}: {target.figure} {relation} {target.limit:g} {target.unit}"
+        measured = "" if self.value is None else f"{self.value:.3g} {target.unit}, "
+        return f"{required}: {self.status} ({measured}{self.subject})"
 
     def to_facts(self) -> dict[str, Any]:
-        """Return the verdict as JSON has it."""
+        """Return the verdict as JSON data."""
         return asdict(self.target) | {
             "subject": self.subject,
             "value": self.value,
@@ -96,7 +96,7 @@ class Verdict:
 
 
 def to_exit_status(verdicts: Iterable[Verdict]) -> int:
-    """Return 1 if anything was missed, else 3 if anything (or all) was not measured, else 0."""
+    """Return 1 if a target was missed, else 3 if one (or none at all) was measured, else 0."""
     found = {verdict.status for verdict in verdicts}
     if MISSED in found:
         return EXIT_MISSED

@@ -1,9 +1,11 @@
-"""What are the maps worth? `python -m evaluation.explanations --data DIR [--images N]`.
+"""Measure how faithful the saliency maps are: `python -m evaluation.explanations --data DIR`.
 
-On calibration exams: deletion and insertion curves against maps that know nothing of the network,
-randomised weights, and how concentrated each map is. The maps are the shipped explain graph's;
-under randomised weights they are torch's own, of the checkpoint that the graph was made from. Exit
-status 0: measured; 2: it could not be measured.
+On calibration exams, the command measures deletion and insertion curves and compares them with
+baseline maps, compares the maps under randomised weights, and measures how concentrated each map
+is. The maps come from the shipped explain graph. Under randomised weights they come from torch,
+with the checkpoint that the graph was exported from.
+
+Exit status 0: measured; 2: the measurement failed.
 """
 
 import argparse
@@ -11,7 +13,6 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
-from pathlib import Path
 from typing import Any
 
 import cv2
@@ -35,7 +36,8 @@ from evaluation.metrics import INTERVAL_LEVEL, RESAMPLES, estimate
 from evaluation.unseen_exams import SPLIT_MODEL_DIR
 from harness.documents import write_report
 from harness.machine import describe_machine, to_timestamp
-from harness.paths import DEFAULT_DATA_DIR, EVALUATION_RESULTS_DIR
+from harness.options import add_folder_options, add_model_option
+from harness.paths import EVALUATION_RESULTS_DIR
 from headcirc.backends.registry import choose_explain_graph
 from headcirc.cpus import count_available_cpus
 from headcirc.errors import HeadCircumferenceError
@@ -48,31 +50,31 @@ RESULT_NAME = "explain.json"
 PART = "calibration"
 EXIT_MEASURED, EXIT_FAILED = 0, 2
 METHOD_NOTES = {
-    "precision": "the float32 network and its maps, also where an 8-bit one measures",
-    "score": "mean probability over the head that the network predicts of the whole picture",
-    "taken_away": "black; equal values of a map leave in random order",
+    "precision": "the float32 network and its maps, even if an 8-bit network ships",
+    "score": "mean probability over the head that the network predicts in the whole picture",
+    "taken_away": "set to black; pixels with equal map values are ordered at random",
     "baselines": BASELINES,
     "edge_band_share": EDGE_BAND_SHARE,
     "randomised": f"from the output backwards, Spearman's rank correlation, "
-    f"a draw for each picture, seeds from {SEED}",
+    f"new weights for each picture, seeds from {SEED}",
     "interval": f"bootstrap over exams, {RESAMPLES} resamples, level {INTERVAL_LEVEL}",
 }
 
 
 @dataclass
 class Measured:
-    """What was measured of the pictures in which a head was found.
+    """The measurements of the images in which the model found a head.
 
     Attributes
     ----------
     curves : list of dict
-        For each picture: map to its curves.
+        The curves of each map, one dict per image.
     concentrations : dict of list
-        Layer to its map's concentration in each picture; None where the map is empty.
+        The concentration of each layer's map, one value per image; None if the map is empty.
     network_inputs : list of (1, 1, h, w) float32
     exams : list of int
     without_head : list of str
-        Names of the pictures that were left out.
+        Names of the images without a head, which are excluded.
     """
 
     curves: list[dict[str, Curves]] = field(default_factory=list)
@@ -83,7 +85,7 @@ class Measured:
 
 
 def choose_images(images: Sequence[HC18Image], count: int | None) -> list[HC18Image]:
-    """Return that many of the images, spread evenly over the list; all by default."""
+    """Return `count` images spread evenly over the list, or all images."""
     if count is None or count >= len(images):
         return list(images)
     return [images[index * len(images) // count] for index in range(count)]
@@ -92,7 +94,7 @@ def choose_images(images: Sequence[HC18Image], count: int | None) -> list[HC18Im
 def measure_images(
     pipeline: Pipeline, explainer: Explainer, images: Sequence[HC18Image]
 ) -> Measured:
-    """Measure curves and concentration of every layer's map, picture by picture."""
+    """Measure the curves and the concentration of each layer's map on each image."""
     measured = Measured()
     for image in tqdm(images, "deletion and insertion", unit="image"):
         prepared = pipeline.prepare(image.path.read_bytes())
@@ -123,7 +125,7 @@ def measure_all_curves(
     maps: Mapping[str, NDArray[np.float32]],
     generator: np.random.Generator,
 ) -> dict[str, Curves]:
-    """Measure the curves of a picture's maps, each on a grid of its own, and of the baselines."""
+    """Measure the curves of the maps of one image and of the baselines."""
     facts = pipeline.manifest.input
     picture = network_input[0, 0]
     head = probability_map > pipeline.manifest.mask.threshold
@@ -142,7 +144,7 @@ def measure_all_curves(
 
 
 def summarise_concentrations(measured: Measured) -> dict[str, dict[str, Any]]:
-    """Return, by layer and share, the mean over the pictures with its interval."""
+    """Return the mean concentration over the images with its interval, by layer and share."""
     names = [each.name for each in fields(Concentration)]
     return {
         layer: {
@@ -158,15 +160,28 @@ def summarise_concentrations(measured: Measured) -> dict[str, dict[str, Any]]:
     }
 
 
+def describe_model(pipeline: Pipeline) -> dict[str, str]:
+    """Return the facts about the model and its explain graph that the report contains."""
+    manifest = pipeline.manifest
+    graph = choose_explain_graph(manifest, pipeline.backend.name)
+    return {
+        "name": manifest.name,
+        "version": manifest.version,
+        "backend": pipeline.backend.name,
+        "precision": graph.precision,
+        "sha256": graph.sha256,
+        "weights_sha256": pipeline.graph.sha256,
+    }
+
+
 def measure(chosen: argparse.Namespace) -> dict[str, Any]:
-    """Return everything that the report says."""
+    """Measure the chosen images and return the report."""
     threads = chosen.threads or count_available_cpus()
     torch.set_num_threads(threads)
     pipeline = load_pipeline(
         chosen.model, backend=chosen.backend, precision="fp32", threads=threads
     )
     manifest = pipeline.manifest
-    graph = choose_explain_graph(manifest, pipeline.backend.name)
     explainer = Explainer(manifest, pipeline.backend.name, threads=threads)
     measured = measure_images(
         pipeline, explainer, choose_images(load_part(chosen.data, PART), chosen.images)
@@ -180,14 +195,7 @@ def measure(chosen: argparse.Namespace) -> dict[str, Any]:
         "command": f"python -m evaluation.explanations --data DIR{limit}",
         "date": to_timestamp(),
         "machine": describe_machine(),
-        "model": {
-            "name": manifest.name,
-            "version": manifest.version,
-            "backend": pipeline.backend.name,
-            "precision": graph.precision,
-            "sha256": graph.sha256,
-            "weights_sha256": pipeline.graph.sha256,
-        },
+        "model": describe_model(pipeline),
         "data": {
             "name": "HC18",
             "part": PART,
@@ -206,19 +214,18 @@ def measure(chosen: argparse.Namespace) -> dict[str, Any]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, write the report and its plots; return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m evaluation.explanations", description=__doc__)
-    parser.add_argument("--data", type=Path, default=Path(DEFAULT_DATA_DIR), help="HC18's folder")
-    parser.add_argument("--model", type=Path, default=SPLIT_MODEL_DIR, help="model folder")
-    parser.add_argument("--images", type=int, help="that many of the part's images; default: all")
-    parser.add_argument("--backend", default="auto", help="that runs network and explain graph")
-    parser.add_argument("--threads", type=int, default=0, help="CPUs; default: those really ours")
+    add_model_option(parser, SPLIT_MODEL_DIR)
+    parser.add_argument("--images", type=int, help="number of images to measure; default: all")
+    parser.add_argument("--backend", default="auto", help="backend of network and explain graph")
     parser.add_argument(
-        "--out", type=Path, default=EVALUATION_RESULTS_DIR, help="folder for the results"
+        "--threads", type=int, default=0, help="number of threads; default: all available CPUs"
     )
+    add_folder_options(parser, EVALUATION_RESULTS_DIR)
     chosen = parser.parse_args(arguments)
     try:
         report = measure(chosen)
     except (HeadCircumferenceError, OSError) as error:
-        print(f"could not be measured: {error}", file=sys.stderr)
+        print(f"evaluation.explanations: {error}", file=sys.stderr)
         return EXIT_FAILED
     write_report(chosen.out / RESULT_NAME, report)
     plot_curves(report, chosen.out / "explain_curves.png")

@@ -1,9 +1,9 @@
-"""Deletion and insertion: how much what a map points at matters to the network.
+"""Measure deletion and insertion curves of a saliency map.
 
-Pixels leave the network's input in the map's order, highest first, or come into an empty one; the
-score is the mean probability over the head that the network predicts of the whole picture. A good
-map makes the score fall early and rise early. What is taken away becomes black, which is what
-ultrasound shows where no echo comes back, so that no edge is brought in that a probe could not.
+Deletion removes pixels from the network's input in the order of the map, highest first. Insertion
+adds them to a black input in the same order. The score is the mean probability over the head that
+the network predicts in the whole picture. With a good map, the score falls early under deletion
+and rises early under insertion. Removed pixels become black, as where ultrasound returns no echo.
 
 References
 ----------
@@ -24,16 +24,16 @@ FloatMap = NDArray[np.float32]
 Infer = Callable[[FloatMap], FloatMap]
 Curves = dict[str, list[float]]
 SHARES = (0.0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0)
-"""Shares of the pixels that were taken away, or put in."""
+"""Shares of the pixels that are removed or added."""
 KINDS = ("deletion", "insertion")
 RANDOM, CENTRE, EDGE, PROBABILITY = "random", "centre", "edge", "probability"
 BASELINES = {
     RANDOM: "noise in 16 x 16 cells, as smooth as the bottleneck's map",
-    CENTRE: "the nearer to the middle of the picture, the higher",
-    EDGE: "strength of the picture's own edges (Sobel, blurred)",
-    PROBABILITY: "the network's own answer",
+    CENTRE: "closeness to the middle of the picture",
+    EDGE: "strength of the edges in the picture (Sobel, blurred)",
+    PROBABILITY: "the network's probability map",
 }
-"""What a map has to beat to have said anything."""
+"""Maps that a useful map must be better than."""
 RANDOM_CELLS = 16
 EDGE_BLUR_PX = 3.0
 
@@ -41,7 +41,7 @@ EDGE_BLUR_PX = 3.0
 def draw_baselines(
     network_input: FloatMap, probability_map: FloatMap, generator: np.random.Generator
 ) -> dict[str, FloatMap]:
-    """Return the maps of `BASELINES`, each (h, w) float32, of one (h, w) network input."""
+    """Return the maps of `BASELINES`, each (h, w) float32, for one (h, w) network input."""
     rows, columns = network_input.shape
     cells = generator.random((RANDOM_CELLS, RANDOM_CELLS), np.float32)
     across = np.linspace(-1, 1, columns, dtype=np.float32)
@@ -57,7 +57,7 @@ def draw_baselines(
 
 
 def to_ranks(saliency_map: FloatMap, generator: np.random.Generator) -> NDArray[np.float64]:
-    """Return each pixel's place in (0, 1], the map's highest first; equal ones in random order."""
+    """Return the rank of each pixel in (0, 1], highest value first; ties are in random order."""
     values = saliency_map.ravel()
     order = np.lexsort((generator.random(values.size), -values))
     ranks = np.empty(values.size)
@@ -78,19 +78,19 @@ def measure_curves(
     Parameters
     ----------
     infer : callable
-        (1, 1, h, w) to probabilities (1, h, w).
+        Maps a network input (1, 1, h, w) to probabilities (1, h, w).
     network_input : (h, w) float32
     head : (h, w) bool
-        Over which the probabilities are averaged.
+        The pixels over which the probabilities are averaged.
     ranks : (h, w) float64
-        By `to_ranks`.
+        From `to_ranks`.
     black : float
-        The network input of a black pixel.
+        The network's input value for a black pixel.
 
     Returns
     -------
     dict of list of float
-        By `KINDS`, a score for each of `SHARES`.
+        For each of `KINDS`, a score for each of `SHARES`.
     """
 
     def score(keep: NDArray[np.bool_]) -> float:
@@ -106,27 +106,27 @@ def measure_curves(
 
 
 def to_area(curve: Sequence[float]) -> float:
-    """Return the area under a curve over the shares, by trapezoids."""
+    """Return the area under a curve over `SHARES`, by the trapezoidal rule."""
     return float(np.trapezoid(curve, SHARES))
 
 
 def summarise_curves(
     measured: Sequence[Mapping[str, Curves]], exams: Sequence[int]
 ) -> dict[str, dict[str, Any]]:
-    """Return, by kind and map, the mean curve, the area under it and what it gains on `RANDOM`.
+    """Return the mean curve, its area and its gain over `RANDOM`, by kind and map.
 
     Parameters
     ----------
     measured : sequence of mapping
-        For each picture the map's name to its curves.
+        For each image, the curves by the name of the map.
     exams : sequence of int
-        Of each picture; intervals come from resampling exams.
+        The exam of each image; the intervals come from resampling exams.
 
     Returns
     -------
     dict
-        `gain` is positive where the map beats noise: less area under deletion, more under
-        insertion.
+        `gain` is positive if the map is better than noise: a smaller area under deletion, a larger
+        one under insertion.
     """
     summary: dict[str, dict[str, Any]] = {}
     for kind in KINDS:

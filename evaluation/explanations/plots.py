@@ -1,6 +1,6 @@
-"""Pictures of what the maps are worth: deletion, insertion, randomised weights.
+"""Plot the report on saliency maps: deletion, insertion and randomised weights.
 
-Drawn without a display, from the report; this module does not measure.
+The plots are drawn from the report and need no display.
 """
 
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ BASELINE_STYLES = dict(zip(BASELINES, (":", "--", "-.", "-"), strict=True))
 
 
 def plot_curves(report: Mapping[str, Any], path: Path) -> None:
-    """Plot the mean deletion and insertion curves of all maps, as PNG."""
+    """Write a plot of the mean deletion and insertion curves of all maps, as PNG."""
     figure = Figure(SIZE_INCHES, layout="constrained")
     panels = figure.subplots(1, len(KINDS), sharey=True)
     for axes, kind in zip(panels, KINDS, strict=True):
@@ -35,19 +35,19 @@ def plot_curves(report: Mapping[str, Any], path: Path) -> None:
         }
         for name, style in styles.items():
             axes.plot(report["shares"], curves[name]["curve"], label=name, **style)
-        taken = "taken away" if kind == "deletion" else "put in"
-        axes.set_xlabel(f"share of the picture {taken}, the map's highest first")
+        action = "removed" if kind == "deletion" else "added"
+        axes.set_xlabel(f"share of the pixels {action}, highest map values first")
         axes.set_title(kind)
     panels[0].set_ylabel("mean probability over the predicted head")
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside right upper", fontsize=8)
     images = report["data"]["images"]
-    figure.suptitle(f"Deletion and insertion, {images} images (grey: what a map has to beat)")
+    figure.suptitle(f"Deletion and insertion, {images} images (grey: baselines)")
     figure.savefig(path, dpi=DOTS_PER_INCH)
 
 
 def plot_randomised(report: Mapping[str, Any], path: Path) -> None:
-    """Plot the rank correlation with the trained network's maps over the stages, as PNG."""
+    """Write a plot of the rank correlation with the trained network's maps by stage, as PNG."""
     figure = Figure(SIZE_INCHES, layout="constrained")
     axes = figure.subplots()
     stages = report["randomised"]
@@ -63,7 +63,7 @@ def plot_randomised(report: Mapping[str, Any], path: Path) -> None:
             axes.axhline(reference, color=colour, linestyle=":", linewidth=1)
     axes.axhline(0, color="0.8", linewidth=0.8, zorder=0)
     axes.set_xticks(range(len(names)), names)
-    axes.set_xlabel("weights randomised from the output down to, and including")
+    axes.set_xlabel("weights randomised from the output down to and including this level")
     axes.set_ylabel("rank correlation with the trained network's map")
     axes.set_title("Randomised weights (dotted: the trained network's map of another picture)")
     figure.legend(loc="outside right upper", fontsize=8, title="map at")

@@ -1,10 +1,11 @@
-"""Randomised weights: how much a map depends on what the network has learned.
+"""Measure how much a map depends on the trained weights, by randomising them.
 
-From the output backwards, level after level loses its trained weights; each time the map is made
-again, of the same pixels' mean logit, and compared by rank with the trained network's. A map that
-stays alike shows the picture, not the network. How alike the trained network's maps of different
-pictures are is given beside it, for a map of any head in the middle resembles any other. Each
-picture has a draw of its own: a single one may turn every map into its opposite, or back.
+From the output backwards, each level in turn gets random weights. After each level, the map for
+the mean logit of the same pixels is computed again, and its rank correlation with the trained
+network's map is measured. A map that does not change shows the picture, not the network. For
+comparison, the report also has the correlation between the trained network's maps of different
+pictures, because all heads are near the middle. Each picture gets its own random weights, because
+one draw may invert every map.
 
 References
 ----------
@@ -30,15 +31,15 @@ from model_export.onnx_graph import OUTPUT_NAME
 from training.networks.attention_resunet import AttentionResUNet
 
 STAGES = (*reversed(LAYERS), "encoder")
-"""What loses its weights, one after the other; the first takes the 1x1 head along."""
+"""The levels in the order in which they are randomised; the first includes the 1x1 head."""
 ANOTHER = "another picture"
 SEED = 20_261_124
 
 
 def randomise(network: AttentionResUNet, seed: int) -> Iterator[tuple[str, AttentionResUNet]]:
-    """Yield each of `STAGES` and a network whose levels down to it are as before training.
+    """Yield each of `STAGES` with a network whose levels down to it have random weights.
 
-    Batch norms lose their statistics too.
+    The statistics of batch norms are reset too.
     """
     torch.manual_seed(seed)
     changed = copy.deepcopy(network)
@@ -56,7 +57,7 @@ def _reset(level: nn.Module) -> None:
 
 
 def to_rank_correlation(first: NDArray[np.float32], second: NDArray[np.float32]) -> float | None:
-    """Return Spearman's correlation of two maps of one size; None if one is the same everywhere."""
+    """Return Spearman's correlation of two maps of the same size; None if one is constant."""
     if np.ptp(first) == 0 or np.ptp(second) == 0:
         return None
     return float(spearmanr(first.ravel(), second.ravel()).statistic)
@@ -69,24 +70,24 @@ def measure_randomised(
     *,
     threshold: float,
 ) -> dict[str, dict[str, Any]]:
-    """Compare maps under randomised weights with the trained network's.
+    """Compare the maps under randomised weights with the trained network's maps.
 
     Parameters
     ----------
     network : AttentionResUNet
-        As trained, in evaluation mode.
+        The trained network, in evaluation mode.
     network_inputs : sequence of (1, 1, h, w) float32
-        Of pictures in which the network sees a head.
+        Images in which the network finds a head.
     exams : sequence of int
-        Of each picture.
+        The exam of each image.
     threshold : float
-        A pixel belongs to the predicted head above this probability.
+        A pixel above this probability belongs to the predicted head.
 
     Returns
     -------
     dict
-        Stage, or `ANOTHER`, to layer to the mean rank correlation; maps that are the same
-        everywhere are excluded and counted.
+        The mean rank correlation by stage (or `ANOTHER`) and layer; constant maps are excluded and
+        counted.
     """
     trained = [
         compute_reference_maps(network, each, threshold=threshold) for each in network_inputs

@@ -1,7 +1,7 @@
-"""What was measured of the maps to tables: `python -m evaluation.explanations.text`.
+"""Write the report on saliency maps into `docs/explain.md`.
 
-Reads the JSON that `python -m evaluation.explanations` wrote, and writes the block between the
-markers of `docs/explain.md`, so that no figure there is typed by hand.
+`python -m evaluation.explanations.text` reads the JSON of `python -m evaluation.explanations` and
+writes the block between the markers. No figure there is typed by hand.
 """
 
 import json
@@ -20,13 +20,13 @@ DOCUMENT = Path(__file__).parent.parent.parent / "docs" / "explain.md"
 BLOCK = "explain"
 FIGURES = ("area", "gain")
 ABSENT = (
-    "Not measured yet for the model that ships; `python -m evaluation.explanations` measures it."
+    "Not measured yet for the shipped model. Run `python -m evaluation.explanations` to measure it."
 )
 Report = Mapping[str, Any]
 
 
 def to_block(report: Report | None) -> str:
-    """Return the Markdown of all figures; without a report, that there are none."""
+    """Return the Markdown of all figures, or a sentence that nothing was measured yet."""
     if report is None:
         return ABSENT
     model, data = report["model"], report["data"]
@@ -37,15 +37,15 @@ def to_block(report: Report | None) -> str:
             f"{data['images']} images of {data['exams']} {data['part']} exams of HC18 "
             f"({len(data['without_head'])} without a head left out). In brackets: 95 % interval, "
             "bootstrap over exams.",
-            "Area under the curves (deletion: less is better; insertion: more is better), and what "
-            "a map gains on noise:",
+            "Area under the curves (deletion: smaller is better; insertion: larger is better), and "
+            "the gain of each map over noise:",
             to_curve_table(report["curves"]),
             "![Deletion and insertion curves](../evaluation/results/explain_curves.png)",
-            "Share of each map's mass in the head and in the band around its edge; in the last two "
-            "columns the shares of a map that is the same everywhere:",
+            "Share of each map's mass in the head and in the band around its edge. The last two "
+            "columns are the shares of a constant map:",
             to_concentration_table(report["concentration"]),
-            "Rank correlation with the trained network's map, when weights are randomised from the "
-            "output down to the level named:",
+            "Rank correlation with the trained network's map when the weights are randomised from "
+            "the output down to the named level:",
             to_randomised_table(report["randomised"]),
             "![Rank correlation under randomised weights]"
             "(../evaluation/results/explain_randomised.png)",
@@ -54,9 +54,9 @@ def to_block(report: Report | None) -> str:
 
 
 def to_curve_table(curves: Report) -> str:
-    """Return a line for each map and baseline."""
+    """Return a table with a row for each map and baseline."""
     lines = [
-        "| map | deletion | gain on noise | insertion | gain on noise |",
+        "| map | deletion | gain over noise | insertion | gain over noise |",
         "|---|---|---|---|---|",
     ]
     for name in curves[KINDS[0]]:
@@ -67,7 +67,7 @@ def to_curve_table(curves: Report) -> str:
 
 
 def to_concentration_table(concentration: Report) -> str:
-    """Return a line for each layer."""
+    """Return a table with a row for each layer."""
     lines = [
         "| map | in the head | at its edge | head's area | edge's area |",
         "|---|---|---|---|---|",
@@ -78,7 +78,7 @@ def to_concentration_table(concentration: Report) -> str:
 
 
 def to_randomised_table(randomised: Report) -> str:
-    """Return a line for each stage and a column for each layer."""
+    """Return a table with a row for each stage and a column for each layer."""
     layers = list(randomised[ANOTHER])
     lines = [f"| randomised down to | {' | '.join(layers)} |", "|---" * (len(layers) + 1) + "|"]
     for stage, found in randomised.items():
@@ -99,7 +99,7 @@ def _to_cell(figure: Report) -> str:
 
 
 def read_block() -> str:
-    """Return the block of the committed results."""
+    """Return the block for the committed results."""
     path = EVALUATION_RESULTS_DIR / RESULT_NAME
     return to_block(json.loads(path.read_text()) if path.is_file() else None)
 

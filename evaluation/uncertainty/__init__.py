@@ -1,1 +1,1 @@
-"""Fit the uncertainty model, and report how its intervals and limits hold."""
+"""Fit the uncertainty model, and measure its intervals and limits."""

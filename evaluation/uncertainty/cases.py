@@ -1,7 +1,4 @@
-"""HC18's images, clean and degraded, as the pipeline answers them: one case each.
-
-This module measures; `evaluation.uncertainty.fit` finds what the features are worth.
-"""
+"""Measure HC18's images, clean and degraded; each picture gives one case."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -22,7 +19,7 @@ LARGE_ERROR_MM = 5.0
 
 @dataclass(frozen=True)
 class Case:
-    """One picture: where it is from, the truth, the answer; None where there was no answer."""
+    """One picture with its truth and its answer; the answer's fields may be None."""
 
     name: str
     exam: int
@@ -37,23 +34,23 @@ class Case:
 
     @property
     def error_mm(self) -> float:
-        """Return measured minus true; only for a case with an answer."""
-        assert self.measured_mm is not None, "no answer has no error"
+        """Return measured minus true; the case must have an answer."""
+        assert self.measured_mm is not None, "a case without an answer has no error"
         return self.measured_mm - self.true_mm
 
     @property
     def is_clean(self) -> bool:
-        """Return whether the picture is as HC18 has it."""
+        """Return whether the picture is not degraded."""
         return self.kind == CLEAN
 
     @property
     def is_large(self) -> bool:
-        """Return whether there is an answer that is far from the truth."""
+        """Return whether the case has an answer with an error above `LARGE_ERROR_MM`."""
         return self.measured_mm is not None and abs(self.error_mm) > LARGE_ERROR_MM
 
 
 def collect(pipeline: Pipeline, images: Sequence[HC18Image]) -> list[Case]:
-    """Return each image's clean case and one of each degradation."""
+    """Return the clean case of each image and one case for each degradation."""
     return [
         case for image in tqdm(images, "cases", unit="image") for case in _to_cases(pipeline, image)
     ]
@@ -69,13 +66,13 @@ def _to_cases(pipeline: Pipeline, image: HC18Image) -> Iterator[Case]:
 
 
 def analyze_pixels(pipeline: Pipeline, pixels: Picture, spacing: PixelSpacing) -> Analysis:
-    """Return the pipeline's answer to a decoded picture."""
+    """Analyze a decoded picture."""
     prepared = prepare_pixels(pipeline, pixels, spacing)
     return pipeline.finish(prepared, pipeline.infer(prepared.network_input)[0])
 
 
 def prepare_pixels(pipeline: Pipeline, pixels: Picture, spacing: PixelSpacing) -> Prepared:
-    """Make the network's input of a decoded picture."""
+    """Prepare a decoded picture for the network."""
     rows, columns = pixels.shape
     region = CalibratedRegion(0, 0, columns - 1, rows - 1, spacing, source="request")
     network_input, mapping = to_network_input(pixels, pipeline.manifest.input)
@@ -83,7 +80,7 @@ def prepare_pixels(pipeline: Pipeline, pixels: Picture, spacing: PixelSpacing) -
 
 
 def to_case(image: HC18Image, kind: str, severity: float, analysis: Analysis) -> Case:
-    """Write an answer down beside its truth."""
+    """Return the case of an analysis and its true image."""
     head = analysis.head
     measured = None if head is None else head.measurement
     return Case(
@@ -106,5 +103,5 @@ def to_answered(cases: Sequence[Case]) -> list[Case]:
 
 
 def to_errors_mm(cases: Sequence[Case]) -> np.ndarray:
-    """Return the signed errors of cases that all have an answer."""
+    """Return the signed errors; all cases must have an answer."""
     return np.array([case.error_mm for case in cases])

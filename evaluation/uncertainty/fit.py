@@ -1,10 +1,12 @@
-"""From cases to the manifest's facts of uncertainty: two scores, the intervals' factor, the limits.
+"""Fit the uncertainty model: two scores, the factor of the intervals, and the limits.
 
-The scores are learned on training exams, clean and degraded; the intervals' factor comes from the
-clean images of the calibration exams alone; the limits from both parts. Nothing here opens a file.
+The scores are fitted to clean and degraded pictures of the training exams. The factor of the
+intervals comes from the clean images of the calibration exams only. The limits come from both
+parts.
 """
 
 from collections.abc import Callable, Sequence
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -23,35 +25,36 @@ from headcirc.quality.uncertainty import FEATURES
 
 LEVEL = 0.9
 FEW_FEATURES = ("lost share", "worst displacement", "flatness", "unsure mask")
-"""Features of the expected error; on training exams the others add nothing."""
+"""Features of the expected error; on training exams the other features add nothing."""
 SMALLEST_ERROR_MM = 0.5
-"""Added to each error before its logarithm."""
+"""Added to each error before taking the logarithm."""
 RIDGE = 20.0
 INVERSE_PENALTY = 0.1
-LARGE_ERRORS_WEIGHT, SPOILED_WEIGHT = 0.5, 0.5
-"""Total weights of degraded pictures with large errors and of the others; clean ones have 1."""
+LARGE_ERRORS_WEIGHT, OTHER_DEGRADED_WEIGHT = 0.5, 0.5
+"""Total weights of degraded pictures with large errors and of all others; clean pictures have 1."""
 CLEAN_REFUSED_SHARE = 0.04
 """Share of clean training and calibration images that all limits may refuse; the target is 5 %."""
 WARNED_SHARE = 0.01
-"""Share of those images that each of the two warnings of contrast and shadow may concern."""
+"""Share of those images that may get the warning about contrast, and the one about shadow."""
 SPLITS = 25
 FloatArray = NDArray[np.float64]
 
 
 def fit_facts(train: Sequence[Case], calibration: Sequence[Case]) -> dict[str, Any]:
-    """Return what the manifest's section `uncertainty` says.
+    """Return the content of the manifest's section `uncertainty`.
 
     Parameters
     ----------
     train, calibration : sequence of Case
-        Measured without an uncertainty model, so that only the gross limits refuse.
+        Measured without an uncertainty model, so that only gross failures are refused.
     """
-    learned = to_answered(train)
-    scores = fit_error(learned) | {"out_of_distribution": fit_out_of_distribution(learned)}
-    unlimited = {"expected_error_mm": np.inf, "out_of_distribution": np.inf}
-    signs_only = {"lack_of_contrast": np.inf, "dark_share": np.inf}
+    answered = to_answered(train)
+    scores = fit_error(answered) | {"out_of_distribution": fit_out_of_distribution(answered)}
+    unlimited = dict.fromkeys(
+        ("expected_error_mm", "out_of_distribution", "lack_of_contrast", "dark_share"), np.inf
+    )
     interval = {"level": LEVEL, "factor": 1.0}
-    facts = scores | {"interval": interval, "limits": unlimited | signs_only}
+    facts = scores | {"interval": interval, "limits": unlimited}
     clean = [case for case in to_answered(calibration) if case.is_clean]
     expected_mm = to_expected_mm(clean, to_uncertainty_model(facts))
     ratios = np.abs(to_errors_mm(clean)) / expected_mm
@@ -73,14 +76,14 @@ def to_expected_mm(cases: Sequence[Case], facts: UncertaintyModel) -> FloatArray
 
 
 def fit_error(cases: Sequence[Case]) -> dict[str, Any]:
-    """Fit the error's logarithm to a few features and to size; no feature may lower it."""
+    """Fit the logarithm of the error to a few features and to size, with weights of at least 0."""
     center, scale, standard = _standardise(cases, FEW_FEATURES)
     sizes = np.array([case.measured_mm for case in cases]) / REFERENCE_MM
-    wanted = np.log(np.abs(to_errors_mm(cases)) + SMALLEST_ERROR_MM)
+    log_errors = np.log(np.abs(to_errors_mm(cases)) + SMALLEST_ERROR_MM)
     features = len(FEW_FEATURES)
     penalty = np.sqrt(RIDGE) * np.eye(features, features + 2)
     design = np.column_stack((standard, np.log(sizes), np.ones(len(cases))))
-    targets = np.concatenate((wanted, np.zeros(features)))
+    targets = np.concatenate((log_errors, np.zeros(features)))
     bounds = (np.r_[np.zeros(features + 1), -np.inf], np.r_[np.full(features, np.inf), 1, np.inf])
     *weights, exponent, intercept = lsq_linear(np.vstack((design, penalty)), targets, bounds).x
     score = _to_score_facts(FEW_FEATURES, center, scale, weights=weights, intercept=intercept)
@@ -88,14 +91,15 @@ def fit_error(cases: Sequence[Case]) -> dict[str, Any]:
 
 
 def fit_out_of_distribution(cases: Sequence[Case]) -> dict[str, Any]:
-    """Fit the log-odds of a degraded picture, large errors weighing more, against a clean one.
+    """Fit the log-odds that a picture is degraded; large errors have more weight.
 
-    Too bright is not the opposite of too dark: each feature has a weight to either side.
+    Each feature has one weight above its centre and one below, because a picture may be both too
+    bright and too dark.
     """
     center, scale, standard = _standardise(cases, FEATURES)
     sides = np.column_stack((np.maximum(standard, 0), np.minimum(standard, 0)))
     groups = np.array([0 if case.is_clean else 1 + case.is_large for case in cases])
-    totals = np.array([1.0, SPOILED_WEIGHT, LARGE_ERRORS_WEIGHT])
+    totals = np.array([1.0, OTHER_DEGRADED_WEIGHT, LARGE_ERRORS_WEIGHT])
     counts = np.maximum(np.bincount(groups, minlength=3), 1)
     sample_weight = len(cases) * (totals / totals.sum() / counts)[groups]
     model = LogisticRegression(C=INVERSE_PENALTY, max_iter=5000)
@@ -112,7 +116,7 @@ def fit_out_of_distribution(cases: Sequence[Case]) -> dict[str, Any]:
 def _standardise(
     cases: Sequence[Case], features: Sequence[str]
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Return centre and scale of the clean cases, and all cases' standardised (n, features)."""
+    """Return the centre and scale of the clean cases, and all standardised values (n, features)."""
     values = np.array(
         [[case.features[feature] for feature in features] for case in cases if case.features]
     )
@@ -139,15 +143,15 @@ def _to_score_facts(
 
 
 def to_conformal_quantile(scores: FloatArray, exams: Sequence[int], level: float) -> float:
-    """Return the score that a new exam's image stays below with the probability `level`.
+    """Return the score that an image of a new exam stays below with probability `level`.
 
-    Each exam weighs the same, its images share its weight, and one exam's worth of weight lies at
-    infinity; assumed is that exams, not images, are exchangeable.
+    All exams have the same weight, which their images share, and the weight of one more exam is at
+    infinity. The method assumes that exams, not images, are exchangeable.
 
     Raises
     ------
     ValueError
-        Too few exams for the level.
+        There are too few exams for the level.
 
     References
     ----------
@@ -159,7 +163,7 @@ def to_conformal_quantile(scores: FloatArray, exams: Sequence[int], level: float
     order = np.argsort(scores)
     reached = np.flatnonzero(np.cumsum(weights[order]) >= level - 1e-12)
     if len(reached) == 0:
-        raise ValueError(f"{len(images)} exams cannot promise a level of {level}; use more.")
+        raise ValueError(f"{len(images)} exams are too few for a level of {level}. Use more exams.")
     return float(np.asarray(scores)[order][reached[0]])
 
 
@@ -169,9 +173,9 @@ def choose_limits(
     *,
     clean_refused_share: float = CLEAN_REFUSED_SHARE,
 ) -> dict[str, float]:
-    """Choose the pair of limits that catches most large errors on degraded pictures.
+    """Choose the limits that refuse the most large errors on degraded pictures.
 
-    Of the clean images no more than that share may be refused by all limits together.
+    All limits together refuse at most `clean_refused_share` of the clean images.
     """
     answered = to_answered(cases)
     clean = np.array([case.is_clean for case in answered])
@@ -190,16 +194,11 @@ def choose_limits(
             caught = float(verdict[large].mean()) if large.any() else 0.0
             if verdict[clean].mean() <= clean_refused_share and caught > best:
                 best, chosen = caught, (first, second)
-    sides = {"lack_of_contrast": "lack of contrast", "dark_share": "dark share"}
-    warned = {
-        name: float(
-            np.quantile(
-                _map(answered, lambda features, key=feature: features[key])[clean], 1 - WARNED_SHARE
-            )
-        )
-        for name, feature in sides.items()
-    }
-    return {"expected_error_mm": chosen[0], "out_of_distribution": chosen[1]} | warned
+    limits = {"expected_error_mm": chosen[0], "out_of_distribution": chosen[1]}
+    for name, feature in (("lack_of_contrast", "lack of contrast"), ("dark_share", "dark share")):
+        values = _map(answered, itemgetter(feature))[clean]
+        limits[name] = float(np.quantile(values, 1 - WARNED_SHARE))
+    return limits
 
 
 def _map(cases: Sequence[Case], read: Callable[[dict[str, float]], float]) -> FloatArray:

@@ -1,7 +1,8 @@
-"""What refusing costs: verdicts on exams that neither scores nor limits were learned on.
+"""Measure the cost of refusals on exams that were left out of the fit.
 
-Five-fold by exam, for several shares of clean images that may be refused: what a limit is worth
-where it was chosen flatters it. The network itself was trained on the training exams all the same.
+The verdicts come from five-fold cross-validation by exam, for several shares of clean images that
+may be refused. Figures on the exams that a limit was chosen on would be too good. The network
+itself was trained on the training exams in every fold.
 """
 
 from collections.abc import Sequence
@@ -30,49 +31,51 @@ from headcirc.model.uncertainty_model import (
 
 FOLDS = 5
 SHARES = (0.01, 0.02, CLEAN_REFUSED_SHARE, 0.06, 0.08, 0.10, 0.15, 0.20)
-"""Shares of clean images that all limits together may refuse on the data that chooses them."""
+"""Shares of clean images that all limits together may refuse on the exams of the fit."""
 FIGURES = {
     "large_errors_caught": "all errors over 5 mm on degraded pictures",
-    "large_errors_brought_caught": "those that the degradation brought",
+    "large_errors_brought_caught": "errors over 5 mm caused by the degradation",
 }
 
 
-def judge_unlearned(train: Sequence[Case], calibration: Sequence[Case]) -> list[dict[str, Any]]:
-    """Return, for each of `SHARES`, what is refused on exams that were left out.
+def judge_left_out_exams(
+    train: Sequence[Case], calibration: Sequence[Case]
+) -> list[dict[str, Any]]:
+    """Return the refusals on exams that were left out of the fit, for each of `SHARES`.
 
     Parameters
     ----------
     train, calibration : sequence of Case
-        As `fit_facts` takes them.
+        The arguments of `fit_facts`.
 
     Returns
     -------
     list of dict
         `chosen_share`, and shares with their counts: `clean_refused`, `calibration_clean_refused`
-        (of those of the exams that the network never saw), and the keys of `FIGURES`.
+        (only exams that the network was not trained on), and the keys of `FIGURES`.
     """
     cases = [*train, *calibration]
     is_train = np.arange(len(cases)) < len(train)
     judged: dict[float, list[Case]] = {share: list(cases) for share in SHARES}
     folds = GroupKFold(FOLDS, shuffle=True, random_state=0)
     exams = [case.exam for case in cases]
-    for learned, left_out in tqdm(folds.split(cases, groups=exams), "folds", total=FOLDS):
-        known = [cases[i] for i in learned]
+    for fitted, left_out in tqdm(folds.split(cases, groups=exams), "folds", total=FOLDS):
+        fit_cases = [cases[i] for i in fitted]
         facts = to_uncertainty_model(
             fit_facts(
-                [cases[i] for i in learned if is_train[i]],
-                [cases[i] for i in learned if not is_train[i]],
+                [cases[i] for i in fitted if is_train[i]],
+                [cases[i] for i in fitted if not is_train[i]],
             )
         )
         for share, verdicts in judged.items():
-            limits = UncertaintyLimits(**choose_limits(known, facts, clean_refused_share=share))
+            limits = UncertaintyLimits(**choose_limits(fit_cases, facts, clean_refused_share=share))
             for i in left_out:
                 verdicts[i] = refuse(cases[i], replace(facts, limits=limits))
     return [_summarise(share, verdicts, is_train) for share, verdicts in judged.items()]
 
 
 def refuse(case: Case, facts: UncertaintyModel) -> Case:
-    """Return a case with the verdict that these facts give; gross failures stay refused."""
+    """Return the case with the verdict of an uncertainty model; gross failures stay refused."""
     if case.features is None:
         return case
     expected_mm = facts.to_expected_error_mm(case.features, case.measured_mm)
@@ -86,7 +89,9 @@ def refuse(case: Case, facts: UncertaintyModel) -> Case:
 
 
 def _summarise(share: float, cases: Sequence[Case], is_train: np.ndarray) -> dict[str, Any]:
-    unseen = [case for case, known in zip(cases, is_train, strict=True) if not known]
+    unseen = [
+        case for case, was_trained_on in zip(cases, is_train, strict=True) if not was_trained_on
+    ]
     verdicts = summarise_verdicts(cases)
     return {
         "chosen_share": share,
@@ -97,19 +102,19 @@ def _summarise(share: float, cases: Sequence[Case], is_train: np.ndarray) -> dic
     }
 
 
-def plot_price(rows: Sequence[dict[str, Any]], path: Path) -> None:
-    """Plot what is caught over what is refused of clean images, both targets beside it, as PNG."""
+def plot_refusal_cost(rows: Sequence[dict[str, Any]], path: Path) -> None:
+    """Plot the refused large errors against the refused clean images, with targets, as PNG."""
     figure = Figure((8.0, 5.0), layout="constrained")
     axes = figure.subplots()
     refused = [100 * row["clean_refused"]["share"] for row in rows]
-    for key, words in FIGURES.items():
-        axes.plot(refused, [100 * row[key]["share"] for row in rows], marker="o", label=words)
-    wanted = [0, 100 * LARGEST_CLEAN_REFUSED_SHARE], 100 * LOWEST_CAUGHT_SHARE, 100
-    axes.fill_between(*wanted, color="0.85", linewidth=0, zorder=0, label="wanted")
+    for key, label in FIGURES.items():
+        axes.plot(refused, [100 * row[key]["share"] for row in rows], marker="o", label=label)
+    target = [0, 100 * LARGEST_CLEAN_REFUSED_SHARE], 100 * LOWEST_CAUGHT_SHARE, 100
+    axes.fill_between(*target, color="0.85", linewidth=0, zorder=0, label="target")
     axes.set_xlabel("clean images refused, %")
-    axes.set_ylabel("refused of large errors, %")
+    axes.set_ylabel("large errors refused, %")
     axes.set_xlim(left=0)
     axes.set_ylim(0, 102)
-    axes.set_title("What refusing costs, on exams left out of the learning")
+    axes.set_title("Cost of refusals on exams left out of the fit")
     axes.legend(loc="lower right")
     figure.savefig(path, dpi=DOTS_PER_INCH)

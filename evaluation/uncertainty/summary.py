@@ -1,6 +1,6 @@
-"""Cases to figures: what intervals cover, what is refused, and the targets.
+"""Summarise cases: the coverage of intervals, the refusals, and the targets.
 
-Pure functions; proportions have exact (Clopper-Pearson) 95 % intervals.
+All functions are pure. Proportions have exact (Clopper-Pearson) 95 % intervals.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,11 +17,11 @@ from evaluation.uncertainty.cases import LARGE_ERROR_MM, Case, to_answered, to_e
 LOWEST_CAUGHT_SHARE = 0.90
 LARGEST_CLEAN_REFUSED_SHARE = 0.05
 WELL_MEASURED_MM = 3.0
-"""What a clean picture's error may be for a large one on its degraded copy to count as brought."""
+"""A large error counts as caused by the degradation if the clean image's error is at most this."""
 
 
 def to_share(hits: int, total: int) -> dict[str, Any]:
-    """Return a count, its share and the share's exact interval; None where there is nothing."""
+    """Return a count, its share and the exact interval; the share of nothing is None."""
     if total == 0:
         return {"count": 0, "of": 0, "share": None, "low": None, "high": None}
     bounds = binomtest(hits, total).proportion_ci(0.95, method="exact")
@@ -37,7 +37,7 @@ def to_share(hits: int, total: int) -> dict[str, Any]:
 def summarise_intervals(
     cases: Sequence[Case], constant_half_width_mm: float, level: float
 ) -> dict[str, Any]:
-    """Return coverage and width on the clean cases, and beside it an interval of constant width."""
+    """Return the coverage and width on clean cases, also for an interval of constant width."""
     clean = [case for case in to_answered(cases) if case.is_clean and case.interval]
     lows = np.array([case.interval.low_mm for case in clean if case.interval])
     highs = np.array([case.interval.high_mm for case in clean if case.interval])
@@ -68,30 +68,30 @@ def summarise_intervals(
 
 
 def summarise_verdicts(cases: Sequence[Case]) -> dict[str, Any]:
-    """Return what is refused: clean images, large errors on them and on the suite, by kind."""
+    """Return the refusals on clean images, on degraded pictures, and by kind."""
     kinds = dict.fromkeys(case.kind for case in cases)
     return {
         "large_error_mm": LARGE_ERROR_MM,
         "by_kind": {kind: _count([c for c in cases if c.kind == kind]) for kind in kinds},
         "clean": _count([case for case in cases if case.is_clean]),
         "suite": _count([case for case in cases if not case.is_clean]),
-        "large_errors_brought_caught": count_brought(cases),
+        "large_errors_brought_caught": count_caused_by_degradation(cases),
     }
 
 
-def count_brought(cases: Sequence[Case]) -> dict[str, Any]:
-    """Return how many of the large errors that a degradation brought are refused.
+def count_caused_by_degradation(cases: Sequence[Case]) -> dict[str, Any]:
+    """Return how many of the large errors that a degradation caused are refused.
 
-    Where the clean picture, too, is measured far from its annotation, the two disagree about a
-    picture that shows no flaw; a degraded copy's error then tells little of the degradation.
+    An image whose clean picture has an error above `WELL_MEASURED_MM` is excluded: the error of its
+    degraded copies says little about the degradation.
     """
     well_measured = {
         case.name
         for case in to_answered(cases)
         if case.is_clean and abs(case.error_mm) <= WELL_MEASURED_MM
     }
-    brought = [c for c in cases if c.is_large and not c.is_clean and c.name in well_measured]
-    return to_share(sum(not case.acceptable for case in brought), len(brought))
+    caused = [c for c in cases if c.is_large and not c.is_clean and c.name in well_measured]
+    return to_share(sum(not case.acceptable for case in caused), len(caused))
 
 
 def _count(cases: Sequence[Case]) -> dict[str, Any]:
@@ -108,7 +108,7 @@ def _count(cases: Sequence[Case]) -> dict[str, Any]:
 
 
 def judge(intervals: Mapping[str, Any], verdicts: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Hold the figures against the targets; a share of nothing meets none."""
+    """Compare the figures with the targets; a share of nothing meets no target."""
     low, high = intervals["expected_count_95"]
     covered = intervals["coverage"]["count"]
     caught = verdicts["suite"]["large_errors_caught"]["share"]

@@ -57,8 +57,8 @@ def to_statuses(report):
     return {(each.target.device, each.target.figure): each.status for each in judge(report)}
 
 
-def test_engines_stand_in_the_order_of_auto():
-    """Within each device, kinds come as `auto` tries backends and precisions."""
+def test_engines_are_in_the_order_of_auto():
+    """Within each device, the kinds have the order in which `auto` tries them."""
     for device in ("cpu", "gpu"):
         listed = [(k.backend, k.precision) for k in KINDS if k.device == device and k.is_served]
         tried = [
@@ -71,7 +71,7 @@ def test_engines_stand_in_the_order_of_auto():
 
 
 def test_the_default_is_judged_and_all_of_its_targets_met(served):
-    """INT8 does not ship, so `auto` takes FP32; the GPU's target stays not measured."""
+    """INT8 does not ship, so `auto` chooses FP32; the GPU's target is not measured."""
     report = make_report(to_measured(INT8, absent=NOT_SHIPPED), served)
     assert find_default(report, "cpu")["precision"] == "fp32"
     statuses = to_statuses(report)
@@ -81,42 +81,42 @@ def test_the_default_is_judged_and_all_of_its_targets_met(served):
     assert missed == {"whole request over network, p50"}
 
 
-def test_a_network_that_was_not_served_meets_no_target_of_requests():
-    """A service that failed leaves request, memory and start not measured."""
+def test_targets_of_requests_are_not_measured_without_a_service():
+    """If the service failed, request, memory and start are not measured."""
     report = make_report(to_measured(FP32, network_ms=[10.0], not_served="it ended"))
     statuses = to_statuses(report)
     assert statuses.pop(("cpu", "network alone, p50")) == "met"
     assert set(statuses.values()) == {"not measured"}
 
 
-def test_what_was_left_out_is_not_stood_in_for(served):
-    """With the default engine left out, another one's figures are not the default's."""
+def test_no_other_engine_replaces_the_default_that_was_left_out(served):
+    """If the default engine is left out, another engine's figures are not used."""
     report = make_report(to_measured(INT8, absent=LEFT_OUT), served)
     assert set(to_statuses(report).values()) == {"not measured"}
 
 
-def test_more_cpus_than_the_targets_name_prove_nothing(served):
-    """Sixteen CPUs within the limits of two say nothing of two."""
+def test_targets_are_not_measured_with_more_cpus_than_stated(served):
+    """Figures on sixteen CPUs are not compared with targets for two CPUs."""
     assert set(to_statuses(make_report(served, cpus=16)).values()) == {"not measured"}
 
 
 def test_the_gpu_is_judged_by_its_network():
-    """23 ms is the network's budget there, whatever the request took."""
+    """On a GPU the target is 23 ms for the network; the request is not judged."""
     statuses = to_statuses(make_report(to_measured(TENSORRT, network_ms=[24.0])))
     assert statuses["gpu", "network alone, p50"] == "missed"
     assert statuses["cpu", "network alone, p50"] == "not measured"
 
 
 def test_share_of_peak_is_against_the_best_runtime_at_that_precision(served):
-    """The faster of two products, 10 GFLOP in 50 ms, is the peak; int8 has none here."""
+    """The peak is the faster of two products, 10 GFLOP in 50 ms; int8 has no peak here."""
     rows = make_report(served, to_measured(INT8, network_ms=[6.0]))["engines"]
     rate = read_gflop(SHIPPED_MODEL_DIR) / 12.0 * 1000
     assert rows[0]["share_of_peak"] == pytest.approx(rate / 200.0)
     assert rows[1]["share_of_peak"] is None
 
 
-def test_table_has_measured_rows_and_tells_what_is_absent(served):
-    """A measured engine has a line; an absent one says not measured, and why."""
+def test_table_has_measured_rows_and_reasons_for_absent_engines(served):
+    """A measured engine has a row; an absent engine is listed with the reason."""
     markdown = to_markdown(make_report(to_measured(INT8, absent=NOT_SHIPPED), served))
     name = load_manifest(SHIPPED_MODEL_DIR).name
     (row,) = [line for line in markdown.splitlines() if line.startswith(f"| {name}")]
@@ -127,15 +127,15 @@ def test_table_has_measured_rows_and_tells_what_is_absent(served):
 
 
 def test_plots_are_drawn_from_the_report(served, tmp_path):
-    """All three pictures come from what JSON keeps."""
+    """All three plots are drawn from the JSON report."""
     report = json.loads(json.dumps(make_report(served, to_measured(INT8, absent=NOT_SHIPPED))))
     plot_latency(report, tmp_path)
     drawn = {path.name for path in tmp_path.iterdir()}
     assert drawn >= {"latency_distribution.png", "latency_batch.png"}
 
 
-def test_page_says_what_was_measured():
-    """The page's block is made from the committed JSON, or says that nothing was measured yet."""
+def test_page_has_the_block_of_the_committed_report():
+    """The block is made from the committed JSON, or states that nothing was measured."""
     block = read_block(PAGE.read_text(), BLOCK)
     report_path = RESULTS / "latency.json"
     if not report_path.is_file():
@@ -145,8 +145,8 @@ def test_page_says_what_was_measured():
     assert block == (RESULTS / "latency.md").read_text().strip()
 
 
-def test_models_that_are_measured_have_other_names_and_their_graphs(tmp_path):
-    """The shipped one, and exported ones beside it; not the split model, nor one without graphs."""
+def test_measured_models_have_distinct_names_and_graphs(tmp_path):
+    """The shipped and exported models are found; the split model and one without graphs are not."""
     facts = json.loads((SHIPPED_MODEL_DIR / MANIFEST_NAME).read_text())
     for name, width in (("narrow", 12), ("bare", 8)):
         shutil.copytree(SHIPPED_MODEL_DIR, tmp_path / name)

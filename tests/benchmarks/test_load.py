@@ -27,15 +27,15 @@ def to_load(**changed):
     return Load(**(facts | changed))
 
 
-def test_the_summary_is_found_among_the_tools_own_words():
-    """One line of JSON is ours; without it there was no measurement."""
+def test_summary_is_found_in_the_output_of_the_tool():
+    """The summary is one line of JSON; without it the measurement fails."""
     assert parse_summary(WRK)["answers"] == 96
     with pytest.raises(LoadToolError):
         parse_summary("unable to connect")
 
 
-def test_cpu_of_service_and_tool_are_kept_apart():
-    """96 answers for 3.6 CPU seconds; what wrk used is no cost of a request."""
+def test_cpu_time_of_the_tool_is_not_counted_for_the_service():
+    """96 answers take 3.6 CPU seconds of the service; the time of wrk is separate."""
     row = throughput.to_row(to_load(), cpus=2, peak_memory_mb=300.0)
     assert row["throughput_per_s"] == pytest.approx(48)
     assert row["service_cpu_s_per_request"] == pytest.approx(0.0375)
@@ -53,13 +53,13 @@ def test_cpu_of_service_and_tool_are_kept_apart():
     ],
 )
 def test_throughput_is_judged_at_concurrency_8(changed, status):
-    """48/s are 90 % of 2 CPUs by 37.5 ms; failed requests or another concurrency prove nothing."""
+    """48/s are 90 % of 2 CPUs at 37.5 ms; failed requests give no result."""
     rows = [throughput.to_row(to_load(**changed), cpus=2, peak_memory_mb=300.0)]
     assert throughput.judge(rows).status == status
 
 
 def test_table_and_plot_have_every_concurrency(tmp_path):
-    """Each load is a line of the table; the picture is drawn from the same report."""
+    """Each load is a row of the table; the plot is drawn from the same report."""
     rows = [throughput.to_row(to_load(concurrency=n), 2, peak_memory_mb=300.0) for n in (4, 8)]
     model = {"name": "m", "backend": "openvino", "precision": "int8"}
     report = {"loads": rows, "model": model}
@@ -81,30 +81,30 @@ def to_limited(cpus=2, used=1.9, idle=0.001, absent=None):
         (to_limited(used=1.0), ["missed", "met", "met"]),
         (to_limited(used=2.2), ["met", "missed", "met"]),
         (to_limited(idle=0.5), ["met", "met", "missed"]),
-        (to_limited(cpus=4, absent="here are 2 CPUs"), ["not measured"]),
+        (to_limited(cpus=4, absent="this machine has 2 CPUs"), ["not measured"]),
     ],
 )
-def test_limits_are_used_and_kept(row, statuses):
-    """The given CPUs are used, no more than they are, and not while idle."""
+def test_service_uses_the_given_cpus_and_no_more(row, statuses):
+    """The service uses the given CPUs under load, no more, and almost none when idle."""
     assert [verdict.status for verdict in limits.judge([row])] == statuses
 
 
-def test_more_cpus_than_there_are_cannot_be_given():
-    """A limit that does not bind is not measured, by affinity or by quota."""
+def test_limit_above_the_number_of_cpus_is_unavailable():
+    """A limit above the number of CPUs is refused, by affinity and by quota."""
     for limit in limits.LIMITS.values():
         with pytest.raises(limits.LimitUnavailableError), limit(10_000):
             pass
 
 
-def test_busy_threads_are_those_that_did_the_work():
-    """Two of four threads did nearly everything between two readings."""
+def test_only_threads_with_a_notable_share_count_as_busy():
+    """Two of four threads did nearly all work between two samples."""
     before_s = {1: 5.0, 2: 0.0, 3: 1.0}
     after_s = {1: 5.0, 2: 4.0, 3: 5.0, 4: 0.1}
     assert limits.count_busy(before_s, after_s) == 2
 
 
-def test_ray_is_told_as_a_share_of_the_plain_service():
-    """A service of half the answers is 50 % of the first; other concurrencies have no line."""
+def test_ray_is_compared_with_the_plain_service():
+    """Half the answers of the first service are 50 %; other concurrencies are not listed."""
     services = [
         {
             "service": name,
@@ -124,8 +124,8 @@ def test_ray_is_told_as_a_share_of_the_plain_service():
 
 
 @pytest.mark.parametrize("error", [LoadToolError, ServiceFailedError])
-def test_load_that_cannot_be_measured_leaves_no_report(tmp_path, capsys, error):
-    """What the load tool or the service says is told, and nothing is written."""
+def test_failed_load_writes_no_report(tmp_path, capsys, error):
+    """The error of the load tool or the service is printed, and no file is written."""
 
     def fail(chosen):
         raise error("the reason")

@@ -21,10 +21,10 @@ SLOW_S = 0.05
 
 
 def to_report(**changed):
-    capacity = overload.sum_up(
+    capacity = overload.summarise_load(
         {"duration_s": 10.0, "statuses": {"200": 100}, "lost": 0, "accepted_ms": ACCEPTED_MS}, 8
     )
-    load = overload.sum_up(
+    load = overload.summarise_load(
         {
             "duration_s": 10.0,
             "statuses": {"200": 100, "429": 900} | changed.get("statuses", {}),
@@ -65,16 +65,16 @@ def to_report(**changed):
         ({"/readyz": {"503": 40}}, set()),
     ],
 )
-def test_each_requirement_can_be_missed(changed, missed):
-    """A 5xx, a lost connection, slow answers, probes slow, wrong or unanswered, memory kept."""
+def test_each_target_can_be_missed(changed, missed):
+    """Errors, lost connections, slow answers, bad probes and kept memory each miss a target."""
     verdicts = overload.judge(to_report(**changed))
     assert {each.target for each in verdicts if each.status == "missed"} == missed
     assert len(verdicts) == 6
     assert all(each.status != "not measured" for each in verdicts)
 
 
-def test_few_answers_prove_nothing():
-    """Without enough accepted requests there is no p95 of them."""
+def test_percentile_needs_enough_answers():
+    """Without enough accepted requests, the 95th percentile is not measured."""
     report = to_report()
     report["overload"]["accepted_ms"] = overload.to_percentiles([1.0] * 49)
     statuses = {each.target: each.status for each in overload.judge(report)}
@@ -82,8 +82,8 @@ def test_few_answers_prove_nothing():
 
 
 @pytest.mark.parametrize("statuses", [{}, {"unanswered": 100}])
-def test_probes_that_nobody_answers_are_a_failure(statuses):
-    """No time at all leaves the times unmeasured; that nobody answered is measured, and missed."""
+def test_unanswered_probes_miss_the_target(statuses):
+    """Unanswered probes miss their target; without probes nothing is measured."""
     report = to_report()
     for each in report["probes"].values():
         each |= {"statuses": statuses, "took_ms": overload.to_percentiles([])}
@@ -92,9 +92,9 @@ def test_probes_that_nobody_answers_are_a_failure(statuses):
 
 
 def test_page_has_both_rates_and_every_verdict():
-    """What was asked, what was told, and what the targets say."""
+    """The block has the load, the statuses and every target."""
     block = overload.to_block(to_report())
-    assert "8 connections get 10.0 measurements a second. 80 connections, which" in block
+    assert "8 connections get 10.0 measurements per second. 80 connections, which" in block
     assert "100 x 200, 900 x 429; 0 lost" in block
     assert block.count("\n- ") == 6
     assert read_block(overload.PAGE.read_text(), overload.BLOCK)
@@ -102,7 +102,7 @@ def test_page_has_both_rates_and_every_verdict():
 
 @pytest.fixture
 def server():
-    """Return a server that takes every third request, slowly, and refuses the others at once."""
+    """Return a server that accepts every third request slowly and refuses the others at once."""
     numbers = count()
 
     class Handler(BaseHTTPRequestHandler):
@@ -136,37 +136,37 @@ def server():
 
 
 @pytest.mark.skipif(which("wrk") is None, reason="wrk is not installed (make system-deps)")
-def test_load_tool_times_the_accepted_ones_alone(server):
-    """Refusals are fast and many; the time of each answer of 200 is its own."""
+def test_load_tool_times_only_accepted_requests(server):
+    """Refusals are fast and frequent; the times are those of the answers with 200."""
     with write_forms([Picture(b"one", 0.1), Picture(b"two", 0.2)]) as forms:
-        said = run_tool(overload.SCRIPT, server, forms, concurrency=6, duration_s=1)
-    statuses, accepted_ms = said["statuses"], said["accepted_ms"]
+        summary = run_tool(overload.SCRIPT, server, forms, concurrency=6, duration_s=1)
+    statuses, accepted_ms = summary["statuses"], summary["accepted_ms"]
     assert set(statuses) == {"200", "429"}
     assert statuses["429"] > statuses["200"] == len(accepted_ms) > 0
     assert min(accepted_ms) >= SLOW_S * 1000
-    assert said["lost"] == 0
+    assert summary["lost"] == 0
 
 
-def test_probes_tell_statuses_and_times(server):
-    """Each path has its own; not ready is an answer, too."""
+def test_probes_record_statuses_and_times(server):
+    """Statuses and times are recorded for each path; 503 of `/readyz` is an answer."""
     found = probe(server.url, 0.3)
     assert set(found["/livez"]["statuses"]) == {"200"}
     assert set(found["/readyz"]["statuses"]) == {"503"}
     assert found["/livez"]["statuses"]["200"] == len(found["/livez"]["took_ms"])
 
 
-def test_probe_without_an_answer_is_told_and_ends_nothing():
-    """A port where nobody listens: each probe is counted, none has a time."""
-    with socket.socket() as nobody:
-        nobody.bind(("127.0.0.1", 0))
-        found = probe(f"http://127.0.0.1:{nobody.getsockname()[1]}", 0.2)
+def test_unanswered_probes_are_counted():
+    """On a port without a server, each probe is counted and has no time."""
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        found = probe(f"http://127.0.0.1:{unused.getsockname()[1]}", 0.2)
     for each in found.values():
         assert set(each["statuses"]) == {UNANSWERED}
         assert each["took_ms"] == []
 
 
 def test_load_that_does_not_end_is_not_measured(server, monkeypatch, tmp_path):
-    """It is an error of the tool's, told in words, not a trace."""
+    """A load tool that does not end raises an error with a readable message."""
     tool = tmp_path / "tool"
     tool.write_text("#!/bin/sh\nexec sleep 60\n")
     tool.chmod(0o700)
@@ -180,7 +180,7 @@ def test_load_that_does_not_end_is_not_measured(server, monkeypatch, tmp_path):
 
 
 def test_prober_that_does_not_end_is_not_measured(server, monkeypatch, tmp_path):
-    """It is stopped, and the error is the tool's."""
+    """A prober that does not end is stopped, and the error names it."""
     monkeypatch.setattr(overload, "run_tool", lambda *_, **__: {})
     monkeypatch.setattr(overload, "GRACE_S", 0.1)
     with pytest.raises(LoadToolError, match="prober had not ended"):

@@ -45,7 +45,7 @@ def to_response(status, body):
 
 
 def test_a_form_has_image_and_pixel_size():
-    """The request is complete: both parts, the closing boundary, and its own length."""
+    """The request has both parts, the closing boundary and the right length."""
     head, _, body = to_http_request(PICTURE).partition(b"\r\n\r\n")
     assert f"Content-Length: {len(body)}".encode() in head
     assert PICTURE.content in body
@@ -53,8 +53,8 @@ def test_a_form_has_image_and_pixel_size():
     assert body.endswith(f"--{BOUNDARY}--\r\n".encode())
 
 
-def test_without_hc18_phantoms_are_asked_about(tmp_path, monkeypatch):
-    """They have the usual size, and the words say that they are phantoms."""
+def test_phantoms_replace_hc18_when_it_is_missing(tmp_path, monkeypatch):
+    """The phantoms have the usual size, and the description names them."""
     monkeypatch.setattr(questions, "PHANTOMS", 1)
     words, pictures = load_pictures(tmp_path)
     assert "phantoms" in words
@@ -63,8 +63,8 @@ def test_without_hc18_phantoms_are_asked_about(tmp_path, monkeypatch):
     assert (WIDTH_PX, HEIGHT_PX) == (800, 540)
 
 
-def test_an_answer_in_pieces_is_read_whole(answer_with):
-    """What the service says of its stages is kept, and the rest of the request is `http`."""
+def test_answer_in_several_blocks_is_read_completely(answer_with):
+    """The stages of the service are kept, and the rest of the request is `http`."""
     body = json.dumps({"timing_ms": {"decode": 0.001, "total": 0.002}}).encode()
     response = to_response(200, body)
     service = answer_with(response[:30], response[30:90], response[90:])
@@ -75,8 +75,8 @@ def test_an_answer_in_pieces_is_read_whole(answer_with):
     assert client.stages_ms["http"] == [pytest.approx(each - 0.002) for each in samples_ms]
 
 
-def test_a_refusal_is_no_latency(answer_with):
-    """An answer other than 200 stops the measurement with what it said."""
+def test_error_answer_stops_the_measurement(answer_with):
+    """A status other than 200 raises an error with the body of the answer."""
     service = answer_with(to_response(429, b"busy"))
     client = RequestClient(service, [to_http_request(PICTURE)])
     with pytest.raises(ServiceFailedError, match="429: busy"):

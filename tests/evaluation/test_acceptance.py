@@ -29,7 +29,7 @@ def to_run(*errors_mm, backend="openvino", precision="int8"):
 
 
 def test_the_same_answers_are_accepted():
-    """A candidate that answers as the reference does differs by nothing."""
+    """A candidate with the answers of the reference differs by nothing."""
     run = to_run(1.0, -2.0, 0.5)
     figures = compare(run, run)
     assert set(figures.values()) == {0.0}
@@ -46,16 +46,16 @@ def test_figures_are_candidate_against_reference():
 
 
 @pytest.mark.parametrize("name", LIMITS)
-def test_each_limit_binds(name):
-    """A figure at its limit is within it; one beyond it, or not a number, refuses."""
+def test_each_limit_refuses_a_larger_figure(name):
+    """A figure at its limit is accepted; a larger one or NaN is refused."""
     within = dict.fromkeys(LIMITS, 0.0)
     assert all(judge(within | {name: LIMITS[name]}).values())
     for beyond in (LIMITS[name] + 1e-4, float("nan")):
         assert judge(within | {name: beyond}) == dict.fromkeys(LIMITS, True) | {name: False}
 
 
-def test_a_lost_head_refuses():
-    """A head that only the reference finds is another verdict, and lowers the Dice."""
+def test_lost_head_is_refused():
+    """A head that only the reference finds is another verdict and lowers the Dice."""
     reference = to_run(1.0, 1.0, backend="onnxruntime", precision="fp32")
     report = to_report(reference, [to_run(1.0, 1.0), to_run(1.0, None)], trained_on=("train",))
     first, second = report["candidates"]
@@ -68,7 +68,7 @@ def test_a_lost_head_refuses():
 
 
 def test_report_names_every_engine():
-    """An accepted report names reference, candidates, data and limits."""
+    """The report contains the reference, the candidates, the data and the limits."""
     reference = to_run(1.0, 1.0, backend="onnxruntime", precision="fp32")
     report = to_report(replace(reference), [to_run(1.01, 0.99)], trained_on=PARTS)
     assert report["accepted"] is True

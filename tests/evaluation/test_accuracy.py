@@ -46,7 +46,7 @@ def to_answer(ellipse=HEAD, hc_mm=HEAD_MM, warnings=()):
 
 @pytest.fixture(scope="module")
 def rows():
-    """Return a perfect answer, one 2 mm too large on another exam, and an image without."""
+    """Return a perfect answer, one 2 mm too large on another exam, and a missing one."""
     truth = fill_ellipse(HEAD, ROWS, COLUMNS)
     larger = Ellipse(80.0, 60.0, 52.0, 42.0, 0.4)
     return [
@@ -64,7 +64,7 @@ def report(rows):
 
 
 def test_a_perfect_answer_has_dice_1_and_error_0(rows):
-    """The true ellipse and its mask, sent as answer, agree with the truth in every figure."""
+    """The true ellipse and mask as an answer agree with the truth in every figure."""
     perfect = rows[0]
     assert (perfect.ellipse_dice, perfect.mask_dice, perfect.mask_iou) == (1, 1, 1)
     assert (perfect.error_mm, perfect.ellipse_hausdorff_mm) == (0, 0)
@@ -72,7 +72,7 @@ def test_a_perfect_answer_has_dice_1_and_error_0(rows):
 
 
 def test_the_error_is_measured_minus_true(rows):
-    """A head measured too large has a positive error and pixels that are falsely positive."""
+    """A head measured too large has a positive error and false positive pixels."""
     larger = rows[1]
     assert larger.error_mm == pytest.approx(2)
     assert larger.ellipse_dice == pytest.approx(2 * 50 * 40 / (50 * 40 + 52 * 42), abs=0.005)
@@ -82,7 +82,7 @@ def test_the_error_is_measured_minus_true(rows):
 
 
 def test_no_answer_counts_as_dice_0_and_is_listed(rows, report):
-    """No head is Dice 0 among the means, nothing among the millimetres, and named."""
+    """An image without an answer has Dice 0, no error in mm, and is listed."""
     assert (rows[2].ellipse_dice, rows[2].mask_dice, rows[2].error_mm) == (0, 0, None)
     summary = report["summary"]
     assert summary["without_answer"] == summary["not_acceptable"] == ["012_HC.png"]
@@ -92,13 +92,13 @@ def test_no_answer_counts_as_dice_0_and_is_listed(rows, report):
     assert summary["figures"]["mask_hausdorff_mm"]["excluded"] == 1
 
 
-def test_the_pixels_totals_are_those_of_all_images(report):
-    """The four counts together are all pixels of all frames."""
+def test_pixel_totals_are_those_of_all_images(report):
+    """The sum of the four counts is the number of pixels of all frames."""
     assert sum(report["summary"]["mask_pixels"].values()) == 3 * ROWS * COLUMNS
 
 
-def test_floors_are_met_at_their_edge_and_not_beyond(rows):
-    """A figure equal to its floor meets it; an unmeasured one and a missing answer meet none."""
+def test_floor_is_met_at_its_value_and_not_beyond(rows):
+    """A figure equal to its floor meets it; an unmeasured figure does not."""
     summary = summarise(rows[:1])
     figures = summary["figures"]
     assert judge_floors(summary)["met"]
@@ -117,8 +117,8 @@ def test_floors_are_met_at_their_edge_and_not_beyond(rows):
     assert not judge_floors(summary | {"without_answer": ["012_HC.png"]})["met"]
 
 
-def test_bands_say_how_many_have_no_answer(report):
-    """The band that holds the heads counts its images and those without answer."""
+def test_bands_count_images_without_an_answer(report):
+    """The band of the heads counts its images and those without an answer."""
     bins = report["bins"]
     assert [each["images"] for each in bins] == [0, 3, 0, 0, 0, 0]
     assert [each["without_answer"] for each in bins] == [0, 1, 0, 0, 0, 0]
@@ -127,7 +127,7 @@ def test_bands_say_how_many_have_no_answer(report):
 
 
 def test_the_table_shows_every_figure_and_band(report):
-    """The Markdown has a line for each figure and band, of as many cells as its head."""
+    """The Markdown has a row for each figure and band, with the cells of its header."""
     summary, bins = report["summary"], report["bins"]
     first, second = to_markdown(summary, bins).split("\n\n")
     assert len(first.splitlines()) == 2 + len(summary["figures"])
@@ -137,7 +137,7 @@ def test_the_table_shows_every_figure_and_band(report):
 
 
 def test_the_report_is_strict_json_with_the_leakage_note(rows, report, tmp_path):
-    """All files are written; the JSON has no NaN, no path, the note, and a verdict for test."""
+    """All files are written; the JSON has no NaN and no path, but the note and the verdict."""
     write_results(rows, report, tmp_path)
     text = (tmp_path / "accuracy_test.json").read_text()
     read = json.loads(text, parse_constant=pytest.fail)
@@ -160,7 +160,7 @@ def test_the_report_is_strict_json_with_the_leakage_note(rows, report, tmp_path)
 
 
 def test_plots_can_be_drawn_without_any_answer(rows, tmp_path):
-    """A model that answers nothing still gives all files; calibration has no verdict."""
+    """A model without answers still gives all files; calibration has no verdict."""
     report = to_report(rows[2:], "calibration", SERVED, "")
     assert report["floors"] is None
     write_results(rows[2:], report, tmp_path)
@@ -194,8 +194,8 @@ def client():
         yield each
 
 
-def test_answers_are_read_as_the_contract_has_them(client, tmp_path):
-    """From a drawn outline on disk to a row: a service that tells the truth has Dice near 1."""
+def test_answers_are_read_as_the_http_api_describes_them(client, tmp_path):
+    """A service that returns the drawn head has a Dice near 1."""
     image = to_image(folder=tmp_path)
     image.path.write_bytes(b"any bytes")
     outline = np.zeros((ROWS, COLUMNS), np.uint8)
@@ -209,7 +209,7 @@ def test_answers_are_read_as_the_contract_has_them(client, tmp_path):
 
 
 def test_a_refused_image_stops_the_measurement(client, tmp_path):
-    """An error answer is no missing head: it stops, with the service's own words."""
+    """An error answer does not count as a missing head; it stops the measurement."""
     image = to_image(folder=tmp_path)
     image.path.write_bytes(b"damaged")
     cv2.imwrite(str(image.annotation_path), fill_ellipse(HEAD, ROWS, COLUMNS) * np.uint8(255))
@@ -217,12 +217,12 @@ def test_a_refused_image_stops_the_measurement(client, tmp_path):
         measure_served(client, [image])
 
 
-def test_the_model_is_named_by_the_service(client):
-    """The report names the model that answered, and no more of it than the report needs."""
+def test_report_names_the_model_that_the_service_reports(client):
+    """The report has only the needed facts about the model."""
     assert fetch_model(client) == SERVED
 
 
-def test_the_contract_s_angle_is_in_degrees():
-    """90 degrees is pi / 2."""
+def test_angle_of_the_http_api_is_in_degrees():
+    """90 degrees are pi / 2."""
     body = {"center_x_px": 1, "center_y_px": 2, "semi_major_px": 4, "semi_minor_px": 3}
     assert to_ellipse(body | {"angle_deg": 90}) == Ellipse(1, 2, 4, 3, math.pi / 2)

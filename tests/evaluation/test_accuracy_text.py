@@ -9,7 +9,7 @@ from headcirc.pipeline import SHIPPED_MODEL_DIR
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=["page", "model card"])
-def test_documents_say_what_was_measured(path):
+def test_documents_have_the_block_of_the_committed_results(path):
     """The block of the page and of the model card is made from the committed results."""
     assert read_between(path.read_text(), BLOCK) == read_block()
 
@@ -20,13 +20,13 @@ def test_documents_say_what_was_measured(path):
     ids=["shipped", "split"],
 )
 def test_titles_name_the_version(card_dir, folder):
-    """A model card begins with the version that its manifest has."""
+    """The title of a model card has the version of its manifest."""
     title = (card_dir / "README.md").read_text().splitlines()[0]
     assert title.endswith(f"attention-resunet-16, version {load_manifest(folder).version}")
 
 
-def test_answers_to_rely_on_are_told_apart():
-    """Three acceptable answers and one other, their figures by hand."""
+def test_errors_of_acceptable_answers_are_separate():
+    """Three acceptable answers and one other; the figures are computed by hand."""
     rows = [
         {"acceptable": str(acceptable), "error_mm": error_mm}
         for acceptable, error_mm in ((True, "1.0"), (True, "-2.0"), (True, "4.0"), (False, "9.5"))
@@ -56,6 +56,6 @@ def test_a_block_is_replaced_and_nothing_else():
     ],
 )
 def test_missing_or_doubled_markers_are_refused(text):
-    """Without one pair in order, nothing is written where it does not belong."""
+    """Without exactly one pair of markers in order, the document is not changed."""
     with pytest.raises(ValueError, match="x:begin"):
         replace_block(text, "x", "new")

@@ -10,12 +10,12 @@ from training.data.hc18 import load_part
 
 
 class Fringed:
-    """A backend that half believes in what surrounds a disc, but for copies of a picture."""
+    """A backend that finds an unsure fringe around a disc, but not in augmented copies."""
 
     name, precision, device = "fringed", "fp32", "cpu"
 
     def infer(self, network_input):
-        """Return (n, h, w): one picture has a fringe of 0.7 around the disc, several have none."""
+        """Return (n, h, w): a single picture has a fringe of 0.7, several pictures have none."""
         count, _, rows, columns = network_input.shape
         y, x = np.ogrid[:rows, :columns]
         distance_px = np.hypot(y - (rows - 1) / 2, x - (columns - 1) / 2)
@@ -26,7 +26,7 @@ class Fringed:
 
 
 def test_unsure_pictures_are_measured_by_every_variant(hc18_dir):
-    """Each kind of one image is unsure; what no copy shows enlarges the first answer."""
+    """Each kind of one image is unsure; the fringe only in the first inference enlarges it."""
     pipeline = to_synthetic_pipeline()
     errors_mm = measure(replace(pipeline, backend=Fringed()), load_part(hc18_dir, "train")[:1])
     assert len(errors_mm) == 7
@@ -38,7 +38,7 @@ def test_unsure_pictures_are_measured_by_every_variant(hc18_dir):
 
 
 def test_figures_by_hand():
-    """Three answers, one far off, and a picture without one."""
+    """Three answers with one large error, and one picture without an answer."""
     figures = to_figures([1.0, -2.0, 6.0, float("nan")])
     assert figures["large_errors_share"] == pytest.approx(1 / 3)
     assert (figures["mean_absolute_error_mm"], figures["no_answer"]) == (3.0, 1)

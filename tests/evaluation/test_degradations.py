@@ -30,7 +30,7 @@ def to_moments_center(pixels):
 @pytest.mark.parametrize("share", [0.05, 0.2, 0.4])
 @pytest.mark.parametrize("seed", range(5))
 def test_shadow_covers_the_stated_share_of_the_skull(share, seed):
-    """On a white frame, the share of the outline's length that is darker than half the shadow."""
+    """On a white frame, the darkened share of the outline's length is the stated one."""
     shadowed = cast_shadow(WHITE, HEAD, share, np.random.default_rng(seed))
     x, y, lengths = to_visible_outline(HEAD, *WHITE.shape)
     seen = shadowed[np.rint(y).astype(int), np.rint(x).astype(int)]
@@ -39,7 +39,7 @@ def test_shadow_covers_the_stated_share_of_the_skull(share, seed):
 
 
 def test_shadow_is_a_wedge_from_above_and_leaves_the_rest():
-    """The shadow reaches the frame's lower border, and what lies outside it is unchanged."""
+    """The shadow reaches the lower border; pixels outside it are unchanged."""
     shadowed = cast_shadow(WHITE, HEAD, 0.2, np.random.default_rng(1))
     dark_columns = [np.count_nonzero(row < 250) for row in shadowed]
     assert 0 < dark_columns[0] < dark_columns[-1] or dark_columns[0] == 0 < dark_columns[-1]
@@ -47,7 +47,7 @@ def test_shadow_is_a_wedge_from_above_and_leaves_the_rest():
 
 
 def test_outline_has_the_length_of_the_ellipse_and_of_half_where_half_is_seen():
-    """The points stand for the whole perimeter, and for its half when the frame ends midway."""
+    """The lengths add up to the perimeter, or to half of it if the frame ends midway."""
     centred = Ellipse(300.0, 200.0, 100.0, 70.0, 0.0)
     step = 2 * math.pi / 2880
     whole = to_visible_outline(centred, 400, 600)[2].sum() * step
@@ -58,8 +58,8 @@ def test_outline_has_the_length_of_the_ellipse_and_of_half_where_half_is_seen():
 
 
 @pytest.mark.parametrize("kind", GENTLE)
-def test_grey_changes_leave_the_ellipse_where_it_is(kind):
-    """Shadow, gain, blur and speckle change grey values alone."""
+def test_grey_changes_do_not_move_the_ellipse(kind):
+    """Shadow, gain, blur and speckle change grey values only."""
     degraded, ellipse = degrade(kind, FRAME, 0.7)
     assert ellipse == HEAD
     assert degraded.shape == FRAME.shape
@@ -68,14 +68,14 @@ def test_grey_changes_leave_the_ellipse_where_it_is(kind):
 
 @pytest.mark.parametrize("kind", ["gain", "blur", "speckle", "rotation"])
 def test_severity_zero_changes_nothing(kind):
-    """The mildest case is the frame itself; a shadow and a crop are never less than there."""
+    """At severity 0 the frame is unchanged; shadow and crop have no such case."""
     degraded, _ = degrade(kind, FRAME, 0.0)
     assert np.array_equal(degraded, FRAME)
 
 
 @pytest.mark.parametrize("seed", range(4))
 def test_rotation_moves_the_ellipse_with_the_picture(seed):
-    """The drawn head's centre and direction follow; its axes keep their length."""
+    """Centre and direction follow the rotation; the axes keep their length."""
     head = Ellipse(430.0, 250.0, 150.0, 90.0, 0.5)
     turned, moved = degrade("rotation", draw_head(head), 0.6, seed, head)
     assert to_moments_center(turned) == pytest.approx(
@@ -91,7 +91,7 @@ def test_rotation_moves_the_ellipse_with_the_picture(seed):
 
 @pytest.mark.parametrize("seed", range(6))
 def test_crop_moves_the_ellipse_and_cuts_the_stated_share(seed):
-    """Redrawn on the smaller frame the head is the same; severity 1 takes a quarter of it."""
+    """The moved ellipse fits the smaller frame; severity 1 cuts a quarter of the head."""
     head = Ellipse(400.0, 270.0, 200.0, 100.0, 0.0)
     cut, moved = degrade("crop", draw_head(head), 1.0, seed, head)
     assert (
@@ -107,7 +107,7 @@ def test_crop_moves_the_ellipse_and_cuts_the_stated_share(seed):
     assert max(outside) == pytest.approx(0.25, abs=0.01)
 
 
-def test_gain_is_fourfold_at_most_and_goes_both_ways():
+def test_gain_is_at_most_fourfold_in_both_directions():
     """Grey 40 becomes 160 or 10 at severity 1."""
     grey = np.full((20, 30), 40, np.uint8)
     found = {int(degrade("gain", grey, 1.0, seed)[0].max()) for seed in range(12)}
@@ -115,7 +115,7 @@ def test_gain_is_fourfold_at_most_and_goes_both_ways():
 
 
 def test_blur_and_speckle_keep_the_mean_and_grow_with_severity():
-    """A flat field keeps its mean grey; speckle's deviation and a blurred edge's width grow."""
+    """A flat field keeps its mean; noise and edge width grow with severity."""
     flat = np.full((200, 300), 100, np.uint8)
     for severity in (0.2, 0.4):
         spoiled = degrade("speckle", flat, severity)[0]
@@ -129,7 +129,7 @@ def test_blur_and_speckle_keep_the_mean_and_grow_with_severity():
 
 
 def test_suite_is_the_same_every_time_and_differs_between_images():
-    """Names fix seeds; every kind is drawn once, and the frame given is left as it was."""
+    """The name fixes the seed; each kind occurs once; the input stays unchanged."""
     before = FRAME.copy()
     first, again = list(degrade_all(FRAME, HEAD, "a")), list(degrade_all(FRAME, HEAD, "a"))
     assert [each[0] for each in first] == list(DEGRADATIONS)
@@ -142,7 +142,7 @@ def test_suite_is_the_same_every_time_and_differs_between_images():
 
 
 def test_severities_are_uniform():
-    """Over many names a tenth of the severities lies in each tenth, mild ones included."""
+    """Over many names, each tenth of the range has a tenth of the severities."""
     from evaluation.degradations import to_generator
 
     drawn = [to_generator("shadow", str(name)).uniform() for name in range(2000)]

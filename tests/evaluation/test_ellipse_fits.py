@@ -19,7 +19,7 @@ def fit(name, probabilities):
 
 @pytest.mark.parametrize("name", FITS)
 def test_every_fit_measures_a_drawn_head(name):
-    """Rivals that were wrong on an exact head would flatter the fit that ships."""
+    """A fit that is wrong on an exact head would make the shipped fit look too good."""
     fitted = fit(name, to_ellipse_coverage(HEAD, 240, 320))
     assert to_perimeter_px(fitted) == pytest.approx(to_perimeter_px(HEAD), rel=0.003)
     assert (fitted.center_x_px, fitted.center_y_px) == pytest.approx((160.3, 120.8), abs=0.2)
@@ -27,7 +27,7 @@ def test_every_fit_measures_a_drawn_head(name):
 
 
 def test_limb_moves_the_soft_edge_less_than_half_as_far_as_least_squares():
-    """A limb on the head's end is what squares cannot bear."""
+    """A limb at the end of the head moves a least-squares fit far."""
     probabilities = to_ellipse_coverage(Ellipse(160.0, 120.0, 90.0, 66.0, 0.0), 240, 320)
     limb = to_ellipse_coverage(Ellipse(270.0, 120.0, 45.0, 12.0, 0.0), 240, 320)
     hanging = np.maximum(probabilities, 0.9 * limb)

@@ -51,13 +51,13 @@ def test_confusion_counts_every_pixel_once():
 
 
 def test_masks_of_different_size_are_refused():
-    """Masks on different grids are an error, never broadcast."""
-    with pytest.raises(ValueError, match="one size"):
+    """Masks of different shapes are never broadcast."""
+    with pytest.raises(ValueError, match="different shapes"):
         count_confusion(np.ones((1, 80), bool), square(0, 0))
 
 
 def test_empty_masks_have_dice_0_and_no_distance():
-    """Where nothing was predicted, Dice is 0, and precision and distances are not measured."""
+    """Without a prediction, Dice is 0; precision and distances are not measured."""
     empty, truth = np.zeros((60, 80), bool), square(10, 10)
     confusion = count_confusion(empty, truth)
     assert (confusion.dice, confusion.iou, confusion.precision, confusion.recall) == (0, 0, None, 0)
@@ -71,14 +71,14 @@ def test_empty_masks_have_dice_0_and_no_distance():
     ("down", "right", "away_mm"), [(4, 0, 0.8), (0, 4, 0.4), (3, 8, math.hypot(0.6, 0.8))]
 )
 def test_hausdorff_of_a_shifted_square_follows_the_pixel_spacing(down, right, away_mm):
-    """A square's farthest corner is as far off as it was moved, rows and columns in their mm."""
+    """The distance is that of the shift, with rows and columns in their own mm."""
     moved = measure_surface_distances(square(10 + down, 10 + right), square(10, 10), UNEQUAL)
     assert moved.hausdorff_mm == pytest.approx(away_mm)
     assert 0 < moved.average_mm < moved.hausdorff_95_mm <= moved.hausdorff_mm
 
 
 def test_single_pixels_have_the_distance_between_them():
-    """Between two single pixels, 3 rows and 4 columns apart, all distances are one number."""
+    """For two pixels 3 rows and 4 columns apart, all distances are equal."""
     first, second = square(10, 10, side=1), square(13, 14, side=1)
     distances = measure_surface_distances(first, second, UNEQUAL)
     expected = math.hypot(3 * 0.2, 4 * 0.1)
@@ -87,8 +87,8 @@ def test_single_pixels_have_the_distance_between_them():
     assert distances.average_mm == pytest.approx(expected)
 
 
-def test_edges_of_concentric_discs_lie_a_radius_apart():
-    """Circles of 30 and 40 pixels about one centre are 10 pixels apart, to half a pixel."""
+def test_edges_of_concentric_discs_are_a_radius_apart():
+    """Concentric discs of 30 and 40 pixels are 10 pixels apart, to half a pixel."""
     discs = [to_ellipse_coverage(Ellipse(50, 50, r, r, 0), 101, 101) > 0.5 for r in (30, 40)]
     distances = measure_surface_distances(*discs, PixelSpacing(0.1, 0.1))
     assert distances.average_mm == pytest.approx(1.0, abs=0.05)
@@ -96,7 +96,7 @@ def test_edges_of_concentric_discs_lie_a_radius_apart():
 
 
 def test_the_95_percent_hausdorff_ignores_a_spike():
-    """A spike of few edge pixels moves the Hausdorff distance and not its 95th percentile."""
+    """A thin spike moves the Hausdorff distance but not its 95th percentile."""
     truth = square(10, 10, side=40)
     spiked = truth.copy()
     spiked[30, 50:70] = True
@@ -108,13 +108,13 @@ def test_the_95_percent_hausdorff_ignores_a_spike():
 
 
 def test_a_frame_filled_by_the_head_has_its_border_as_edge():
-    """Outside the frame there is no head, so a mask that fills the frame still has an edge."""
+    """Outside the frame there is no head, so a full mask still has an edge."""
     full = np.ones((10, 10), bool)
     assert measure_surface_distances(full, full, UNEQUAL).hausdorff_mm == 0
 
 
 def test_areas_under_curves_of_known_orders():
-    """Perfect order has areas 1 and 1; reversed order has ROC 0; one grey value has ROC 0.5."""
+    """A perfect order has areas 1; the reverse has ROC 0; one constant value has ROC 0.5."""
     truth = np.array([[True, True], [False, False]])
     perfect = measure_areas_under_curves(truth.astype(np.float32), truth)
     assert (perfect.roc, perfect.precision_recall) == (1, 1)
@@ -124,7 +124,7 @@ def test_areas_under_curves_of_known_orders():
 
 
 def test_areas_under_curves_need_both_kinds_of_pixel():
-    """A frame that is all head, or has none, orders nothing."""
+    """A frame with only head or no head has no areas."""
     scores = np.zeros((2, 2), np.float32)
     assert measure_areas_under_curves(scores, np.ones((2, 2), bool)) is None
     assert measure_areas_under_curves(scores, np.zeros((2, 2), bool)) is None
@@ -147,13 +147,13 @@ def test_error_statistics_of_hand_worked_numbers():
 
 
 def test_images_without_answer_are_left_out_and_counted():
-    """None is no number: it leaves the mean alone and shows up in the count."""
+    """None does not change the mean but is counted."""
     mean = estimate([1.0, None, 3.0, math.nan], [1, 2, 3, 4])
     assert (mean.value, mean.n, mean.exams, mean.excluded) == (2.0, 2, 2, 2)
 
 
 def test_nothing_measured_gives_no_figure():
-    """Without a single number there is no mean, and from one number no deviation."""
+    """Without a value there is no mean, and with one value no deviation."""
     nothing = estimate([None, None], [1, 2])
     assert (nothing.value, nothing.low, nothing.high, nothing.excluded) == (None, None, None, 2)
     single = summarise_errors([1.5], [7])
@@ -162,7 +162,7 @@ def test_nothing_measured_gives_no_figure():
     assert single["limit_of_agreement_low_mm"].value is None
 
 
-def test_an_exam_s_images_are_drawn_together():
+def test_images_of_an_exam_are_drawn_together():
     """With one exam every resample is the whole sample, so the interval has no width."""
     values = [1.0, 5.0, 9.0]
     together = estimate(values, [10, 10, 10])
@@ -172,7 +172,7 @@ def test_an_exam_s_images_are_drawn_together():
 
 
 def test_paired_exams_widen_the_interval():
-    """Twenty images of ten exams tell less than twenty of twenty: the interval is wider."""
+    """Twenty images of ten exams give a wider interval than twenty of twenty."""
     values = np.repeat(np.arange(10.0), 2)
     by_exam = estimate(values, np.repeat(np.arange(10), 2))
     by_image = estimate(values, np.arange(20))
@@ -180,28 +180,28 @@ def test_paired_exams_widen_the_interval():
 
 
 def test_same_seed_gives_the_same_interval():
-    """Intervals are the same on every run, and another seed draws others."""
+    """The interval is the same in every run and changes with the seed."""
     values, exams = np.random.default_rng(0).normal(size=30), np.arange(30) // 2
     assert estimate(values, exams) == estimate(values, exams)
     assert estimate(values, exams) != estimate(values, exams, seed=1)
 
 
 def test_the_interval_of_a_mean_is_near_the_normal_one():
-    """For 400 independent numbers the interval's half width is 1.96 standard errors, to 10 %."""
+    """For 400 independent values the half width is 1.96 standard errors, to 10 %."""
     values = np.random.default_rng(3).normal(size=400)
     mean = estimate(values, np.arange(400))
     half = 1.96 * values.std(ddof=1) / 20
     assert (mean.high - mean.low) / 2 == pytest.approx(half, rel=0.1)
 
 
-def test_a_band_holds_its_lower_edge():
-    """100.0 mm belongs to [100, 150), 99.9 to [0, 100), 300.0 and 346.4 to the last band."""
+def test_band_includes_its_lower_edge():
+    """100.0 mm is in [100, 150), 99.9 in [0, 100), 300.0 and 346.4 in the last band."""
     members = [each.tolist() for each in to_bin_members([99.9, 100.0, 149.9, 150.0, 300.0, 346.4])]
     assert members == [[0], [1, 2], [3], [], [], [4, 5]]
 
 
 def test_bands_count_every_image_once():
-    """Each band has its own images and errors, empty ones have none and the last has no edge."""
+    """Each band has its own images and errors; the last band has no upper edge."""
     bins = summarise_errors_by_bin([100.0, 120.0, 260.0], [1.0, None, -3.0], [1, 2, 3])
     assert [each.images for each in bins] == [0, 2, 0, 0, 1, 0]
     assert [each.low_mm for each in bins] == list(BIN_EDGES_MM[:-1])

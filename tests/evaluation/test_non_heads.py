@@ -6,7 +6,7 @@ import pytest
 from evaluation.non_heads import (
     cut_corners,
     draw_pictures,
-    find_least_sure,
+    find_smallest_probability,
     load_photographs,
     measure,
 )
@@ -20,7 +20,7 @@ ROWS, COLUMNS = 540, 800
 
 @pytest.mark.parametrize("center", [(250.0, 200.0), (500.0, 350.0), (400.0, 270.0)])
 def test_corners_never_show_the_head(center):
-    """Corners cut beside a white head on black are black, and at least one is found."""
+    """Corners beside a white head on black are black, and at least one is found."""
     head = Ellipse(*center, 160.0, 120.0, 0.4)
     frame = np.rint(255 * to_ellipse_coverage(head, ROWS, COLUMNS)).astype(np.uint8)
     corners = list(cut_corners(frame, head))
@@ -29,29 +29,29 @@ def test_corners_never_show_the_head(center):
 
 
 def test_a_head_that_fills_the_frame_leaves_no_corner():
-    """Where every corner would touch the head, none is cut."""
+    """If every corner would touch the head, no corner is cut."""
     head = Ellipse(399.5, 269.5, 390.0, 260.0, 0.0)
     assert list(cut_corners(np.zeros((ROWS, COLUMNS), np.uint8), head)) == []
 
 
 def test_pictures_are_the_same_every_time():
-    """Seeds are fixed: two draws agree, and every kind is there."""
+    """The seeds are fixed: two runs agree, and every kind is present."""
     first, again = list(draw_pictures()), list(draw_pictures())
     assert {kind for kind, _ in first} == {"noise", "clouds", "ramps", "shapes"}
     assert all(np.array_equal(a[1], b[1]) for a, b in zip(first, again, strict=True))
     assert len(list(load_photographs())) == 15
 
 
-def test_what_is_found_is_counted():
-    """A picture with a head counts as one with a head; a black one does not."""
+def test_found_heads_are_counted():
+    """A picture with a head counts; a black picture does not."""
     pictures = [("kind", draw_head()), ("kind", np.zeros((ROWS, COLUMNS), np.uint8))]
     counts = measure(to_synthetic_pipeline(), iter(pictures))["kind"]
     assert (counts["pictures"], counts["with_a_head"], counts["acceptable"]) == (2, 1, 1)
     assert counts["surest"] > 0.9
 
 
-def test_what_the_limit_turns_away_is_told_apart():
-    """A head that is less sure than the limit is not one, yet how sure it was is told."""
+def test_heads_below_the_limit_are_not_counted_but_reported():
+    """A head below the limit does not count, but its probability is reported."""
     pipeline = to_synthetic_pipeline()
     strict = replace(
         pipeline,
@@ -65,10 +65,10 @@ def test_what_the_limit_turns_away_is_told_apart():
     assert counts["surest"] > 0.9
 
 
-def test_a_head_that_is_not_found_is_the_least_sure(tmp_path):
-    """A picture that holds a head and gets no answer counts as 0."""
+def test_head_that_is_not_found_has_probability_0(tmp_path):
+    """A picture whose head is not found counts as 0."""
     head, black = tmp_path / "head.png", tmp_path / "black.png"
     head.write_bytes(to_png(draw_head()))
     black.write_bytes(to_png(np.zeros((ROWS, COLUMNS), np.uint8)))
-    assert find_least_sure(to_synthetic_pipeline(), [head]) > 0.9
-    assert find_least_sure(to_synthetic_pipeline(), [head, black]) == 0
+    assert find_smallest_probability(to_synthetic_pipeline(), [head]) > 0.9
+    assert find_smallest_probability(to_synthetic_pipeline(), [head, black]) == 0

@@ -17,7 +17,7 @@ from harness.documents import read_block
 
 
 def write(folder, errors_mm, *, part="test", first_exam=1):
-    """Write a model's results: an image an exam, and 7 for every other figure."""
+    """Write a model's results with one image per exam, and 7 for every other figure."""
     folder.mkdir(exist_ok=True)
     figures = {name: {"value": 7.0} for name in FIGURES}
     band = {"low_mm": 100.0, "high_mm": None, "images": len(errors_mm)}
@@ -40,7 +40,7 @@ def folders(tmp_path):
 
 
 def test_errors_are_compared_image_by_image(folders):
-    """Absolute errors of 1, 2, 4 against 3, 2, 3: 1/3 mm more, whatever their features."""
+    """Absolute errors of 1, 2, 4 and 3, 2, 3 differ by 1/3 mm on average."""
     for folder, errors_mm in zip(folders, ([1, -2, 4], [-3, -2, 3]), strict=True):
         write(folder, errors_mm)
     first, second = (read_measured(folder, "test") for folder in folders)
@@ -53,7 +53,7 @@ def test_errors_are_compared_image_by_image(folders):
 
 
 def test_an_image_without_an_answer_is_left_out(folders):
-    """Where one of the two has no number there is nothing to compare."""
+    """Images without an answer from either model are excluded."""
     for folder, errors_mm in zip(folders, ([1, 2, 50], [2, 3, None]), strict=True):
         write(folder, errors_mm)
     both = [read_measured(folder, "test") for folder in folders]
@@ -62,17 +62,17 @@ def test_an_image_without_an_answer_is_left_out(folders):
     assert "| images without an answer | 0 | 1 |" in to_part_table(*both, "test")
 
 
-def test_equal_answers_are_told_as_equal(folders):
-    """Without a difference there is no test of it."""
+def test_equal_answers_are_reported_as_equal(folders):
+    """Without any difference there is no paired test."""
     for folder in folders:
         write(folder, [1, -2, 3])
     table = to_part_table(*(read_measured(folder, "test") for folder in folders), "test")
     assert "+0.00 mm (+0.00 to +0.00" in table
-    assert "equal everywhere" in table
+    assert "all errors are equal" in table
 
 
-def test_other_images_are_refused(folders):
-    """Figures of different images make no pair."""
+def test_models_measured_on_different_images_are_refused(folders):
+    """Results on different images cannot be compared."""
     write(folders[0], [1, 2])
     write(folders[1], [1, 2], first_exam=5)
     with pytest.raises(ValueError, match="same images"):
@@ -80,6 +80,6 @@ def test_other_images_are_refused(folders):
 
 
 @pytest.mark.parametrize("name", OTHERS)
-def test_cards_say_what_was_measured(name):
-    """The table of each card is the one that the committed results give."""
+def test_cards_have_the_tables_of_the_committed_results(name):
+    """The table of each card is made from the committed results."""
     assert read_block(to_card(name).read_text(), BLOCK) == to_block(name)

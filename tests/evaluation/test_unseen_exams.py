@@ -9,20 +9,20 @@ from headcirc.model.manifest import MANIFEST_NAME, load_manifest
 from headcirc.pipeline import SHIPPED_MODEL_DIR
 
 
-def test_the_split_model_saw_the_train_part_alone():
-    """The model that published figures are of may be measured on calibration and test exams."""
+def test_split_model_may_be_measured_on_every_part():
+    """The split model was trained on the train part only."""
     assert load_manifest(SPLIT_MODEL_DIR).trained_on == ("train",)
     for part in ("train", "calibration", "test"):
         require_unseen(SPLIT_MODEL_DIR, part)
 
 
-def test_weights_are_not_measured_on_what_they_were_trained_on():
-    """The weights that ship saw every exam: calibration and test are refused, with the remedy."""
+def test_model_is_refused_on_exams_that_it_was_trained_on():
+    """The shipped weights are refused on calibration and test; the message names the remedy."""
     assert load_manifest(SHIPPED_MODEL_DIR).trained_on == ("train", "calibration", "test")
     require_unseen(SHIPPED_MODEL_DIR, "train")
     for part in ("calibration", "test"):
         with pytest.raises(
-            TrainedOnError, match=rf"the {part} exams too.*models/attention-resunet-16-split"
+            TrainedOnError, match=rf"on the {part} exams.*models/attention-resunet-16-split"
         ):
             require_unseen(SHIPPED_MODEL_DIR, part)
 
@@ -39,7 +39,7 @@ def test_weights_are_not_measured_on_what_they_were_trained_on():
 def test_a_training_figure_is_refused_before_any_image_is_read(
     command, arguments, tmp_path, capsys
 ):
-    """Each command says so with status 2, although the folder of images does not exist."""
+    """Each command refuses with status 2, although the data folder does not exist."""
     options = ["--model", str(SHIPPED_MODEL_DIR), "--data", str(tmp_path / "none")]
     try:
         status = command([*arguments, *options])
@@ -49,8 +49,8 @@ def test_a_training_figure_is_refused_before_any_image_is_read(
     assert "was trained on the" in capsys.readouterr().err
 
 
-def test_figures_of_the_shipped_model_say_whose_they_are():
-    """Accuracy and uncertainty in the shipped manifest name the split model's version, graph."""
+def test_shipped_manifest_names_the_model_of_its_figures():
+    """Accuracy and uncertainty name the version and the graph of the split model."""
     split = load_manifest(SPLIT_MODEL_DIR)
     facts = json.loads((SHIPPED_MODEL_DIR / MANIFEST_NAME).read_text())
     for measured in (

@@ -23,7 +23,7 @@ from training.networks.attention_resunet import AttentionResUNet
 
 
 def test_runner_gives_the_network_s_probabilities(tmp_path):
-    """Sigmoid of the logits, without the channel, in evaluation mode."""
+    """The runner returns the sigmoid of the logits without the channel."""
     network = AttentionResUNet(width=2).eval()
     save_weights(network, tmp_path / "last.safetensors")
     network_input = np.random.default_rng(0).standard_normal((2, 1, 64, 64), np.float32)
@@ -33,8 +33,8 @@ def test_runner_gives_the_network_s_probabilities(tmp_path):
     assert found == pytest.approx(expected, abs=1e-6)
 
 
-def test_error_is_measured_less_true_and_nan_without_an_answer(tmp_path):
-    """A drawn head against a circumference that is 10 mm too small, and a black picture."""
+def test_error_is_measured_minus_true_and_nan_without_an_answer(tmp_path):
+    """A drawn head with a true value 10 mm too small, and a black picture."""
     pipeline = to_synthetic_pipeline()
     head, black = tmp_path / "1_HC.png", tmp_path / "2_HC.png"
     head.write_bytes(to_file(draw_head()))
@@ -46,7 +46,7 @@ def test_error_is_measured_less_true_and_nan_without_an_answer(tmp_path):
 
 
 def test_paired_p_is_small_only_where_one_is_better():
-    """Errors that are all larger, of one sign or both, against the same ones in another order."""
+    """The p value is small if all errors are larger, not if they are only reordered."""
     first = np.linspace(-1, 1, 40)
     assert to_paired_p(first * 3, first) < 0.001
     assert to_paired_p(-first, first) is None
@@ -54,8 +54,8 @@ def test_paired_p_is_small_only_where_one_is_better():
 
 
 @pytest.mark.parametrize(("p", "text"), [(0.004, "< 0.01"), (0.0649, "= 0.06"), (1.0, "= 1.00")])
-def test_no_probability_is_printed_as_zero(p, text):
-    """A small one is told as smaller than what two digits show."""
+def test_small_p_is_printed_as_below_0_01(p, text):
+    """A p value that two digits cannot show is printed as `< 0.01`."""
     assert to_p_text(p) == text
 
 
@@ -66,12 +66,12 @@ def test_no_probability_is_printed_as_zero(p, text):
         ("runs/sixth/last.safetensors", "sixth", "runs/sixth/last.safetensors"),
     ],
 )
-def test_weights_have_the_name_before_the_sign_or_their_folder_s(text, name, path):
-    """`NAME=FILE`, or a file alone."""
+def test_name_is_before_the_equals_sign_or_the_folder(text, name, path):
+    """The argument is `NAME=FILE` or a file only."""
     assert to_named_path(text) == (name, Path(path))
 
 
 def test_page_has_the_report_s_table():
-    """The comparison of weights in the documents is the committed one."""
+    """The table on the page is made from the committed report."""
     report = json.loads(Path("evaluation/results/weights.json").read_text())
     assert read_block(PAGE.read_text(), BLOCK) == to_block(report)

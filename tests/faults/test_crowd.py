@@ -16,7 +16,7 @@ RETRY_AFTER = re.compile(rb"\r\nretry-after: (\d+)\r\n", re.IGNORECASE)
 
 
 def to_request(number: int) -> bytes:
-    """Return one client's own question, so that each costs an inference."""
+    """Return a request with a pixel size of its own, so that each client needs an inference."""
     form = to_form(CONTENT, pixel_size_mm=f"{0.05 + number / 10_000:.4f}")
     head = (
         "POST /v1/analyses HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
@@ -27,7 +27,7 @@ def to_request(number: int) -> bytes:
 
 
 async def ask_until_answered(service: RunningService, number: int, seen: Counter[int]) -> None:
-    """Ask, and come back when told to, until there is an answer."""
+    """Send a request, and again after Retry-After, until it is answered."""
     request = to_request(number)
     for _ in range(MOST_ROUNDS):
         reader, writer = await asyncio.open_connection("127.0.0.1", service.port)
@@ -40,11 +40,11 @@ async def ask_until_answered(service: RunningService, number: int, seen: Counter
         if status != 429:
             return
         await asyncio.sleep(int(RETRY_AFTER.search(answer)[1]))
-    raise AssertionError("a client was never let in")
+    raise AssertionError("a client was never accepted")
 
 
 async def crowd_in(service: RunningService, clients: int) -> tuple[Counter[int], int]:
-    """Let all come at once; return what they were told, and how often a probe was answered."""
+    """Start all clients at the same time; return the statuses and the number of answered probes."""
     seen: Counter[int] = Counter()
     asking = asyncio.gather(*(ask_until_answered(service, i, seen) for i in range(clients)))
     probes = 0
@@ -59,7 +59,7 @@ async def crowd_in(service: RunningService, clients: int) -> tuple[Counter[int],
 
 @pytest.mark.parametrize("clients", [60, pytest.param(CROWD, marks=pytest.mark.slow)])
 def test_crowd_is_answered_or_told_when_to_come_back(record, clients):
-    """Everybody gets an answer in the end; 429 with Retry-After until then, and nothing else."""
+    """Every client gets an answer; until then it gets only 429 with Retry-After."""
     with start_service(SHIPPED_MODEL_DIR, queue_capacity="8") as service:
         seen, probes = asyncio.run(crowd_in(service, clients))
     assert set(seen) <= {201, 429}

@@ -17,7 +17,7 @@ REFUSALS |= {each.code for each in (errors.ImageTooLargeError, errors.InvalidFra
 
 
 def test_every_format_is_mutated():
-    """The seeds are good files of all formats, JPEG of every process; mutations change most."""
+    """The seeds are valid files of all formats and JPEG processes; most mutations change them."""
     seeds = to_seeds()
     assert {decode_frame(each).pixels.shape for each in seeds} == {(54, 80), (80, 54)}
     for content in to_refused_seeds():
@@ -30,7 +30,7 @@ def test_every_format_is_mutated():
 
 @pytest.mark.parametrize("files", [FEW, pytest.param(MANY, marks=pytest.mark.slow)])
 def test_mutated_files_are_decoded_or_refused(record, files):
-    """No crash, no hang, no memory over the limit: a frame, or one of the documented refusals."""
+    """Each file gives a frame or a documented error; no crash, no hang, no excessive memory."""
     command = [sys.executable, "-m", "tests.support.decoder_process", "0", str(files)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     *lines, memory = (line.split() for line in done.stdout.splitlines())

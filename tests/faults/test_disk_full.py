@@ -12,14 +12,14 @@ from tests.support.synthetic import to_file
 EXAMPLE = Path("examples/phantom.png")
 SMALL = EXAMPLE.read_bytes()
 LARGE = to_file(Image.open(EXAMPLE).convert("RGB"), "BMP")
-"""More than a megabyte: beyond that an upload is laid down on the disk while it arrives."""
+"""More than one megabyte; such an upload is written to the disk while it arrives."""
 ONCE = RetryPolicy(most_attempts=1)
 ROUNDS = 3
 
 
 @pytest.fixture
 def full_disk(tmp_path):
-    """Return a folder on a file system of 64 kB; skip where none may be mounted."""
+    """Return a folder on a file system of 64 kB; skip if it cannot be mounted."""
     mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(tmp_path)]
     if subprocess.run(mount, capture_output=True, check=False).returncode:
         pytest.skip("a small file system cannot be mounted here; it needs root")
@@ -28,7 +28,7 @@ def full_disk(tmp_path):
 
 
 def test_full_disk_is_our_fault_and_passes(full_disk: Path, monkeypatch, record):
-    """A large upload is 503 and may come again; a small one is measured; readiness stays."""
+    """A large upload gets 503 and works again later; a small upload is measured meanwhile."""
     monkeypatch.setenv("TMPDIR", str(full_disk))
     with (
         start_service(SHIPPED_MODEL_DIR) as service,

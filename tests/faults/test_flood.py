@@ -17,7 +17,7 @@ OPEN_FILES = 1_024
 """Debian's default."""
 FLOOD = 5_000
 PAUSE_S = 0.0005
-"""Between two connections: some 1,500 a second, which leaves this machine CPU time to answer."""
+"""Pause between two connections: about 1,500 per second, which leaves CPU time to answer."""
 PATIENCE_S = 20.0
 FORM = to_form(CONTENT)
 SILENT_UPLOAD = (
@@ -28,7 +28,7 @@ SILENT_UPLOAD = (
 
 @contextmanager
 def open_files(most: int):
-    """Let this process, and those that it starts meanwhile, open so many files."""
+    """Limit the number of open files of this process and of the processes that it starts."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
     try:
@@ -38,7 +38,7 @@ def open_files(most: int):
 
 
 class Flood:
-    """Connections that say nothing, opened as fast as they go, until told to stop."""
+    """Open idle connections continuously until the context ends."""
 
     def __init__(self, port: int) -> None:
         self._port = port
@@ -77,12 +77,12 @@ def get(port: int, path: str) -> int:
 
 
 def connect(port: int, client: str) -> socket.socket:
-    """Connect from an address of the loopback's own network."""
+    """Connect from a given address of the loopback network."""
     return socket.create_connection(("127.0.0.1", port), PATIENCE_S, (client, 0))
 
 
 def ask(port: int, client: str) -> int:
-    """Post a picture from an address and return the status."""
+    """Post a picture from a given address and return the status."""
     with connect(port, client) as connection:
         connection.sendall(SILENT_UPLOAD + b"Connection: close\r\n\r\n" + FORM)
         answer = b""
@@ -92,7 +92,7 @@ def ask(port: int, client: str) -> int:
 
 
 def test_probes_are_answered_in_a_flood_of_idle_connections(record):
-    """More of them than files may be open; nothing of it is logged."""
+    """There are more connections than allowed open files; the log does not grow."""
     with ExitStack() as stack:
         with open_files(OPEN_FILES):
             service = stack.enter_context(start_service(SHIPPED_MODEL_DIR))
@@ -118,7 +118,7 @@ def test_probes_are_answered_in_a_flood_of_idle_connections(record):
 
 
 def test_silent_uploads_keep_nobody_out_for_long(record):
-    """One address holds its share alone; several are seen by probe and autoscaler, and are cut."""
+    """One address cannot fill the queue; several make the service not ready until they are cut."""
     with ExitStack() as stack, start_service(SHIPPED_MODEL_DIR, queue_capacity="16") as service:
 
         def send_silently(client: str) -> None:
@@ -134,11 +134,11 @@ def test_silent_uploads_keep_nobody_out_for_long(record):
         for number in count():
             if get(service.port, "/readyz") != 200:
                 break
-            assert time.monotonic() < until_s, "it is ready though nobody is let in"
+            assert time.monotonic() < until_s, "the service is ready though its queue is full"
             send_silently(f"127.0.0.{4 + number % 8}")
         assert ask(service.port, "127.0.0.3") == 429
         while get(service.port, "/readyz") != 200:
-            assert time.monotonic() < until_s, "silent uploads are never cut"
+            assert time.monotonic() < until_s, "silent uploads are never closed"
             time.sleep(0.05)
         kept_out_s = time.monotonic() - full_s
         assert ask(service.port, "127.0.0.3") in (200, 201)

@@ -21,7 +21,7 @@ PATIENT = RetryPolicy(most_attempts=200, deadline_s=300, longest_wait_s=0.5)
 def measure_all(
     url: str, first_size_mm: float, progress: threading.Semaphore
 ) -> list[float | None]:
-    """Measure one phantom at many pixel sizes; return circumferences in pixels, None if none."""
+    """Measure a phantom at many pixel sizes; return circumferences in pixels, None for failures."""
     found_px: list[float | None] = []
     with HeadcircClient(url, retries=PATIENT) as client:
         for number in range(ROUNDS):
@@ -39,7 +39,7 @@ def measure_all(
 
 
 def run_clients(url: str, disturb) -> dict[str, int]:
-    """Let clients measure side by side; disturb them once a third is done; count the answers."""
+    """Run clients in parallel, disturb them after a third of the work, and count the answers."""
     progress = threading.Semaphore(0)
     with ThreadPoolExecutor(CLIENTS) as executor:
         sizes_mm = [0.1 + each / 10 for each in range(CLIENTS)]
@@ -56,7 +56,7 @@ def run_clients(url: str, disturb) -> dict[str, int]:
 
 @pytest.mark.slow
 def test_killed_service_costs_only_time(record):
-    """Kill -9 under load and a new start: every client gets every answer, and the right ones."""
+    """After `kill -9` under load and a restart, every client gets all answers, and correct ones."""
     ready_s = []
     with ExitStack() as services:
         first = services.enter_context(start_service(SHIPPED_MODEL_DIR))
@@ -73,7 +73,7 @@ def test_killed_service_costs_only_time(record):
 
 @pytest.mark.slow
 def test_killed_redis_costs_no_answer(record, tmp_path):
-    """Under load the store dies and comes back empty: every measurement is answered."""
+    """Redis is killed under load and restarts empty; every measurement is answered."""
     with (
         run_redis(tmp_path) as redis,
         start_service(SHIPPED_MODEL_DIR, store_url=redis.url) as service,

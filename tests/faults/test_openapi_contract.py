@@ -21,8 +21,8 @@ SMALL = draw_head(SMALL_HEAD, rows=54, columns=80)
 PICTURE = to_file(SMALL)
 PICTURES = [PICTURE, PICTURE[:200], b"", to_file(SMALL, "JPEG")]
 LEFT_OUT = {
-    # What is a picture, and which sizes exclude one another, no schema can say; and schemathesis
-    # takes a picture's bytes that a test puts in for a fault.
+    # A schema cannot describe what a picture is or which sizes exclude each other, and
+    # schemathesis reports the bytes of a picture that a test inserts as a fault.
     GenerationMode.POSITIVE: [positive_data_acceptance, negative_data_rejection],
     GenerationMode.NEGATIVE: [],
 }
@@ -30,7 +30,7 @@ MEASURABLE = {"image": PICTURE, "pixel_size_mm": 0.1}
 
 
 def has_input(operation: dict) -> bool:
-    """Return whether a request can be wrong in more than its path."""
+    """Return whether a request has a body or a query that can be invalid."""
     return "requestBody" in operation or any(
         each["in"] == "query" for each in operation.get("parameters", [])
     )
@@ -47,7 +47,7 @@ CASES = [
 
 @pytest.fixture(scope="module")
 def served():
-    """Return the OpenAPI document of a real service, as it serves it, and a kept analysis' id."""
+    """Return the OpenAPI document of a running service and the id of a stored analysis."""
     schemathesis.openapi.media_type(
         "application/octet-stream", st.one_of(st.sampled_from(PICTURES), st.binary(max_size=99))
     )
@@ -60,7 +60,7 @@ def served():
 @pytest.mark.parametrize("examples", [FEW, pytest.param(MANY, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("asked", CASES)
 def test_generated_requests_keep_the_contract(served, record, examples, asked):
-    """No 5xx, no status, media type or body that the document does not have, whatever is sent."""
+    """Whatever is sent, there is no 5xx, and status, media type and body match the document."""
     (schema, kept_id), (method, path, mode) = served, asked
     operation = schema[path][method.upper()]
     statuses = Counter()
@@ -74,7 +74,7 @@ def test_generated_requests_keep_the_contract(served, record, examples, asked):
     )
     @given(case=operation.as_strategy(generation_mode=mode), is_known=st.booleans())
     def ask(case, is_known):
-        if is_known and mode is GenerationMode.POSITIVE:  # else hardly a request would be measured
+        if is_known and mode is GenerationMode.POSITIVE:  # random bytes are seldom a picture
             if "analysis_id" in case.path_parameters:
                 case.path_parameters["analysis_id"] = kept_id
             if method == "post":

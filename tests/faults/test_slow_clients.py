@@ -26,7 +26,7 @@ PROBE = b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 @pytest.fixture(scope="module")
 def service():
-    """Return the real service, which waits for headers and bodies for a second."""
+    """Return a running service that waits one second for headers and bodies."""
     settings = {"header_timeout_ms": TIMEOUT_MS, "upload_timeout_ms": TIMEOUT_MS}
     with start_service(SHIPPED_MODEL_DIR, **settings) as running:
         yield running
@@ -34,7 +34,7 @@ def service():
 
 @pytest.fixture
 def stack():
-    """Return what closes connections after the test, however it ends."""
+    """Return an exit stack that closes the connections after the test."""
     with ExitStack() as connections:
         yield connections
 
@@ -48,7 +48,7 @@ def count_open_files(service) -> int:
 
 
 def trickle(connections: list[socket.socket], byte: bytes) -> bytes:
-    """Send a byte on each connection, again and again, until all are closed; return what came."""
+    """Send bytes on each connection until all are closed; return the received bytes."""
     heard = b""
     left = list(connections)
     until_s = time.monotonic() + PATIENCE_S
@@ -71,7 +71,7 @@ def trickle(connections: list[socket.socket], byte: bytes) -> bytes:
 
 
 def ask(service) -> int:
-    """Post a picture whole and return the status, once the server has closed."""
+    """Post a complete picture and return the status after the server closes the connection."""
     with connect(service) as connection:
         connection.sendall(HEAD + b"Connection: close\r\n\r\n" + FORM)
         answer = b""
@@ -81,10 +81,10 @@ def ask(service) -> int:
 
 
 def wait_for_open_files(service, most: int) -> int:
-    """Return how many files are open once there are no more than so many."""
+    """Wait until at most `most` files are open; return their number."""
     until_s = time.monotonic() + PATIENCE_S
     while (found := count_open_files(service)) > most:
-        assert time.monotonic() < until_s, f"{found} files are open, {most} at most were expected"
+        assert time.monotonic() < until_s, f"{found} files are open, at most {most} were expected"
         time.sleep(TRICKLE_S)
     return found
 
@@ -100,7 +100,7 @@ def wait_for_open_files(service, most: int) -> int:
     ],
 )
 def test_trickle_holds_no_connection(service, stack, record, request, trickled):
-    """However it is sent, byte by byte, it ends; meanwhile and afterwards others are answered."""
+    """Connections that send bytes slowly are closed; other clients are answered meanwhile."""
     sent, byte, answer = trickled
     assert ask(service) in (200, 201)
     before = count_open_files(service)
@@ -118,7 +118,7 @@ def test_trickle_holds_no_connection(service, stack, record, request, trickled):
 
 
 def test_half_closed_uploads_leave_nothing(service, stack, record):
-    """Clients that announce a picture, send half of it and say no more."""
+    """Clients send half of an announced picture and then close their side; no file stays open."""
     assert ask(service) in (200, 201)
     before = count_open_files(service)
     connections = [stack.enter_context(connect(service)) for _ in range(CROWD)]

@@ -12,20 +12,20 @@ from headcirc.client import HeadcircClient, ProblemError
 from headcirc.cpus import count_available_cpus
 from headcirc.pipeline import SHIPPED_MODEL_DIR
 
-SOAK_S = float(os.environ.get("SOAK_S", "1200"))  # noqa: TID251 - a test's length, no setting
+SOAK_S = float(os.environ.get("SOAK_S", "1200"))  # noqa: TID251 - length of a test, not a setting
 SETTLED_S = 60.0
 INTERVAL_S = 5.0
 PAUSE_S = 0.2
 CLIENTS = count_available_cpus()
-"""As many as the service has threads for pictures: one that began its work late would bring the
-memory that each keeps at hand, some 11 MB, after the first minute."""
+"""Number of the service's measuring threads, so that all of them start within the first minute;
+each thread keeps about 11 MB."""
 CONTENT = Path("examples/phantom.png").read_bytes()
-ROOM_BYTES = "10000000"
-"""For results; they fill it within the first minute, which then is no growth."""
+STORE_BYTES = "10000000"
+"""Size of the result store; it is full within the first minute and does not grow afterwards."""
 
 
-def live_a_little(client: HeadcircClient, number: int) -> int:
-    """Measure, read back what was measured, be refused; return the requests made."""
+def use_once(client: HeadcircClient, number: int) -> int:
+    """Measure, read the result, and send invalid files; return the number of requests."""
     analysis = client.analyze(CONTENT, pixel_size_mm=0.05 + number % 1000 / 1000)
     assert analysis.head is not None
     assert client.read_overlay(analysis.id)
@@ -37,16 +37,16 @@ def live_a_little(client: HeadcircClient, number: int) -> int:
 
 
 def sample(service: RunningService) -> tuple[float, int]:
-    """Return the service's memory in MB and how many files it holds open."""
+    """Return the service's memory in MB and its number of open files."""
     return read_memory_mb(service.pid), len(os.listdir(f"/proc/{service.pid}/fd"))
 
 
-def live_on(service: RunningService, client_number: int, until_s: float) -> int:
-    """Use the service until then, anew connected each time; return the requests made."""
+def use_until(service: RunningService, client_number: int, until_s: float) -> int:
+    """Use the service until a time, with a new client each time; return the number of requests."""
     requests, number = 0, client_number
     while time.monotonic() < until_s:
         with HeadcircClient(service.url) as client:
-            requests += live_a_little(client, number)
+            requests += use_once(client, number)
         number += CLIENTS
         time.sleep(PAUSE_S)
     return requests
@@ -54,22 +54,23 @@ def live_on(service: RunningService, client_number: int, until_s: float) -> int:
 
 @pytest.mark.slow
 def test_memory_and_open_files_stay_flat(record):
-    """Under steady use for as long as SOAK_S says; what comes in the first minute is the level."""
+    """Under steady use for SOAK_S, memory and open files do not grow after the first minute."""
     samples = []
     with (
-        start_service(SHIPPED_MODEL_DIR, store_max_bytes=ROOM_BYTES) as service,
+        start_service(SHIPPED_MODEL_DIR, store_max_bytes=STORE_BYTES) as service,
         ThreadPoolExecutor(CLIENTS) as clients,
     ):
         began_s = time.monotonic()
-        lives = [
-            clients.submit(live_on, service, number, began_s + SOAK_S) for number in range(CLIENTS)
+        running = [
+            clients.submit(use_until, service, number, began_s + SOAK_S)
+            for number in range(CLIENTS)
         ]
-        while not all(life.done() for life in lives):
+        while not all(each.done() for each in running):
             if time.monotonic() - began_s >= SETTLED_S + INTERVAL_S * len(samples):
                 samples.append(sample(service))
             time.sleep(PAUSE_S)
         samples.append(sample(service))
-        requests = sum(life.result() for life in lives)
+        requests = sum(each.result() for each in running)
     memory_mb, open_files = zip(*samples, strict=True)
     growth = max(memory_mb) / memory_mb[0] - 1
     figures = {"duration_s": SOAK_S, "requests": requests, "memory_growth": round(growth, 4)}

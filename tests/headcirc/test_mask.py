@@ -2,17 +2,9 @@ import numpy as np
 
 from headcirc.geometry import Ellipse
 from headcirc.mask import to_head_mask
-from headcirc.model.manifest import MaskFacts
 from headcirc.raster import to_ellipse_coverage
+from tests.support.synthetic import MASK_FACTS as FACTS
 
-FACTS = MaskFacts(
-    threshold=0.5,
-    minimum_head_share=0.005,
-    minimum_mean_probability=0.6,
-    acceptable_mean_probability=0.94,
-    sure_mean_probability=0.95,
-    ellipticity_power=4,
-)
 SMALL_HEAD = Ellipse(120.0, 150.0, 60.0, 48.0, 0.3)
 
 

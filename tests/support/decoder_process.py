@@ -1,7 +1,7 @@
-"""Decode mutated files in a process of its own, whose death would be seen: one line for each.
+"""Decode mutated files in a separate process, so that a crash is visible to the test.
 
-`python -m tests.support.decoder_process FIRST LAST` prints number, outcome and CPU seconds, and at
-last the peak of its memory.
+`python -m tests.support.decoder_process FIRST LAST` prints the number, outcome and CPU seconds of
+each file, and finally the peak memory.
 """
 
 import faulthandler
@@ -16,11 +16,11 @@ from headcirc.readers.decode import decode_frame
 from tests.support.mutations import mutate, to_bombs, to_refused_seeds, to_seeds
 
 PEAK = "VmHWM"
-"""Begins anew with the program, unlike `ru_maxrss`, which has the peak of whoever started it."""
+"""Starts at zero in each program, unlike `ru_maxrss`, which includes the parent's peak."""
 GOOD_SHARE = 3
-"""Files that decode are mutated so much more often: more of their code runs than of a refusal."""
+"""Valid files are mutated this many times more often, because they reach more code."""
 PATIENCE_S = 60
-"""On the wall clock, for one file; then the process says where it hangs, and ends."""
+"""Wall-clock limit for one file; then the process prints its stack and ends."""
 
 
 def find_outcome(content: bytes) -> str:

@@ -1,4 +1,4 @@
-"""An explain graph whose answers are known."""
+"""An explain graph with known outputs."""
 
 from onnx import TensorProto, helper
 
@@ -6,7 +6,7 @@ from tests.support.synthetic import FACTS
 
 
 def make_explain_graph() -> bytes:
-    """Return a graph whose answers are known: brightness, its opposite, and one half.
+    """Return a graph with known outputs: brightness, its inverse, and one half.
 
     `bottleneck` is the brightness in cells of 16 pixels, `decoder-64` is 1 - brightness, and the
     gate's coefficients, `attention-64`, are 0.5 everywhere.

@@ -1,4 +1,4 @@
-"""CUDA and a TensorRT engine without a GPU: real memory, real copies, and a recorder of graphs."""
+"""Fake CUDA and TensorRT without a GPU: host memory, real copies, and recorded graphs."""
 
 import ctypes
 from enum import Enum, IntEnum
@@ -21,10 +21,11 @@ SUCCESS = cudaError_t.cudaSuccess
 
 
 class FakeCuda:
-    """The part of `cuda.bindings.runtime` that the backend calls.
+    """The functions of `cuda.bindings.runtime` that the backend calls.
 
-    A stream is a list of actions. They run when it is synchronised or, while it records, when the
-    graph made from it is launched. There is one beside CUDA's default stream.
+    A stream is a list of actions. They run when the stream is synchronised. While the stream
+    records, they run when the recorded graph is launched. There is one stream and CUDA's default
+    stream.
     """
 
     cudaError_t = cudaError_t
@@ -42,7 +43,7 @@ class FakeCuda:
         self._kept: list = []
 
     def cudaMalloc(self, size_bytes):
-        """Give host memory; the CPU plays the GPU."""
+        """Allocate host memory in place of GPU memory."""
         if size_bytes > self.free_bytes:
             return cudaError_t.cudaErrorMemoryAllocation, None
         self.free_bytes -= size_bytes
@@ -60,14 +61,14 @@ class FakeCuda:
         return SUCCESS, 1
 
     def use_default_stream(self):
-        """Do as another thread may: a stream that is not apart from it cannot be recorded then."""
+        """Use the default stream, as another thread may; this breaks a blocking recorded stream."""
         self.is_broken = self.recorded is not None and not self.is_apart
 
     def cudaGetErrorString(self, status):
         return SUCCESS, status.name.encode()
 
     def enqueue(self, action):
-        """Put work on the stream."""
+        """Add an action to the stream."""
         (self.waiting if self.recorded is None else self.recorded).append(action)
 
     def cudaMemcpyAsync(self, to, source, size_bytes, kind, stream):
@@ -119,9 +120,9 @@ FAKE_TENSORRT = SimpleNamespace(
 
 
 class FakeEngine:
-    """An engine whose network doubles its input: (n, 1, 2, 3), up to four pictures.
+    """An engine that doubles its input (n, 1, 2, 3), with at most four pictures.
 
-    With `explains` a second output has the input's top left corner: (n, 1, 1, 1).
+    With `explains`, a second output (n, 1, 1, 1) is the top left corner of the input.
     """
 
     GRID: ClassVar = (1, 2, 3)
@@ -149,7 +150,7 @@ class FakeEngine:
         return [(1, *self.GRID), (1, *self.GRID), (self.MAXIMUM_BATCH, *self.GRID)]
 
     def create_execution_context(self, strategy):
-        """Return a context; it can do nothing before it has memory, a shape and addresses."""
+        """Return a context, which needs memory, a shape and addresses before it can run."""
         self.contexts.append(FakeContext(self))
         return self.contexts[-1]
 
@@ -172,7 +173,7 @@ class FakeContext:
         return True
 
     def execute_async_v3(self, stream):
-        """Enqueue the doubling and, if there is one, the copy of the corner."""
+        """Enqueue the doubling and, with `explains`, the copy of the corner."""
         if not self.has_memory or set(self.addresses) != set(self.engine.tensors):
             return False
         source, target = self._view("question", self.shape), self._view("answer", self.shape)

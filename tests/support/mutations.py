@@ -1,6 +1,6 @@
-"""Files that are nearly pictures: what disks, networks and attackers make of good ones.
+"""Make damaged image files, as disks, networks and attackers produce them.
 
-Everything follows from one number, so that a file that does harm can be made again.
+Each file follows from its number, so a harmful file can be made again.
 """
 
 import io
@@ -20,14 +20,14 @@ EXTENDED_SEQUENTIAL, MAXIMUM_SAMPLE = 0xC1, 281
 """A JPEG's marker, and a TIFF's tag."""
 EXTREMES = (0, 1, 0x7F, 0xFF, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0xFFFFFFFF)
 BOMB_SIDE_PX = 6_300
-"""Squared, just within the default limit on pixels: the largest picture that is decoded."""
+"""Side of the largest square picture within the default limit on pixels."""
 BOMB_BYTES = 10_000_000
 """The largest upload."""
 Random = np.random.Generator
 
 
 def to_seeds() -> list[bytes]:
-    """Return small good files, every format in several kinds."""
+    """Return small valid files of every format, in several variants."""
     grey = Image.fromarray(draw_head(SMALL_HEAD, rows=ROWS, columns=COLUMNS))
     colour = grey.convert("RGB")
     deep = Image.fromarray(np.asarray(grey).astype(np.uint16) * 257)
@@ -47,12 +47,12 @@ def to_seeds() -> list[bytes]:
     files.append(to_file(deep, "TIFF", tiffinfo={MAXIMUM_SAMPLE: 65_535}))
     files.append(put_chunk(to_file(deep), b"sBIT", b"\x0c"))
     exif = Image.Exif()
-    exif[0x0112] = 6  # orientation: lies on its side
+    exif[0x0112] = 6  # orientation: rotated by 90 degrees
     return [*files, to_file(colour, "JPEG", exif=exif), to_file(colour, "PNG", exif=exif)]
 
 
 def to_refused_seeds() -> list[bytes]:
-    """Return good files of all kinds of JPEG that are refused, alone and inside a TIFF."""
+    """Return valid files of all refused kinds of JPEG, alone and inside a TIFF."""
     jpegs = list(make_rare_jpegs().values())
     side = {256: SIDE_PX, 257: SIDE_PX, 278: SIDE_PX}
     tiffs = [make_tiff(GREY | side | {259: 7, 279: len(jpeg)}, jpeg) for jpeg in jpegs]
@@ -60,7 +60,7 @@ def to_refused_seeds() -> list[bytes]:
 
 
 def to_bombs() -> list[bytes]:
-    """Return files that would become large in pixels, text or layers, or take long to walk."""
+    """Return files that decode to many pixels, much text or many layers, or take long to parse."""
     side_px = BOMB_SIDE_PX
     flat = Image.new("L", (side_px, side_px))
     text = zlib.compress(bytes(50_000_000))
@@ -123,7 +123,7 @@ def blank_chunk(content: bytearray, random: Random) -> None:
 
 
 def put_extreme(content: bytearray, random: Random) -> None:
-    """Put a number as headers have it, in either byte order, where headers are."""
+    """Write an extreme number into the header, in either byte order."""
     for _ in range(int(random.integers(1, 4))):
         form = str(random.choice(["<I", ">I", "<H", ">H"]))
         size = struct.calcsize(form)
@@ -135,7 +135,7 @@ MUTATIONS = (flip_bits, truncate, swap_chunks, repeat_chunk, blank_chunk, put_ex
 
 
 def repair_png(content: bytes) -> bytes:
-    """Return a PNG whose checksums are right again, so that damage reaches the decoder."""
+    """Return a PNG with corrected checksums, so that the damage reaches the decoder."""
     out, at = io.BytesIO(), 8
     out.write(content[:8])
     while at + 12 <= len(content):
@@ -147,7 +147,7 @@ def repair_png(content: bytes) -> bytes:
 
 
 def mutate(seeds: list[bytes], number: int) -> bytes:
-    """Return the file of a number."""
+    """Return the mutated file with this number."""
     random = np.random.default_rng(number)
     content = bytearray(seeds[number % len(seeds)])
     for _ in range(int(random.integers(1, 3))):

@@ -1,4 +1,4 @@
-"""An application called without a client library, so that a test decides what arrives and when."""
+"""Call an ASGI application without a client library, so that a test controls each message."""
 
 import asyncio
 import json
@@ -20,7 +20,7 @@ def to_form(content: bytes, **fields: str) -> bytes:
 
 @dataclass
 class Answer:
-    """What the application sent."""
+    """The answer of the application."""
 
     status: int = 0
     headers: dict[str, str] = field(default_factory=dict)
@@ -31,7 +31,7 @@ class Answer:
 
 
 async def never() -> dict:
-    """Receive nothing, ever."""
+    """Wait forever without a message."""
     await asyncio.Event().wait()
     raise AssertionError("unreachable")
 
@@ -44,7 +44,7 @@ async def call(
     client: str = "127.0.0.1",
     **headers: str,
 ) -> Answer:
-    """Post to an application what `receive` gives."""
+    """Post the messages of `receive` to an application and return its answer."""
     given = {"host": "127.0.0.1", "content-type": f"multipart/form-data; boundary={BOUNDARY}"}
     given |= headers
     scope = {
@@ -66,7 +66,7 @@ async def call(
 
 
 def to_receive(*parts: bytes, then: Callable[[], Awaitable[dict]] = never):
-    """Return a `receive` that gives a body in parts, and then what `then` gives."""
+    """Return a `receive` that yields the parts of a body, and then the messages of `then`."""
     left = list(parts)
 
     async def receive() -> dict:

@@ -1,4 +1,4 @@
-"""A real Redis, as Debian packages it, that tests start and stop."""
+"""Start and stop a real Redis from Debian's package."""
 
 import shutil
 import socket
@@ -17,7 +17,7 @@ PATIENCE_S = 10.0
 
 
 class RedisServer:
-    """A server on a port of its own; nothing is written to the disk."""
+    """A Redis server on a free port that writes nothing to the disk."""
 
     def __init__(self, folder: Path) -> None:
         self._command = shutil.which("redis-server")
@@ -28,7 +28,7 @@ class RedisServer:
         self.url = f"redis://{ADDRESS}:{self.port}/0"
 
     def start(self) -> None:
-        """Start it and wait until it answers."""
+        """Start the server and wait until it answers."""
         options = ["--port", str(self.port), "--bind", ADDRESS, "--save", "", "--appendonly", "no"]
         self._process = subprocess.Popen(
             [self._command, *options, "--dir", str(self._folder)], stdout=subprocess.DEVNULL
@@ -47,14 +47,14 @@ class RedisServer:
             return False
 
     def kill(self) -> None:
-        """End it as a crash would."""
+        """Kill the server, as a crash would."""
         self._process.kill()
         self._process.wait()
 
 
 @contextmanager
 def run_redis(folder: Path) -> Iterator[RedisServer]:
-    """Run a server that a test may kill and start again."""
+    """Run a server that a test may kill and restart."""
     server = RedisServer(folder)
     server.start()
     try:

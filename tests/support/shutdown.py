@@ -1,11 +1,11 @@
-"""What `headcirc serve` does when it is told to end, read from its source."""
+"""Read the shutdown settings of `headcirc serve` from its source."""
 
 import re
 from pathlib import Path
 
 
 def find_graceful_s() -> int:
-    """Return how long the server lets what is in flight end."""
+    """Return how many seconds the server waits for running requests at shutdown."""
     (found,) = re.findall(
         r"timeout_graceful_shutdown=(\d+)", Path("headcirc/cli/serve.py").read_text()
     )

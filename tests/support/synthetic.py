@@ -1,4 +1,4 @@
-"""Pictures with known answers, and a backend that sees them without a trained network."""
+"""Pictures with known answers, and a backend that measures them without a trained network."""
 
 import io
 from dataclasses import dataclass, field
@@ -16,9 +16,17 @@ from headcirc.raster import to_ellipse_coverage
 FACTS = InputFacts(
     width_px=256, height_px=256, pixel_aspect=800 / 540, mean=0.156, standard_deviation=0.172
 )
+MASK_FACTS = MaskFacts(
+    threshold=0.5,
+    minimum_head_share=0.005,
+    minimum_mean_probability=0.6,
+    acceptable_mean_probability=0.94,
+    sure_mean_probability=0.95,
+    ellipticity_power=4,
+)
 HEAD = Ellipse(400.0, 270.0, 220.0, 170.0, 0.5)
 SMALL_HEAD = Ellipse(36.0, 25.0, 22.0, 17.0, 0.5)
-"""In a picture of 54 rows and 80 columns, to no side like to the other."""
+"""A head in a picture of 54 rows and 80 columns that is not symmetric."""
 
 
 @dataclass
@@ -37,21 +45,14 @@ class BrightnessBackend:
 
 
 def to_manifest(onnx_path: Path = Path("model.onnx")) -> Manifest:
-    """Return the facts of a model that does not exist."""
+    """Return the manifest of a model without files."""
     return Manifest(
         name="synthetic",
         version="0.0.0",
         width=16,
         parameters=1,
         input=FACTS,
-        mask=MaskFacts(
-            threshold=0.5,
-            minimum_head_share=0.005,
-            minimum_mean_probability=0.6,
-            acceptable_mean_probability=0.94,
-            sure_mean_probability=0.95,
-            ellipticity_power=4,
-        ),
+        mask=MASK_FACTS,
         graphs={"fp32": Graph("fp32", onnx_path, "0" * 64)},
     )
 
@@ -64,12 +65,12 @@ def to_synthetic_pipeline() -> Pipeline:
 def draw_head(ellipse: Ellipse = HEAD, *, rows: int = 540, columns: int = 800) -> np.ndarray:
     """Draw a white ellipse with soft edges on black."""
     picture = np.rint(255 * to_ellipse_coverage(ellipse, rows, columns)).astype(np.uint8)
-    assert picture.any(), "a picture without its head would be the same whatever befell it"
+    assert picture.any(), "the head must be inside the picture"
     return picture
 
 
 def to_file(pixels: np.ndarray | Image.Image, format_name: str = "PNG", **options: object) -> bytes:
-    """Encode an array or picture as a file."""
+    """Encode an array or image as a file."""
     image = pixels if isinstance(pixels, Image.Image) else Image.fromarray(pixels)
     buffer = io.BytesIO()
     image.save(buffer, format_name, **options)

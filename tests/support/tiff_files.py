@@ -1,17 +1,17 @@
-"""TIFF files by their tags, as no library would write them."""
+"""Make TIFF files from single tags, including files that no library writes."""
 
 import struct
 
 LONG, RATIONAL = 4, 5
 SIDE_PX = 8
 DATA = (LONG, 1)
-"""In place of a tag's number: the kind and count of numbers that are the data."""
+"""Stands for a tag's value: the type and count of the numbers at the data's offset."""
 GREY = {256: SIDE_PX, 257: SIDE_PX, 258: 8, 259: 1, 262: 1, 273: DATA, 278: SIDE_PX}
 """Width, height, bits, no compression, 0 is black, and one strip of all rows."""
 
 
 def make_tiff(tags: dict[int, int | tuple[int, int]], data: bytes) -> bytes:
-    """Return a little-endian TIFF of one picture."""
+    """Return a little-endian TIFF with one picture."""
     data_at = 8 + 2 + 12 * len(tags) + 4
     entries = b""
     for tag, value in sorted(tags.items()):
@@ -29,7 +29,7 @@ def make_tiled_tiff(tiles: int) -> bytes:
 
 
 def make_chained_tiff(pictures: int) -> bytes:
-    """Return a TIFF of many pictures of one pixel, each of which names the next."""
+    """Return a TIFF with a long chain of one-pixel pictures."""
     entries = b"".join(struct.pack("<HHII", tag, LONG, 1, 1) for tag in (256, 257, 273))
     size = 2 + len(entries) + 4
     following = [*range(8 + size, 8 + pictures * size, size), 0]

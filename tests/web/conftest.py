@@ -22,7 +22,7 @@ FLAGS = [
 
 @contextmanager
 def serve(pipeline, **settings) -> Iterator[str]:
-    """Run the service on a real socket, as a browser needs it; yield its address."""
+    """Run the service on a real socket, for a browser; yield its address."""
     with serve_app(create_app(Settings(**settings), pipeline)) as url:
         yield url
 
@@ -43,21 +43,21 @@ def serve_app(app) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def shipped_url():
-    """Address of a service with the shipped model."""
+    """Return the address of a service with the shipped model."""
     with serve(load_pipeline(threads=1)) as url:
         yield url
 
 
 @pytest.fixture(scope="module")
 def synthetic_url():
-    """Address of a service with a pipeline that measures bright ellipses."""
+    """Return the address of a service that measures bright ellipses."""
     with serve(to_synthetic_pipeline()) as url:
         yield url
 
 
 @pytest.fixture
 def serve_synthetic():
-    """Return a function that serves a pipeline that measures bright ellipses."""
+    """Return a function that starts a service that measures bright ellipses."""
     running = []
 
     def start(pipeline=None, **settings):
@@ -71,7 +71,7 @@ def serve_synthetic():
 
 @pytest.fixture(scope="module")
 def browser():
-    """Return headless Chromium, Debian's own; each test has a new profile of it."""
+    """Return headless Chromium from Debian; each test uses a new profile."""
     path = shutil.which("chromium")
     if path is None:
         pytest.skip("chromium is not installed (Debian's package chromium; make system-deps)")
@@ -83,7 +83,7 @@ def browser():
 
 @pytest.fixture
 def open_page(browser):
-    """Return a function that opens the page; a fault of its scripts or policy fails the test."""
+    """Return a function that opens the page; an error of its scripts fails the test."""
     contexts, faults = [], []
 
     def start(url, path="/", **options):
@@ -103,5 +103,5 @@ def open_page(browser):
 
 
 def is_fault(line) -> bool:
-    """Tell whether a console line is a fault; that an answer was an error is none of the page's."""
+    """Return whether a console line is a fault; failed HTTP requests are not."""
     return line.type == "error" and not line.text.startswith("Failed to load resource")

@@ -1,4 +1,4 @@
-"""What a person does on the page, for the tests of it."""
+"""Steps of a user on the page, for its tests."""
 
 import re
 
@@ -9,7 +9,7 @@ ENDED = re.compile("^(good|mind|bad)$")
 
 
 def give(page, *files: tuple[str, bytes], pixel_size_mm: str | None = None) -> None:
-    """Choose files, as (name, content), and state their pixel size, or that none is known."""
+    """Choose files, as (name, content), and enter their pixel size, or none."""
     choose(page, *files)
     if len(files) > 1 and pixel_size_mm is None:
         page.locator("#batch-none").click()
@@ -29,35 +29,35 @@ def choose(page, *files: tuple[str, bytes]) -> None:
 
 
 def wait_for(page, number: int) -> None:
-    """Wait until so many images have an answer."""
+    """Wait until `number` images have an answer."""
     expect(page.locator("#worklist-count")).to_have_text(f"{number} of {number} done")
 
 
 def take_phantom(page, title: str) -> None:
-    """Press a phantom's button and wait for its result."""
+    """Press the button of a phantom and wait for its result."""
     number = page.locator("#worklist-rows button").count() + 1
     page.get_by_role("button", name=title).click()
     wait_for(page, number)
 
 
 def state_pixel_size(page, text: str) -> None:
-    """Type a pixel size of square pixels for the selected image."""
+    """Enter the size of square pixels for the selected image."""
     page.locator("#pixel-x").fill(text)
 
 
 def ask(url: str, content: bytes, **fields: float) -> dict:
-    """Post a picture as another caller of the service does."""
+    """Post a picture to the service without the page."""
     answer = httpx.post(f"{url}/v1/analyses", files={"image": content}, data=fields)
     return answer.json()
 
 
 def answer_busy(route, *, retry_after_s: float) -> None:
-    """Refuse a request in the service's place, as it does when its queue is full."""
+    """Answer a request with 429, as the service does when its queue is full."""
     problem = {"code": "overloaded", "detail": "Full.", "title": "Overloaded", "status": 429}
     route.fulfill(status=429, json=problem, headers={"retry-after": str(retry_after_s)})
 
 
 def read_rows(page) -> dict[str, str]:
-    """Return the figures' names and texts."""
+    """Return the texts of the figures by name."""
     names = page.locator("#rows dt").all_inner_texts()
     return dict(zip(names, page.locator("#rows dd").all_inner_texts(), strict=True))

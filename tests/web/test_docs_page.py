@@ -16,7 +16,7 @@ PREFIX = "/tools/headcirc"
 
 
 def below_prefix(app):
-    """Return an application that is reached as behind a gateway, which takes its prefix away."""
+    """Return the application behind a gateway that removes a path prefix."""
 
     async def pass_on(scope, receive, send):
         if scope["type"] != "http":
@@ -31,14 +31,14 @@ def below_prefix(app):
 
 @pytest.fixture(params=["", PREFIX], ids=["at the root", "below a path"])
 def docs_url(request):
-    """Address of a service, at the root and below a path."""
+    """Return the address of a service, at the root and below a path."""
     app = create_app(Settings(), to_synthetic_pipeline())
     with serve_app(below_prefix(app) if request.param else app) as url:
         yield url + request.param
 
 
 def open_operation(page, name: str):
-    """Unfold an operation and make it ready to be tried."""
+    """Open an operation and prepare it for execution."""
     operation = page.locator(".opblock", has=page.locator(f"[data-path='{name}']")).first
     operation.locator(".opblock-summary-control").click()
     operation.get_by_role("button", name="Try it out").click()
@@ -49,14 +49,14 @@ def open_operation(page, name: str):
     ("path", "status"), [("/v1/analyses", "201"), ("/v1/head-circumference", "200")]
 )
 def test_worked_example_works_at_the_first_try(open_page, docs_url, path, status):
-    """Choose the phantom that the text links, press Execute: nothing else is to be changed."""
+    """Choose the linked phantom and press Execute; no other input is needed."""
     page = open_page(docs_url, "/docs")
-    told = open_operation(page, "/v1/analyses")
-    link = told.get_by_role("link", name="this drawn head").evaluate("each => each.href")
+    example = open_operation(page, "/v1/analyses")
+    link = example.get_by_role("link", name="this drawn head").evaluate("each => each.href")
     picture = httpx.get(link)
     assert picture.headers["content-type"] == "image/png"
     phantom = {"name": "head.png", "mimeType": "image/png", "buffer": picture.content}
-    operation = told if path == "/v1/analyses" else open_operation(page, path)
+    operation = example if path == "/v1/analyses" else open_operation(page, path)
     operation.locator("input[type=file]").set_input_files(phantom)
     operation.get_by_role("button", name="Execute").click()
     answer = operation.locator(".live-responses-table .response").first
@@ -66,7 +66,7 @@ def test_worked_example_works_at_the_first_try(open_page, docs_url, path, status
 
 
 def test_worked_example_is_a_phantom_of_known_size():
-    """The text's pixel size and circumference are those that it was drawn with."""
+    """The pixel size and circumference in the text are those of the drawn phantom."""
     document = create_app(Settings(), to_synthetic_pipeline()).openapi()
     text = document["paths"]["/v1/analyses"]["post"]["description"]
     name = re.search(r"web/examples/(\S+\.png)", text)[1]
@@ -82,7 +82,7 @@ def test_worked_example_is_a_phantom_of_known_size():
 
 
 def test_every_operation_has_a_written_summary():
-    """A sentence's beginning, not a function's name with capital letters."""
+    """The summary is a phrase, not the function's name in capital letters."""
     document = create_app(Settings(), to_synthetic_pipeline()).openapi()
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
@@ -92,7 +92,7 @@ def test_every_operation_has_a_written_summary():
 
 
 def test_no_optional_number_begins_as_zero():
-    """The viewer would send what it begins with, and 0 mm is refused."""
+    """The viewer would send the default, and 0 mm is refused."""
     document = create_app(Settings(), to_synthetic_pipeline()).openapi()
     for name, schema in document["components"]["schemas"].items():
         if name.startswith("Body_"):

@@ -22,7 +22,7 @@ MOST_BYTES = 300_000
 
 @pytest.fixture
 def explain_url(explain_facts, serve_synthetic):  # noqa: F811 - the fixture
-    """Address of a service whose model can be asked why."""
+    """Return the address of a service whose model can explain its result."""
     plain = to_synthetic_pipeline()
     manifest = replace(plain.manifest, explain=explain_facts)
     backend = BrightnessBackend(name="onnxruntime")
@@ -42,7 +42,7 @@ def find_severe(page) -> list[str]:
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_no_severe_fault(open_page, explain_url, scheme, size):
-    """Empty, measured, uncertain, refused, and explained: none serious, none critical."""
+    """No state of the page has a serious or critical accessibility fault."""
     page = open_page(explain_url, color_scheme=scheme, viewport=SIZES[size])
     expect(page.locator("#examples")).to_be_visible()
     assert find_severe(page) == []
@@ -72,7 +72,7 @@ def test_axe_finds_no_severe_fault(open_page, explain_url, scheme, size):
 
 
 def test_nothing_is_cut_off_on_the_narrowest_phone(open_page, explain_url):
-    """At 320 px the page does not scroll sideways and every view's name is whole."""
+    """At 320 px the page does not scroll sideways, and all view names are complete."""
     page = open_page(explain_url, viewport={"width": 320, "height": 640})
     expect(page.locator("#views")).to_be_visible()
     for selector in ("html", "#views"):
@@ -81,7 +81,7 @@ def test_nothing_is_cut_off_on_the_narrowest_phone(open_page, explain_url):
 
 
 def test_long_names_are_told_apart(open_page, serve_synthetic):
-    """Names that differ at their ends are whole in the list, on the narrowest phone, too."""
+    """Names that differ at the end are complete in the list, also on a narrow phone."""
     page = open_page(serve_synthetic(), viewport={"width": 320, "height": 640})
     names = [f"a_very_long_name_of_an_examination_{end}.png" for end in ("left", "right")]
     give(page, *((name, CONTENT) for name in names), pixel_size_mm="2")
@@ -94,7 +94,7 @@ def test_long_names_are_told_apart(open_page, serve_synthetic):
 
 
 def test_what_is_chosen_is_seen_in_a_reader_s_own_colours(open_page, explain_url):
-    """Where the system replaces all colours, view and image that are chosen still differ."""
+    """With forced system colours, the selected view and image still look different."""
     page = open_page(explain_url, forced_colors="active")
     give(page, ("a.png", CONTENT), ("b.png", CONTENT))
     wait_for(page, 2)
@@ -110,13 +110,13 @@ def test_what_is_chosen_is_seen_in_a_reader_s_own_colours(open_page, explain_url
 
 
 def find_ground(screenshot: bytes) -> tuple[int, int, int]:
-    """Return the colour that most of a picture has."""
+    """Return the most frequent colour of a picture."""
     picture = Image.open(io.BytesIO(screenshot)).convert("RGB")
     return max(picture.getcolors(picture.width * picture.height))[1]
 
 
 def press_until_focused(page, key: str, selector: str) -> None:
-    """Press a key until an element has the focus; each stop on the way must be visible."""
+    """Press a key until an element has the focus; every focused element must be visible."""
     for _ in range(40):
         page.keyboard.press(key)
         stop = page.locator(":focus")
@@ -138,7 +138,7 @@ def press_until_focused(page, key: str, selector: str) -> None:
 
 
 def test_everything_by_keyboard(open_page, explain_url):
-    """Measure a phantom, hear the number, go through the list, zoom, pan, explain: no pointer."""
+    """Measure, read, browse, zoom, pan and explain without a pointer."""
     page = open_page(explain_url)
     expect(page.locator("#examples")).to_be_visible()
     press_until_focused(page, "Tab", ".skip")
@@ -175,7 +175,7 @@ def test_everything_by_keyboard(open_page, explain_url):
 
 
 def test_result_is_announced(open_page, serve_synthetic):
-    """The live region says file, number and warnings; a refusal says why."""
+    """The live region has the file, the number and the warnings, or the refusal."""
     page = open_page(serve_synthetic())
     give(page, ("head.png", CONTENT), pixel_size_mm="0.1")
     wait_for(page, 1)
@@ -186,7 +186,7 @@ def test_result_is_announced(open_page, serve_synthetic):
 
 
 def test_explanations_are_what_the_model_lists(open_page, explain_url):
-    """Layers and levels as `/v1/models` has them; the slider blends what was fetched once."""
+    """Layers and levels are those of `/v1/models`; the slider blends the fetched map."""
     page = open_page(explain_url)
     asked = []
     page.on("request", lambda request: asked.append(request.url))
@@ -211,7 +211,7 @@ def test_explanations_are_what_the_model_lists(open_page, explain_url):
 
 
 def test_what_the_model_cannot_explain_is_hidden(open_page, serve_synthetic):
-    """Hidden, not greyed out."""
+    """The views are hidden, not disabled."""
     page = open_page(serve_synthetic())
     give(page, ("head.png", CONTENT))
     wait_for(page, 1)
@@ -221,7 +221,7 @@ def test_what_the_model_cannot_explain_is_hidden(open_page, serve_synthetic):
 
 
 def test_no_request_leaves_the_host(open_page, explain_url):
-    """The page with everything on it, and the documentation with its viewer."""
+    """The page in full use and the API documentation load nothing from other hosts."""
     page = open_page(explain_url)
     asked = []
     page.context.on("request", lambda request: asked.append(request.url))
@@ -240,7 +240,7 @@ def test_no_request_leaves_the_host(open_page, explain_url):
 
 @pytest.mark.parametrize(("scheme", "title"), [("light", "Mid-size head"), ("dark", "Small head")])
 def test_screenshots_for_the_readme(open_page, shipped_url, tmp_path, scheme, title):
-    """`make screenshots` keeps them in `docs/`; a test run only makes them."""
+    """`make screenshots` keeps the pictures in `docs/`; other runs only make them."""
     folder = Path(os.environ.get("PAGE_SCREENSHOT_DIR", tmp_path))  # noqa: TID251 - no service
     page = open_page(shipped_url, color_scheme=scheme, viewport=SCREENSHOT_SIZE)
     for each in ("Small head", "Pixels not square", "Mid-size head"):

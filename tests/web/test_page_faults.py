@@ -16,7 +16,7 @@ KEY = "a-key"
 
 
 def test_every_warning_has_a_sentence():
-    """A code of the measurement that the page has no words for would be shown as a code."""
+    """A warning without a sentence on the page would be shown as a code."""
     words = Path("service/headcirc_service/web/words.js").read_text()
     codes = {
         value
@@ -28,14 +28,14 @@ def test_every_warning_has_a_sentence():
 
 
 def test_chooser_offers_only_what_the_service_reads():
-    """A file that would be refused, as DICOM is today, is not offered to be chosen."""
+    """The file chooser does not offer formats that the service refuses."""
     page = Path("service/headcirc_service/web/index.html").read_text()
     (accepted,) = re.findall(r'accept="(image.+?)"', page)
     assert {"." + re.split("[./]", each)[-1] for each in accepted.split(",")} <= SUFFIXES
 
 
 def test_unknown_warning_is_shown_not_hidden(open_page, serve_synthetic):
-    """A newer service's code is told as it stands."""
+    """A code of a newer service is shown unchanged."""
     page = open_page(serve_synthetic())
 
     def add(route):
@@ -49,7 +49,7 @@ def test_unknown_warning_is_shown_not_hidden(open_page, serve_synthetic):
 
 
 def test_refused_file_is_told_in_the_service_s_words(open_page, serve_synthetic):
-    """The problem's detail stands in the result and is announced; the others are measured."""
+    """The detail of the problem is shown and announced; other files are measured."""
     url = serve_synthetic()
     page = open_page(url)
     give(page, ("notes.txt", b"no picture"), ("head.png", CONTENT))
@@ -64,7 +64,7 @@ def test_refused_file_is_told_in_the_service_s_words(open_page, serve_synthetic)
 def test_missing_pixel_size_gives_no_millimetres_and_can_be_stated_after(
     open_page, serve_synthetic
 ):
-    """Without it there is no number in mm and a sentence why; with it there is one."""
+    """Without a pixel size there is a sentence; with one there is a number in mm."""
     page = open_page(serve_synthetic())
     give(page, ("head.png", CONTENT))
     wait_for(page, 1)
@@ -81,7 +81,7 @@ def test_missing_pixel_size_gives_no_millimetres_and_can_be_stated_after(
 
 @pytest.mark.parametrize("text", ["0", "-1", "3", "0.1 mm", "abc"])
 def test_unusable_pixel_size_is_told_before_anything_is_sent(open_page, serve_synthetic, text):
-    """The field is marked, a sentence says what is needed, and no request is made."""
+    """The field is marked, a sentence says what is needed, and nothing is sent."""
     page = open_page(serve_synthetic())
     posts = []
     page.on("request", lambda request: posts.append(request) if request.method == "POST" else None)
@@ -97,7 +97,7 @@ def test_unusable_pixel_size_is_told_before_anything_is_sent(open_page, serve_sy
 
 
 def test_picture_without_a_head(open_page, serve_synthetic):
-    """No number, no ellipse, and a sentence that says so."""
+    """There is no number and no ellipse, and a sentence says so."""
     page = open_page(serve_synthetic())
     give(page, ("dark.png", DARK), pixel_size_mm="0.1")
     wait_for(page, 1)
@@ -107,7 +107,7 @@ def test_picture_without_a_head(open_page, serve_synthetic):
 
 
 def test_busy_service_is_asked_again_when_it_says(open_page, serve_synthetic):
-    """429 is waited out, as `Retry-After` says; the image is measured in the end."""
+    """After 429 the page waits for `Retry-After`; then the image is measured."""
     page = open_page(serve_synthetic())
     refusals = iter([429, 429])
 
@@ -126,7 +126,7 @@ def test_busy_service_is_asked_again_when_it_says(open_page, serve_synthetic):
 
 @pytest.mark.parametrize("answer", [{"body": "<html>Log in"}, {"body": '{"id": "cut of'}])
 def test_answer_that_is_none_is_told(open_page, serve_synthetic, answer):
-    """What a gateway puts in an answer's place, or cuts off, does not leave an image waiting."""
+    """An invalid or broken answer of a gateway is reported; the image does not wait."""
     page = open_page(serve_synthetic())
     page.route("**/v1/analyses", lambda route: route.fulfill(status=200, **answer))
     give(page, ("head.png", CONTENT))
@@ -135,7 +135,7 @@ def test_answer_that_is_none_is_told(open_page, serve_synthetic, answer):
 
 
 def test_refusal_in_a_gateway_s_words_is_told(open_page, serve_synthetic):
-    """JSON without a detail is no empty sentence."""
+    """JSON without a detail does not give an empty sentence."""
     page = open_page(serve_synthetic())
     page.route("**/v1/analyses", lambda route: route.fulfill(status=413, json={"message": "big"}))
     give(page, ("head.png", CONTENT))
@@ -145,7 +145,7 @@ def test_refusal_in_a_gateway_s_words_is_told(open_page, serve_synthetic):
 
 
 def test_file_that_changed_after_it_was_chosen_is_told(open_page, serve_synthetic, tmp_path):
-    """It is not measured in the other one's name, and the service is not blamed."""
+    """A changed file is not measured under the old name; the page names the cause."""
     page = open_page(serve_synthetic())
     refuse = lambda route: route.abort()  # noqa: E731 - to be taken away by name
     page.route("**/v1/analyses", refuse)
@@ -161,7 +161,7 @@ def test_file_that_changed_after_it_was_chosen_is_told(open_page, serve_syntheti
 
 
 def test_picture_that_could_not_be_saved_is_named(open_page, serve_synthetic):
-    """The fault says whose picture it is: another may be selected by then."""
+    """The message names the image, because another one may be selected by then."""
     page = open_page(serve_synthetic())
     give(page, ("head.png", CONTENT))
     wait_for(page, 1)
@@ -171,7 +171,7 @@ def test_picture_that_could_not_be_saved_is_named(open_page, serve_synthetic):
 
 
 def test_service_that_is_gone_is_told_in_words(open_page, serve_synthetic):
-    """No answer at all is no silence on the page."""
+    """If there is no answer, the page says so."""
     page = open_page(serve_synthetic())
     page.route("**/v1/analyses", lambda route: route.abort())
     give(page, ("head.png", CONTENT))
@@ -179,7 +179,7 @@ def test_service_that_is_gone_is_told_in_words(open_page, serve_synthetic):
 
 
 def test_result_that_is_not_kept_still_has_its_number(open_page, serve_synthetic):
-    """With nothing kept the mask cannot be drawn, which is told; ellipse and number are there."""
+    """Without stored results the mask is missing and a sentence says so; the rest is shown."""
     page = open_page(serve_synthetic(result_ttl_s=0))
     give(page, ("head.png", CONTENT), pixel_size_mm="0.1")
     wait_for(page, 1)
@@ -189,7 +189,7 @@ def test_result_that_is_not_kept_still_has_its_number(open_page, serve_synthetic
 
 
 def test_failed_images_can_be_tried_again(open_page, serve_synthetic):
-    """Once the service is back, one press measures all that failed; a refused file is left."""
+    """One press measures all failed images again; refused files are left out."""
     page = open_page(serve_synthetic())
     refuse = lambda route: route.abort()  # noqa: E731 - to be taken away by name
     page.route("**/v1/analyses", refuse)
@@ -209,7 +209,7 @@ def test_failed_images_can_be_tried_again(open_page, serve_synthetic):
 
 
 def test_result_that_has_left_the_store_is_measured_again(open_page, serve_synthetic):
-    """After the time that results are kept, drawing and saving still work, from the same file."""
+    """After the result expires, drawing and saving still work with the same file."""
     page = open_page(serve_synthetic())
     left = iter([True])
 
@@ -227,7 +227,7 @@ def test_result_that_has_left_the_store_is_measured_again(open_page, serve_synth
 
 
 def test_key_is_asked_for_and_used(open_page, serve_synthetic):
-    """A wrong key is told; with the right one everything that needs it is there."""
+    """A wrong key is reported; with the right key everything works."""
     url = serve_synthetic(api_key_hashes=hashlib.sha256(KEY.encode()).hexdigest())
     page = open_page(url)
     expect(page.locator("#key-form")).to_be_visible()
@@ -248,7 +248,7 @@ def test_key_is_asked_for_and_used(open_page, serve_synthetic):
 
 
 def test_file_name_is_text_and_no_formula(open_page, serve_synthetic, tmp_path):
-    """Markup in a name is shown as it stands; a table's cell does not begin a formula."""
+    """Markup in a name is shown as text; a cell of the table is never a formula."""
     name = '=1+1<img src=x onerror="alert(1)">.png'
     page = open_page(serve_synthetic())
     give(page, (name, CONTENT))

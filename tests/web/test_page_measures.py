@@ -41,7 +41,7 @@ def read_phantom(title: str) -> tuple[bytes, dict[str, float]]:
 
 
 def test_phantoms_that_ship_are_those_that_are_drawn():
-    """`examples/page.py` gives the list and, but for a processor's rounding, the pictures."""
+    """`examples/page.py` gives the shipped list and the pictures, up to rounding."""
     assert json.loads((PAGE_DIR / "examples.json").read_text()) == to_list()
     assert {path.name for path in PAGE_DIR.glob("*.png")} == {to_filename(i) for i in TITLES}
     every = load_parameters()
@@ -55,7 +55,7 @@ def test_phantoms_that_ship_are_those_that_are_drawn():
 
 @pytest.mark.parametrize("title", PHANTOMS)
 def test_number_on_the_page_is_the_service_s(open_page, shipped_url, title):
-    """HC, BPD, OFD and the cephalic index are what another caller gets, rounded for reading."""
+    """HC, BPD, OFD and the cephalic index are the service's, rounded."""
     page = open_page(shipped_url)
     take_phantom(page, title)
     content, sizes = read_phantom(title)
@@ -78,7 +78,7 @@ def test_number_on_the_page_is_the_service_s(open_page, shipped_url, title):
 
 
 def test_interval_and_age_are_shown_where_the_service_gives_them(open_page, serve_synthetic):
-    """Both in words; a chart without words is shown by its name."""
+    """Both are shown in words; an unknown chart is shown by its name."""
     page = open_page(serve_synthetic())
 
     def add(route):
@@ -99,7 +99,7 @@ def test_interval_and_age_are_shown_where_the_service_gives_them(open_page, serv
 
 
 def test_drawing_is_where_the_service_found_the_head(open_page, serve_synthetic):
-    """Ellipse and axes have the answer's coordinates; the edge runs round the mask's pixels."""
+    """Ellipse and axes have the answer's coordinates; the edge follows the mask."""
     url = serve_synthetic()
     page = open_page(url)
     give(page, ("head.png", CONTENT))
@@ -126,7 +126,7 @@ def test_drawing_is_where_the_service_found_the_head(open_page, serve_synthetic)
 
 
 def test_twenty_images_in_a_row(open_page, serve_synthetic, tmp_path):
-    """Each gets its own answer, as the service gives it, on the page and in the table."""
+    """Each image gets its own answer, on the page and in the table."""
     url = serve_synthetic()
     page = open_page(url)
     files = [
@@ -157,7 +157,7 @@ def test_twenty_images_in_a_row(open_page, serve_synthetic, tmp_path):
 
 
 def test_what_is_saved_is_what_the_service_answers(open_page, serve_synthetic, tmp_path):
-    """Mask and overlay byte by byte; the JSON field by field."""
+    """Mask and overlay are saved byte by byte, the JSON field by field."""
     url = serve_synthetic()
     page = open_page(url)
     give(page, ("scan.one.png", CONTENT))
@@ -182,7 +182,7 @@ def test_what_is_saved_is_what_the_service_answers(open_page, serve_synthetic, t
 
 
 def to_turned(kind: str, source: str, orientation: int) -> bytes:
-    """Return a head in a corner as a file whose EXIF or XMP says how to turn it."""
+    """Return a file with a head in a corner and an EXIF or XMP orientation."""
     pixels = draw_head(Ellipse(160.0, 130.0, 70.0, 60.0, 0.5))
     if source == "exif":
         exif = Image.Exif()
@@ -197,7 +197,7 @@ def to_turned(kind: str, source: str, orientation: int) -> bytes:
 
 
 def read_brightness(page) -> list[int]:
-    """Return the grey value on the screen in the ellipse, and where it would be mirrored."""
+    """Return the grey value on the screen in the ellipse and at its mirror position."""
     page.wait_for_timeout(300)  # until the picture is painted
     points = page.locator("#draw-ellipse ellipse").evaluate(
         """mark => {
@@ -216,7 +216,7 @@ def read_brightness(page) -> list[int]:
 @pytest.mark.parametrize("source", ["exif", "xmp"])
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
 def test_picture_is_upright_under_the_ellipse(open_page, synthetic_url, kind, source):
-    """Bright in it, dark where it would be mirrored, however the browser turns the file."""
+    """The picture is bright in the ellipse and dark at the mirror position."""
     page = open_page(synthetic_url)
     found = {}
     for orientation in range(1, 9):
@@ -231,7 +231,7 @@ def test_picture_is_upright_under_the_ellipse(open_page, synthetic_url, kind, so
 
 
 def test_nothing_is_drawn_over_a_turned_picture_that_is_not_kept(open_page, serve_synthetic):
-    """The file as the browser shows it would be another picture: the number is there, and why."""
+    """Without a stored result there is no drawing, but the number and a reason."""
     page = open_page(serve_synthetic(result_ttl_s=0))
     give(page, ("turned.webp", to_turned("WEBP", "exif", 3)), pixel_size_mm="0.2")
     expect(page.locator("#hc")).to_have_text(re.compile(r"^\d+\.\d$"))
@@ -241,7 +241,7 @@ def test_nothing_is_drawn_over_a_turned_picture_that_is_not_kept(open_page, serv
 
 
 def test_format_that_browsers_cannot_show(open_page, serve_synthetic):
-    """For TIFF the service's own picture stands in, under the same drawing."""
+    """For TIFF the page shows the service's picture below the same drawing."""
     page = open_page(serve_synthetic())
     give(page, ("scan.tif", to_file(draw_head(HEAD), "TIFF")), pixel_size_mm="0.2")
     expect(page.locator("#hc")).to_have_text(re.compile(r"^\d+\.\d$"))

@@ -1,4 +1,4 @@
-"""Each number stays with its image: equal names, late answers, a question that has changed."""
+"""Each number stays with its image: equal names, late answers, changed requests."""
 
 import csv
 import re
@@ -13,7 +13,7 @@ CONTENT = to_file(draw_head())
 
 
 def test_files_of_one_name_are_told_apart(open_page, serve_synthetic, tmp_path):
-    """Files of one name have different names on the page, in the table and when saved."""
+    """Files with equal names get different names on the page and when saved."""
     url = serve_synthetic()
     page = open_page(url)
     other = to_file(draw_head(Ellipse(400.0, 270.0, 150.0, 140.0, 0.3)))
@@ -38,7 +38,7 @@ def test_files_of_one_name_are_told_apart(open_page, serve_synthetic, tmp_path):
 
 
 def test_number_that_nobody_should_rely_on_is_told_in_the_list(open_page, serve_synthetic):
-    """In words, which those who see no colours read or hear."""
+    """The list says it in words, so it does not depend on colour."""
     page = open_page(serve_synthetic())
     give(page, ("head.png", CONTENT), pixel_size_mm="2")
     expect(page.locator("#worklist-rows .state")).to_have_text(
@@ -47,7 +47,7 @@ def test_number_that_nobody_should_rely_on_is_told_in_the_list(open_page, serve_
 
 
 def test_another_s_picture_does_not_stand_beside_a_number(open_page, serve_synthetic):
-    """Until an image can be drawn there is no picture, however long its decoding takes."""
+    """No other picture is shown until the image can be drawn."""
     page = open_page(serve_synthetic())
     give(page, ("a.png", CONTENT), ("b.png", to_file(draw_head())))
     wait_for(page, 2)
@@ -61,7 +61,7 @@ def test_another_s_picture_does_not_stand_beside_a_number(open_page, serve_synth
 
 
 def test_marked_text_stays_while_others_are_measured(open_page, serve_synthetic):
-    """A number that is being copied is not drawn anew at each answer to another image."""
+    """Selected text is not drawn again when another image gets an answer."""
     page = open_page(serve_synthetic())
     waiting = []
     page.route("**/v1/analyses", lambda route: waiting.append(route))  # noqa: PLW0108 - wrapped
@@ -78,7 +78,7 @@ def test_marked_text_stays_while_others_are_measured(open_page, serve_synthetic)
 
 
 def test_question_that_nobody_has_any_more_is_not_asked_again(open_page, serve_synthetic):
-    """A size that is stated while the service is busy is sent once, and its answer stays."""
+    """A size entered while the service is busy is sent once, and its answer stays."""
     page = open_page(serve_synthetic())
     posts = []
 

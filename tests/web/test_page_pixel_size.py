@@ -1,4 +1,4 @@
-"""A pixel size belongs to the image that it was stated for: never silently to another."""
+"""A pixel size belongs to its image and is never used silently for another one."""
 
 import re
 
@@ -33,7 +33,7 @@ def choose_table(page, text: str, field: str = "#batch-table") -> None:
 
 
 def test_size_of_one_image_is_not_used_for_images_added_later(open_page, serve_synthetic):
-    """Nine images after one with a size: each waits, and has none until something is chosen."""
+    """Nine images added after one with a size wait until the user chooses a size."""
     page = open_page(serve_synthetic())
     give(page, A, pixel_size_mm="0.0691")
     wait_for(page, 1)
@@ -54,7 +54,7 @@ def test_size_of_one_image_is_not_used_for_images_added_later(open_page, serve_s
 
 
 def test_typed_size_is_not_used_for_an_image_added_meanwhile(open_page, serve_synthetic):
-    """It stays with its image, as typed and not used; the new image's field is empty."""
+    """It stays with its image as unused text; the field of the new image is empty."""
     page = open_page(serve_synthetic())
     give(page, A)
     state_pixel_size(page, "0.3")
@@ -67,7 +67,7 @@ def test_typed_size_is_not_used_for_an_image_added_meanwhile(open_page, serve_sy
 
 
 def test_same_size_for_all_is_inherited_and_says_so(open_page, serve_synthetic):
-    """Every row shows the size that it inherited; one stated for it afterwards is its own."""
+    """Each row shows the inherited size; a size entered later belongs to its image."""
     page = open_page(serve_synthetic())
     give(page, *FILES[:3], pixel_size_mm="0,1")
     wait_for(page, 3)
@@ -83,7 +83,7 @@ def test_same_size_for_all_is_inherited_and_says_so(open_page, serve_synthetic):
 
 
 def test_field_shows_the_selected_image_s_size(open_page, serve_synthetic):
-    """Square and other pixels; nothing where none is known; no field without an image."""
+    """Square and other pixels; empty without a size; hidden without an image."""
     page = open_page(serve_synthetic())
     expect(page.locator("#pixel-form")).to_be_hidden()
     give(page, A, pixel_size_mm="0.1")
@@ -105,7 +105,7 @@ def test_field_shows_the_selected_image_s_size(open_page, serve_synthetic):
 
 
 def test_typed_size_is_seen_as_not_used_until_it_is(open_page, serve_synthetic):
-    """A sentence at the field and in the row; it comes back with its image, and goes when used."""
+    """Field and row say that the size is not used yet; using it removes the sentence."""
     page = open_page(serve_synthetic())
     give(page, A, B, pixel_size_mm="0.1")
     wait_for(page, 2)
@@ -132,7 +132,7 @@ def test_typed_size_is_seen_as_not_used_until_it_is(open_page, serve_synthetic):
 
 
 def test_use_for_all_says_how_many_and_where_it_is_from(open_page, serve_synthetic):
-    """The selected image's is stated, that of the others inherited."""
+    """The size of the selected image is stated, that of the others is inherited."""
     page = open_page(serve_synthetic())
     give(page, *FILES[:3])
     state_pixel_size(page, "0.1")
@@ -142,7 +142,7 @@ def test_use_for_all_says_how_many_and_where_it_is_from(open_page, serve_synthet
 
 
 def test_table_gives_each_image_its_own_size(open_page, serve_synthetic):
-    """By name; an image without a row gets none, and a sentence says how many have one."""
+    """Sizes are matched by name; a sentence says how many images have a row."""
     page = open_page(serve_synthetic())
     choose(page, *FILES[:3])
     choose_table(page, TABLE)
@@ -170,7 +170,7 @@ def test_table_that_fits_no_image_leaves_the_question(open_page, serve_synthetic
 
 
 def test_row_that_fits_two_images_is_neither_s(open_page, serve_synthetic):
-    """Files of one name from two folders: the table cannot tell them apart."""
+    """The table cannot distinguish files with equal names from two folders."""
     page = open_page(serve_synthetic())
     choose(page, A, ("a.png", B[1]))
     choose_table(page, TABLE)
@@ -179,13 +179,13 @@ def test_row_that_fits_two_images_is_neither_s(open_page, serve_synthetic):
 
 
 def test_batch_needs_a_size_or_an_answer(open_page, serve_synthetic):
-    """An empty or impossible size is told, and nothing is sent."""
+    """An empty or impossible size is reported, and nothing is sent."""
     page = open_page(serve_synthetic())
     choose(page, A, B)
-    for text, told in (("", "State a pixel size, or press"), ("3", "from 0.005 to 2")):
+    for text, fault in (("", "State a pixel size, or press"), ("3", "from 0.005 to 2")):
         page.locator("#batch-x").fill(text)
         page.get_by_role("button", name="Same for all 2").click()
-        expect(page.locator("#batch-fault")).to_contain_text(told)
+        expect(page.locator("#batch-fault")).to_contain_text(fault)
     assert read_states(page) == ["Pixel size?", "Pixel size?"]
 
 
@@ -245,7 +245,7 @@ def read_table_here(path, text: str) -> dict[str, list[float]] | str:
 
 
 def test_page_reads_tables_as_the_command_line_does(open_page, synthetic_url, tmp_path):
-    """The same sizes of the same names, the same tables refused, for the same line."""
+    """Both read the same sizes and refuse the same tables at the same line."""
     page = open_page(synthetic_url)
     found = {name: page.evaluate(READ, text) for name, text in TABLES.items()}
     expected = {name: read_table_here(tmp_path / "t.csv", text) for name, text in TABLES.items()}
@@ -253,7 +253,7 @@ def test_page_reads_tables_as_the_command_line_does(open_page, synthetic_url, tm
 
 
 def test_page_reads_tables_of_any_spreadsheet(open_page, synthetic_url):
-    """Semicolons, tabs and decimal commas, as the command line does; a stated mark is a line."""
+    """Semicolons, tabs, decimal commas and a `sep=` line work as on the command line."""
     page = open_page(synthetic_url)
     for text in SPREADSHEETS:
         assert page.evaluate(READ, text) == {"a.png": [0.069, 0.069]}

@@ -1,4 +1,4 @@
-"""A number that nobody should rely on looks so: in words first, muted, dashed, captioned."""
+"""An unreliable number is marked: words first, muted colours, dashed lines, a caption."""
 
 import httpx
 import pytest
@@ -40,7 +40,7 @@ def read_style(page, selector: str, name: str) -> str:
 
 
 def test_number_is_muted_and_the_words_come_first(open_page, synthetic_url):
-    """Smaller and of a quieter colour than a reliable one; verdict and warnings stand above it."""
+    """The number is smaller and paler; verdict and warnings are above it."""
     good = open_measured(open_page, synthetic_url, "0.1")
     bad = open_measured(open_page, synthetic_url, "2")
     sizes_px = [float(read_style(page, "#hc", "fontSize")[:-2]) for page in (good, bad)]
@@ -55,7 +55,7 @@ def test_number_is_muted_and_the_words_come_first(open_page, synthetic_url):
 
 
 def test_interval_of_an_unreliable_number_is_hidden(open_page, synthetic_url):
-    """It would say that the error is small; a reliable number's is shown."""
+    """A small interval would be misleading; that of a reliable number is shown."""
     good = open_measured(open_page, synthetic_url, "0.1")
     expect(good.locator("#interval")).to_be_visible()
     bad = open_measured(open_page, synthetic_url, "2")
@@ -64,7 +64,7 @@ def test_interval_of_an_unreliable_number_is_hidden(open_page, synthetic_url):
 
 
 def test_announcement_begins_with_the_words(open_page, synthetic_url):
-    """Who hears the page hears the warning before the number."""
+    """A screen reader reads the warning before the number."""
     page = open_measured(open_page, synthetic_url, "2")
     expect(page.locator("#live")).to_contain_text("head.png: Do not rely on this number.")
     said = page.locator("#live").inner_text()
@@ -72,7 +72,7 @@ def test_announcement_begins_with_the_words(open_page, synthetic_url):
 
 
 def test_unreliable_ellipse_is_dashed_and_of_another_colour(open_page, synthetic_url):
-    """The ellipse on the page and its sample beside the picture, as in the service's overlay."""
+    """The ellipse and its sample look as in the service's overlay."""
     good = open_measured(open_page, synthetic_url, "0.1")
     bad = open_measured(open_page, synthetic_url, "2")
     ellipse = "#draw-ellipse ellipse"
@@ -90,7 +90,7 @@ def test_unreliable_ellipse_is_dashed_and_of_another_colour(open_page, synthetic
 
 @pytest.mark.parametrize("pixel_size_mm", ["0.1", "2", None, "black"])
 def test_picture_has_the_overlay_s_caption_below_it(open_page, synthetic_url, pixel_size_mm):
-    """Word for word what the service draws below its own; outside the picture, in every state."""
+    """The caption has the words of the service's overlay, outside the picture."""
     page = open_page(synthetic_url)
     content = to_file(draw_head() * 0) if pixel_size_mm == "black" else CONTENT
     stated = {} if pixel_size_mm in (None, "black") else {"pixel_size_mm": float(pixel_size_mm)}

@@ -9,13 +9,13 @@ PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobil
 
 
 class Fingers:
-    """Touches of a screen, as Chromium's own protocol gives them."""
+    """Touch events of a screen, sent through Chromium's DevTools protocol."""
 
     def __init__(self, page) -> None:
         self._session = page.context.new_cdp_session(page)
 
     def touch(self, kind: str, *points: tuple[float, float]) -> None:
-        """Tell where each finger is now; `kind` is `touchStart`, `touchMove` or `touchEnd`."""
+        """Send the position of each finger; `kind` is `touchStart`, `touchMove` or `touchEnd`."""
         touches = [{"x": x, "y": y, "id": number} for number, (x, y) in enumerate(points)]
         self._session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": touches})
 
@@ -32,7 +32,7 @@ def read_frame_point(page, x: float, y: float) -> list[float]:
 
 
 def test_zoom_keeps_the_point_under_the_pointer(open_page, serve_synthetic):
-    """The wheel zooms about the pointer; dragging moves the picture with it."""
+    """The wheel zooms about the pointer; dragging moves the picture."""
     page = open_page(serve_synthetic(), viewport={"width": 1440, "height": 900})
     give(page, ("head.png", CONTENT))
     wait_for(page, 1)
@@ -52,7 +52,7 @@ def test_zoom_keeps_the_point_under_the_pointer(open_page, serve_synthetic):
 
 
 def open_on_phone(open_page, serve_synthetic):
-    """Return a page with one measured head, and a point in the middle of its picture."""
+    """Return a page with one measured head, and the middle of its picture."""
     page = open_page(serve_synthetic(), **PHONE)
     give(page, ("head.png", CONTENT))
     wait_for(page, 1)
@@ -63,7 +63,7 @@ def open_on_phone(open_page, serve_synthetic):
 
 
 def test_two_fingers_zoom_and_one_moves(open_page, serve_synthetic):
-    """What lies between the fingers stays there; apart is larger, together is smaller again."""
+    """The point between the fingers stays; spreading enlarges, pinching makes smaller again."""
     page, x, y = open_on_phone(open_page, serve_synthetic)
     scrolled = page.evaluate("window.scrollY")
     before = read_frame_point(page, x, y)
@@ -89,7 +89,7 @@ def test_two_fingers_zoom_and_one_moves(open_page, serve_synthetic):
 
 
 def test_second_finger_may_land_after_the_first_has_moved(open_page, serve_synthetic):
-    """Fingers never land at once: the first trembles, then the second comes, and they zoom."""
+    """The first finger may move a little before the second lands; then they zoom."""
     page, x, y = open_on_phone(open_page, serve_synthetic)
     fingers = Fingers(page)
     fingers.touch("touchStart", (x - 22, y))
@@ -104,7 +104,7 @@ def test_second_finger_may_land_after_the_first_has_moved(open_page, serve_synth
 
 
 def test_only_the_mouse_s_main_button_moves_the_picture(open_page, serve_synthetic):
-    """The right button opens a menu, which swallows its release; the picture stays."""
+    """The right button opens a menu that hides its release; the picture does not move."""
     page = open_page(serve_synthetic(), viewport={"width": 1440, "height": 900})
     give(page, ("head.png", CONTENT))
     wait_for(page, 1)
@@ -119,7 +119,7 @@ def test_only_the_mouse_s_main_button_moves_the_picture(open_page, serve_synthet
 
 
 def test_one_finger_scrolls_the_page_over_a_picture_that_fits(open_page, serve_synthetic):
-    """The picture does not catch a reader on the way down."""
+    """A picture that fits does not stop the page from scrolling."""
     page = open_page(serve_synthetic(), **PHONE)
     give(page, ("head.png", CONTENT))
     wait_for(page, 1)
@@ -137,7 +137,7 @@ def test_one_finger_scrolls_the_page_over_a_picture_that_fits(open_page, serve_s
 
 
 def test_picture_comes_into_sight_on_a_phone(open_page, serve_synthetic):
-    """Chosen by a finger, it is scrolled to; by the keyboard the page stays at the focus."""
+    """A touch scrolls to the picture; with the keyboard the page stays at the focus."""
     page = open_page(serve_synthetic(), **PHONE)
     is_seen = """() => {
       const { top, bottom } = document.getElementById("stage").getBoundingClientRect();

@@ -47,34 +47,34 @@ def measure(saliency_map):
     return measure_curves(see_brightness, PICTURE, HEAD, ranks, black=0.0)
 
 
-def test_perfect_map_s_curves_are_known():
-    """The head first: the score falls, or rises, over the head's quarter of the picture only."""
+def test_curves_of_a_perfect_map_are_known():
+    """The score changes only over the quarter of the picture that is the head."""
     curves = measure(HEAD)
     expected = [max(0.0, 1 - share / 0.25) for share in SHARES]
     assert curves["deletion"] == pytest.approx(expected, abs=1e-6)
     assert curves["insertion"] == pytest.approx([1 - each for each in expected], abs=1e-6)
 
 
-def test_worst_map_s_curves_are_its_opposite():
-    """The head last: nothing happens before three quarters of the picture are gone."""
+def test_curves_of_the_worst_map_are_the_opposite():
+    """The score does not change before three quarters of the picture are removed."""
     expected = [min(1.0, (1 - share) / 0.25) for share in SHARES]
     assert measure(~HEAD)["deletion"] == pytest.approx(expected, abs=1e-6)
 
 
-def test_map_without_an_order_loses_every_region_alike():
-    """A map that is the same everywhere says nothing: equal values leave in random order."""
+def test_pixels_of_a_constant_map_are_removed_in_random_order():
+    """With equal values, pixels of all regions are removed equally often."""
     assert measure(np.zeros_like(PICTURE))["deletion"] == pytest.approx(
         [1 - share for share in SHARES], abs=0.1
     )
 
 
 def test_area_of_a_straight_line_is_a_half():
-    """Trapezoids over uneven steps."""
+    """The trapezoidal rule handles uneven steps."""
     assert to_area([1 - share for share in SHARES]) == pytest.approx(0.5)
 
 
 def test_gain_is_positive_for_the_better_map_in_both_directions():
-    """A perfect map beats noise in deletion and insertion, its opposite loses in both."""
+    """A perfect map is better than noise in both curves, its opposite is worse."""
     maps = {"good": HEAD, "bad": ~HEAD, RANDOM: np.zeros_like(PICTURE)}
     measured = [{name: measure(each) for name, each in maps.items()}] * 3
     summary = summarise_curves(measured, [1, 2, 2])
@@ -85,8 +85,8 @@ def test_gain_is_positive_for_the_better_map_in_both_directions():
         assert summary[kind]["good"]["curve"] == pytest.approx(measured[0]["good"][kind])
 
 
-def test_baselines_know_nothing_of_the_network():
-    """All of the picture's size; the middle is highest for `centre`, noise differs by generator."""
+def test_baselines_do_not_depend_on_the_network():
+    """All have the picture's size; `centre` is highest in the middle, noise is random."""
     network_input = np.zeros((32, 48), np.float32)
     network_input[:, 24:] = 1
     drawn = [
@@ -100,13 +100,13 @@ def test_baselines_know_nothing_of_the_network():
 
 
 def test_images_are_spread_over_the_part():
-    """A few of many are not the first few; as many as there are is all of them."""
+    """A few images are spread over the list; a large count gives all images."""
     assert choose_images(list(range(95)), 5) == [0, 19, 38, 57, 76]
     assert choose_images(list(range(3)), 8) == choose_images(list(range(3)), None) == [0, 1, 2]
 
 
 def test_rank_correlation_of_known_maps():
-    """1 for any growing function of a map, -1 for its opposite, None for a map without ranks."""
+    """1 for an increasing function, -1 for the opposite, None for a constant map."""
     values = np.random.default_rng(0).random((8, 8)).astype(np.float32)
     assert to_rank_correlation(values, values**3) == pytest.approx(1)
     assert to_rank_correlation(values, -values) == pytest.approx(-1)
@@ -120,7 +120,7 @@ def network():
 
 
 def test_weights_are_randomised_from_the_output_backwards(network):
-    """Each stage changes one more level, the levels before it stay, the network itself too."""
+    """Each stage changes one more level; the network itself stays unchanged."""
     before = {name: each.clone() for name, each in network.state_dict().items()}
     levels = {
         "decoder-64": "decoder.3", "decoder-128": "decoder.2", "decoder-256": "decoder.1",
@@ -158,7 +158,7 @@ def report(network):
 
 
 def test_randomised_weights_change_the_maps(report):
-    """Every stage has every layer, and with all weights new no map is the trained network's."""
+    """Every stage has every layer; with random weights all maps differ."""
     randomised = report["randomised"]
     assert list(randomised) == [ANOTHER, *STAGES]
     for layer in LAYERS:
@@ -167,7 +167,7 @@ def test_randomised_weights_change_the_maps(report):
 
 
 def test_report_becomes_tables_and_plots(report, tmp_path):
-    """Every map, baseline and stage has a line; a report survives JSON; both plots are drawn."""
+    """Every map, baseline and stage has a row; both plots are drawn."""
     block = to_block(json.loads(json.dumps(report, allow_nan=False)))
     for name in (*LAYERS, *BASELINES, *STAGES):
         assert any(name in line for line in block.splitlines() if line.startswith("|")), name
@@ -176,7 +176,7 @@ def test_report_becomes_tables_and_plots(report, tmp_path):
         assert (tmp_path / name).stat().st_size > 10_000, name
 
 
-def test_document_says_what_was_measured():
-    """The document has the block that the committed results give, or says that there are none."""
+def test_document_has_the_block_of_the_committed_results():
+    """The block is made from the committed results, or states that there are none."""
     assert read_between(DOCUMENT.read_text(), BLOCK) == read_block()
     assert to_block(None) == ABSENT

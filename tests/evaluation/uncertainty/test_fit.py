@@ -51,15 +51,15 @@ def to_cases(count, seed=0, kinds=KINDS):
     return cases
 
 
-def test_conformal_quantile_of_single_images_is_the_textbooks():
-    """It is the score of rank ceil((n + 1) level), of n scores from n exams."""
+def test_conformal_quantile_of_single_images_is_the_textbook_one():
+    """For n exams of one image it is the score of rank ceil((n + 1) level)."""
     scores = np.random.default_rng(0).permutation(np.arange(1.0, 100.0))
     assert to_conformal_quantile(scores, list(range(99)), 0.9) == 90
     assert to_conformal_quantile(scores[:9], list(range(9)), 0.9) == scores[:9].max()
 
 
-def test_exams_weigh_the_same_however_many_images_they_have():
-    """Twenty large scores of one exam are one exam's worth."""
+def test_exams_have_equal_weight_whatever_their_number_of_images():
+    """Twenty large scores of one exam weigh as much as one exam."""
     scores = np.concatenate((np.arange(19.0), np.full(20, 99.0)))
     exams = [*range(19), *[19] * 20]
     assert to_conformal_quantile(scores, exams, 0.9) == 18
@@ -67,21 +67,21 @@ def test_exams_weigh_the_same_however_many_images_they_have():
 
 
 def test_too_few_exams_are_refused():
-    """Eight exams cannot promise 90 %."""
+    """Eight exams are too few for a level of 90 %."""
     with pytest.raises(ValueError, match="8 exams"):
         to_conformal_quantile(np.arange(8.0), list(range(8)), 0.9)
 
 
-def test_expected_error_follows_the_sign_that_matters_and_never_falls_with_uncertainty():
-    """The planted feature weighs most; no weight is negative."""
+def test_expected_error_follows_the_relevant_feature_with_weights_of_at_least_0():
+    """The planted feature has the largest weight; no weight is negative."""
     terms = fit_error(to_cases(300))["error"]["terms"]
     assert set(terms) <= set(ERROR_FEATURES)
     assert max(terms, key=lambda feature: terms[feature]["weight"]) == "flatness"
     assert min(term["weight"] for term in terms.values()) >= 0
 
 
-def test_too_bright_is_as_odd_as_too_dark():
-    """A feature of degraded images, far to either side, raises the score on both."""
+def test_out_of_distribution_score_rises_on_both_sides_of_a_feature():
+    """A feature far from its centre raises the score, above and below."""
     cases = to_cases(300)
     for index, case in enumerate(cases):
         if not case.is_clean:
@@ -91,8 +91,8 @@ def test_too_bright_is_as_odd_as_too_dark():
     assert term["weight_below"] < -0.5
 
 
-def test_intervals_cover_new_exams_as_promised():
-    """On new exams nine in ten are covered; intervals are wide where uncertainty is large."""
+def test_intervals_cover_new_exams_at_the_stated_level():
+    """Nine in ten new exams are covered; intervals are wide if the uncertainty is large."""
     train, covered, total = to_cases(200, seed=1), 0, 0
     for seed in range(20):
         facts = to_uncertainty_model(fit_facts(train, to_cases(60, seed=100 + seed)))
@@ -104,7 +104,7 @@ def test_intervals_cover_new_exams_as_promised():
 
 
 def test_limits_refuse_few_clean_images_and_catch_large_errors():
-    """The budget holds for all limits together, those of gross failures among them."""
+    """The allowed share holds for all limits together, including gross failures."""
     cases = to_cases(400)
     facts = to_uncertainty_model(fit_facts(cases, to_cases(100, seed=3)))
     limits = choose_limits(cases, facts)
@@ -128,14 +128,14 @@ def test_limits_refuse_few_clean_images_and_catch_large_errors():
 
 
 def test_shares_have_exact_intervals():
-    """90 of 100: 82.4 to 95.1 % (Clopper-Pearson); nothing of nothing is None."""
+    """90 of 100 has 82.4 to 95.1 % (Clopper-Pearson); the share of nothing is None."""
     share = to_share(90, 100)
     assert (share["low"], share["high"]) == pytest.approx((0.8238, 0.9510), abs=1e-4)
     assert to_share(0, 0)["share"] is None
 
 
-def test_summaries_count_what_is_covered_caught_and_refused():
-    """Hand-made cases: two of three covered; one of two large errors on the suite refused."""
+def test_summaries_count_covered_and_refused_cases():
+    """Two of three cases are covered; one of two large errors is refused."""
     case = to_cases(1)[0]
     interval = Interval(0.9, 195.0, 205.0)
     clean = [
@@ -158,8 +158,8 @@ def test_summaries_count_what_is_covered_caught_and_refused():
     assert [check["met"] for check in judge(intervals, verdicts)] == [True, False, True]
 
 
-def test_errors_count_as_brought_where_the_clean_picture_was_measured_well():
-    """Two of three such errors; that of an image wrong from the start is left out."""
+def test_errors_count_as_caused_by_degradation_if_the_clean_error_is_small():
+    """Two of three errors count; the image with a large clean error is excluded."""
     case = replace(to_cases(1)[0], true_mm=200.0, kind=CLEAN)
     clean = [
         replace(case, name="well", measured_mm=203.0),
@@ -181,7 +181,7 @@ def test_errors_count_as_brought_where_the_clean_picture_was_measured_well():
 
 
 def test_facts_of_other_weights_are_refused(tmp_path):
-    """What was learned from another graph is not recorded; what was from this one is read back."""
+    """Facts fitted with another graph are not recorded; facts of this graph are."""
     from headcirc.model.manifest import load_manifest
     from model_export.record import record_uncertainty
 
@@ -206,7 +206,7 @@ def test_facts_of_other_weights_are_refused(tmp_path):
 
 
 def test_each_image_gives_one_clean_case_and_one_of_each_kind(hc18_dir):
-    """Seven cases an image, the same truth in all, and the clean one first."""
+    """Each image gives seven cases with the same truth, the clean one first."""
     cases = collect(to_synthetic_pipeline(), load_part(hc18_dir, "train")[:2])
     assert len(cases) == 14
     assert cases[0].kind == CLEAN

@@ -6,37 +6,37 @@ from PIL import Image
 
 from evaluation.uncertainty.cases import CLEAN
 from evaluation.uncertainty.fit import fit_facts
-from evaluation.uncertainty.folds import SHARES, judge_unlearned, plot_price, refuse
+from evaluation.uncertainty.folds import SHARES, judge_left_out_exams, plot_refusal_cost, refuse
 from headcirc.model.uncertainty_model import to_uncertainty_model
 from tests.evaluation.uncertainty.test_fit import to_cases
 
 
 @pytest.fixture(scope="module")
 def rows():
-    """Return what folds say of drawn cases, of exams that the two parts do not share."""
+    """Return the result for drawn cases; the two parts share no exam."""
     train = to_cases(300)
     calibration = [replace(case, exam=case.exam + 1000) for case in to_cases(100, seed=1)]
-    return judge_unlearned(train, calibration)
+    return judge_left_out_exams(train, calibration)
 
 
 def test_every_picture_is_judged_once(rows):
-    """Counts are of all clean images, whatever the share, and of calibration's own."""
+    """Every share counts all clean images, and those of the calibration part."""
     assert [row["chosen_share"] for row in rows] == list(SHARES)
     assert {row["clean_refused"]["of"] for row in rows} == {400}
     assert {row["calibration_clean_refused"]["of"] for row in rows} == {100}
     assert len({row["large_errors_caught"]["of"] for row in rows}) == 1
 
 
-def test_what_is_refused_elsewhere_is_about_what_was_allowed(rows):
-    """Drawn exams are alike; and who may refuse more catches more."""
+def test_left_out_exams_are_refused_about_as_often_as_allowed(rows):
+    """All drawn exams are alike; a larger allowed share catches more errors."""
     for row in rows:
         assert row["clean_refused"]["share"] == pytest.approx(row["chosen_share"], abs=0.05)
     caught = [row["large_errors_caught"]["share"] for row in rows]
     assert caught[-1] > caught[0] + 0.2
 
 
-def test_no_exam_is_judged_by_what_was_learned_on_it():
-    """Each fold's facts come from other exams than those that they are held against."""
+def test_no_exam_is_judged_by_a_model_fitted_on_it():
+    """The facts of each fold come from other exams than the judged ones."""
     seen = []
 
     def remember(train, calibration):
@@ -53,13 +53,13 @@ def test_no_exam_is_judged_by_what_was_learned_on_it():
         patched.setattr("evaluation.uncertainty.folds.fit_facts", remember)
         patched.setattr("evaluation.uncertainty.folds.refuse", judge)
         train, calibration = to_cases(60), to_cases(60, seed=1)
-        judge_unlearned(train, [replace(case, exam=case.exam + 1000) for case in calibration])
+        judge_left_out_exams(train, [replace(case, exam=case.exam + 1000) for case in calibration])
     assert len(seen) == 5
     assert all(exam not in seen[fold - 1] for fold, exam in judged)
 
 
 def test_verdicts_follow_the_limits():
-    """Above either limit is refused; what was refused before stays so; no answer has no verdict."""
+    """A case above either limit is refused; refused and unanswered cases stay unchanged."""
     cases = to_cases(100)
     facts = to_uncertainty_model(fit_facts(cases, to_cases(100, seed=3)))
     case = next(c for c in cases if c.kind == CLEAN)
@@ -80,9 +80,9 @@ def test_verdicts_follow_the_limits():
     assert refuse(unanswered, facts) == unanswered
 
 
-def test_price_is_drawn(rows, tmp_path):
-    """A picture of the size that was asked for, with more than one colour."""
-    plot_price(rows, tmp_path / "price.png")
-    with Image.open(tmp_path / "price.png") as picture:
+def test_refusal_cost_is_plotted(rows, tmp_path):
+    """The plot has the expected size and more than one colour."""
+    plot_refusal_cost(rows, tmp_path / "cost.png")
+    with Image.open(tmp_path / "cost.png") as picture:
         assert picture.size == (1200, 750)
         assert len(picture.convert("RGB").getcolors(maxcolors=1_000_000)) > 10

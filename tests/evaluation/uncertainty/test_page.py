@@ -15,26 +15,26 @@ PAGE = Path("docs/uncertainty.md").read_text()
 
 
 def read_result(name: str) -> dict:
-    """Return what the evaluation wrote."""
+    """Return a report of the evaluation."""
     return json.loads((RESULTS_DIR / f"{name}.json").read_text())
 
 
 def to_cells(row: str) -> list[str]:
-    """Return the cells of the page's row that begins with these words."""
+    """Return the cells of the row of the page that starts with a title."""
     (line,) = re.findall(rf"^\| {re.escape(row)} \|(.*)\|$", PAGE, flags=re.MULTILINE)
     return [cell.strip() for cell in line.split("|")]
 
 
-def test_page_tells_how_many_intervals_held():
-    """The page has the test part's count, however the line is broken."""
-    (told,) = re.findall(r"held on (\d+) of (\d+) images", " ".join(PAGE.split()))
+def test_page_has_the_coverage_of_the_intervals():
+    """The page has the count of the test part."""
+    (counts,) = re.findall(r"held on (\d+) of (\d+) images", " ".join(PAGE.split()))
     coverage = read_result("uncertainty_test")["intervals"]["coverage"]
-    assert told == (str(coverage["count"]), str(coverage["of"]))
+    assert counts == (str(coverage["count"]), str(coverage["of"]))
 
 
 @pytest.mark.parametrize(("row", "name"), [("clean", "clean"), ("degraded", "suite")])
-def test_page_tells_what_is_refused(row, name):
-    """The page's counts of refusals on test exams are the report's."""
+def test_page_has_the_refusals(row, name):
+    """The counts of refusals on test exams are those of the report."""
     found = read_result("uncertainty_test")["verdicts"][name]
     for cell, key in zip(
         to_cells(row), ("refused", "large_errors_caught", "others_refused"), strict=True
@@ -42,10 +42,10 @@ def test_page_tells_what_is_refused(row, name):
         assert cell.partition(",")[0] == f"{found[key]['count']} of {found[key]['of']}"
 
 
-def test_page_tells_what_is_refused_of_errors_that_a_degradation_brought():
-    """Test exams first, calibration exams in brackets."""
+def test_page_has_the_refusals_of_errors_caused_by_degradation():
+    """Counts of the test exams, with calibration exams in brackets."""
     text = " ".join(PAGE.split())
-    (told,) = re.findall(
+    (counts,) = re.findall(
         r"within 3 mm: (\d+) of (\d+) of these errors are refused "
         r"\(calibration exams: (\d+) of (\d+)\)",
         text,
@@ -54,35 +54,40 @@ def test_page_tells_what_is_refused_of_errors_that_a_degradation_brought():
         read_result(f"uncertainty_{part}")["verdicts"]["large_errors_brought_caught"]
         for part in ("test", "calibration")
     ]
-    assert [int(each) for each in told] == [
+    assert [int(each) for each in counts] == [
         each[key] for each in brought for key in ("count", "of")
     ]
 
 
-def test_page_tells_what_refusing_costs():
-    """The page's rows are the result's, and the bold one is that of the limits that ship."""
+def test_page_has_the_cost_of_refusals():
+    """The rows are those of the result; the row of the shipped limits is bold."""
     row_form = r"^\| (\**[\d.]+ %\**)[^|]* \| (\d+ %) \| (\d+ %) \|$"
     rows = re.findall(row_form, PAGE, re.MULTILINE)
     found = read_result("uncertainty")["unlearned"]
     assert len(rows) == len(found)
-    for (refused, caught, brought), row in zip(rows, found, strict=True):
-        told = f"{row['clean_refused']['share']:.1%}".replace("%", " %")
+    for (refused, caught, caught_caused), row in zip(rows, found, strict=True):
+        expected = f"{row['clean_refused']['share']:.1%}".replace("%", " %")
         is_shipped = row["chosen_share"] == CLEAN_REFUSED_SHARE
-        assert refused == (f"**{told}**" if is_shipped else told)
-        for cell, key in zip((caught, brought), FIGURES, strict=True):
+        assert refused == (f"**{expected}**" if is_shipped else expected)
+        for cell, key in zip((caught, caught_caused), FIGURES, strict=True):
             assert cell == f"{row[key]['share']:.0%}".replace("%", " %")
 
 
-def test_page_tells_how_many_exams_the_refused_images_come_from():
-    """The exams of the accuracy rows that are not acceptable."""
+def test_page_has_the_number_of_exams_with_refused_images():
+    """The exams are those of the rows that are not acceptable."""
     with (RESULTS_DIR / "accuracy_test.csv").open(newline="") as table:
         rows = list(csv.DictReader(table))
     refused = [row["exam"] for row in rows if row["acceptable"] == "False"]
-    (told,) = re.findall(
+    (counts,) = re.findall(
         r"(\d+) of (\d+); they come from (\d+) of the (\d+) exams", " ".join(PAGE.split())
     )
     exams = {row["exam"] for row in rows}
-    assert [int(each) for each in told] == [len(refused), len(rows), len(set(refused)), len(exams)]
+    assert [int(each) for each in counts] == [
+        len(refused),
+        len(rows),
+        len(set(refused)),
+        len(exams),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -96,8 +101,8 @@ def test_page_tells_how_many_exams_the_refused_images_come_from():
         ("zooms 0.8, 0.9, 1, 1.1", "0.8, 0.9, 1, 1.1"),
     ],
 )
-def test_page_tells_what_augmentation_gave(row, name):
-    """The page's table of test-time augmentations is the result's."""
+def test_page_has_the_table_of_augmentations(row, name):
+    """The table of test-time augmentations is that of the result."""
     found = read_result("augmentation")["all"][name]
     assert to_cells(row) == [
         f"{found['mean_absolute_error_mm']:.2f}",
@@ -107,8 +112,8 @@ def test_page_tells_what_augmentation_gave(row, name):
     ]
 
 
-def test_page_tells_what_fits_give_under_shadow():
-    """The page's table of fits is the result's."""
+def test_page_has_the_table_of_fits_under_shadow():
+    """The table of ellipse fits is that of the result."""
     for name, shares in read_result("shadow_calibration")["fits"].items():
         row = f"{name} (ships)" if name == "soft edge" else name
         assert to_cells(row) == [
