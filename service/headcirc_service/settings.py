@@ -25,6 +25,7 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from headcirc.backends.registry import BACKENDS
 from headcirc.pipeline import SHIPPED_MODEL_DIR
 
 PREFIX = "HEADCIRC_"
@@ -101,7 +102,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True)
 
     artifact_dir: DirectoryPath = SHIPPED_MODEL_DIR
-    backend: Literal["auto", "tensorrt", "openvino", "onnxruntime", "onnxruntime-cuda"] = "auto"
+    backend: str = "auto"
     precision: Literal["auto", "fp16", "int8", "fp32"] = "auto"
     threads: NonNegativeInt = 0
     max_upload_bytes: PositiveInt = 10_000_000
@@ -126,6 +127,14 @@ class Settings(BaseSettings):
     allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ()
     unread_max_bytes: PositiveInt = 64_000_000
     cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
+
+    @field_validator("backend")
+    @classmethod
+    def require_known_backend(cls, value: str) -> str:
+        """Accept `auto` and the names in the list of backends."""
+        if value not in ("auto", *BACKENDS):
+            raise ValueError(f"Input should be one of {', '.join(('auto', *BACKENDS))}")
+        return value
 
     @field_validator(
         "api_key_hashes", "allowed_hosts", "cors_origins", "trusted_gateways", mode="before"

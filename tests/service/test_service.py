@@ -9,6 +9,7 @@ from headcirc_service.settings import (
 )
 from starlette.testclient import TestClient
 
+from headcirc.backends.registry import BACKENDS
 from tests.service.http.test_analyses import post
 
 
@@ -107,3 +108,17 @@ def test_settings_are_logged_without_paths():
     """Only the model folder's name is shown."""
     shown = to_public_settings(Settings())
     assert shown["artifact_dir"] == "shipped"
+
+
+@pytest.mark.parametrize("name", ["auto", *BACKENDS])
+def test_every_backend_of_the_registry_can_be_set(monkeypatch, name):
+    """A new backend needs no entry in the settings."""
+    monkeypatch.setenv("HEADCIRC_BACKEND", name)
+    assert load_settings().backend == name
+
+
+def test_unknown_backend_stops_the_start(monkeypatch):
+    """The message lists the known ones."""
+    monkeypatch.setenv("HEADCIRC_BACKEND", "abacus")
+    with pytest.raises(ValueError, match=r"HEADCIRC_BACKEND: .*auto, tensorrt, openvino"):
+        load_settings()
