@@ -1,7 +1,7 @@
-"""Dockerfile and `.dockerignore`, read: text in, stages and a filter of paths out.
+"""Parse a Dockerfile into stages, and `.dockerignore` into a path filter.
 
-Only what this project's Dockerfile uses is understood; anything else is an error, so that the
-replay never leaves a step out. This file runs nothing.
+The parser supports only what this project's Dockerfile uses. Anything else is an error, so that the
+replay never skips a step. This module runs nothing.
 """
 
 import json
@@ -10,17 +10,19 @@ import shlex
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-DONE = ("ARG", "COPY", "ENV", "RUN", "USER", "WORKDIR")
-TOLD = ("CMD", "ENTRYPOINT", "EXPOSE", "HEALTHCHECK", "LABEL", "STOPSIGNAL")
+EXECUTED = ("ARG", "COPY", "ENV", "RUN", "USER", "WORKDIR")
+"""Instructions that the replay runs."""
+DECLARED = ("CMD", "ENTRYPOINT", "EXPOSE", "HEALTHCHECK", "LABEL", "STOPSIGNAL")
+"""Instructions that only describe the image."""
 
 
 class DockerfileError(ValueError):
-    """The Dockerfile has something that the replay does not know."""
+    """The Dockerfile uses a feature that the replay does not support."""
 
 
 @dataclass(frozen=True)
 class Instruction:
-    """One instruction: its word in capitals, and the rest with continued lines joined."""
+    """One instruction: its upper-case keyword, and the rest with continuation lines joined."""
 
     word: str
     rest: str
@@ -28,25 +30,25 @@ class Instruction:
 
 @dataclass(frozen=True)
 class Stage:
-    """A stage: its name, the image or stage that it begins from, its instructions."""
+    """A stage: its name, its base image or stage, and its instructions."""
 
     name: str
     base: str
     instructions: tuple[Instruction, ...]
 
     def find_last(self, word: str) -> str | None:
-        """Return the rest of the last instruction of that word, or None."""
+        """Return the rest of the last instruction with a keyword, or None."""
         found = [each.rest for each in self.instructions if each.word == word]
         return found[-1] if found else None
 
 
 def parse_dockerfile(text: str) -> dict[str, Stage]:
-    """Return the stages by name, in their order.
+    """Parse a Dockerfile into its stages, by name and in order.
 
     Raises
     ------
     DockerfileError
-        An instruction is unknown, or stands before the first stage; a stage has no name.
+        An instruction is unknown or precedes the first stage, or a stage has no name.
     """
     stages: dict[str, Stage] = {}
     name, base, instructions = "", "", []
@@ -57,8 +59,8 @@ def parse_dockerfile(text: str) -> dict[str, Stage]:
                 raise DockerfileError(f"FROM {each.rest}: name the stage (FROM … AS …).")
             base, name = named.groups()
             instructions = []
-        elif each.word not in DONE + TOLD or not name:
-            raise DockerfileError(f"{each.word} {each.rest}: the replay does not know this.")
+        elif each.word not in EXECUTED + DECLARED or not name:
+            raise DockerfileError(f"{each.word} {each.rest}: the replay does not support this.")
         else:
             instructions.append(each)
         stages[name] = Stage(name, base, tuple(instructions))
@@ -69,7 +71,7 @@ def _join_lines(text: str) -> list[Instruction]:
     whole, joined = "", []
     for line in text.splitlines():
         if not line.strip() or line.lstrip().startswith("#"):
-            continue  # also between continued lines
+            continue  # also between continuation lines
         whole += line.rstrip().removesuffix("\\")
         if not line.rstrip().endswith("\\"):
             word, _, rest = whole.strip().partition(" ")
@@ -85,7 +87,7 @@ def parse_command(rest: str | None) -> list[str]:
     try:
         words: list[str] = json.loads(rest[rest.index("[") :])
     except ValueError as error:
-        raise DockerfileError(f"{rest}: write it as a JSON list, without a shell.") from error
+        raise DockerfileError(f"{rest}: write the command as a JSON list.") from error
     return words
 
 
@@ -96,12 +98,12 @@ def parse_copy(rest: str) -> tuple[str | None, list[str], str]:
     if words[0].startswith("--from="):
         stage = words.pop(0).removeprefix("--from=")
     if words[0].startswith("--"):
-        raise DockerfileError(f"COPY {rest}: the replay does not know {words[0]}.")
+        raise DockerfileError(f"COPY {rest}: the replay does not support {words[0]}.")
     return stage, words[:-1], words[-1]
 
 
 class IgnoreRules:
-    """`.dockerignore`: the last pattern that matches a path, or a folder above it, decides."""
+    """Rules of a `.dockerignore`: the last pattern that matches a path or its parents applies."""
 
     def __init__(self, text: str) -> None:
         lines = [line.strip() for line in text.splitlines()]
@@ -112,7 +114,7 @@ class IgnoreRules:
         ]
 
     def is_ignored(self, path: str) -> bool:
-        """Return whether the builder never sees the file at this path below the context."""
+        """Return whether a path, relative to the build context, is excluded from the build."""
         here = PurePosixPath(path)
         names = [str(here), *(str(each) for each in here.parents if each.name)]
         ignored = False

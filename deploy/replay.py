@@ -1,9 +1,9 @@
-"""`python -m deploy.replay`: the Dockerfile's target `cpu`, built and served without an engine.
+"""Build the Dockerfile's target `cpu` and serve from it without Docker: `python -m deploy.replay`.
 
-Every step is read from the Dockerfile itself and run in a root of its own. Debian's bootstrap with
-Debian's Python stands in for the official Python image, which is made from the same Debian: so the
-patch release of Python differs, and nothing is said of the image's layers. Needs root and
-debootstrap. All mounts live in a name space of their own and end with it.
+Every step is read from the Dockerfile and run in a separate root. A debootstrap of Debian with its
+Python replaces the official Python image, which is based on the same Debian release. The patch
+release of Python therefore differs, and the image's layers are not tested. The command needs root
+and debootstrap. All mounts are in a separate namespace and end with it.
 """
 
 import argparse
@@ -22,10 +22,10 @@ from deploy.prove import Container, to_command
 
 REPOSITORY = Path(__file__).parent.parent
 STAND_INS = {"python:3.11.14-slim-bookworm": ("bookworm", "python3,python3-pip,ca-certificates")}
-"""What is bootstrapped in place of an image: Debian's suite and packages."""
+"""Image to the Debian suite and packages that replace it."""
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-OF_THIS_MACHINE = ("/etc/resolv.conf", "/etc/hosts", "/etc/pip.conf")
-"""Bound into the root for a RUN step alone, so that pip reaches the index as it does here."""
+HOST_FILES = ("/etc/resolv.conf", "/etc/hosts", "/etc/pip.conf")
+"""Mounted into the root during a RUN step only, so that pip reaches the package index."""
 RUN_IN_ROOT = """
 set -eu
 root=$1; shift
@@ -37,8 +37,8 @@ exec "$@"
 
 
 @dataclass
-class Replayed:
-    """A stage while it is replayed: its root, and what holds for its next step."""
+class StageState:
+    """State of a stage during the replay: its root, environment, working directory and user."""
 
     root: Path
     environment: dict[str, str] = field(default_factory=lambda: {"PATH": DEFAULT_PATH})
@@ -46,38 +46,38 @@ class Replayed:
     user: str = "0:0"
 
     def find(self, path: str) -> Path:
-        """Return where a path of the stage lies on this machine."""
+        """Return the path on this machine of a path in the stage."""
         return self.root / os.path.normpath(os.path.join(self.folder, path)).lstrip("/")
 
 
 class Replay:
-    """Stages of one Dockerfile, replayed below a folder.
+    """Replays the stages of one Dockerfile in a work folder.
 
     Parameters
     ----------
     context : Path
-        Folder with the Dockerfile, its `.dockerignore` and what it copies.
+        Build context: the folder with the Dockerfile, its `.dockerignore` and the copied files.
     work_dir : Path
-        Roots lie here; bootstrapped ones stay for the next time.
+        Folder for the roots. Bootstrapped roots are kept and used again.
     """
 
     def __init__(self, context: Path, work_dir: Path) -> None:
         self.stages = parse_dockerfile((context / "Dockerfile").read_text())
         self._rules = IgnoreRules((context / ".dockerignore").read_text())
         self._context, self._work_dir = context, work_dir
-        self._done: dict[str, Replayed] = {}
+        self._done: dict[str, StageState] = {}
 
-    def build(self, name: str) -> Replayed:
-        """Return a stage with all its steps done, and those of the stages it takes from."""
+    def build(self, name: str) -> StageState:
+        """Build a stage and the stages that it depends on; return its state."""
         if name in self._done:
             return self._done[name]
         stage = self.stages[name]
         if stage.base in self.stages:
             before = self.build(stage.base)
-            state = Replayed(self._work_dir / name, dict(before.environment), before.folder)
+            state = StageState(self._work_dir / name, dict(before.environment), before.folder)
             source = before.root
         else:
-            state = Replayed(self._work_dir / name)
+            state = StageState(self._work_dir / name)
             source = bootstrap(stage.base, self._work_dir)
         shutil.rmtree(state.root, ignore_errors=True)
         subprocess.run(["cp", "--archive", source, state.root], check=True)
@@ -85,7 +85,7 @@ class Replay:
         self._done[name] = state
         return state
 
-    def _run_steps(self, stage: Stage, state: Replayed) -> None:
+    def _run_steps(self, stage: Stage, state: StageState) -> None:
         for step in stage.instructions:
             print(f"{stage.name}: {step.word} {step.rest}", file=sys.stderr)
             known = Template(step.rest).safe_substitute(state.environment)
@@ -101,7 +101,7 @@ class Replay:
             elif step.word == "RUN":
                 run_in_root(state, step.rest)
 
-    def _copy(self, state: Replayed, rest: str) -> None:
+    def _copy(self, state: StageState, rest: str) -> None:
         stage, sources, target = parse_copy(rest)
         for source in sources:
             place = state.find(target)
@@ -125,7 +125,7 @@ class Replay:
 
 
 def bootstrap(image: str, work_dir: Path) -> Path:
-    """Return a root that stands in for an image; made once."""
+    """Return the root that replaces an image; it is created once."""
     suite, packages = STAND_INS[image]
     root = work_dir / f"base-{suite}"
     if not root.is_dir():
@@ -139,17 +139,19 @@ def bootstrap(image: str, work_dir: Path) -> Path:
     return root
 
 
-def run_in_root(state: Replayed, command: str) -> None:
-    """Run one RUN step, with this machine's way to the package index and nothing else of it."""
-    inherited = dict(os.environ)  # noqa: TID251 - pip's own settings, for the length of a step
-    of_pip = {k: v for k, v in inherited.items() if k.startswith("PIP_") or k.endswith("_PROXY")}
-    wanted = [*OF_THIS_MACHINE, *of_pip.values()]
+def run_in_root(state: StageState, command: str) -> None:
+    """Run one RUN step, with only this machine's package index settings."""
+    inherited = dict(os.environ)  # noqa: TID251 - pip's settings, for this step
+    pip_settings = {
+        k: v for k, v in inherited.items() if k.startswith("PIP_") or k.endswith("_PROXY")
+    }
+    wanted = [*HOST_FILES, *pip_settings.values()]
     bound = [each for each in wanted if each.startswith("/") and Path(each).is_file()]
     made = [each for each in bound if not (state.root / each[1:]).exists()]
     for each in made:
         (state.root / each[1:]).parent.mkdir(parents=True, exist_ok=True)
         (state.root / each[1:]).touch()
-    variables = [f"{key}={value}" for key, value in (of_pip | state.environment).items()]
+    variables = [f"{key}={value}" for key, value in (pip_settings | state.environment).items()]
     inside = f"cd {shlex.quote(state.folder)} && {command}"
     step = ["chroot", str(state.root), "env", "-i", *variables, "/bin/sh", "-c", inside]
     subprocess.run(
@@ -162,13 +164,13 @@ def run_in_root(state: Replayed, command: str) -> None:
 
 
 def main() -> int:
-    """Replay the target, serve from it, and print what was found as JSON."""
+    """Replay the target, serve from it, and print the result as JSON."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--work-dir", type=Path, default=Path("build/replay"))
     parser.add_argument("--target", default="cpu")
     chosen = parser.parse_args()
     if os.geteuid() != 0 or shutil.which("debootstrap") is None:
-        print("This needs root and Debian's debootstrap (make system-deps).", file=sys.stderr)
+        print("The replay needs root and debootstrap (make system-deps).", file=sys.stderr)
         return 2
     chosen.work_dir.mkdir(parents=True, exist_ok=True)
     replay = Replay(REPOSITORY, chosen.work_dir.resolve())

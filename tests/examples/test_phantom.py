@@ -154,11 +154,10 @@ def test_every_head_lies_inside_its_frame(every):
         assert half_y + 2 < ellipse.center_y_px < entry.rows - 3 - half_y
 
 
-def test_csv_states_every_phantom(tmp_path, monkeypatch, every):
+def test_csv_states_every_phantom(tmp_path, every):
     """Each CSV row gives the pixel size and the true lengths of the file that it names."""
     chosen = every[:2]
-    monkeypatch.setattr(phantom, "load_parameters", lambda: chosen)
-    phantom.write_phantoms(tmp_path)
+    phantom.write_phantoms(tmp_path, parameters=chosen)
     with (tmp_path / "phantoms.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     assert list(rows[0]) == [

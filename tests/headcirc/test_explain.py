@@ -172,35 +172,47 @@ def test_unknown_layer_is_a_key_error(explanation):
         explanation.to_attention_map(1024)
 
 
-def test_graph_that_did_not_load_is_tried_again_after_a_while(facts):
-    """Until then every question gets the same refusal, and no engine is built for it."""
+class ConstantBackend:
+    """An explain backend whose one map is zero everywhere."""
+
+    precision = "fp32"
+
+    def infer_all(self, network_input):
+        return {"bottleneck": np.zeros_like(network_input)}
+
+
+def test_failed_load_of_the_explain_graph_is_tried_again_after_a_wait(facts):
+    """Until then every request gets the same error, and the graph is not loaded for it."""
     now_s, loads, can_load = [0.0], [], []
 
-    def load():
+    def load(*_, **__):
         loads.append(now_s[0])
         if not can_load:
             raise BackendUnavailableError("no memory left")
-        return "a backend"
+        return ConstantBackend()
 
-    explainer = Explainer(facts, "onnxruntime", threads=1, clock=lambda: now_s[0])
-    explainer._load = load
+    explainer = Explainer(facts, "onnxruntime", threads=1, load=load, clock=lambda: now_s[0])
+    network_input, mapping = to_network_input(np.zeros((54, 80), np.uint8), facts.input)
     for now_s[0] in (0.0, 1.0, RETRY_S - 1, RETRY_S, RETRY_S + 1):
         with pytest.raises(BackendUnavailableError, match="no memory left"):
-            explainer._require_backend()
+            explainer.explain(network_input, mapping)
     assert loads == [0.0, RETRY_S]
     can_load.append(True)
     for now_s[0] in (2 * RETRY_S, 2 * RETRY_S + 1):
-        assert explainer._require_backend() == "a backend"
+        assert explainer.explain(network_input, mapping).precision == "fp32"
     assert loads == [0.0, RETRY_S, 2 * RETRY_S]
 
 
 def test_graph_is_loaded_once_and_on_first_use(explain_model_dir, tmp_path):
-    """Nothing is read when the explainer is made; four first requests at once load one graph."""
+    """Creating the explainer reads nothing; four concurrent first requests load the graph once."""
     manifest = load_manifest(explain_model_dir)
-    explainer = Explainer(manifest, "onnxruntime", threads=1)
     loads = []
-    load = explainer._load
-    explainer._load = lambda: loads.append(1) or load()
+
+    def load(*arguments, **keywords):
+        loads.append(1)
+        return load_explain_backend(*arguments, **keywords)
+
+    explainer = Explainer(manifest, "onnxruntime", threads=1, load=load)
     network_input, mapping = to_network_input(np.zeros((54, 80), np.uint8), manifest.input)
     assert not loads
     with ThreadPoolExecutor(4) as threads:

@@ -137,7 +137,7 @@ def test_odd_frames_are_drawn(shape):
 @pytest.mark.parametrize("blend", [-0.1, 1.1, float("nan")])
 def test_blend_is_a_share(blend):
     """Anything but 0 to 1 is refused."""
-    with pytest.raises(ValueError, match="it is a share"):
+    with pytest.raises(ValueError, match="between 0 and 1"):
         draw_ramp(blend)
 
 

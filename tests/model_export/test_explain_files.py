@@ -8,7 +8,7 @@ from onnx import numpy_helper
 
 from headcirc.backends.registry import load_explain_backend
 from headcirc.model.manifest import MANIFEST_NAME, load_manifest
-from headcirc.model.shared_weights import TURNED
+from headcirc.model.shared_weights import ROTATED_SUFFIX
 from model_export.__main__ import write_manifest
 from model_export.explain import OUTPUT_NAMES
 from model_export.explain_files import share_weights, write_explain_files
@@ -57,8 +57,8 @@ def test_no_weight_is_stored_twice(folder, infix):
     assert sum(numpy_helper.to_array(each).nbytes for each in held) < CONSTANTS_BYTES
     named = [each.name for each in weights if not each.raw_data]
     assert len(set(named)) == len(named)
-    assert {name.removesuffix(TURNED) for name in named} == source
-    assert any(name.endswith(TURNED) for name in named)
+    assert {name.removesuffix(ROTATED_SUFFIX) for name in named} == source
+    assert any(name.endswith(ROTATED_SUFFIX) for name in named)
 
 
 @pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])

@@ -83,7 +83,7 @@ def test_figures_of_other_weights_are_refused(model_dir):
 def test_training_figures_are_refused(model_dir):
     """What was measured on exams that the measured weights were trained on is not recorded."""
     path = write_figures(model_dir, part="train")
-    with pytest.raises(SystemExit, match=r"train\.json is of exams that .* was trained on"):
+    with pytest.raises(SystemExit, match=r"train\.json was measured on exams that .* was trained on"):
         record(model_dir, path)
 
 
@@ -106,7 +106,7 @@ def test_uncertainty_that_does_not_load_is_refused(tmp_path):
     fit = tmp_path / "fit.json"
     fit.write_text(json.dumps(learned | {"model_sha256": manifest["graphs"]["fp32"]["sha256"]}))
     before = read_all(tmp_path)
-    with pytest.raises(ModelArtifactError, match="lacks a fact"):
+    with pytest.raises(ModelArtifactError, match="wrongly typed fact"):
         record_uncertainty(tmp_path, fit, tmp_path)
     assert read_all(tmp_path) == before
 
@@ -161,5 +161,5 @@ def test_weights_without_a_version_are_not_exported(tmp_path, calibration_dir):
     save_weights(AttentionResUNet(width=2), tmp_path / "checkpoint.safetensors")
     notes = tmp_path / "training.json"
     notes.write_text("{}")
-    with pytest.raises(SystemExit, match="which version"):
+    with pytest.raises(SystemExit, match="has no version"):
         build(tmp_path / "checkpoint.safetensors", tmp_path / "model", calibration_dir, notes)

@@ -130,7 +130,7 @@ def test_an_accepted_graph_ships_with_what_was_measured(shipped_dir, candidate_d
 
 @pytest.mark.parametrize(
     ("fault", "message"),
-    [({"accepted": False}, "refuses the graph"), ({"sha256": "b" * 64}, "another graph")],
+    [({"accepted": False}, "does not accept the graph"), ({"sha256": "b" * 64}, "another graph")],
 )
 def test_a_graph_that_was_not_accepted_does_not_ship(shipped_dir, candidate_dir, fault, message):
     """Refused, or measured on another graph: the model's folder stays as it was."""

@@ -93,9 +93,9 @@ def take_one_step(recipe, coverage):
     torch.manual_seed(1)
     teacher = Teacher(AttentionResUNet(width=2), bfloat16=False)
     before = teacher.networks[0].head.weight.clone()
-    progress = start(recipe, steps_per_epoch=1)
-    train_epoch(progress, [(draw(2, 1, 32, 32), coverage)], recipe, teacher)
-    weights = torch.cat([each.detach().flatten() for each in progress.network.parameters()])
+    state = start(recipe, steps_per_epoch=1)
+    train_epoch(state, [(draw(2, 1, 32, 32), coverage)], recipe, teacher)
+    weights = torch.cat([each.detach().flatten() for each in state.network.parameters()])
     return weights, before, teacher.networks[0].head.weight
 
 

@@ -75,7 +75,7 @@ def test_shipped_network_can_be_cut(width):
 @pytest.mark.parametrize("width", [0, 3, 4, 6])
 def test_what_cannot_be_cut_is_refused(width):
     """No channel, an odd width, or one that is not smaller, is said to be so."""
-    with pytest.raises(ValueError, match="Cannot cut"):
+    with pytest.raises(ValueError, match="Cannot prune"):
         prune(AttentionResUNet(width=4), width)
 
 

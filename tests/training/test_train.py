@@ -13,12 +13,12 @@ from safetensors.torch import load_file
 
 from headcirc.geometry import to_ellipse_perimeter
 from training.checkpoint import load_trained, save_weights, to_file_sha256
-from training.data.dataset import Heads
+from training.data.dataset import HC18Dataset
 from training.data.hc18 import IMAGE_FOLDER, SPLIT_PATH, TABLE_NAME, load_part
 from training.networks.attention_resunet import AttentionResUNet
 from training.recipe import Recipe
 from training.train import RunPaths, main, measure_dice, train
-from training.training_state import Progress, start, to_averaging
+from training.training_state import TrainingState, start, to_averaging
 
 OPTIONS = ["--width", "2", "--epochs", "2", "--float32", "--seed", "8"]
 RECIPE = Recipe(width=2, epochs=2, bfloat16=False, seed=8)
@@ -96,7 +96,7 @@ def test_best_weights_are_those_of_the_best_dice_in_the_log(data_dir, finished):
     with (finished / "log.csv").open(newline="") as log:
         dices = [float(row["calibration_dice"]) for row in csv.DictReader(log)]
     kept = load_trained(finished / "best.safetensors")
-    found = measure_dice(kept, Heads(load_part(data_dir, "calibration"), None))
+    found = measure_dice(kept, HC18Dataset(load_part(data_dir, "calibration"), None))
     assert found == pytest.approx(max(dices), abs=1e-5)
     assert 0 < found < 1
 
@@ -121,9 +121,9 @@ def test_resumed_run_ends_where_an_uninterrupted_one_ends(data_dir, finished, tm
 def test_another_recipe_is_refused(finished):
     """A run does not go on under a recipe that it was not started with."""
     other = replace(RECIPE, learning_rate=1e-3)
-    progress: Progress = start(other, steps_per_epoch=1)
+    state: TrainingState = start(other, steps_per_epoch=1)
     with pytest.raises(ValueError, match="another --run"):
-        progress.restore(finished / "last.pt", other)
+        state.restore(finished / "last.pt", other)
 
 
 @pytest.mark.parametrize("learning_rate", [RECIPE.learning_rate, 1e-3])
@@ -134,13 +134,13 @@ def test_run_older_than_a_field_is_resumed(finished, tmp_path, learning_rate):
         del saved["recipe"][name]
     torch.save(saved, tmp_path / "last.pt")
     recipe = replace(RECIPE, learning_rate=learning_rate)
-    progress: Progress = start(recipe, steps_per_epoch=1)
+    state: TrainingState = start(recipe, steps_per_epoch=1)
     if recipe == RECIPE:
-        progress.restore(tmp_path / "last.pt", recipe)
-        assert progress.epoch == 2
+        state.restore(tmp_path / "last.pt", recipe)
+        assert state.epoch == 2
     else:
         with pytest.raises(ValueError, match="another --run"):
-            progress.restore(tmp_path / "last.pt", recipe)
+            state.restore(tmp_path / "last.pt", recipe)
 
 
 def test_run_older_than_the_ranges_is_not_resumed(finished, tmp_path):
@@ -148,9 +148,9 @@ def test_run_older_than_the_ranges_is_not_resumed(finished, tmp_path):
     saved = torch.load(finished / "last.pt", weights_only=True)
     del saved["recipe"]["ranges"]
     torch.save(saved, tmp_path / "last.pt")
-    progress: Progress = start(RECIPE, steps_per_epoch=1)
+    state: TrainingState = start(RECIPE, steps_per_epoch=1)
     with pytest.raises(ValueError, match="another --run"):
-        progress.restore(tmp_path / "last.pt", RECIPE)
+        state.restore(tmp_path / "last.pt", RECIPE)
 
 
 def test_epoch_is_not_chosen_on_exams_that_are_trained_on(data_dir, finished, tmp_path, capsys):

@@ -152,7 +152,7 @@ def test_gpus_take_fp16_where_it_ships(backend):
     """A GPU's `auto` is fp16; int8 is the CPU's."""
     shipped = to_manifest_with("fp32", "int8", "fp16")
     assert choose_graph(shipped, backend, "auto").precision == "fp16"
-    with pytest.raises(BackendUnavailableError, match="it runs fp16, fp32"):
+    with pytest.raises(BackendUnavailableError, match="It supports fp16, fp32"):
         choose_graph(shipped, backend, "int8")
 
 
@@ -164,7 +164,7 @@ def test_precision_that_does_not_ship_is_refused():
 
 def test_precision_that_a_backend_does_not_run_is_refused():
     """A CPU backend does not take a GPU's precision."""
-    with pytest.raises(BackendUnavailableError, match="it runs int8, fp32"):
+    with pytest.raises(BackendUnavailableError, match="It supports int8, fp32"):
         choose_graph(to_manifest_with("fp16"), "openvino", "fp16")
 
 

@@ -19,7 +19,7 @@ without_gpu = pytest.mark.skipif(find_gpu() is not None, reason="this machine ha
 def test_no_gpu_is_told_in_cudas_words():
     """The real CUDA runtime is asked; without a driver it says so."""
     pytest.importorskip("cuda.bindings", reason="needs headcirc[export]")
-    with pytest.raises(BackendUnavailableError, match="cudaGetDeviceCount says"):
+    with pytest.raises(BackendUnavailableError, match="cudaGetDeviceCount reports"):
         require_gpu()
 
 
@@ -67,7 +67,9 @@ def test_onnxruntime_cuda_on_the_cpu_build_stops():
 def test_session_that_moved_to_the_cpu_is_refused():
     """ONNX Runtime's silent fallback, seen in the session's providers, is an error."""
     session = SimpleNamespace(get_providers=lambda: ["CPUExecutionProvider"])
-    with pytest.raises(BackendUnavailableError, match="CUDAExecutionProvider was asked for"):
+    with pytest.raises(
+        BackendUnavailableError, match="instead of the requested CUDAExecutionProvider"
+    ):
         require_provider(session, "CUDAExecutionProvider")
 
 

@@ -79,7 +79,7 @@ def test_threads_do_not_meet(backend):
 def test_too_little_memory_is_told_in_cudas_words(engine):
     """A GPU without room for the buffers is an error that says so."""
     cuda = FakeCuda(memory_bytes=10)
-    with pytest.raises(BackendUnavailableError, match="cudaHostAlloc says 'cudaErrorMemory"):
+    with pytest.raises(BackendUnavailableError, match="cudaHostAlloc reports 'cudaErrorMemory"):
         TensorRtBackend(FAKE_TENSORRT, cuda, engine, precision="fp16", device="a fake GPU")
 
 
@@ -98,7 +98,7 @@ def test_capture_that_fails_is_ended(backend, cuda):
         return copy(*arguments) if cuda.recorded is None else cuda.cudaMalloc(cuda.free_bytes + 1)
 
     cuda.cudaMemcpyAsync = fail_recorded
-    with pytest.raises(BackendUnavailableError, match="cudaMemcpyAsync says"):
+    with pytest.raises(BackendUnavailableError, match="cudaMemcpyAsync reports"):
         backend.infer(draw(2))
     cuda.cudaMemcpyAsync = copy
     pictures = draw(2, seed=1)

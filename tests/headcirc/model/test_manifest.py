@@ -42,7 +42,7 @@ def test_missing_weights_are_refused(model_dir):
     ("change", "message"),
     [
         ({"schema_version": 99}, "schema version 99"),
-        ({"input": {"width_px": 256}}, "lacks a fact"),
+        ({"input": {"width_px": 256}}, "wrongly typed fact"),
         (
             {
                 "mask": {
@@ -55,7 +55,7 @@ def test_missing_weights_are_refused(model_dir):
                     "mood": "good",
                 }
             },
-            "one too many",
+            "unknown",
         ),
     ],
 )
@@ -85,7 +85,7 @@ def test_fact_of_another_kind_is_refused(model_dir, section, name, value):
     facts = json.loads(path.read_text())
     facts[section][name] = value
     path.write_text(json.dumps(facts))
-    with pytest.raises(ModelArtifactError, match="wrong kind"):
+    with pytest.raises(ModelArtifactError, match="wrongly typed"):
         load_manifest(model_dir)
 
 
@@ -100,7 +100,11 @@ def test_whole_number_may_stand_for_a_fraction(model_dir):
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [("[]", "holds no facts"), ("{", "is no JSON"), (None, "cannot be read")],
+    [
+        ("[]", "does not contain a JSON object"),
+        ("{", "is not valid JSON"),
+        (None, "cannot be read"),
+    ],
     ids=["list", "no JSON", "folder"],
 )
 def test_what_is_no_manifest_is_refused(tmp_path, content, message):
@@ -116,7 +120,7 @@ def test_manifest_without_graphs_is_refused(model_dir, graphs):
     """A model that ships no network is none."""
     path = model_dir / "manifest.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"graphs": graphs}))
-    with pytest.raises(ModelArtifactError, match="lacks a fact"):
+    with pytest.raises(ModelArtifactError, match="wrongly typed fact"):
         load_manifest(model_dir)
 
 
@@ -168,7 +172,7 @@ def test_explain_graph_takes_its_weights_from_the_graph_that_is_named(model_dir)
     assert manifest.explain.graphs["fp32"].weights == manifest.graphs["fp32"]
     stranger = graph | {"weights_from": "other.onnx"}
     write_explain_facts(model_dir, EXPLAIN | {"graphs": {"fp32": stranger}})
-    with pytest.raises(ModelArtifactError, match=r"lacks a fact.*other\.onnx"):
+    with pytest.raises(ModelArtifactError, match=r"wrongly typed fact.*other\.onnx"):
         load_manifest(model_dir)
 
 
@@ -180,7 +184,10 @@ def test_model_without_an_explain_graph_loads(model_dir):
 
 @pytest.mark.parametrize(
     ("change", "message"),
-    [({"default_layer": "head"}, "'head' among the layers"), ({"layers": None}, "lacks a fact")],
+    [
+        ({"default_layer": "head"}, "'head' among the layers"),
+        ({"layers": None}, "wrongly typed fact"),
+    ],
 )
 def test_unreadable_explain_facts_are_refused(model_dir, change, message):
     """A default layer that is none of the layers, or no layers at all, stops the load."""

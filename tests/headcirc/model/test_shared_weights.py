@@ -9,7 +9,7 @@ from onnx.reference import ReferenceEvaluator
 
 from headcirc.errors import ModelArtifactError
 from headcirc.model.graph import Graph
-from headcirc.model.shared_weights import TURNED, fill_weights, turn_kernel
+from headcirc.model.shared_weights import ROTATED_SUFFIX, fill_weights, rotate_kernel
 
 KERNEL = np.arange(2 * 3 * 3 * 3, dtype=np.float32).reshape(2, 3, 3, 3)
 BIAS = np.array([0.5, -1.5], np.float32)
@@ -55,31 +55,31 @@ def test_named_weight_is_filled_in():
     assert model == skeleton
 
 
-def test_turned_kernel_gives_the_convolution_s_gradient():
-    """<conv(x), g> = <x, conv(g, turned)> for any x and g: that is what a gradient is."""
+def test_rotated_kernel_gives_the_convolution_s_gradient():
+    """<conv(x), g> = <x, conv(g, rotated)> for any x and g: that is what a gradient is."""
     generator = np.random.default_rng(0)
     x = generator.normal(size=(1, 3, 5, 6)).astype(np.float32)
     g = generator.normal(size=(1, 2, 5, 6)).astype(np.float32)
     plain = fill_weights(make_named("kernel", KERNEL.shape), make_source())
-    turned = fill_weights(make_named("kernel" + TURNED, (3, 2, 3, 3)), make_source())
+    rotated = fill_weights(make_named("kernel" + ROTATED_SUFFIX, (3, 2, 3, 3)), make_source())
     (forward,) = ReferenceEvaluator(onnx.load_from_string(plain)).run(None, {"x": x})
-    (backward,) = ReferenceEvaluator(onnx.load_from_string(turned)).run(None, {"x": g})
+    (backward,) = ReferenceEvaluator(onnx.load_from_string(rotated)).run(None, {"x": g})
     assert (forward * g).sum() == pytest.approx((x * backward).sum(), rel=1e-5)
 
 
 def test_turning_twice_is_nothing():
     """Half a turn, twice."""
-    assert (turn_kernel(turn_kernel(KERNEL)) == KERNEL).all()
-    assert turn_kernel(KERNEL)[0, 1, 0, 0] == KERNEL[1, 0, 2, 2]
+    assert (rotate_kernel(rotate_kernel(KERNEL)) == KERNEL).all()
+    assert rotate_kernel(KERNEL)[0, 1, 0, 0] == KERNEL[1, 0, 2, 2]
 
 
 def test_float16_is_filled_too():
     """Values are moved as bytes, whatever they mean."""
     kernel = KERNEL.astype(np.float16)
-    named = make_named("kernel" + TURNED, (3, 2, 3, 3), TensorProto.FLOAT16)
-    found = read_weights(fill_weights(named, make_source(kernel)))["kernel" + TURNED]
+    named = make_named("kernel" + ROTATED_SUFFIX, (3, 2, 3, 3), TensorProto.FLOAT16)
+    found = read_weights(fill_weights(named, make_source(kernel)))["kernel" + ROTATED_SUFFIX]
     assert found.dtype == np.float16
-    assert (found == turn_kernel(kernel)).all()
+    assert (found == rotate_kernel(kernel)).all()
 
 
 def test_graph_with_its_own_weights_stays_as_it_is():

@@ -11,7 +11,7 @@ from training.augmentation.head_swap import (
     RIM_WIDTH_SHARES,
     are_alike,
     is_whole,
-    put_head,
+    paste_head,
 )
 
 ROWS, COLUMNS = 160, 240
@@ -36,7 +36,7 @@ def host():
 def test_the_donors_outline_lies_on_the_hosts(host, seed):
     """A bright donor head fills just the host's ellipse, whichever way round it lies."""
     donor = fill(DONOR, DONOR_ROWS, DONOR_COLUMNS, inside=220, outside=100)
-    swapped = put_head(host, HOST, donor, DONOR, np.random.default_rng(seed))
+    swapped = paste_head(host, HOST, donor, DONOR, np.random.default_rng(seed))
     seen = swapped > 160
     label = to_ellipse_coverage(HOST, ROWS, COLUMNS) > 0.5
     assert 2 * (seen & label).sum() / (seen.sum() + label.sum()) > 0.985
@@ -45,7 +45,7 @@ def test_the_donors_outline_lies_on_the_hosts(host, seed):
 def test_the_surroundings_stay(host):
     """Beyond the widest rim no pixel changes; the host's own head is gone."""
     donor = fill(DONOR, DONOR_ROWS, DONOR_COLUMNS, inside=220, outside=60)
-    swapped = put_head(host, HOST, donor, DONOR, np.random.default_rng(0))
+    swapped = paste_head(host, HOST, donor, DONOR, np.random.default_rng(0))
     widest = replace(
         HOST,
         semi_axis_major_px=HOST.semi_axis_major_px * WIDEST_RIM + 1,
@@ -59,7 +59,7 @@ def test_the_surroundings_stay(host):
 def test_the_donor_is_as_bright_as_its_new_place(host):
     """A donor of half the brightness is brightened to near twice, as its rim is to be as grey."""
     donor = fill(DONOR, DONOR_ROWS, DONOR_COLUMNS, inside=110, outside=50)
-    swapped = put_head(host, HOST, donor, DONOR, np.random.default_rng(1))
+    swapped = paste_head(host, HOST, donor, DONOR, np.random.default_rng(1))
     middle = swapped[80:100, 90:110]
     assert middle.mean() == pytest.approx(220, rel=0.1)
 

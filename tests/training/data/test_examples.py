@@ -62,9 +62,9 @@ def test_foreign_head_without_a_teacher_counts_little(pool):
 def test_taught_head_learns_from_the_teacher_alone(pool):
     """Where the teacher is sure its answer is the label; elsewhere the plane's label is all."""
     names = frozenset(each.name for each in pool.examples if each.source == UNLABELLED)
-    for item in get_items(pool, UNLABELLED, taught=names, annotation_weight=0.5):
+    for item in get_items(pool, UNLABELLED, pseudo_labelled=names, annotation_weight=0.5):
         assert (item["annotation_weight"].item(), item["teacher_weight"].item()) == (0, 1)
-    for item in get_items(pool, FOREIGN_HEAD, taught=names, annotation_weight=0.5):
+    for item in get_items(pool, FOREIGN_HEAD, pseudo_labelled=names, annotation_weight=0.5):
         assert (item["annotation_weight"].item(), item["teacher_weight"].item()) == (0, 0)
         assert item["plane_label"].item() == 1
 
