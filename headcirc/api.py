@@ -99,11 +99,11 @@ class Measurement:
         return () if self.analysis is None else tuple(self.analysis.quality.warnings)
 
     def overlay(self) -> Picture:
-        """Draw the outline and the ellipse over the picture.
+        """Draw the outline and the ellipse over the picture, with a caption below it.
 
         Returns
         -------
-        (rows, columns, 3) uint8, RGB
+        (rows + caption rows, columns, 3) uint8, RGB
 
         Raises
         ------

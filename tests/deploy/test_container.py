@@ -28,7 +28,7 @@ PHANTOM_TOLERANCE_MM = 3.0
 
 
 def test_hadolint_finds_nothing():
-    """The linter of Dockerfiles, with every rule on."""
+    """All rules of the Dockerfile linter are enabled."""
     command = [Path(sys.executable).with_name("hadolint"), "--no-color", "Dockerfile"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
@@ -54,21 +54,21 @@ def test_lines_are_joined_and_comments_left_out():
         "FROM a:1 AS one\nONBUILD RUN x",
     ],
 )
-def test_what_the_replay_does_not_know_is_an_error(text):
-    """No step is ever left out in silence."""
+def test_unsupported_instruction_is_an_error(text):
+    """The replay never skips a step silently."""
     with pytest.raises(DockerfileError):
         parse_dockerfile(text)
 
 
-def test_copy_knows_only_from():
-    """Stage, sources and target; another option is an error."""
+def test_copy_supports_only_the_option_from():
+    """Stage, sources and target are parsed; another option is an error."""
     assert parse_copy("--from=one a b /c") == ("one", ["a", "b"], "/c")
     with pytest.raises(DockerfileError):
         parse_copy("--chown=1:1 a b")
 
 
 def test_last_matching_pattern_of_the_ignore_file_decides():
-    """As the builder has it: `*` is one level, `**/` any, and a folder takes its content along."""
+    """As in Docker: `*` is one level, `**/` any number, and a folder includes its content."""
     rules = IgnoreRules("# comment\n*\n!kept\n**/cache\nkept/*.tmp\n!kept/one.tmp\n")
     ignored = {
         path: rules.is_ignored(path)
@@ -92,12 +92,12 @@ def test_last_matching_pattern_of_the_ignore_file_decides():
         "models/notes.txt", "build/hub/model.safetensors",
     ],
 )  # fmt: skip
-def test_the_builder_never_sees(path):
-    """Secrets, data, training and what is made on the way stay outside."""
+def test_build_context_excludes(path):
+    """Secrets, data, training code and build products are excluded."""
     assert IGNORED.is_ignored(path)
 
 
-def test_all_that_is_copied_is_there():
+def test_all_copied_files_exist():
     """Every source of every COPY exists and is not ignored, the model's files included."""
     sources = [
         source
@@ -117,15 +117,15 @@ def test_all_that_is_copied_is_there():
 
 
 def test_base_images_are_pinned_and_known_to_the_replay():
-    """Each names a patch release; the CPU's has its stand-in."""
+    """Each has a patch release; the CPU image has a replacement in the replay."""
     images = {stage.base for stage in STAGES.values()} - set(STAGES)
     assert all(re.search(r":\d+\.\d+\.\d+-", image) for image in images)
     assert set(STAND_INS) <= images
 
 
 @pytest.mark.parametrize("target", TARGETS)
-def test_image_says_what_it_is(target):
-    """Version and licence of the project; the base image that it is really made from."""
+def test_image_labels_match_the_project(target):
+    """Labels have the project's version and licence, and the real base image."""
     labels = dict(re.findall(r'image\.([\w.]+)="([^"]*)"', STAGES[target].find_last("LABEL")))
     assert labels["version"] == headcirc.__version__
     assert labels["licenses"] == "Apache-2.0 AND CC-BY-4.0"
@@ -134,15 +134,15 @@ def test_image_says_what_it_is(target):
 
 
 @pytest.mark.parametrize("word", ["USER", "STOPSIGNAL", "ENTRYPOINT", "CMD", "EXPOSE", "ENV"])
-def test_both_targets_run_alike(word):
-    """What is said twice is said alike."""
+def test_both_targets_have_equal_run_instructions(word):
+    """Instructions that both targets repeat are equal."""
     first, second = (STAGES[target].find_last(word) for target in TARGETS)
     assert first is not None
     assert first == second
 
 
 @pytest.mark.parametrize("target", TARGETS)
-def test_install_is_held_to_hashes(target):
+def test_install_requires_hashes(target):
     """The lock of the target, and no other file, with --require-hashes; the project without."""
     (lock, project) = (
         each.rest
@@ -156,7 +156,7 @@ def test_install_is_held_to_hashes(target):
 
 @pytest.mark.slow
 def test_cpu_target_replayed_in_a_clean_root_measures_a_head(tmp_path):
-    """Debian's bootstrap, the Dockerfile's own steps, then served as the image would be."""
+    """The replay runs the Dockerfile's steps on a debootstrap root and serves from it."""
     if os.geteuid() != 0 or shutil.which("debootstrap") is None:
         pytest.skip("needs root and Debian's debootstrap: make system-deps")
     done = subprocess.run(

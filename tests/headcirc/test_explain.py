@@ -30,7 +30,7 @@ STAIRS = 0.04
 """How much a band of 16 pixels is wider along a round edge, whose pixels are stairs."""
 
 
-def test_even_map_has_the_mass_of_the_area():
+def test_constant_map_has_the_share_of_the_area():
     """A map of ones: pi r^2 of the frame inside, and 4 pi r^2 / 10 in a band of half width r/10."""
     found = measure_concentration(np.ones((ROWS, COLUMNS), np.float32), DISC)
     head, edge = math.pi * RADIUS_PX**2, 4 * math.pi * EDGE_BAND_SHARE * RADIUS_PX**2
@@ -71,8 +71,8 @@ def test_concentration_does_not_depend_on_the_map_s_unit():
     assert once.edge_share == pytest.approx(tenfold.edge_share)
 
 
-def test_nothing_has_no_concentration():
-    """An empty map or an empty mask gives None, never NaN."""
+def test_empty_map_or_mask_has_no_concentration():
+    """The result is None, never NaN."""
     empty = np.zeros((ROWS, COLUMNS), np.float32)
     assert measure_concentration(empty, DISC) is None
     assert measure_concentration(empty + 1, empty.astype(bool)) is None
@@ -89,7 +89,7 @@ def test_frame_s_border_is_no_edge():
     assert not to_edge_band(np.ones((10, 10), bool)).any()
 
 
-def test_map_lands_where_it_belongs_in_the_frame():
+def test_map_is_placed_correctly_in_the_frame():
     """A coarse cell over known network pixels covers the frame pixels of those, padding cut off."""
     # 8 x 8 network pixels, of which the frame's 40 x 80 fill rows 2 to 5; one coarse cell is 4 x 4.
     mapping = GridMapping(40, 80, content_rows=4, content_columns=8, top=2, left=0)
@@ -106,8 +106,8 @@ def facts():
     return Manifest("none", "0", 1, 1, grid, MaskFacts(0.5, 0.0, 0.0, 0.0, 0.0, 1.0), {})
 
 
-def test_model_without_an_explain_graph_says_so(facts):
-    """Asking such a model why is an error that names the model."""
+def test_model_without_an_explain_graph_is_refused(facts):
+    """The error names the model."""
     with pytest.raises(ModelArtifactError, match="'none' ships no explain graph"):
         load_explain_backend("onnxruntime", facts, threads=1)
 
@@ -157,8 +157,8 @@ def test_every_map_covers_the_frame(pipeline, analysis, explanation):
     assert explanation.precision == "fp32"
 
 
-def test_default_layer_looks_at_the_head(pipeline, analysis, explanation):
-    """Much more of the example's map lies in the head than of an even map."""
+def test_default_layer_concentrates_on_the_head(pipeline, analysis, explanation):
+    """The head has a much larger share of the example's map than of a constant map."""
     saliency = explanation.to_saliency_map(pipeline.manifest.explain.default_layer)
     found = measure_concentration(saliency, analysis.head.mask.pixels)
     assert found.head_share > 1.3 * found.head_area_share
