@@ -186,7 +186,7 @@ def test_weights_are_averaged_only_after_the_first_steps(to_paths, tmp_path):
 def test_only_a_student_has_teachers(options):
     """A student without and a teacher with teachers are refused."""
     common = "--fold 0 --network half-time --hc18 a --planes b --run c --epochs 1 "
-    with pytest.raises(ValueError, match="student needs"):
+    with pytest.raises(ValueError, match="required for a student"):
         to_recipe(train_fold.to_parser().parse_args((common + options).split()))
 
 
