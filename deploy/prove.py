@@ -1,7 +1,7 @@
-"""`python -m deploy.prove`: serve from a read-only root, as the image's user, and measure.
+"""Serve from a read-only root as the image's user, and measure: `python -m deploy.prove`.
 
-Called by `deploy.image` inside name spaces of its own (mounts, network, processes): there is no
-network but the loopback, and everything is gone when this ends. Prints what it found as JSON.
+`deploy.image` runs this in separate mount, network and process namespaces. Only the loopback
+network exists, and all mounts end with the process. The result is printed as JSON.
 """
 
 import fcntl
@@ -22,27 +22,27 @@ import httpx
 SET_FLAGS, UP = 0x8914, 0x1
 """SIOCSIFFLAGS and IFF_UP of netdevice(7)."""
 URL = "http://127.0.0.1:8000"
-PATIENCE_S = 120.0
-TMP = "/tmp"  # noqa: S108 - the container's own, in memory
+TIMEOUT_S = 120.0
+TMP = "/tmp"  # noqa: S108 - in the container, in memory
 PHANTOM = Path("examples/phantom.png")
 PHANTOM_PIXEL_SIZE_MM = 0.1277
 UNWANTED = ("torch", "setuptools", "pytest")
 COMPILERS = ("gcc", "cc", "g++", "clang")
 SPOOLED_BYTES = 1_000_000
-"""Beyond about this, the form reader puts an upload into /tmp."""
+"""The form parser writes larger uploads to /tmp."""
 
 
 @dataclass(frozen=True)
 class Container:
-    """What an engine would take from the image.
+    """The image configuration that a container engine would use.
 
     Attributes
     ----------
     root, folder, user : str
-        The tree, the folder to start in, `uid:gid`.
+        Root of the file system, working directory, and `uid:gid`.
     environment : dict of str
     command, health : list of str
-        Entry point with its arguments; the health check.
+        Entry point with its arguments, and the health check.
     stop_signal : str
     """
 
@@ -68,20 +68,20 @@ class Container:
         )
 
     def to_arguments(self, command: list[str]) -> list[str]:
-        """Return a command as it would run in the container."""
+        """Return the host command that runs a command in the container."""
         variables = [f"{key}={value}" for key, value in self.environment.items()]
         inside = ["env", "-i", f"--chdir={self.folder}", *variables, *command]
         return ["chroot", f"--userspec={self.user}", self.root, *inside]
 
     def run(self, *command: str) -> subprocess.CompletedProcess[str]:
-        """Run a command in the container to its end."""
+        """Run a command in the container and wait for it."""
         return subprocess.run(
             self.to_arguments(list(command)), capture_output=True, text=True, check=False
         )
 
 
 def mount_read_only(root: str) -> None:
-    """Make the tree read-only, with /proc, /dev and a small /tmp in memory, as compose does."""
+    """Mount the root read-only, with /proc, /dev and a small /tmp in memory, as compose does."""
     subprocess.run(["mount", "--bind", root, root], check=True)
     subprocess.run(["mount", "-t", "proc", "proc", f"{root}/proc"], check=True)
     subprocess.run(["mount", "--rbind", "/dev", f"{root}/dev"], check=True)
@@ -91,33 +91,33 @@ def mount_read_only(root: str) -> None:
 
 
 def raise_loopback() -> None:
-    """Switch the loopback on: a new network has it off."""
+    """Enable the loopback interface, which is off in a new network namespace."""
     with socket.socket() as any_socket:
         fcntl.ioctl(any_socket, SET_FLAGS, struct.pack("16sh14x", b"lo", UP))
 
 
 def wait_until_ready(process: subprocess.Popen[bytes]) -> None:
     """Return once /readyz answers 200."""
-    until_s = time.monotonic() + PATIENCE_S
+    until_s = time.monotonic() + TIMEOUT_S
     while process.poll() is None and time.monotonic() < until_s:
         try:
             if httpx.get(f"{URL}/readyz").status_code == httpx.codes.OK:
                 return
         except httpx.TransportError:
-            pass  # it does not listen yet
+            pass  # not listening yet
         time.sleep(0.2)
     sys.exit(f"The service did not become ready (exit status {process.poll()}).")
 
 
 def measure() -> dict[str, Any]:
-    """Measure the phantom, once small and once with so much behind it that the upload spills."""
+    """Measure the phantom, once as it is and once padded so that the upload goes to /tmp."""
     content = PHANTOM.read_bytes()
     answers = [
         httpx.post(
             f"{URL}/v1/head-circumference",
             files={"image": body},
             data={"pixel_size_mm": str(PHANTOM_PIXEL_SIZE_MM)},
-            timeout=PATIENCE_S,
+            timeout=TIMEOUT_S,
         )
         for body in (content, content + bytes(2 * SPOOLED_BYTES))
     ]
@@ -130,7 +130,7 @@ def measure() -> dict[str, Any]:
 
 
 def inspect(container: Container, pid: int) -> dict[str, Any]:
-    """Tell who runs the service, what it may write and what lies in the tree."""
+    """Return the service's user, its writable folders, and facts of the installed files."""
     status = dict(
         line.split(":\t", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines()
     )
@@ -150,22 +150,22 @@ def inspect(container: Container, pid: int) -> dict[str, Any]:
 
 
 def count_bytes(folder: Path) -> int:
-    """Return the size of all files below a folder."""
+    """Return the total size of all files below a folder in bytes."""
     return sum(each.lstat().st_size for each in folder.rglob("*") if not each.is_dir())
 
 
 def main() -> None:
-    """Serve, measure, stop, and print what was found."""
+    """Serve, measure, stop, and print the result."""
     container = Container(**json.loads(sys.argv[1]))
     mount_read_only(container.root)
-    # Processes have other numbers in this name space than the /proc of this machine shows.
+    # /proc must show the process IDs of this namespace.
     subprocess.run(["mount", "-t", "proc", "proc", "/proc"], check=True)
     raise_loopback()
     with subprocess.Popen(container.to_arguments(container.command), stdout=sys.stderr) as process:
         wait_until_ready(process)
         found = measure() | inspect(container, process.pid)
         os.kill(process.pid, getattr(signal, container.stop_signal))
-        found["exit_status"] = process.wait(PATIENCE_S)
+        found["exit_status"] = process.wait(TIMEOUT_S)
     print(json.dumps(found, indent=2))
 
 

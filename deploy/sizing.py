@@ -1,6 +1,6 @@
-"""`python -m deploy.sizing`: how many CPUs serve how many requests, by what was measured.
+"""Compute the CPUs and memory for a request rate from measurements: `python -m deploy.sizing`.
 
-Reads the benchmarks' results and writes the tables of docs/scaling.md. It measures nothing itself.
+It reads the benchmarks' results and writes the tables of docs/scaling.md.
 """
 
 import json
@@ -17,14 +17,14 @@ BLOCK = "sizing"
 RATES_PER_S = (1, 100, 10_000)
 CONCURRENCY = 8
 BUSY_SHARE = 0.6
-"""Planned share of a replica's throughput; beyond it, waiting grows fast (see `to_wait_ms`)."""
+"""Planned utilisation of a replica; above it, waiting times grow fast (see `to_wait_ms`)."""
 RESULT_TTL_S = 600
-"""HEADCIRC_RESULT_TTL_S by default."""
+"""Default of HEADCIRC_RESULT_TTL_S."""
 WIDTH_PX, HEIGHT_PX = 800, 540
 PICTURE_BYTES = WIDTH_PX * HEIGHT_PX
-"""An uncompressed picture of HC18's usual size at 8 bits; a PNG of it is smaller."""
+"""Size of an uncompressed 8-bit picture of HC18's usual dimensions; a PNG is smaller."""
 STORED_BYTES = PICTURE_BYTES + PICTURE_BYTES // 8
-"""Frame and mask, as a result is counted in memory; in Redis both are compressed."""
+"""Frame and mask of a result in memory; in Redis both are compressed."""
 BITS, LINK_BITS_PER_S = 8, 10e9
 CPU_STAGES = ("decode", "preprocess", "postprocess", "http")
 NOT_MEASURED = "not measured"
@@ -32,21 +32,21 @@ NOT_MEASURED = "not measured"
 
 @dataclass(frozen=True)
 class Measured:
-    """What the benchmarks found of one replica.
+    """Benchmark results of one replica.
 
     Attributes
     ----------
-    words : str
-        Of what, where and when.
+    description : str
+        Model, machine, pictures and dates of the measurement.
     cpus : int
-        That the replica had, and shared with the load tool.
+        CPUs of the replica, shared with the load generator.
     throughput_per_s, cpu_s_per_request : float
     peak_memory_mb : float
     other_ms : float
-        Of a request: everything but the network and waiting for it, one request at a time.
+        Time of one request without the network and the wait for it, at one request at a time.
     """
 
-    words: str
+    description: str
     cpus: int
     throughput_per_s: float
     cpu_s_per_request: float
@@ -55,12 +55,12 @@ class Measured:
 
     @property
     def planned_per_s(self) -> float:
-        """Return the requests a second that a replica is given."""
+        """Return the planned requests per second of a replica."""
         return self.throughput_per_s * BUSY_SHARE
 
 
 def read_measured(folder: Path) -> Measured:
-    """Read what stands in `latency.json` and `throughput.json`."""
+    """Read the results in `latency.json` and `throughput.json`."""
     latency = json.loads((folder / "latency.json").read_text())
     throughput = json.loads((folder / "throughput.json").read_text())
     model, machine = throughput["model"], throughput["machine"]
@@ -80,21 +80,25 @@ def read_measured(folder: Path) -> Measured:
 
 
 def count_replicas(rate_per_s: float, measured: Measured) -> int:
-    """Return how many replicas serve a rate, each busy for no more than its share."""
+    """Return the number of replicas for a request rate at the planned utilisation."""
     return math.ceil(rate_per_s / measured.planned_per_s)
 
 
 def to_wait_ms(measured: Measured, busy_share: float) -> float:
-    """Return the mean wait for a replica's network when requests come at random times.
+    """Return the mean wait for a replica's network, in ms, for Poisson arrivals.
 
-    A queue before one server of constant service time (M/D/1, Pollaczek and Khinchine): service
-    time times share / (2 (1 - share)).
+    With the utilisation `busy_share`, the mean wait is service time * busy_share /
+    (2 (1 - busy_share)).
+
+    References
+    ----------
+    Pollaczek-Khinchine formula for an M/D/1 queue: one server with a constant service time.
     """
     return 1000 / measured.throughput_per_s * busy_share / (2 * (1 - busy_share))
 
 
 def to_row(rate_per_s: int, measured: Measured) -> list[str]:
-    """Return what one rate needs."""
+    """Return the table row of one request rate."""
     replicas = count_replicas(rate_per_s, measured)
     return [
         f"{rate_per_s:,}",
@@ -110,7 +114,7 @@ def to_row(rate_per_s: int, measured: Measured) -> list[str]:
 
 
 def to_block(measured: Measured) -> str:
-    """Return what stands between the document's markers."""
+    """Return the text between the document's markers."""
     heads = [
         "requests/s", "replicas", "CPUs given", "CPUs busy", "memory, GB",
         "uploads, Mbit/s, at most", "results kept, GB, at most", "GPUs", "CPUs beside GPUs",
@@ -118,7 +122,7 @@ def to_block(measured: Measured) -> str:
     rows = [heads, ["---"] * len(heads), *(to_row(each, measured) for each in RATES_PER_S)]
     link_per_s = LINK_BITS_PER_S / (PICTURE_BYTES * BITS)
     lines = [
-        f"Measured: {measured.words}. A replica of {measured.cpus} CPUs answers "
+        f"Measured: {measured.description}. A replica of {measured.cpus} CPUs answers "
         f"{measured.throughput_per_s:.1f} requests a second at concurrency {CONCURRENCY}, at "
         f"{measured.cpu_s_per_request * 1000:.1f} ms of CPU each, with at most "
         f"{measured.peak_memory_mb:.0f} MB; it is planned with {measured.planned_per_s:.1f} a "

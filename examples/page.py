@@ -1,15 +1,15 @@
-"""Write the phantoms that the web page offers, and their list, into the service's own files.
+"""Write the web page's example phantoms and their list into the service's package data.
 
     python examples/page.py
 
-They lie there and not here so that an installed service has them, too.
+They are part of the service's package, so that an installed service has them.
 """
 
 import json
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # to run as a script from anywhere
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # allows running from any folder
 
 from examples.phantom import to_filename, write_phantoms
 from examples.phantom_parameters import load_parameters, true_head_circumference_mm
@@ -21,11 +21,11 @@ TITLES = {
     4: "Pixels not square",
     16: "Large head, faint sides",
 }
-"""What each place in `phantoms.json` shows."""
+"""Index in `phantoms.json` to the title on the page."""
 
 
 def to_list() -> list[dict[str, str | float]]:
-    """Return what the page says of each phantom."""
+    """Return the page's facts of each phantom."""
     every = load_parameters()
     return [
         {
@@ -40,7 +40,7 @@ def to_list() -> list[dict[str, str | float]]:
 
 
 def main() -> None:
-    """Write pictures and list."""
+    """Write the pictures and the list."""
     for index in TITLES:
         write_phantoms(PAGE_DIR, index)
     (PAGE_DIR / "examples.json").write_text(json.dumps(to_list(), indent=2) + "\n")

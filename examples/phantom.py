@@ -1,10 +1,10 @@
-"""Draw B-mode-like fetal heads whose circumference and pixel size are known exactly.
+"""Draw synthetic B-mode images of fetal heads with exactly known circumference and pixel size.
 
     python examples/phantom.py --out DIR            # all twenty and phantoms.csv
     python examples/phantom.py --out DIR --index 7  # one
 
-The outer edge of the drawn skull IS the ellipse of the parameters, at half its brightness. A
-phantom is not a simulation of sound and says nothing about accuracy on patients.
+The outer edge of the drawn skull is the ellipse of the parameters, at half the skull's brightness.
+A phantom is not an acoustic simulation and does not show the accuracy on patients.
 """
 
 import argparse
@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # to run as a script from anywhere
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # allows running from any folder
 
 from examples import phantom_anatomy as anatomy
 from examples.phantom_beams import draw_beams, to_beam_position, to_grid_mm
@@ -40,15 +40,15 @@ CSV_COLUMNS = (
 def to_skull_layer(
     parameters: PhantomParameters,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return the skull's share of each pixel and its grey level there.
+    """Return the skull's share of each pixel and the skull's grey level there.
 
     Returns
     -------
     wall : (rows, columns) float32 in [0, 1]
-        1/2 on the ellipse of the parameters, falling outwards.
+        1/2 on the ellipse of the parameters, decreasing outwards.
     grey : (rows, columns) float32
-        Bright where the beam meets the wall at a right angle, `side_wall_share` of that where it
-        grazes; varies slowly along the wall and not across its outer edge.
+        Full brightness where the beam is perpendicular to the wall, `side_wall_share` of it where
+        the beam is tangential. It varies slowly along the wall and not across its outer edge.
     """
     x, y = to_grid_mm(parameters)
     head = parameters.head
@@ -81,11 +81,11 @@ def draw_phantom(parameters: PhantomParameters) -> NDArray[np.uint8]:
     Returns
     -------
     (rows, columns) uint8
-        Grey levels; black outside the sector of the probe.
+        Grey levels; black outside the probe's sector.
     """
     tissue, transmission, field = draw_beams(parameters)
     wall, skull_grey = to_skull_layer(parameters)
-    # Skull absorption hardly dims the skull's own echo; a wedge dims the far wall.
+    # Absorption hardly dims the skull's own echo; a shadow wedge dims the far wall.
     lit = np.maximum(transmission, 0.8 * (1 - parameters.wedge_strength)) ** 0.35 * field
     grey = tissue * (1 - wall) + skull_grey * lit * wall
     pixels = np.clip(np.rint(grey), 0, 255).astype(np.uint8)
@@ -95,7 +95,7 @@ def draw_phantom(parameters: PhantomParameters) -> NDArray[np.uint8]:
 
 
 def to_filename(index: int) -> str:
-    """Return the file name of the phantom at a place in `phantoms.json`, from 0."""
+    """Return the file name of the phantom at an index in `phantoms.json`, counted from 0."""
     return f"phantom_{index:02d}.png"
 
 
@@ -112,16 +112,37 @@ def to_csv_row(index: int, parameters: PhantomParameters) -> dict[str, str]:
     return dict(zip(CSV_COLUMNS, values, strict=True))
 
 
-def write_phantoms(folder: Path, index: int | None = None) -> list[Path]:
-    """Write one phantom, or all of them and `phantoms.csv`; return the paths written."""
+def write_phantoms(
+    folder: Path, index: int | None = None, *, parameters: Sequence[PhantomParameters] | None = None
+) -> list[Path]:
+    """Write one phantom, or all of them and `phantoms.csv`.
+
+    Parameters
+    ----------
+    folder : Path
+    index : int, optional
+        Index of one phantom; by default all are written.
+    parameters : sequence of PhantomParameters, optional
+        By default those of `phantoms.json`.
+
+    Returns
+    -------
+    list of Path
+        The written files.
+
+    Raises
+    ------
+    OSError
+        A file could not be written.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    every = load_parameters()
+    every = load_parameters() if parameters is None else parameters
     chosen = range(len(every)) if index is None else [index]
     paths = []
     for place in chosen:
         path = folder / to_filename(place)
         if not cv2.imwrite(str(path), draw_phantom(every[place])):
-            raise OSError(f"could not write {path}")
+            raise OSError(f"Could not write {path}.")
         paths.append(path)
     if index is None:
         paths.append(folder / "phantoms.csv")
@@ -133,7 +154,7 @@ def write_phantoms(folder: Path, index: int | None = None) -> list[Path]:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Write what the command line asks for."""
+    """Parse the command line and write the phantoms."""
     parser = argparse.ArgumentParser(description="Draw fetal head phantoms of known size.")
     parser.add_argument("--out", type=Path, required=True, help="folder to write to")
     parser.add_argument("--index", type=int, choices=range(len(load_parameters())), help="only one")

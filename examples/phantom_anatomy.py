@@ -1,7 +1,7 @@
-"""What lies where in a phantom: grey levels of a head and its surroundings at points in mm.
+"""Define a phantom's anatomy: mean grey levels of a head and its surroundings at points in mm.
 
 Coordinates are frame millimetres: x to the right, y down, (0, 0) at the centre of the top-left
-pixel. This module does not know beams, speckle, pixels or files.
+pixel. Beams, speckle and pixels are in `phantom_beams`.
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 Float32Array = NDArray[np.float32]
 
 OUTER_EDGE_SHARE, INNER_EDGE_SHARE = 0.17, 0.36
-"""Softness of the skull's edges in units of its thickness; the brain's side is the softer one."""
+"""Width of the skull's soft edges in units of its thickness; the inner edge is softer."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class HeadShape:
     angle_rad : float
         Direction of the major axis, from +x towards +y.
     thickness_mm : float
-        Of the skull's echo, inwards from the ellipse.
+        Thickness of the skull's echo, inwards from the ellipse.
     """
 
     center_x_mm: float
@@ -40,7 +40,7 @@ class HeadShape:
     thickness_mm: float
 
     def to_head_axes(self, x: Float32Array, y: Float32Array) -> tuple[Float32Array, Float32Array]:
-        """Return the points in units of the semi-axes: along the major, along the minor axis."""
+        """Return the points along the major and the minor axis, in units of the semi-axes."""
         cosine, sine = np.float32(np.cos(self.angle_rad)), np.float32(np.sin(self.angle_rad))
         right, down = x - np.float32(self.center_x_mm), y - np.float32(self.center_y_mm)
         u = (cosine * right + sine * down) / np.float32(self.semi_axis_major_mm)
@@ -48,7 +48,7 @@ class HeadShape:
         return u, v
 
     def to_distance_mm(self, x: Float32Array, y: Float32Array) -> Float32Array:
-        """Return the distance to the ellipse to first order: 0 on it, negative inside."""
+        """Return the signed distance to the ellipse in mm, to first order: negative inside."""
         u, v = self.to_head_axes(x, y)
         radius = np.hypot(u, v)
         gradient = np.hypot(u / self.semi_axis_major_mm, v / self.semi_axis_minor_mm)
@@ -68,14 +68,15 @@ class HeadShape:
 def to_smooth_noise(
     generator: np.random.Generator, x: Float32Array, y: Float32Array, cell_mm: float
 ) -> Float32Array:
-    """Return noise of about unit variance that varies over about `cell_mm`, at the points.
+    """Return smooth noise of about unit variance at points.
 
     Parameters
     ----------
     generator : numpy.random.Generator
-        Advanced by one 64 x 64 draw.
+        One 64 x 64 array is drawn from it.
     x, y : (m, n) float32, mm
     cell_mm : float
+        Correlation length.
 
     Returns
     -------
@@ -88,18 +89,22 @@ def to_smooth_noise(
 
 
 def to_step(signed: Float32Array, width: float) -> Float32Array:
-    """Return a smooth step, 0 far below zero, 1/2 at zero, 1 far above, over about `width`."""
+    """Return a smooth step from 0 to 1 that is 1/2 at zero and about `width` wide."""
     return (0.5 + 0.5 * np.tanh(signed / width)).astype(np.float32)
 
 
 def to_wall(distance_mm: Float32Array, thickness_mm: Float32Array | float) -> Float32Array:
-    """Return the share of skull at distances from its outer edge: 1/2 at 0, 1 inside the wall."""
+    """Return the share of skull at a distance from its outer edge: 1/2 at 0, 1 inside the wall."""
     depth = (-distance_mm / thickness_mm).astype(np.float32)
     return to_step(depth, OUTER_EDGE_SHARE) * to_step(1 - depth, INNER_EDGE_SHARE)
 
 
 def to_surroundings(
-    generator: np.random.Generator, x: Float32Array, y: Float32Array, head: HeadShape, **look: float
+    generator: np.random.Generator,
+    x: Float32Array,
+    y: Float32Array,
+    head: HeadShape,
+    **appearance: float,
 ) -> Float32Array:
     """Return mean grey levels outside the head: uterine tissue with pockets of fluid.
 
@@ -108,7 +113,7 @@ def to_surroundings(
     generator : numpy.random.Generator
     x, y : (m, n) float32, mm
     head : HeadShape
-    look : float
+    appearance : float
         `tissue_grey` and `fluid_grey`, grey levels; `fluid_mm`, typical width of fluid around
         the head.
 
@@ -121,11 +126,11 @@ def to_surroundings(
     coarse = to_smooth_noise(generator, x, y, 0.55 * scale_mm)
     streaks = to_smooth_noise(generator, x / 3, y, 0.07 * scale_mm)
     patches = to_smooth_noise(generator, x, y, 0.35 * scale_mm)
-    tissue = look["tissue_grey"] * np.exp(0.22 * coarse + 0.16 * streaks)
+    tissue = appearance["tissue_grey"] * np.exp(0.22 * coarse + 0.16 * streaks)
     tissue *= 1 + 0.7 * to_step(patches - 0.9, 0.25)
-    margin_mm = look["fluid_mm"] * (0.6 + 1.1 * coarse) - head.to_distance_mm(x, y)
+    margin_mm = appearance["fluid_mm"] * (0.6 + 1.1 * coarse) - head.to_distance_mm(x, y)
     fluid = to_step(margin_mm, 0.08 * scale_mm)
-    return (tissue + (look["fluid_grey"] - tissue) * fluid).astype(np.float32)
+    return (tissue + (appearance["fluid_grey"] - tissue) * fluid).astype(np.float32)
 
 
 def to_blob(u: Float32Array, v: Float32Array, at: tuple[float, ...]) -> Float32Array:
@@ -170,7 +175,11 @@ def to_lines(u: Float32Array, v: Float32Array, wobble: Float32Array, far: float)
 
 
 def to_brain(
-    generator: np.random.Generator, x: Float32Array, y: Float32Array, head: HeadShape, **look: float
+    generator: np.random.Generator,
+    x: Float32Array,
+    y: Float32Array,
+    head: HeadShape,
+    **appearance: float,
 ) -> Float32Array:
     """Return mean grey levels inside the skull: brain, ventricles, choroid plexus and midline.
 
@@ -179,7 +188,7 @@ def to_brain(
     generator : numpy.random.Generator
     x, y : (m, n) float32, mm
     head : HeadShape
-    look : float
+    appearance : float
         Grey levels `brain_grey`, `fluid_grey`, `midline_grey` and `choroid_grey`.
 
     Returns
@@ -193,8 +202,8 @@ def to_brain(
     fine = to_smooth_noise(generator, x, y, 0.055 * head.semi_axis_minor_mm)
     wobble = to_smooth_noise(generator, x, y, 0.16 * head.semi_axis_minor_mm)
     haze = 0.25 * to_step(-far * v - 0.15, 0.3) + 0.35 * np.exp(-((u / 0.5) ** 2 + (v / 0.4) ** 2))
-    grey = look["brain_grey"] * np.exp(0.16 * coarse + 0.11 * fine) * (0.75 + haze)
-    lift = look["choroid_grey"] - look["brain_grey"]
+    grey = appearance["brain_grey"] * np.exp(0.16 * coarse + 0.11 * fine) * (0.75 + haze)
+    lift = appearance["choroid_grey"] - appearance["brain_grey"]
     dark = (
         (-0.44, 0.30 * far, 0.30, 0.15, 0.2 * far),  # far lateral ventricle, atrium
         (0.49, 0.0, 0.11, 0.055, 0.0),  # cavum septi pellucidi
@@ -203,9 +212,9 @@ def to_brain(
         (0.08, -0.19 * far, 0.17, 0.12, 0.3 * far),
     )
     for place, depth in zip(dark, (0.9, 0.9, 0.6, 0.35, 0.3), strict=True):
-        grey += (look["fluid_grey"] - grey) * depth * to_blob(u, v, place)
+        grey += (appearance["fluid_grey"] - grey) * depth * to_blob(u, v, place)
     plexus = to_blob(u, v + 0.02 * wobble, (-0.36, 0.34 * far, 0.19, 0.115, 0.35 * far))
     hidden = to_blob(u, v + 0.03 * wobble, (-0.40, -0.33 * far, 0.15, 0.10, -0.3 * far))
     grey += lift * (plexus + 0.22 * hidden) * (1 + 0.12 * fine)
     lines = to_lines(u, v, wobble, far)
-    return np.maximum(grey, look["midline_grey"] * lines).astype(np.float32)
+    return np.maximum(grey, appearance["midline_grey"] * lines).astype(np.float32)

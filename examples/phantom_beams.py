@@ -1,6 +1,6 @@
-"""Draw what a curved probe sees around and inside the skull: beams, shadows and speckle.
+"""Draw the image of a curved probe around and inside the skull: beams, shadows and speckle.
 
-This module does not draw the skull's own echo and knows no files.
+`phantom` adds the skull's own echo.
 """
 
 import math
@@ -13,11 +13,11 @@ from examples import phantom_anatomy as anatomy
 from examples.phantom_parameters import PhantomParameters
 
 BEAMS, SAMPLES = 720, 1100
-"""Size of the grid along the beams: a quarter of a millimetre in depth at most."""
+"""Size of the beam grid; the step in depth is at most 0.25 mm."""
 LOOKS = 3
-"""Speckle patterns averaged, as compounding does."""
+"""Number of averaged independent speckle patterns ("looks"), as in compounding."""
 DISPLAY_POWER = 2.0
-"""Echo amplitude = (grey / 255) ** DISPLAY_POWER: stands in for logarithmic compression."""
+"""Echo amplitude = (grey / 255) ** DISPLAY_POWER; it replaces logarithmic compression."""
 
 Float32Array = NDArray[np.float32]
 
@@ -33,7 +33,7 @@ def to_grid_mm(parameters: PhantomParameters) -> tuple[Float32Array, Float32Arra
 def to_beam_position(
     parameters: PhantomParameters, x: Float32Array, y: Float32Array
 ) -> tuple[Float32Array, Float32Array]:
-    """Return depth below the probe's surface (mm) and angle from the middle beam (rad)."""
+    """Return depth below the probe's surface (mm) and angle from the central beam (rad)."""
     right = x - np.float32(parameters.probe_x_px * parameters.pixel_size_x_mm)
     down = y - np.float32(parameters.probe_y_px * parameters.pixel_size_y_mm)
     down = down + np.float32(parameters.probe_radius_mm)
@@ -44,7 +44,7 @@ def to_beam_position(
 def to_transmission(
     parameters: PhantomParameters, wall: Float32Array, depth: Float32Array, angle: Float32Array
 ) -> Float32Array:
-    """Return the share of grey left after attenuation, skull and wedge, (SAMPLES, BEAMS)."""
+    """Return the share of grey after attenuation, skull and shadow wedge, (SAMPLES, BEAMS)."""
     step_mm = float(depth[1, 0] - depth[0, 0])
     crossed_mm = np.cumsum(wall, axis=0) * step_mm
     loss = parameters.attenuation_per_mm * np.maximum(depth - 40, 0)
@@ -61,13 +61,13 @@ def to_speckled(
     parameters: PhantomParameters,
     span: Float32Array,
 ) -> Float32Array:
-    """Return grey levels after the point spread of each beam and Rayleigh-like speckle.
+    """Add the beams' point spread and Rayleigh-like speckle to grey levels.
 
     Parameters
     ----------
     generator : numpy.random.Generator
     grey : (SAMPLES, BEAMS) float32
-        Mean grey levels along the beams; equal angles apart, so the spread widens with depth.
+        Mean grey levels along the beams. Beams have equal angles, so the spread widens with depth.
     parameters : PhantomParameters
     span : (2,) float32
         Step in depth (mm) and in angle (deg) of the grid.
@@ -86,7 +86,7 @@ def to_speckled(
 
 
 def to_near_field(depth: Float32Array, waves: Float32Array) -> Float32Array:
-    """Return the factor of the layers below the probe: skin, fat, muscle, uterine wall."""
+    """Return the brightness factor of skin, fat, muscle and uterine wall below the probe."""
     bent = depth + 0.7 * waves
     lines = sum(
         gain * np.exp(-(((bent - at) / width) ** 2))
@@ -96,7 +96,7 @@ def to_near_field(depth: Float32Array, waves: Float32Array) -> Float32Array:
 
 
 def draw_beams(parameters: PhantomParameters) -> tuple[Float32Array, Float32Array, Float32Array]:
-    """Draw all but the skull along the beams and bring it to the frame.
+    """Draw everything except the skull along the beams, and resample it to the frame.
 
     Returns
     -------
@@ -108,7 +108,7 @@ def draw_beams(parameters: PhantomParameters) -> tuple[Float32Array, Float32Arra
         1 inside the sector, with soft edges.
     """
     generator = np.random.default_rng(parameters.seed)
-    look = vars(parameters)
+    appearance = vars(parameters)
     frame_depth, frame_angle = to_beam_position(parameters, *to_grid_mm(parameters))
     limit = math.radians(parameters.sector_half_angle_deg)
     angles = np.linspace(-limit, limit, BEAMS, dtype=np.float32)
@@ -120,8 +120,8 @@ def draw_beams(parameters: PhantomParameters) -> tuple[Float32Array, Float32Arra
     x, y = x.astype(np.float32), (y - parameters.probe_radius_mm).astype(np.float32)
     distance = parameters.head.to_distance_mm(x, y)
     near = to_near_field(depth, anatomy.to_smooth_noise(generator, x, y, 14.0))
-    outside = anatomy.to_surroundings(generator, x, y, parameters.head, **look) * near
-    inside = anatomy.to_brain(generator, x, y, parameters.head, **look)
+    outside = anatomy.to_surroundings(generator, x, y, parameters.head, **appearance) * near
+    inside = anatomy.to_brain(generator, x, y, parameters.head, **appearance)
     grey = np.where(distance > -parameters.skull_thickness_mm / 2, outside, inside)
     wall = anatomy.to_wall(distance, parameters.skull_thickness_mm)
     transmission = to_transmission(parameters, wall, depth, angle)

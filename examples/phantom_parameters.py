@@ -1,7 +1,4 @@
-"""What decides a phantom, and the truth that follows from it: circumference, ellipse, spacing.
-
-This module does not draw.
-"""
+"""Define a phantom's parameters and its ground truth: circumference, ellipse and pixel spacing."""
 
 import json
 import math
@@ -18,12 +15,12 @@ PARAMETERS_PATH = Path(__file__).with_name("phantoms.json")
 
 @dataclass(frozen=True)
 class PhantomParameters:
-    """Everything that decides one phantom; the unit is in the name, `_grey` is 0 to 255.
+    """Parameters of one phantom. Names end with the unit; `_grey` is from 0 to 255.
 
     Diameters are outer to outer. `angle_deg` is the direction of the occipitofrontal axis in
-    millimetre space, from +x towards +y. Beams leave a curved probe: the middle of its surface
-    lies at (`probe_x_px`, `probe_y_px`), outside the frame where the picture is zoomed. The
-    wedge is a shadow below the near skull, `wedge_deg` from the middle beam; strength 0: none.
+    millimetre space, from +x towards +y. The probe is curved. The middle of its surface is at
+    (`probe_x_px`, `probe_y_px`), which lies outside the frame in zoomed pictures. The wedge is a
+    shadow below the near skull, `wedge_deg` from the central beam; strength 0 means no wedge.
     """
 
     seed: int
@@ -61,12 +58,12 @@ class PhantomParameters:
 
     @property
     def spacing(self) -> PixelSpacing:
-        """Pixel spacing in DICOM order."""
+        """Return the pixel spacing in DICOM order."""
         return PixelSpacing(self.pixel_size_y_mm, self.pixel_size_x_mm)
 
     @property
     def head(self) -> HeadShape:
-        """The skull's outer edge in frame millimetres."""
+        """Return the skull's outer edge in frame millimetres."""
         return HeadShape(
             self.center_x_px * self.pixel_size_x_mm,
             self.center_y_px * self.pixel_size_y_mm,
@@ -83,7 +80,7 @@ def load_parameters(path: Path = PARAMETERS_PATH) -> list[PhantomParameters]:
 
 
 def true_head_circumference_mm(parameters: PhantomParameters) -> float:
-    """Return the perimeter of the skull's outer edge."""
+    """Return the perimeter of the skull's outer edge in mm."""
     head = parameters.head
     return to_ellipse_perimeter(head.semi_axis_major_mm, head.semi_axis_minor_mm)
 

@@ -1,4 +1,4 @@
-"""Draw README's picture: the example phantom, what Headcirc found in it, and the numbers.
+"""Draw README's picture: the example phantom, its overlay and the measured values.
 
 `python examples/picture.py --out docs/result.png` measures `examples/phantom.png` with the shipped
 model and draws input and overlay side by side.
@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-sys.path.insert(0, str(Path(__file__).parent.parent))  # runs as a script, from any folder
+sys.path.insert(0, str(Path(__file__).parent.parent))  # allows running from any folder
 
 from examples.phantom import load_parameters, true_head_circumference_mm
 from headcirc.overlay import draw_overlay
@@ -25,7 +25,7 @@ FONT_PX = 26
 
 
 def draw_result() -> Image.Image:
-    """Measure the example and draw frame and overlay over a caption with the figures."""
+    """Measure the example; draw frame and overlay above a caption with the values."""
     parameters = load_parameters()[EXAMPLE_INDEX]
     analysis = load_pipeline().analyze(EXAMPLE.read_bytes(), pixel_spacing=parameters.spacing)
     head = analysis.head

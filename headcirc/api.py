@@ -99,11 +99,11 @@ class Measurement:
         return () if self.analysis is None else tuple(self.analysis.quality.warnings)
 
     def overlay(self) -> Picture:
-        """Draw the outline and the ellipse over the picture.
+        """Draw the outline and the ellipse over the picture, with a caption below it.
 
         Returns
         -------
-        (rows, columns, 3) uint8, RGB
+        (rows + caption rows, columns, 3) uint8, RGB
 
         Raises
         ------
@@ -205,7 +205,7 @@ class Model:
         sources : iterable of path, bytes or array
             As `measure` takes them.
         pixel_size_mm : float or PixelSpacing, optional
-            Of every picture.
+            Applies to every picture.
 
         Yields
         ------
@@ -216,12 +216,12 @@ class Model:
         Raises
         ------
         InvalidPixelSizeError
-            At the call, before anything is measured.
+            The pixel size is not plausible. Raised at the call, before anything is measured.
         """
         spacing = _to_spacing(pixel_size_mm)
-        return (self._measure_or_tell(source, spacing) for source in sources)
+        return (self._measure_or_report(source, spacing) for source in sources)
 
-    def _measure_or_tell(self, source: Source, spacing: PixelSpacing | None) -> Measurement:
+    def _measure_or_report(self, source: Source, spacing: PixelSpacing | None) -> Measurement:
         try:
             return self.measure(source, pixel_size_mm=spacing)
         except (InputError, OSError) as error:
@@ -290,7 +290,7 @@ def _to_file_content(pixels: NDArray[Any]) -> bytes:
     Raises
     ------
     UnreadableImageError
-        They are no 8-bit picture.
+        The array is not an 8-bit picture.
     """
     is_picture = pixels.ndim == GREY_DIMENSIONS or (
         pixels.ndim == GREY_DIMENSIONS + 1 and pixels.shape[GREY_DIMENSIONS:] == COLOR_SHAPE

@@ -1,6 +1,6 @@
-"""The caption below a picture of a result: what it is worth, in words that stay with the picture.
+"""Add a caption with the result and its limits below a picture, so that they stay together.
 
-The caption stands below the picture, so that coordinates and width stay as they are.
+The caption is added below the picture, so that coordinates and width do not change.
 """
 
 from collections.abc import Iterator, Sequence
@@ -11,25 +11,30 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 RESEARCH_ONLY = "Research use only, not a medical device."
-SAID_IN_THE_HEADLINE = ("no-head-found", "pixel-size-missing")
+HEADLINE_WARNINGS = ("no-head-found", "pixel-size-missing")
+"""Warnings that the headline states already."""
 
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 GROUND_RGB = (16, 20, 24)
 TEXT_RGB, QUIET_RGB, UNRELIABLE_RGB = (255, 255, 255), (200, 208, 214), (255, 138, 190)
 COLUMNS_PER_FONT_PX = 42
-"""Text of this share of the width is read wherever the whole picture is seen."""
-LEAST_FONT_PX = 12
+"""Picture width over font size; at this size the text is legible when the whole picture is."""
+MINIMUM_FONT_PX = 12
 LINE_HEIGHT = 1.35
-"""Over the font's size."""
+"""Distance between lines over the font size."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ResultFacts:
-    """What a caption says of a result.
+    """The facts that a caption states.
 
     Attributes
     ----------
+    acceptable : bool
+        Whether the quality checks let a person rely on the result.
+    warnings : sequence of str
+        Warning codes of the quality checks.
     model : str
         Name and version.
     pixel_size_mm : (width, height) or None
@@ -56,15 +61,15 @@ def add_caption(
     picture : (rows, columns, 3) uint8, RGB
     facts : ResultFacts
     title : str
-        What the picture shows; none for the measurement itself.
+        What the picture shows; empty for the measurement overlay.
 
     Returns
     -------
-    (more rows, columns, 3) uint8, RGB
-        The first `rows` are the picture; the text is wrapped to `columns`.
+    (rows + caption rows, columns, 3) uint8, RGB
+        The first `rows` rows are the picture; the text is wrapped to the width.
     """
     rows, columns = picture.shape[:2]
-    font_px = max(LEAST_FONT_PX, round(min(columns, 2 * rows) / COLUMNS_PER_FONT_PX))
+    font_px = max(MINIMUM_FONT_PX, round(min(columns, 2 * rows) / COLUMNS_PER_FONT_PX))
     font = ImageFont.load_default(font_px)
     margin_px = min(font_px // 2, columns // 16)
     headline_rgb = TEXT_RGB if facts.acceptable else UNRELIABLE_RGB
@@ -83,7 +88,7 @@ def add_caption(
 
 
 def to_headline(facts: ResultFacts) -> str:
-    """Return the number, or why there is none to rely on; the words come before the number."""
+    """Return the measured value, or the reason why there is no reliable value."""
     value_mm, value_px = facts.head_circumference_mm, facts.head_circumference_px
     if value_px is None:
         return "No head was found."
@@ -99,8 +104,8 @@ def to_headline(facts: ResultFacts) -> str:
 
 
 def to_details(facts: ResultFacts) -> str:
-    """Return warnings, pixel size, model and what the picture may be used for."""
-    codes = [code for code in facts.warnings if code not in SAID_IN_THE_HEADLINE]
+    """Return warnings, pixel size, model and the research-only notice."""
+    codes = [code for code in facts.warnings if code not in HEADLINE_WARNINGS]
     sentences = [f"Warnings: {', '.join(codes).replace('-', ' ')}."] if codes else []
     size = "unknown"
     if facts.pixel_size_mm is not None:
@@ -111,7 +116,7 @@ def to_details(facts: ResultFacts) -> str:
 
 
 def _wrap(text: str, width_px: float, font: Font) -> Iterator[str]:
-    """Yield lines that fit, broken between words, and within a word that is wider than a line."""
+    """Yield lines that fit the width; a word that is wider than a line is broken."""
     line = ""
     for word in text.split():
         longer = f"{line} {word}".lstrip()

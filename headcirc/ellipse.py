@@ -1,10 +1,12 @@
-"""Probabilities to ellipse: the ellipse that is expected to label the most pixels correctly.
+"""Fit the ellipse that labels the largest expected number of pixels correctly.
 
-A pixel of probability p inside the ellipse is correct with p and wrong with 1 - p. So the objective
-is the sum of 2 p - 1 over the ellipse's inside, and this stage maximises it. Unlike in a fit to the
-mask's edge, no distance is squared: a part of the body that touches the head, or a wall lost in
-shadow, pulls in proportion to its area and probability. Outside the frame there is no evidence, so
-a head that the border cuts is not pulled. This stage knows no millimetres.
+A pixel with head probability p is labelled correctly with probability p if the ellipse contains it,
+and with probability 1 - p otherwise. The objective is therefore the sum of 2 p - 1 over the inside
+of the ellipse, and this stage maximises it. A least-squares fit to the mask's edge squares
+distances; this objective does not. A body part that touches the head, or a wall lost in shadow,
+influences the fit only in proportion to its area and probability. Pixels outside the frame
+contribute nothing, so the image border does not bias a head that it cuts. This stage works in
+pixels, not in millimetres.
 """
 
 import math
@@ -17,14 +19,15 @@ from headcirc.geometry import Ellipse, FloatArray, HeadMask, to_axes
 
 EDGE_SAMPLES = 192
 SMALLEST_SLOPE_PER_PX = 0.03
-"""Smallest slope of the probability that is used; flatter edges would make steps too long."""
+"""Lower limit on the slope of the probability; flatter edges would give steps that are too long."""
 LARGEST_STEP_SHARE = 0.25
-"""No step is longer than this share of the start's smaller semi-axis."""
-SETTLED_PX = 0.01
+"""Maximum length of a step, as a share of the initial ellipse's smaller semi-axis."""
+CONVERGED_PX = 0.01
+"""The fit has converged when a step is shorter than this."""
 MAXIMUM_STEPS = 40
 MINIMUM_AREA_PX = 16
 MAXIMUM_AXIS_RATIO = 4.0
-"""No head is four times as long as wide; a fit that is has failed."""
+"""A fit with a larger ratio of the axes has failed: no head is four times as long as wide."""
 
 _OFFSETS_PX = np.arange(-2.0, 3.0)
 _ANGLES_RAD = np.arange(EDGE_SAMPLES) * (2 * math.pi / EDGE_SAMPLES)
@@ -35,27 +38,27 @@ _TANGENTS = np.stack((-_CIRCLE[1], _CIRCLE[0]))
 def fit_head_ellipse(
     probabilities: NDArray[np.float32], head_mask: HeadMask, threshold: float
 ) -> Ellipse | None:
-    """Fit one ellipse to the head's soft edge.
+    """Fit one ellipse to the edge of the head's probability map.
 
     Parameters
     ----------
     probabilities : (rows, columns) float32, frame grid
-        Of the head.
+        Probability that a pixel belongs to the head.
     head_mask : HeadMask
-        Where to begin: with the ellipse of the same second moments.
+        The fit starts from the ellipse with the same second moments as this mask.
     threshold : float
-        The probability from which on a pixel counts as head, from the manifest.
+        A pixel belongs to the head above this probability; from the manifest.
 
     Returns
     -------
     Ellipse or None
-        In frame pixels. None if the fit does not settle on a head-like ellipse, or if its centre
-        lies outside the frame: of such a head less than half was seen.
+        In frame pixels. None if the fit does not converge to a head-like ellipse, or if the centre
+        lies outside the frame, because less than half of such a head is visible.
 
     References
     ----------
-    Zhu, Yuille 1996, "Region competition", doi:10.1109/34.537343: each piece of the edge moves by
-    the evidence on it. Here it moves as an ellipse can, in Newton's steps.
+    Zhu, Yuille 1996, "Region competition", doi:10.1109/34.537343: the local evidence moves each
+    piece of the edge. Here the edge stays an ellipse and moves by Newton steps.
     """
     start = _to_moment_ellipse(head_mask.pixels)
     if start is None:
@@ -67,12 +70,12 @@ def fit_head_ellipse(
         if not (_is_head_like(shape) and _is_inside(center, probabilities.shape)):
             return None
         step = _to_step(probabilities, center, shape, threshold)
-        if step @ previous < 0:  # the top lies between here and there
+        if step @ previous < 0:  # the maximum lies between the last two positions
             allowed_px = min(allowed_px, float(np.linalg.norm(previous)) / 2)
-        step *= min(1.0, allowed_px / max(float(np.linalg.norm(step)), SETTLED_PX))
+        step *= min(1.0, allowed_px / max(float(np.linalg.norm(step)), CONVERGED_PX))
         center = center + step[:2]
         shape = shape + np.array([[step[2], step[3]], [step[3], step[4]]])
-        if np.linalg.norm(step) < SETTLED_PX:
+        if np.linalg.norm(step) < CONVERGED_PX:
             return Ellipse(float(center[0]), float(center[1]), *to_axes(shape))
         previous = step
     return None
@@ -81,8 +84,8 @@ def fit_head_ellipse(
 def _to_moment_ellipse(mask: NDArray[np.bool_]) -> tuple[FloatArray, FloatArray] | None:
     """Return centre and shape of the ellipse with the mask's second moments.
 
-    The shape is the symmetric (2, 2) matrix that takes the unit circle to the ellipse: unlike axes
-    and angle it has no trouble with circles.
+    The shape is the symmetric (2, 2) matrix that maps the unit circle to the ellipse. Unlike axes
+    and angle, it is well defined for circles.
     """
     moments = cv2.moments(mask.view(np.uint8))  # zeros and ones: no `binaryImage`, which is slow
     area_px = moments["m00"]
@@ -110,10 +113,10 @@ def _to_step(
     shape: FloatArray,
     threshold: float,
 ) -> FloatArray:
-    """Return the change of centre (x, y) and shape (xx, xy, yy) that moves the edge uphill.
+    """Return one Newton step, the change of centre (x, y) and shape (xx, xy, yy).
 
-    As a piece of the edge moves outwards, the merit grows by what lies on the edge; the slope of
-    the probability across the edge tells how far it should go.
+    The gradient of the objective is the probability minus the threshold along the edge. The
+    curvature is the slope of the probability across the edge.
     """
     edge = center[:, None] + shape @ _CIRCLE
     normals = np.linalg.solve(shape, _CIRCLE)

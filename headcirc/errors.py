@@ -1,17 +1,17 @@
-"""Everything that can go wrong on the way from bytes to millimetres, as one tree.
+"""Define all errors that this package raises, from reading bytes to measuring millimetres.
 
     HeadCircumferenceError
-    ├── InputError                    the caller can mend it
-    │   ├── UnreadableImageError      bytes  -x-> frame   damaged, cut off or empty
+    ├── InputError                    the caller can fix it
+    │   ├── UnreadableImageError      bytes  -x-> frame   damaged, truncated or empty
     │   ├── UnsupportedMediaTypeError bytes  -x-> frame   none of the accepted formats
-    │   ├── ImageTooLargeError        bytes  -x-> frame   refused before it is decoded
-    │   ├── InvalidFrameError         bytes  -x-> frame   which picture of several?
-    │   ├── InvalidPixelSizeError     stated pixel size is no length, or stated twice
-    │   ├── NoHeadFoundError          mask   -x-> number  (only where a number was promised)
-    │   └── PixelSizeMissingError     pixels -x-> mm      (only where a number was promised)
-    └── InferenceError                we must mend it
+    │   ├── ImageTooLargeError        bytes  -x-> frame   refused before decoding
+    │   ├── InvalidFrameError         bytes  -x-> frame   several pictures and none selected
+    │   ├── InvalidPixelSizeError     the stated pixel size is not plausible
+    │   ├── NoHeadFoundError          mask   -x-> number  (only where a value is required)
+    │   └── PixelSizeMissingError     pixels -x-> mm      (only where a value is required)
+    └── InferenceError                the operator must fix it
         ├── ModelArtifactError        the shipped model is missing, damaged or not as described
-        └── BackendUnavailableError   a runtime that was asked for is not there
+        └── BackendUnavailableError   a requested runtime cannot run here
 
 Each class has a stable `code`; each message says what was found, what is needed and what to do.
 No message names a path or a file.
@@ -33,13 +33,13 @@ class InputError(HeadCircumferenceError):
 
 
 class UnreadableImageError(InputError):
-    """The file is of an accepted format, or empty, and cannot be decoded."""
+    """The file is empty or damaged, so it cannot be decoded."""
 
     code = "unreadable-image"
 
 
 class UnsupportedMediaTypeError(InputError):
-    """The file's content is none of the accepted formats."""
+    """The file's content is not in an accepted format."""
 
     code = "unsupported-media-type"
 
@@ -51,25 +51,25 @@ class ImageTooLargeError(InputError):
 
 
 class InvalidFrameError(InputError):
-    """The file holds several pictures, or not the one that was asked for."""
+    """The file contains several pictures, or not the requested one."""
 
     code = "invalid-frame"
 
 
 class InvalidPixelSizeError(InputError):
-    """The stated pixel size is no plausible length, or is stated twice or by half."""
+    """The stated pixel size is implausible, incomplete or contradictory."""
 
     code = "invalid-pixel-size"
 
 
 class NoHeadFoundError(InputError):
-    """A number was promised and the picture shows no head."""
+    """A measurement is required, but the picture shows no head."""
 
     code = "no-head-found"
 
 
 class PixelSizeMissingError(InputError):
-    """Millimetres were promised and nobody knows the pixel size."""
+    """A measurement in millimetres is required, but the pixel size is unknown."""
 
     code = "pixel-size-missing"
 
@@ -79,8 +79,8 @@ class InferenceError(HeadCircumferenceError):
 
 
 class ModelArtifactError(InferenceError):
-    """The model's files are missing, damaged or not what the manifest says."""
+    """The model's files are missing, damaged or do not match the manifest."""
 
 
 class BackendUnavailableError(InferenceError):
-    """A backend that was asked for cannot run here."""
+    """The requested backend cannot run here."""

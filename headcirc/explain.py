@@ -1,8 +1,8 @@
-"""Network input to explanation: where the network looked, in the frame, and how concentrated.
+"""Compute saliency and attention maps in the frame, and measure their concentration.
 
-The model's explain graph holds forward and gradient in one; it is loaded when it is first asked
-for, into the backend that measures. It is float32 on CPUs, also where an 8-bit network measures,
-and float16 on a GPU. This module draws nothing and changes no measurement.
+The model's explain graph contains the forward pass and the gradient. It is loaded on first use,
+into the same backend that measures. It runs in float32 on CPUs, even where an 8-bit network
+measures, and in float16 on a GPU. This module draws nothing and changes no measurement.
 """
 
 import math
@@ -24,18 +24,18 @@ from headcirc.mask import to_frame_grid
 from headcirc.model.manifest import Manifest, to_attention_output
 
 RETRY_S = 60.0
-"""After a graph did not load, nobody tries for this long: on a GPU a try builds an engine, which
-takes its time from the measurements."""
+"""Wait before a failed load is tried again: on a GPU each attempt builds an engine, which slows
+down the measurements."""
 EDGE_BAND_SHARE = 0.1
-"""Half the width of the band around the head's edge, as a share of the head's mean radius."""
+"""Half-width of the band around the head's edge, as a share of the head's mean radius."""
 
 
 @dataclass(frozen=True)
 class Concentration:
-    """How much of a map's mass lies in the head and at its edge.
+    """Share of a map's mass in the head and at its edge.
 
-    A map's mass in a region is the sum of its values there over the sum of all its values in the
-    frame. A map that is the same everywhere has the mass of the area, which is given for
+    The share of a region is the sum of the map's values in it, divided by the sum over the whole
+    frame. For a constant map it equals the region's share of the area, which is given for
     comparison.
 
     Attributes
@@ -43,12 +43,12 @@ class Concentration:
     head_share : float in [0, 1]
         Mass inside the mask.
     edge_share : float in [0, 1]
-        Mass inside the band around the mask's edge: pixels, inside and outside, no further from
-        the edge than `EDGE_BAND_SHARE` times the radius of the disc that is as large as the mask.
-        The distance is that to the nearest pixel on the other side, centre to centre, less half a
-        pixel. The two regions overlap, so the shares do not add up.
+        Mass in the band on both sides of the mask's edge. The band contains the pixels whose
+        distance from the edge is at most `EDGE_BAND_SHARE` times the radius of the disc with the
+        mask's area. The distance is measured to the centre of the nearest pixel on the other side,
+        minus half a pixel. The two regions overlap, so the shares do not sum to 1.
     head_area_share, edge_area_share : float in [0, 1]
-        Area of the same two regions over the frame's.
+        Area of the same two regions over the area of the frame.
     """
 
     head_share: float
@@ -59,18 +59,19 @@ class Concentration:
 
 @dataclass(frozen=True)
 class Explanation:
-    """What the explain graph says of one picture.
+    """The explain graph's outputs for one picture.
 
     Attributes
     ----------
     outputs : dict of (rows, columns) float32 in [0, 1]
-        By the graph's names, each on its own grid over the network's.
+        Maps by the graph's output names. Each has its own resolution and covers the whole network
+        grid.
     mapping : GridMapping
         Where the frame lies on the network's grid.
     network_rows, network_columns : int
-        Size of that grid.
+        Size of the network's grid.
     precision : str
-        Of the arithmetic that was explained, `fp32` or `fp16`.
+        Precision of the explain graph, `fp32` or `fp16`.
     """
 
     outputs: dict[str, NDArray[np.float32]]
@@ -80,38 +81,57 @@ class Explanation:
     precision: str
 
     def to_saliency_map(self, layer: str) -> NDArray[np.float32]:
-        """Return one layer's Grad-CAM in the frame.
+        """Return one layer's Grad-CAM map in the frame.
+
+        Parameters
+        ----------
+        layer : str
+            One of `Manifest.explain.layers`.
 
         Returns
         -------
         (rows, columns) float32 in [0, 1], frame grid
-            In units of the map's maximum on the layer's own grid, so that a coarse map's maximum
-            in the frame may lie a little below 1; 0 everywhere if no pixel passes the model's
-            threshold. Pixels that pass without being the head that was measured count as head here.
+            Divided by the map's maximum on the layer's own grid, so the maximum of a coarse map in
+            the frame may be slightly below 1. 0 everywhere if no pixel exceeds the model's
+            threshold. Every pixel above the threshold counts as head here, also outside the
+            component that was measured.
+
+        References
+        ----------
+        Selvaraju 2017, Grad-CAM, doi:10.1109/ICCV.2017.74.
 
         Raises
         ------
         KeyError
-            The model has no such layer; `Manifest.explain.layers` names them.
+            The model has no such layer.
         """
         return self._to_frame(self.outputs[layer])
 
     def to_attention_map(self, level: int) -> NDArray[np.float32]:
-        """Return one gate's coefficients in the frame: what share of its skip passes, not scaled.
+        """Return one gate's coefficients in the frame: the share of the skip that passes, unscaled.
+
+        Parameters
+        ----------
+        level : int
+            One of `Manifest.explain.attention_levels`.
+
+        Returns
+        -------
+        (rows, columns) float32 in [0, 1], frame grid
 
         Raises
         ------
         KeyError
-            The model has no such level; `Manifest.explain.attention_levels` names them.
+            The model has no such level.
         """
         return self._to_frame(self.outputs[to_attention_output(level)])
 
     def count_bytes(self) -> int:
-        """Return roughly how much memory it holds."""
+        """Return the approximate memory use in bytes."""
         return sum(values.nbytes for values in self.outputs.values())
 
     def _to_frame(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return (rows, columns) values of a coarser grid in the frame, bilinearly."""
+        """Interpolate (rows, columns) values of a coarser grid to the frame, bilinearly."""
         size = (self.network_columns, self.network_rows)
         on_network_grid = np.asarray(cv2.resize(values, size, interpolation=cv2.INTER_LINEAR))
         return to_frame_grid(on_network_grid, self.mapping)
@@ -123,13 +143,15 @@ class Explainer:
     Parameters
     ----------
     manifest : Manifest
-        Of the model that measures.
+        Manifest of the model that measures.
     backend_name : str
-        Of the backend that measures.
+        Name of the backend that measures.
     threads : int
         CPUs that the runtime may use.
+    load : callable
+        Loads the explain graph, as `load_explain_backend` does.
     clock : callable
-        Seconds that only grow.
+        Returns monotonic time in seconds.
     """
 
     def __init__(
@@ -138,9 +160,10 @@ class Explainer:
         backend_name: str,
         *,
         threads: int,
+        load: Callable[..., Backend] = load_explain_backend,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._load = partial(load_explain_backend, backend_name, manifest, threads=threads)
+        self._load = partial(load, backend_name, manifest, threads=threads)
         self._clock = clock
         self._lock = Lock()
         self._backend: Backend | None = None
@@ -161,8 +184,8 @@ class Explainer:
         ModelArtifactError
             The model ships no explain graph, or its file is missing or damaged.
         BackendUnavailableError
-            The runtime refuses the graph.
-            Either may be that of the last try; see `RETRY_S`.
+            The runtime refuses the graph. Within `RETRY_S` after a failed load, either error is
+            raised again without another attempt.
         """
         backend = self._require_backend()
         outputs = backend.infer_all(network_input)
@@ -171,7 +194,7 @@ class Explainer:
         return Explanation(maps, mapping, rows, columns, backend.precision)
 
     def _require_backend(self) -> Backend:
-        with self._lock:  # two first requests load one graph
+        with self._lock:  # concurrent first requests load the graph once
             if self._backend is not None:
                 return self._backend
             if self._make_failure is not None and self._clock() < self._failed_s + RETRY_S:
@@ -179,7 +202,7 @@ class Explainer:
             try:
                 self._backend = self._load()
             except InferenceError as error:
-                # Not the error itself, which would keep all that was in the hands of the load.
+                # Keeping the error itself would keep its traceback and everything it references.
                 self._make_failure = partial(type(error), *error.args)
                 self._failed_s = self._clock()
                 raise
@@ -189,7 +212,7 @@ class Explainer:
 def measure_concentration(
     saliency_map: NDArray[np.float32], mask: NDArray[np.bool_]
 ) -> Concentration | None:
-    """Measure how much of a map lies in the head and at its edge.
+    """Measure the share of a map's mass in the head and at its edge.
 
     Parameters
     ----------
@@ -200,7 +223,7 @@ def measure_concentration(
     Returns
     -------
     Concentration or None
-        None where the map or the mask is empty: there is no share of nothing.
+        None if the map or the mask is zero everywhere, because the shares are undefined.
     """
     mass = float(saliency_map.sum(dtype=np.float64))
     if mass <= 0 or not mask.any():
@@ -215,13 +238,13 @@ def measure_concentration(
 
 
 def to_edge_band(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Return the (rows, columns) pixels near the mask's edge; see `Concentration`.
+    """Return the pixels near the mask's edge, (rows, columns) bool; see `Concentration`.
 
-    The frame's border is no edge: a head that it cuts has none there.
+    Where the frame's border cuts the head, the border does not count as an edge.
     """
     inside = mask.astype(np.uint8)
     half_width_px = EDGE_BAND_SHARE * math.sqrt(np.count_nonzero(mask) / math.pi)
-    # To the nearest pixel of the other kind; the edge lies about half a pixel before its centre.
+    # Distance to the nearest pixel on the other side; the edge is half a pixel before its centre.
     distance_px = np.where(
         mask,
         cv2.distanceTransform(inside, cv2.DIST_L2, cv2.DIST_MASK_PRECISE),

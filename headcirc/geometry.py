@@ -1,4 +1,4 @@
-"""Points, ellipses and pixel spacings: the types that all stages share.
+"""Define the types that all stages share: points, ellipses, pixel spacings, frames and masks.
 
 Coordinates: pixel *centres* lie at integers, x to the right, y down, and (0, 0) is the centre of
 the top-left pixel; its outer corner is (-0.5, -0.5). Arrays are (rows, columns), points (x, y).
@@ -40,7 +40,7 @@ class CalibratedRegion:
         Its outermost pixel centres, inclusive.
     spacing : PixelSpacing
     source : str
-        Who said so: `request` or `dicom`.
+        Where the pixel spacing comes from: `request` or `dicom`.
     """
 
     left_px: float
@@ -62,10 +62,10 @@ class Frame:
     calibrations : tuple of CalibratedRegion
         Empty where no pixel size is known.
     has_narrow_range : bool
-        The file has 16 bits for each sample and uses a sixteenth of them or less, so black and
-        white may be others than `pixels` say.
+        The file stores 16 bits per sample and uses at most a sixteenth of that range, so `pixels`
+        may show other black and white levels than intended.
     orientation : int
-        EXIF orientation, 1 to 8, by which the stored picture was turned; 1: not at all.
+        EXIF orientation, 1 to 8, that was applied to the stored picture; 1 leaves it unchanged.
     """
 
     pixels: NDArray[np.uint8]
@@ -89,7 +89,7 @@ class Ellipse:
     Attributes
     ----------
     center_x_px, center_y_px : float
-        Centre; see the module for where (0, 0) lies.
+        Centre; the module docstring defines the origin.
     semi_axis_major_px, semi_axis_minor_px : float
         Half axes, `semi_axis_major_px >= semi_axis_minor_px > 0`.
     angle_rad : float
@@ -103,7 +103,7 @@ class Ellipse:
     angle_rad: float
 
     def to_shape_matrix(self) -> FloatArray:
-        """Return the (2, 2) matrix that takes the unit circle to this ellipse about its centre."""
+        """Return the (2, 2) matrix that maps the unit circle to this ellipse around (0, 0)."""
         cosine, sine = math.cos(self.angle_rad), math.sin(self.angle_rad)
         rotation = np.array([[cosine, -sine], [sine, cosine]])
         axes_px = np.array([self.semi_axis_major_px, self.semi_axis_minor_px])
@@ -145,16 +145,16 @@ class GridMapping:
 
 @dataclass(frozen=True)
 class HeadMask:
-    """The head in the frame, and how clear a case it was.
+    """The head's mask in the frame, and two measures of how certain it is.
 
     Attributes
     ----------
     pixels : (rows, columns) bool, frame grid
         True inside the head; one component without holes.
     largest_rejected_share : float
-        Area of the largest other component over the head's; 0 where there was none.
+        Area of the largest other component over the head's area; 0 without another component.
     mean_probability : float
-        Of the head's pixels, as the network sees them.
+        Mean of the network's probabilities over the head's pixels.
     """
 
     pixels: NDArray[np.bool_]
@@ -163,7 +163,7 @@ class HeadMask:
 
 
 def to_axes(shape_matrix: FloatArray) -> tuple[float, float, float]:
-    """Return semi-major axis, semi-minor axis and angle of the unit circle's image.
+    """Return the axes and the angle of the ellipse that a linear map makes of the unit circle.
 
     Parameters
     ----------
@@ -177,8 +177,8 @@ def to_axes(shape_matrix: FloatArray) -> tuple[float, float, float]:
 
     Notes
     -----
-    The left singular vectors of the map are the directions of the axes and its singular values
-    their lengths, so that mapping an ellipse never means scaling its axes one by one.
+    By the singular value decomposition, the left singular vectors of the map are the directions of
+    the axes and its singular values are their lengths.
     """
     directions, lengths, _ = np.linalg.svd(shape_matrix)
     angle_rad = math.atan2(directions[1, 0], directions[0, 0])
@@ -186,7 +186,7 @@ def to_axes(shape_matrix: FloatArray) -> tuple[float, float, float]:
 
 
 def to_ellipse(center: tuple[float, float], axes: tuple[float, float], angle_deg: float) -> Ellipse:
-    """Return the ellipse that one of OpenCV's fits describes.
+    """Convert the result of an OpenCV ellipse fit.
 
     Parameters
     ----------
@@ -212,23 +212,23 @@ def to_ellipse(center: tuple[float, float], axes: tuple[float, float], angle_deg
 def _to_half_turn(angle_rad: float) -> float:
     """Return the same direction of an axis in [0, pi)."""
     remainder = angle_rad % math.pi
-    return remainder if remainder < math.pi else 0.0  # as of -1e-16, which rounds to pi
+    return remainder if remainder < math.pi else 0.0  # -1e-16 % pi rounds to pi
 
 
 def to_affine_image(ellipse: Ellipse, affine: FloatArray) -> Ellipse:
-    """Return the ellipse that an affine map of the plane makes of `ellipse`.
+    """Apply an affine map of the plane to an ellipse.
 
     Parameters
     ----------
     ellipse : Ellipse
-        On the grid that the map starts from.
+        In the coordinates that the map takes as input.
     affine : (2, 3) float64
         Linear part and translation: `[x', y'] = affine @ [x, y, 1]`.
 
     Returns
     -------
     Ellipse
-        On the grid that the map leads to.
+        In the coordinates that the map returns.
     """
     center = affine @ np.array([ellipse.center_x_px, ellipse.center_y_px, 1.0])
     semi_major, semi_minor, angle_rad = to_axes(affine[:, :2] @ ellipse.to_shape_matrix())

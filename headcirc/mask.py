@@ -18,13 +18,13 @@ from headcirc.model.manifest import MaskFacts
 def to_frame_grid(
     probability_map: NDArray[np.float32], mapping: GridMapping
 ) -> NDArray[np.float32]:
-    """Return probabilities in the frame: padding cut off, the rest resized.
+    """Crop the padding and resize a probability map to the frame.
 
     Parameters
     ----------
     probability_map : (height_px, width_px) float32, network grid
     mapping : GridMapping
-        Of the frame that the map was made from.
+        Where the frame lies on the network's grid.
 
     Returns
     -------
@@ -37,7 +37,7 @@ def to_frame_grid(
 
 
 def to_head_mask(probabilities: NDArray[np.float32], facts: MaskFacts) -> HeadMask | None:
-    """Threshold, choose the component that is the head, fill its holes.
+    """Threshold the probabilities, select the head's component and fill its holes.
 
     Parameters
     ----------
@@ -48,8 +48,9 @@ def to_head_mask(probabilities: NDArray[np.float32], facts: MaskFacts) -> HeadMa
     Returns
     -------
     HeadMask or None
-        None if no component is large enough to be a head, or if the network is too unsure of it:
-        noise and photographs pass the threshold here and there, but never with conviction.
+        None if no component is large enough, or if the mean probability of the selected component
+        is below `minimum_mean_probability`. Noise and photographs can pass the threshold, but only
+        with low probabilities.
     """
     binary = (probabilities > facts.threshold).view(np.uint8)
     outlines, _ = cv2.findContours(binary, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
@@ -73,7 +74,7 @@ def to_head_mask(probabilities: NDArray[np.float32], facts: MaskFacts) -> HeadMa
 
 
 def _to_filled(outline: NDArray[np.int32]) -> tuple[tuple[slice, slice], NDArray[np.uint8]]:
-    """Return rows and columns of an outline's bounding box, and 1 in it where the outline fills."""
+    """Return an outline's bounding box (rows, columns) and its filled area there, as 0 and 1."""
     x, y, width, height = cv2.boundingRect(outline)
     inside = np.zeros((height, width), np.uint8)
     cv2.drawContours(inside, [outline], 0, 1, cv2.FILLED, offset=(-x, -y))
@@ -85,8 +86,8 @@ def _to_head_score(
 ) -> float:
     """Return the outline's summed probability times a power of its ellipticity.
 
-    Ellipticity is the area over that of the ellipse with the same second moments: 1 for every
-    ellipse, smaller for everything else.
+    Ellipticity is the outline's area divided by the area of the ellipse with the same second
+    moments. It is 1 for an ellipse and smaller for every other shape.
     """
     moments = cv2.moments(outline)
     box, inside = _to_filled(outline)

@@ -1,8 +1,8 @@
 """Turn an ellipse into millimetres.
 
-The whole ellipse is mapped from pixels to millimetres: with unequal pixel sizes, the axes of a
-rotated ellipse must not be scaled one by one. Without a calibrated region that holds the head there
-are no millimetres; nothing is guessed.
+The ellipse is mapped from pixels to millimetres as a whole: where pixels are not square, the axes
+of a rotated ellipse must not be scaled one by one. The pixel size is never guessed. If no
+calibrated region contains the head, there are no values in millimetres.
 """
 
 import math
@@ -28,12 +28,12 @@ class HeadMeasurement:
     head_circumference_mm : float
         Perimeter of the ellipse on the outer edge of the skull.
     biparietal_diameter_mm, occipitofrontal_diameter_mm : float
-        Minor and major axis of that ellipse: outer to outer, not the outer-to-inner diameter of
-        some charts.
+        Minor and major axis of that ellipse, outer edge to outer edge. Some charts use the
+        outer-to-inner diameter instead.
     cephalic_index : float
-        Their ratio, in (0, 1].
+        Biparietal over occipitofrontal diameter, in (0, 1].
     area_mm2 : float
-        Inside the ellipse.
+        Area of the ellipse.
     """
 
     head_circumference_mm: float
@@ -44,14 +44,19 @@ class HeadMeasurement:
 
 
 def measure_head(ellipse: Ellipse, spacing: PixelSpacing) -> HeadMeasurement:
-    """Map the ellipse to millimetres and take its figures.
+    """Map the ellipse to millimetres and compute its measurements.
 
     Parameters
     ----------
     ellipse : Ellipse
         In frame pixels.
     spacing : PixelSpacing
-        Of the region that holds it.
+        Pixel spacing of the region that contains the ellipse.
+
+    Returns
+    -------
+    HeadMeasurement
+        The circumference is `geometry.to_ellipse_perimeter`, Ramanujan's second approximation.
     """
     to_mm = np.diag([spacing.column_mm, spacing.row_mm])
     semi_major_mm, semi_minor_mm, _ = to_axes(to_mm @ ellipse.to_shape_matrix())

@@ -1,4 +1,4 @@
-"""Frame to network input: resize, pad, and the mapping back to the frame.
+"""Resize, pad and normalise a frame for the network, and map the result back to the frame.
 
 The frame is resized by area averaging and centred on a black canvas. A network pixel always covers
 the same shape in millimetres (`pixel_aspect` in the manifest), so a head keeps its shape for the
@@ -48,7 +48,19 @@ def to_grid_mapping(
 
 
 def normalise(pixels: NDArray[np.uint8], facts: InputFacts) -> NDArray[np.float32]:
-    """Return grey values as the network wants them: (value / 255 - mean) / deviation, float32."""
+    """Normalise grey values for the network: (value / 255 - mean) / standard deviation.
+
+    Parameters
+    ----------
+    pixels : (...) uint8
+        Grey values from 0 to 255.
+    facts : InputFacts
+        Mean and standard deviation of the training frames, on a scale from 0 to 1.
+
+    Returns
+    -------
+    (...) float32
+    """
     scale = 1.0 / (255.0 * facts.standard_deviation)
     shift = -facts.mean / facts.standard_deviation
     return pixels.astype(np.float32) * np.float32(scale) + np.float32(shift)
@@ -73,7 +85,7 @@ def to_network_input(
     network_input : (1, 1, height_px, width_px) float32, network grid
         Normalised grey values; padding is black.
     mapping : GridMapping
-        The way back.
+        Maps the network's grid back to the frame.
     """
     rows, columns = pixels.shape
     mapping = to_grid_mapping(rows, columns, facts, frame_pixel_aspect=frame_pixel_aspect)

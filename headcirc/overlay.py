@@ -1,6 +1,6 @@
-"""Draw pictures for people: the frame with mask edge, ellipse and axes, or with a map over it.
+"""Draw the frame with the mask's edge, ellipse and axes, or with a saliency map over it.
 
-This stage draws; it measures nothing and changes no measurement.
+This stage measures nothing and changes no measurement.
 """
 
 import cv2
@@ -12,7 +12,7 @@ from headcirc.geometry import Ellipse
 Picture = NDArray[np.uint8]
 Color = tuple[int, int, int]
 SUBPIXEL_BITS = 4
-"""OpenCV draws at 1/16 of a pixel when coordinates are shifted by four bits."""
+"""Fractional bits of the coordinates passed to OpenCV: it draws to 1/16 of a pixel."""
 
 COLOR_DIMENSIONS = 3
 MASK_EDGE_RGB = (255, 176, 0)
@@ -21,7 +21,7 @@ AXIS_RGB = (120, 235, 255)
 UNRELIABLE_ELLIPSE_RGB = (255, 60, 160)
 UNRELIABLE_AXIS_RGB = (255, 150, 205)
 DASH_POINTS, PERIOD_POINTS = 6, 10
-"""How many of each ten points a dash has; an outline has 360 points."""
+"""Dash length and period of a dashed outline, in points; a whole outline has 360."""
 WHITE_RGB, BLACK_RGB = (255, 255, 255), (0, 0, 0)
 
 
@@ -32,7 +32,7 @@ def draw_overlay(
     *,
     acceptable: bool = True,
 ) -> Picture:
-    """Draw what was found over the frame.
+    """Draw the mask's edge, the ellipse and its axes over the frame.
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ def draw_overlay(
     ellipse : Ellipse or None
         In frame pixels.
     acceptable : bool
-        False draws the ellipse dashed and in another colour: nobody should rely on it.
+        False draws the ellipse dashed and in a warning colour.
 
     Returns
     -------
@@ -51,8 +51,8 @@ def draw_overlay(
     picture = cv2.cvtColor(pixels, cv2.COLOR_GRAY2RGB)
     thickness_px = _to_thickness_px(pixels.shape)
     if mask is not None:
-        # Twice as thick as the ellipse, so that both are seen where they agree; below a dashed one
-        # half as thick, so that it does not fill the gaps.
+        # The edge is twice as thick as the ellipse, so that both stay visible where they agree.
+        # Under a dashed ellipse it is half as thick, so that it does not fill the gaps.
         edge_px = 2 * thickness_px + 1 if acceptable else thickness_px
         _draw_edge(picture, mask, (MASK_EDGE_RGB, edge_px))
     if ellipse is not None:
@@ -61,12 +61,12 @@ def draw_overlay(
 
 
 def _to_thickness_px(shape: tuple[int, ...]) -> int:
-    """Return the width of a line that is seen in pictures of any size."""
+    """Return a line width that stays visible at any picture size."""
     return max(1, round(min(shape) / 300))
 
 
 def _draw_edge(picture: Picture, mask: NDArray[np.bool_], *strokes: tuple[Color, int]) -> None:
-    """Draw a mask's edge in place, in each colour and thickness, one over the other."""
+    """Draw a mask's edge in place, once for each colour and thickness in order."""
     outlines, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     for color, thickness_px in strokes:
         cv2.drawContours(picture, outlines, -1, color, thickness_px)
@@ -75,7 +75,7 @@ def _draw_edge(picture: Picture, mask: NDArray[np.bool_], *strokes: tuple[Color,
 def _draw_ellipse(
     picture: Picture, ellipse: Ellipse, thickness_px: int, *, acceptable: bool
 ) -> None:
-    """Draw outline and axes in place, from points so that the half-pixel is kept."""
+    """Draw outline and axes in place, from points, to keep subpixel positions."""
     center = np.array([ellipse.center_x_px, ellipse.center_y_px])
     shape_matrix = ellipse.to_shape_matrix()
     turns = np.linspace(0, 2 * np.pi, 361)
@@ -109,8 +109,8 @@ def draw_saliency(
 ) -> Picture:
     """Draw a map over the frame, with its scale and the mask's edge on top.
 
-    The colours are viridis: equal steps of the map look like equal steps, also in print and to
-    people who do not see red and green apart.
+    The colour map is viridis. It is perceptually uniform, also in greyscale print and for readers
+    with red-green colour blindness.
 
     Parameters
     ----------
@@ -118,7 +118,7 @@ def draw_saliency(
     saliency_map : (rows, columns) float32 in [0, 1], frame grid
     mask : (rows, columns) bool, frame grid, or None
     blend : float in [0, 1]
-        Share of the colours: 0 shows the frame alone, 1 the map alone; edge and scale stay.
+        Opacity of the map: 0 shows the frame alone, 1 the map alone. Edge and scale stay.
 
     Returns
     -------
@@ -130,19 +130,19 @@ def draw_saliency(
         `blend` is not within [0, 1].
     """
     if not 0 <= blend <= 1:
-        raise ValueError(f"blend is {blend}; it is a share, from 0 to 1.")
+        raise ValueError(f"blend is {blend}; it must be between 0 and 1.")
     grey = cv2.cvtColor(pixels, cv2.COLOR_GRAY2RGB)
     picture = cv2.addWeighted(grey, 1 - blend, _to_colors(to_map_picture(saliency_map)), blend, 0)
     thickness_px = _to_thickness_px(pixels.shape)
     if mask is not None:
-        # White on black is seen on every colour of the map and on every grey.
+        # White on black is visible on every colour of the map and on every grey.
         _draw_edge(picture, mask, (BLACK_RGB, 2 * thickness_px + 1), (WHITE_RGB, thickness_px))
     _draw_scale(picture, thickness_px)
     return np.asarray(picture, np.uint8)
 
 
 def _draw_scale(picture: Picture, thickness_px: int) -> None:
-    """Draw the colours from 0 to 1 in place, down the right border, where ultrasound is dark."""
+    """Draw the colour scale from 0 to 1 in place at the right border, where ultrasound is dark."""
     rows, columns = picture.shape[:2]
     height, width = max(1, rows // 2), max(1, columns // 40)
     top, left = (rows - height) // 2, max(0, columns - 3 * width)

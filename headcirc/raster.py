@@ -1,6 +1,6 @@
-"""Ellipses to pixels: which lie inside, and how much of each is covered.
+"""Rasterise ellipses: find the pixels inside, and the share of each pixel that is covered.
 
-The grid is `geometry`'s: pixel centres lie at integers. This module measures nothing.
+Pixel centres lie at integer coordinates, as in `geometry`. This module measures nothing.
 """
 
 import math
@@ -14,14 +14,14 @@ from headcirc.geometry import Ellipse, to_half_extents
 def to_filled_ellipse(
     ellipse: Ellipse, rows: int, columns: int
 ) -> tuple[tuple[slice, slice], NDArray[np.bool_]]:
-    """Return the pixels whose centres lie inside an ellipse, and where they lie.
+    """Return the pixels whose centres lie inside an ellipse, within its bounding box.
 
     Parameters
     ----------
     ellipse : Ellipse
-        On the grid.
+        In grid pixels.
     rows, columns : int
-        Size of that grid.
+        Size of the grid.
 
     Returns
     -------
@@ -35,8 +35,8 @@ def to_filled_ellipse(
     end_row = min(max(math.floor(ellipse.center_y_px + half_y) + 1, first_row), rows)
     end_column = min(max(math.floor(ellipse.center_x_px + half_x) + 1, first_column), columns)
     y = (np.arange(first_row, end_row) - ellipse.center_y_px)[:, None]
-    # The squared distance from the centre, in units of the ellipse, is a xx + 2 b xy + c yy; it is
-    # 1 where a row enters the ellipse and leaves it.
+    # The ellipse is a xx + 2 b xy + c yy = 1, relative to its centre. For each row, the two
+    # solutions in x are where the row enters and leaves the ellipse.
     inverse = np.linalg.inv(ellipse.to_shape_matrix())
     (a, b), (_, c) = inverse.T @ inverse
     middle = ellipse.center_x_px - b / a * y
@@ -54,15 +54,16 @@ def to_ellipse_coverage(ellipse: Ellipse, rows: int, columns: int) -> NDArray[np
     Parameters
     ----------
     ellipse : Ellipse
-        On the grid that is drawn.
+        In grid pixels.
     rows, columns : int
-        Size of that grid.
+        Size of the grid.
 
     Returns
     -------
     (rows, columns) float32 in [0, 1]
-        Share of each pixel that the ellipse covers, from the signed distance to its edge to first
-        order: 1 inside, 0 outside, a ramp of one pixel between them.
+        Share of each pixel that the ellipse covers: 1 inside, 0 outside, and a linear ramp one
+        pixel wide between them. It is a first-order approximation from the signed distance to
+        the edge.
     """
     inverse = np.linalg.inv(ellipse.to_shape_matrix())
     x = np.arange(columns) - ellipse.center_x_px

@@ -1,1 +1,1 @@
-"""Checkpoint to what ships: ONNX, parity with torch, and the manifest that describes both."""
+"""Export a checkpoint: ONNX graphs, parity with torch, and the manifest of the model."""

@@ -1,4 +1,4 @@
-"""`python -m model_export`: a model's folder, its INT8 graph, its engine, what was measured."""
+"""Build and complete a model's folder: `python -m model_export`."""
 
 import argparse
 import json
@@ -31,7 +31,7 @@ from training.networks.attention_resunet import AttentionResUNet
 from training.networks.sizes import count_macs, count_parameters
 
 GRAPH_NAMES = {"fp32": "model.onnx", "fp16": "model.fp16.onnx", "int8": "model.int8.onnx"}
-"""Precision to the file of its graph; int8 joins the others only after it was accepted."""
+"""Precision to file name; int8 is added only after it was accepted."""
 MASK = MaskFacts(
     threshold=0.5,
     minimum_head_share=0.005,
@@ -40,8 +40,9 @@ MASK = MaskFacts(
     sure_mean_probability=0.95,
     ellipticity_power=4,
 )
-"""Chosen on training and calibration exams: `python -m evaluation.choices`. The mean probability:
-midway between the surest picture without a head and the least sure head, `evaluation.non_heads`."""
+"""Chosen on training and calibration exams (`python -m evaluation.choices`). The minimum mean
+probability lies midway between the highest value of a picture without a head and the lowest value
+of a head (`evaluation.non_heads`)."""
 MEASURED = "folder of the model that was measured (default: the model itself)"
 LICENCE = (
     "CC BY 4.0; trained on HC18 (van den Heuvel et al. 2018, doi:10.5281/zenodo.1322001, CC BY 4.0)"
@@ -49,23 +50,35 @@ LICENCE = (
 
 
 def build(checkpoint_path: Path, out_dir: Path, data_dir: Path, training_notes: Path) -> None:
-    """Write the float32 and float16 graphs, those that explain, and `manifest.json`.
+    """Write the float32, float16 and explain graphs and `manifest.json`.
 
-    A model that is refused leaves the folder as it was.
+    If an error is raised, the folder is not changed.
+
+    Parameters
+    ----------
+    checkpoint_path : Path
+        Weights to export (safetensors).
+    out_dir : Path
+        The model's folder.
+    data_dir : Path
+        HC18's folder; parity is measured on the calibration exams.
+    training_notes : Path
+        JSON with the version of the weights and the record of their training.
 
     Raises
     ------
     ParityError
-        A float32 graph is not torch's equal, or the float16 graph gives other answers.
+        A float32 graph differs from torch, or the float16 graph differs from float32, by more than
+        is allowed.
     InferenceError
-        A graph answers with NaN or infinity.
+        A graph returns NaN or infinity.
     SystemExit
-        The notes of the training name no version.
+        The training notes have no version.
     """
     network = load_trained(checkpoint_path)
     notes = json.loads(training_notes.read_text())
     if "version" not in notes:
-        raise SystemExit(f"{training_notes.name} does not say which version these weights are.")
+        raise SystemExit(f"{training_notes.name} has no version of the weights. Add 'version'.")
     with replace_files(out_dir) as model_dir:
         manifest = _write_graphs(network, notes["version"], model_dir) | {
             "checkpoint": {"file": checkpoint_path.name, "sha256": to_file_sha256(checkpoint_path)},
@@ -78,17 +91,17 @@ def build(checkpoint_path: Path, out_dir: Path, data_dir: Path, training_notes: 
 
 
 def restore(model_dir: Path, checkpoint_path: Path, data_dir: Path) -> None:
-    """Make the graphs that a manifest names again; the manifest stays as it is.
+    """Export the graphs of a manifest again; the manifest is not changed.
 
     Raises
     ------
     SystemExit
-        The checkpoint, or a graph made of it, differs from the one that the manifest names; the
-        folder stays as it was.
+        The checkpoint or an exported graph does not match the manifest's SHA-256. The folder is not
+        changed then.
     """
     manifest = json.loads((model_dir / MANIFEST_NAME).read_text())
     if to_file_sha256(checkpoint_path) != manifest["checkpoint"]["sha256"]:
-        raise SystemExit(f"{checkpoint_path.name} is not the checkpoint that the manifest names.")
+        raise SystemExit(f"{checkpoint_path.name} is not the checkpoint of the manifest.")
     network = load_trained(checkpoint_path)
     named = {**manifest["graphs"], **_to_explain_graphs(manifest)}
     with replace_files(model_dir) as new_dir:
@@ -100,8 +113,8 @@ def restore(model_dir: Path, checkpoint_path: Path, data_dir: Path) -> None:
         for graph in named.values():
             if to_file_sha256(new_dir / graph["file"]) != graph["sha256"]:
                 raise SystemExit(
-                    f"{graph['file']} comes out otherwise than the manifest says; install the "
-                    "packages of requirements/test.txt."
+                    f"The export of {graph['file']} does not match the manifest. Install the "
+                    "packages of requirements/test.txt and try again."
                 )
 
 
@@ -111,7 +124,7 @@ def _to_explain_graphs(manifest: dict[str, Any]) -> dict[str, Any]:
 
 
 def _write_graphs(network: AttentionResUNet, version: str, model_dir: Path) -> dict[str, Any]:
-    """Write every graph; return what the manifest says of the network and of them."""
+    """Write all graphs; return the manifest's facts of the network and of the graphs."""
     facts = to_input_facts()
     paths = {precision: model_dir / GRAPH_NAMES[precision] for precision in ("fp32", "fp16")}
     write_onnx(network, paths["fp32"], facts)
@@ -135,7 +148,7 @@ def _write_graphs(network: AttentionResUNet, version: str, model_dir: Path) -> d
 
 
 def _measure_parities(network: AttentionResUNet, model_dir: Path, data_dir: Path) -> dict[str, Any]:
-    """Hold float32 against torch and float16 against float32, on the calibration exams."""
+    """Compare float32 with torch, and float16 with float32, on the calibration exams."""
     pictures = [
         (image.path, PixelSpacing(image.pixel_size_mm, image.pixel_size_mm))
         for image in load_part(data_dir, "calibration")
@@ -162,12 +175,12 @@ def _measure_parities(network: AttentionResUNet, model_dir: Path, data_dir: Path
 
 
 def build_engine(model_dir: Path) -> None:
-    """Build the TensorRT engines for this machine ahead of the first start.
+    """Build the TensorRT engines for this machine before the first start.
 
     Raises
     ------
     HeadCircumferenceError
-        TensorRT is not installed, cannot build here, or the model ships no float16 graph.
+        TensorRT is not installed, cannot build an engine here, or the model ships no float16 graph.
     """
     manifest = load_manifest(model_dir)
     graphs = [choose_graph(manifest, "tensorrt", "fp16")]
@@ -180,7 +193,7 @@ def build_engine(model_dir: Path) -> None:
 
 
 def quantise(model_dir: Path, out_dir: Path, data_dir: Path) -> None:
-    """Write a candidate: a copy of a model's folder whose manifest has an INT8 graph too."""
+    """Write a candidate: a copy of a model's folder with an additional INT8 graph."""
     manifest = json.loads((model_dir / MANIFEST_NAME).read_text())
     out_dir.mkdir(parents=True, exist_ok=True)
     for graph in (*manifest["graphs"].values(), *_to_explain_graphs(manifest).values()):
@@ -198,19 +211,19 @@ def quantise(model_dir: Path, out_dir: Path, data_dir: Path) -> None:
 
 
 def adopt(model_dir: Path, candidate_dir: Path, acceptance_path: Path) -> None:
-    """Let an accepted INT8 graph ship: copy it and what was measured into the model's folder.
+    """Add an accepted INT8 graph and its acceptance figures to a model's folder.
 
     Raises
     ------
     SystemExit
-        The graph was refused, or the acceptance was measured on another one.
+        The graph was not accepted, or the acceptance was measured with another graph.
     """
     measured = json.loads(acceptance_path.read_text())
     graph = json.loads((candidate_dir / MANIFEST_NAME).read_text())["graphs"]["int8"]
     if any(each["model"]["sha256"] != graph["sha256"] for each in measured["candidates"]):
-        raise SystemExit(f"{acceptance_path.name} was measured on another graph; measure again.")
+        raise SystemExit(f"{acceptance_path.name} was measured with another graph. Measure again.")
     if not measured["accepted"]:
-        raise SystemExit(f"{acceptance_path.name} refuses the graph; it does not ship.")
+        raise SystemExit(f"{acceptance_path.name} does not accept the graph, so it cannot ship.")
     figures = {each["model"]["backend"]: each["figures"] for each in measured["candidates"]}
     kept = {key: measured[key] for key in ("command", "date", "data", "limits")}
     manifest = json.loads((model_dir / MANIFEST_NAME).read_text())
@@ -220,47 +233,49 @@ def adopt(model_dir: Path, candidate_dir: Path, acceptance_path: Path) -> None:
 
 
 def to_graph_facts(paths: dict[str, Path]) -> dict[str, dict[str, str]]:
-    """Return what the manifest says of graphs: precision to file and SHA-256."""
+    """Return the manifest's entry of graphs: precision to file and SHA-256."""
     return {
         each: {"file": path.name, "sha256": to_file_sha256(path)} for each, path in paths.items()
     }
 
 
 def to_parser() -> argparse.ArgumentParser:
-    """Describe the command line."""
+    """Return the command line's parser."""
     parser = argparse.ArgumentParser(prog="python -m model_export", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    builder = commands.add_parser("build", help="checkpoint -> ONNX, parity, manifest")
+    builder = commands.add_parser("build", help="export a checkpoint: graphs, parity, manifest")
     builder.add_argument("--checkpoint", type=Path, required=True, help="safetensors file")
     builder.add_argument("--out", type=Path, required=True, help="the model's folder")
-    builder.add_argument("--data", type=Path, required=True, help="HC18, for parity")
+    builder.add_argument("--data", type=Path, required=True, help="HC18's folder, for parity")
     builder.add_argument("--training", type=Path, help="training.json (default: beside checkpoint)")
-    restorer = commands.add_parser("restore", help="checkpoint -> the graphs a manifest names")
+    restorer = commands.add_parser("restore", help="export the graphs of a manifest again")
     restorer.add_argument("--model", type=Path, required=True, help="the manifest's folder")
     restorer.add_argument("--checkpoint", type=Path, help="safetensors file (default: found)")
-    restorer.add_argument("--data", type=Path, required=True, help="HC18, for INT8's ranges")
-    publisher = commands.add_parser("hub", help="a model -> a folder for Hugging Face's hub")
+    restorer.add_argument("--data", type=Path, required=True, help="HC18's folder, for INT8")
+    publisher = commands.add_parser("hub", help="write a folder for the Hugging Face hub")
     publisher.add_argument("--model", type=Path, required=True, help="the model's folder")
     publisher.add_argument("--out", type=Path, required=True, help="the folder to replace")
-    recorder = commands.add_parser("record-accuracy", help="measured figures -> manifest")
+    recorder = commands.add_parser("record-accuracy", help="add measured accuracy to the manifest")
     recorder.add_argument("--model", type=Path, required=True, help="the model's folder")
     recorder.add_argument("results", type=Path, nargs="+", help="JSON of evaluation.accuracy")
     recorder.add_argument("--measured", type=Path, help=MEASURED)
     uncertainty = commands.add_parser(
-        "record-uncertainty", help="learned facts of uncertainty -> manifest"
+        "record-uncertainty", help="add a fitted uncertainty model to the manifest"
     )
     uncertainty.add_argument("--model", type=Path, required=True, help="the model's folder")
     uncertainty.add_argument("fit", type=Path, help="JSON of evaluation.uncertainty fit")
     uncertainty.add_argument("--measured", type=Path, help=MEASURED)
-    quantiser = commands.add_parser("quantise", help="a model -> a candidate with INT8")
+    quantiser = commands.add_parser("quantise", help="write a candidate with an INT8 graph")
     quantiser.add_argument("--model", type=Path, required=True, help="the model's folder")
     quantiser.add_argument("--out", type=Path, required=True, help="the candidate's folder")
-    quantiser.add_argument("--data", type=Path, required=True, help="HC18, for the ranges")
-    adopter = commands.add_parser("adopt", help="an accepted candidate's INT8 -> the model")
+    quantiser.add_argument("--data", type=Path, required=True, help="HC18's folder, for ranges")
+    adopter = commands.add_parser("adopt", help="add an accepted INT8 graph to the model")
     adopter.add_argument("--model", type=Path, required=True, help="the model's folder")
-    adopter.add_argument("--candidate", type=Path, required=True, help="folder by `quantise`")
-    adopter.add_argument("--acceptance", type=Path, required=True, help="by evaluation.acceptance")
-    engine = commands.add_parser("engine", help="FP16 ONNX -> TensorRT engine, for this machine")
+    adopter.add_argument("--candidate", type=Path, required=True, help="folder of `quantise`")
+    adopter.add_argument(
+        "--acceptance", type=Path, required=True, help="JSON of evaluation.acceptance"
+    )
+    engine = commands.add_parser("engine", help="build TensorRT engines for this machine")
     engine.add_argument("--model", type=Path, required=True, help="the model's folder")
     return parser
 

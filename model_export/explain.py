@@ -1,13 +1,13 @@
-"""Trained network to explain graph: Grad-CAM and attention without autograd at run time.
+"""Export an explain graph: Grad-CAM and attention maps without autograd at run time.
 
-No exporter takes a graph that calls autograd. Forward and gradient are therefore traced together
-to plain tensor operations, and the gradients of convolutions are written as convolutions, so that
-what remains is an ordinary inference graph: image in, maps out.
+ONNX exporters do not support autograd. Forward pass and gradient are therefore traced together into
+plain tensor operations, and gradients of convolutions are expressed as convolutions. The result is
+an ordinary inference graph that maps an image to its maps.
 
-The score is Seg-Grad-CAM's, the mean logit over the predicted head, which here is every network
-pixel above the model's threshold. A map's unit is its own maximum, so it lies in [0, 1]; a map
-that is zero everywhere, as for a picture without a head, stays zero. The encoder lies behind the
-bottleneck as seen from the score, so no gradient passes a max pool.
+The score is that of Seg-Grad-CAM, the mean logit over the predicted head: all network pixels above
+the model's threshold. Each map is divided by its own maximum, so its values lie in [0, 1]. A map
+that is zero everywhere, as for a picture without a head, stays zero. Gradients end at the
+bottleneck, so no gradient passes a max pool.
 
 References
 ----------
@@ -34,9 +34,9 @@ from model_export.onnx_graph import OUTPUT_NAME, export_module
 from training.networks.attention_resunet import LEVELS, PAPER_WIDTH, AttentionResUNet
 
 ATTENTION_LEVELS = tuple(PAPER_WIDTH * 2**level for level in reversed(range(LEVELS)))
-"""The paper's channel counts name the levels, deepest first, whatever the width."""
+"""Names of the levels, deepest first: the channel counts of the paper, for every width."""
 DEFAULT_LAYER = "bottleneck"
-"""At the last decoder level Grad-CAM is the logit map itself and explains nothing."""
+"""At the last decoder level, Grad-CAM equals the logit map and explains nothing."""
 LAYERS = (DEFAULT_LAYER, *(f"decoder-{level}" for level in ATTENTION_LEVELS))
 OUTPUT_NAMES = (OUTPUT_NAME, *LAYERS, *map(to_attention_output, ATTENTION_LEVELS))
 
@@ -44,16 +44,16 @@ OUTPUT_NAMES = (OUTPUT_NAME, *LAYERS, *map(to_attention_output, ATTENTION_LEVELS
 def write_explain(
     network: AttentionResUNet, path: Path, facts: InputFacts, *, threshold: float
 ) -> None:
-    """Fold, trace forward and gradient, check and write the graph.
+    """Export, check and write the explain graph.
 
     Parameters
     ----------
     network : AttentionResUNet
         In evaluation mode, with attention.
     path : Path
-        Of the file to write; weights lie inside it.
+        File to write, weights included.
     facts : InputFacts
-        The grid.
+        The network's grid.
     threshold : float
         A pixel belongs to the predicted head above this probability.
     """
@@ -62,14 +62,14 @@ def write_explain(
 
 
 def trace_explain(network: AttentionResUNet, example: Tensor, *, threshold: float) -> GraphModule:
-    """Return `compute_maps` as plain tensor operations on one input, autograd gone.
+    """Trace `compute_maps` into plain tensor operations without autograd.
 
     Parameters
     ----------
     network : AttentionResUNet
-        In evaluation mode; it is left as it was.
+        In evaluation mode; it is not changed.
     example : (n, 1, h, w) float32
-        Its size is what the graph is made for.
+        Example input with the size of the graph's input.
     threshold : float
     """
     folded = fold_batch_norms(network)
@@ -79,7 +79,7 @@ def trace_explain(network: AttentionResUNet, example: Tensor, *, threshold: floa
 
     table = {torch.ops.aten.convolution_backward.default: _to_input_gradient}
     traced = make_fx(explain, decomposition_table=table)(example)
-    for node in list(traced.graph.nodes):  # what autograd saves it detaches; here that is nothing
+    for node in list(traced.graph.nodes):  # autograd's detach nodes have no effect here
         if node.target == torch.ops.aten.detach.default:
             node.replace_all_uses_with(node.args[0])
     traced.graph.eliminate_dead_code()
@@ -90,12 +90,12 @@ def trace_explain(network: AttentionResUNet, example: Tensor, *, threshold: floa
 def compute_maps(
     network: AttentionResUNet, network_input: Tensor, *, threshold: float
 ) -> tuple[Tensor, ...]:
-    """Run the network and explain what it sees, in torch.
+    """Run the network and compute its maps, in torch.
 
     Parameters
     ----------
     network : AttentionResUNet
-        In evaluation mode, with attention, its weights without gradient.
+        In evaluation mode, with attention; its weights require no gradient.
     network_input : (n, 1, h, w) float32
         Normalised grey values.
     threshold : float
@@ -104,40 +104,44 @@ def compute_maps(
     Returns
     -------
     tuple of (n, 1, rows, columns) float32 in [0, 1], in the order of `OUTPUT_NAMES`
-        Probabilities; Grad-CAM at each layer, each on the layer's own grid; each gate's
-        coefficients, on the gate's grid.
+        Probabilities; the Grad-CAM map of each layer, on the layer's grid; the coefficients of
+        each gate, on the gate's grid.
     """
     with _recorded(network) as (features, gate_logits):
         logits = network(network_input)
     head = (logits > math.log(threshold / (1 - threshold))).to(logits.dtype)
-    # Summed, not averaged, over the head: a map is divided by its maximum anyway, and gradients of
-    # a sum are numbers that float16 can hold where those of a mean over 20 000 pixels are not.
+    # The sum over the head replaces the mean: each map is divided by its maximum anyway, and
+    # gradients of a mean over 20 000 pixels would be too small for float16.
     gradients = torch.autograd.grad(logits, features, grad_outputs=head)
     saliency = map(to_grad_cam, features, gradients)
     return (torch.sigmoid(logits), *saliency, *map(torch.sigmoid, gate_logits))
 
 
 def to_grad_cam(features: Tensor, gradients: Tensor) -> Tensor:
-    """Return Grad-CAM over its own maximum.
+    """Return the Grad-CAM map divided by its maximum.
 
     Parameters
     ----------
     features, gradients : (n, channels, rows, columns) float32
-        Of one layer, and of the score with respect to it.
+        Features of one layer, and the gradient of the score with respect to them.
 
     Returns
     -------
     (n, 1, rows, columns) float32 in [0, 1]
-        Each picture's maximum is 1, or every value is 0.
+        The maximum of each picture is 1, or all its values are 0.
+
+    References
+    ----------
+    Selvaraju 2017, doi:10.1109/ICCV.2017.74, equations 1 and 2.
     """
     weights = gradients.mean(dim=(2, 3), keepdim=True)
     grad_cam = torch.relu((weights * features).sum(dim=1, keepdim=True))
     peak = grad_cam.amax(dim=(2, 3), keepdim=True)
-    return grad_cam / torch.where(peak > 0, peak, 1.0)  # 0 / 0 is nowhere computed
+    return grad_cam / torch.where(peak > 0, peak, 1.0)  # avoids 0 / 0
 
 
 def fold_batch_norms(network: AttentionResUNet) -> AttentionResUNet:
-    """Return a copy for inference whose convolutions hold what batch norm did after them."""
+    """Return a copy for inference with batch norm folded into the convolutions."""
     folded = copy.deepcopy(network).eval()
     for parent in folded.modules():
         if isinstance(parent, nn.Sequential) and isinstance(parent[-1], nn.BatchNorm2d):
@@ -148,7 +152,7 @@ def fold_batch_norms(network: AttentionResUNet) -> AttentionResUNet:
 
 @contextmanager
 def _recorded(network: AttentionResUNet) -> Iterator[tuple[list[Tensor], list[Tensor]]]:
-    """Keep, of the next forward pass, each layer's features and each gate's logits."""
+    """Record each layer's features and each gate's logits in the next forward pass."""
     features: list[Tensor] = []
     gate_logits: list[Tensor] = []
 
@@ -186,23 +190,26 @@ def _to_input_gradient(  # noqa: PLR0917 - the operator's own signature
     groups: int,
     output_mask: list[bool],
 ) -> tuple[Tensor | None, None, None]:
-    """Write a convolution's gradient with respect to its input as a convolution.
+    """Express a convolution's gradient with respect to its input as a convolution.
 
-    A transposed convolution's is the strided convolution with the same kernel. A stride-1
-    convolution's is the convolution with the flipped kernel, input and output channels exchanged;
-    never a `ConvTranspose`, of which OpenVINO 2026.4.1 gives wrong maps without a word.
+    For a transposed convolution, it is the strided convolution with the same kernel. For a stride-1
+    convolution, it is the convolution with the rotated kernel and swapped input and output
+    channels. `ConvTranspose` is avoided, because OpenVINO 2026.4.1 silently gives wrong maps for
+    it.
 
     Raises
     ------
     NotImplementedError
-        Weights want a gradient, or the convolution is of a kind that the network has not.
+        Weights require a gradient, or the network does not use this kind of convolution.
     """
     plain = all(each == 1 for each in (*dilation, groups)) and not any(output_mask[1:])
     if not plain or not (transposed or all(each == 1 for each in stride)):
-        raise NotImplementedError("Only inputs of plain stride-1 or transposed convolutions.")
+        raise NotImplementedError(
+            "Only plain stride-1 and transposed convolutions without weight gradients."
+        )
     if transposed:
         return conv2d(gradient, weight, stride=stride, padding=padding), None, None
-    with disable_proxy_modes_tracing():  # a new weight, made now and not by every runtime
+    with disable_proxy_modes_tracing():  # a constant weight, computed now and not at run time
         kernel = weight.flip(2, 3).transpose(0, 1).contiguous()
     margin = [size - 1 - each for size, each in zip(weight.shape[2:], padding, strict=True)]
     return conv2d(gradient, kernel, padding=margin), None, None

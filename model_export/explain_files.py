@@ -1,8 +1,8 @@
-"""The explain graphs' files: made from the network, without the weights that ship already.
+"""Write the explain graphs' files without the weights that the network's graphs already contain.
 
-Forward weights are those of the network's own graph, and a gradient's are decoder kernels turned,
-to the last bit. So a file names each weight that a shipped graph has, and holds the others, which
-are a few constants. `headcirc.model.shared_weights` puts them together again.
+The forward weights are equal to those of the network's graph, and the weights of the gradient are
+its rotated decoder kernels, bit by bit. A file therefore only names each weight of a shipped graph,
+and stores the few other constants. `headcirc.model.shared_weights` fills in the weights.
 """
 
 from collections.abc import Mapping
@@ -13,14 +13,14 @@ import onnx
 from onnx import numpy_helper
 
 from headcirc.model.manifest import InputFacts
-from headcirc.model.shared_weights import TURNED, fill_weights, turn_kernel
+from headcirc.model.shared_weights import ROTATED_SUFFIX, fill_weights, rotate_kernel
 from model_export.explain import ATTENTION_LEVELS, DEFAULT_LAYER, LAYERS, write_explain
 from model_export.fp16 import write_fp16
 from training.checkpoint import to_file_sha256
 from training.networks.attention_resunet import AttentionResUNet
 
 EXPLAIN_NAMES = {"fp32": "model.explain.onnx", "fp16": "model.explain.fp16.onnx"}
-"""Precision to the file of its graph."""
+"""Precision to file name."""
 Values = tuple[tuple[int, ...], str, bytes]
 
 
@@ -34,16 +34,16 @@ def write_explain_files(
     network : AttentionResUNet
         In evaluation mode, with attention.
     sources : mapping
-        Precision (`fp32` and, if wanted, `fp16`) to the network's own graph.
+        Precision (`fp32` and optionally `fp16`) to the file of the network's graph.
     facts : InputFacts
-        The grid.
+        The network's grid.
     threshold : float
         A pixel belongs to the predicted head above this probability.
 
     Returns
     -------
     dict
-        What the manifest says of the explain graphs.
+        The manifest's section `explain`.
     """
     folder = sources["fp32"].parent
     paths = {precision: folder / EXPLAIN_NAMES[precision] for precision in sources}
@@ -64,7 +64,7 @@ def write_explain_files(
 
 
 def to_explain_facts(graphs: dict[str, dict[str, str]]) -> dict[str, Any]:
-    """Return what the manifest says, given what it says of each precision's graph."""
+    """Return the manifest's section `explain` for graphs by precision."""
     return {
         "graphs": graphs,
         "layers": list(LAYERS),
@@ -76,14 +76,14 @@ def to_explain_facts(graphs: dict[str, dict[str, str]]) -> dict[str, Any]:
 
 
 def share_weights(path: Path, source: Path) -> None:
-    """Take out of a graph's file each weight that another one holds, and leave its name.
+    """Remove the values of all weights that another graph contains, and keep their names.
 
     Parameters
     ----------
     path : Path
-        Of a whole ONNX file, which is written anew.
+        A complete ONNX file; it is overwritten.
     source : Path
-        Of the ONNX file that ships beside it.
+        The ONNX file with the weights, which ships beside it.
     """
     model = onnx.load(path)
     held = _find_weights(source)
@@ -107,15 +107,15 @@ def share_weights(path: Path, source: Path) -> None:
 
 
 def _find_weights(source: Path) -> dict[Values, str]:
-    """Return the name of each weight by its values, turned kernels among them."""
+    """Return the names of all weights and of their rotated kernels, by values."""
     held: dict[Values, str] = {}
     for weight in onnx.load(source).graph.initializer:
         values = numpy_helper.to_array(weight)
         if not weight.raw_data:
             continue
         if values.ndim == 4:
-            held.setdefault(_to_values(turn_kernel(values)), weight.name + TURNED)
-        held[_to_values(values)] = weight.name  # as it is, wherever that will do
+            held.setdefault(_to_values(rotate_kernel(values)), weight.name + ROTATED_SUFFIX)
+        held[_to_values(values)] = weight.name  # prefer the weight itself over a rotated one
     return held
 
 

@@ -1,7 +1,7 @@
-"""Are the maps the same? The explain graph in a runtime against torch's own autograd.
+"""Compare the explain graph in a runtime with torch's autograd.
 
-The reference is written the plain way: trained network, batch norm and all, backward from the mean
-logit over the head. It shares with the explain graph no more than the definition.
+The reference is an independent implementation: the trained network with its batch norms, and the
+gradient of the mean logit over the head by autograd.
 """
 
 from dataclasses import dataclass
@@ -29,14 +29,14 @@ MAXIMUM_SHARE_OF_RANGE = 1e-3
 
 @dataclass(frozen=True)
 class ExplainParity:
-    """Largest differences from torch over some pictures, by output, in shares of its range."""
+    """Largest difference from torch for each output, as a share of the expected map's range."""
 
     images: int
     heads: int
     shares_of_range: dict[str, float]
 
     def to_facts(self) -> dict[str, float]:
-        """Return the figures under their own names."""
+        """Return the figures by name, for the manifest."""
         return {"images": self.images, "heads": self.heads, **self.shares_of_range}
 
 
@@ -57,12 +57,12 @@ def compute_reference_maps(
     threshold : float
         A pixel belongs to the predicted head above this probability.
     head : (1, 1, h, w) bool, optional
-        Other pixels whose mean logit is the score, such as the head that other weights predict.
+        Pixels whose mean logit is the score; by default the predicted head.
 
     Returns
     -------
     dict of (1, 1, rows, columns) float32
-        By the explain graph's names. Without a head every Grad-CAM is zero.
+        Maps by the explain graph's output names. Without a head, every Grad-CAM map is zero.
     """
     kept: dict[str, Tensor] = {}
 
@@ -94,9 +94,10 @@ def compute_reference_maps(
 
 
 def to_share_of_range(found: NDArray[np.float32], expected: NDArray[np.float32]) -> float:
-    """Return the largest difference over the expected map's range; infinite where one is NaN.
+    """Return the largest difference over the expected map's range.
 
-    Where the expected map is the same everywhere, the difference itself.
+    The result is infinite if a value is NaN. If the expected map is constant, it is the difference
+    itself.
     """
     difference = float(np.abs(found - expected).max())
     value_range = float(np.ptp(expected))
@@ -115,7 +116,7 @@ def measure_explain_parity(
     network : AttentionResUNet
         As trained, in evaluation mode.
     pipeline : Pipeline
-        Of a model that ships an explain graph.
+        Pipeline of a model with an explain graph.
     pictures : list of (path, spacing)
 
     Raises

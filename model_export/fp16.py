@@ -1,7 +1,8 @@
-"""FP32 ONNX graph to FP16, for GPUs: arithmetic and weights in float16, ends in float32.
+"""Convert an FP32 ONNX graph to FP16, for GPUs.
 
-The conversion is ONNX Runtime's own. Every layer goes to float16 without exception, the sigmoid
-too: TensorRT 11 takes the precision from the graph, so what stays in float32 here would run in it.
+Weights and arithmetic become float16; inputs and outputs stay float32. ONNX Runtime does the
+conversion. It includes every layer, also the sigmoid: TensorRT 11 takes the precision from the
+graph, so any layer left in float32 would run in float32.
 """
 
 from pathlib import Path
@@ -23,28 +24,28 @@ def write_fp16(source: Path, path: Path) -> None:
     source : Path
         The float32 ONNX file.
     path : Path
-        Of the file to write; inputs and outputs stay float32.
+        File to write; inputs and outputs stay float32.
 
     Raises
     ------
     ValueError
-        Something floating-point would stay in float32 between the two end casts.
+        A tensor other than the inputs and outputs would stay float32.
     """
     converted = convert_float_to_float16(onnx.load(source), keep_io_types=True, op_block_list=[])
     graph = OnnxModel(converted)
-    graph.topological_sort()  # the converter puts the end casts last
+    graph.topological_sort()  # the converter appends the casts of inputs and outputs at the end
     wide = find_float32_tensors(graph.model)
     if wide:
         raise ValueError(
-            f"{len(wide)} tensors of the converted graph are float32, the first is {wide[0]!r}; "
-            "only its inputs and outputs may be."
+            f"{len(wide)} tensors of the converted graph are float32; the first is {wide[0]!r}. "
+            "Only its inputs and outputs may be float32."
         )
     onnx.checker.check_model(graph.model, full_check=True)
     path.write_bytes(graph.model.SerializeToString(deterministic=True))
 
 
 def find_float32_tensors(model: onnx.ModelProto) -> list[str]:
-    """Return the float32 weights and intermediate results by name; inputs and outputs are none."""
+    """Return the names of float32 weights and intermediate results, without inputs and outputs."""
     ends = {each.name for each in (*model.graph.input, *model.graph.output)}
     inferred = onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True).graph
     float32 = onnx.TensorProto.FLOAT
@@ -56,9 +57,9 @@ def find_float32_tensors(model: onnx.ModelProto) -> list[str]:
 
 
 def load_rounded(graph: Graph, *, threads: int) -> OnnxRuntimeBackend:
-    """Run a float16 graph on the CPU as a GPU would: every layer's result is rounded to float16.
+    """Load a float16 graph on the CPU so that every layer's result is rounded to float16.
 
-    With its optimisations on, ONNX Runtime drops the casts between layers and rounds weights only.
-    Sums within a layer are float32 here; a GPU's may be shorter.
+    This emulates a GPU. With optimisations, ONNX Runtime removes the casts between layers and only
+    rounds the weights. Sums within a layer are float32 here; on a GPU their precision may be lower.
     """
     return load(graph, threads=threads, optimisation=GraphOptimizationLevel.ORT_DISABLE_ALL)

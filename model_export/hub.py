@@ -1,7 +1,7 @@
-"""A folder as Hugging Face's hub has it: model card with metadata, weights, graphs, an example.
+"""Write a folder for the Hugging Face hub: model card with metadata, weights, graphs, example.
 
-Figures come from the manifest and the text from the model card of `models/`, so that none is
-written twice. The folder is a model folder too: `headcirc.load_model` takes it.
+Figures come from the manifest and the text from the model card in `models/`, so that nothing is
+written twice. `headcirc.load_model` can load the folder.
 """
 
 import json
@@ -28,13 +28,13 @@ FIGURES = (
     ("ellipse_dice", "Dice of the ellipse (%)", 100.0),
     ("mask_dice", "Dice of the mask (%)", 100.0),
 )
-"""In the manifest's summary: a figure's key, its name on the hub, and the factor to its unit."""
+"""Key in the manifest's summary, name on the hub, and factor to the unit of that name."""
 FILES = (
     "| Files | `model.safetensors` (weights of the PyTorch network), `model.onnx` (float32), "
     "`model.int8.onnx` (for CPUs), `model.fp16.onnx` (for GPUs), `model.explain.onnx` and "
     "`model.explain.fp16.onnx` (Grad-CAM, attention), `manifest.json` (all facts), `example.py` |"
 )
-"""In place of the card's own row, which names the repository's folders."""
+"""Replaces the card's row, which names the folders of the repository."""
 USAGE = """
 ## How to use it
 
@@ -56,14 +56,14 @@ measured figures are those of the whole pipeline, not of the network alone.
 
 
 def write_hub_folder(model_dir: Path, out_dir: Path) -> None:
-    """Assemble the folder; what was in it before is removed.
+    """Write the folder; its previous content is removed.
 
     Parameters
     ----------
     model_dir : Path
         Folder with manifest and graphs.
     out_dir : Path
-        The folder to write.
+        Folder to write.
 
     Raises
     ------
@@ -90,7 +90,7 @@ def write_hub_folder(model_dir: Path, out_dir: Path) -> None:
 
 
 def to_card(manifest: dict[str, Any], card: str, example: str) -> str:
-    """Return the model card with metadata in front and the usage after its introduction."""
+    """Return the model card with metadata before it and the usage after its introduction."""
     front = yaml.safe_dump(to_metadata(manifest), sort_keys=False, allow_unicode=True, width=100)
     text = remove_relative_links(re.sub(r"^\| Files \|.*$", FILES, card, flags=re.MULTILINE))
     introduction, heading, rest = text.partition("## ")
@@ -99,7 +99,7 @@ def to_card(manifest: dict[str, Any], card: str, example: str) -> str:
 
 
 def to_metadata(manifest: dict[str, Any]) -> dict[str, Any]:
-    """Return the metadata that the hub reads from a card: licence, tags, measured figures."""
+    """Return the hub's metadata of the card: licence, tags and measured figures."""
     accuracy = manifest["accuracy"]["test"]
     figures, measured = accuracy["summary"]["figures"], accuracy["weights"]["version"]
     metrics = [
@@ -124,5 +124,5 @@ def to_metadata(manifest: dict[str, Any]) -> dict[str, Any]:
 
 
 def remove_relative_links(text: str) -> str:
-    """Return Markdown in which a link to a file of the repository is its text alone."""
+    """Replace links to files of the repository by their text, in Markdown."""
     return re.sub(r"(?<!!)\[([^\]]+)\]\((?!https?://|#)[^)]+\)", r"\1", text)

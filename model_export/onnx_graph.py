@@ -1,8 +1,8 @@
-"""Trained network to ONNX graph.
+"""Export a trained network as an ONNX graph.
 
-Batch norm is folded into the convolutions and the sigmoid is put on the end, so that every
-runtime gives probabilities. The batch size stays open; the grid is fixed, because a fixed shape is
-what runtimes plan well for.
+Batch norm is folded into the convolutions, and a sigmoid is added at the end, so that every runtime
+returns probabilities. The batch size is dynamic. The grid is fixed, because runtimes optimise fixed
+shapes better.
 """
 
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ OUTPUT_NAME = "probability_map"
 
 
 class ProbabilityNetwork(nn.Module):
-    """A network whose logits become probabilities."""
+    """A network with a sigmoid after its logits."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
@@ -34,16 +34,16 @@ class ProbabilityNetwork(nn.Module):
 
 
 def write_onnx(network: AttentionResUNet, path: Path, facts: InputFacts) -> None:
-    """Fold, trace, check and write the graph.
+    """Export, check and write the network's graph.
 
     Parameters
     ----------
     network : AttentionResUNet
         In evaluation mode.
     path : Path
-        Of the file to write; weights lie inside it.
+        File to write, weights included.
     facts : InputFacts
-        The grid.
+        The network's grid.
     """
     folded = ProbabilityNetwork(fuse(network)).eval()
     example = torch.zeros(2, 1, facts.height_px, facts.width_px)
@@ -53,18 +53,18 @@ def write_onnx(network: AttentionResUNet, path: Path, facts: InputFacts) -> None
 def export_module(
     module: nn.Module, example: Tensor, path: Path, output_names: Sequence[str]
 ) -> None:
-    """Export a module of one input, check the graph and write it.
+    """Export a module with one input, check the graph and write it.
 
     Parameters
     ----------
     module : torch module
-        Ready for inference.
+        In evaluation mode.
     example : (n, 1, h, w) float32
-        Its grid is fixed, its batch size is not.
+        Example input. Its grid is fixed in the graph, its batch size is not.
     path : Path
-        Of the file to write; weights lie inside it.
+        File to write, weights included.
     output_names : sequence of str
-        In the order of the module's outputs.
+        Names in the order of the module's outputs.
     """
     program = torch.onnx.export(
         module,
@@ -80,7 +80,7 @@ def export_module(
     assert program is not None, "the dynamo exporter returns a program"
     model = program.model_proto
     model.metadata_props.clear()
-    for node in model.graph.node:  # the exporter notes source lines of this machine in them
+    for node in model.graph.node:  # the exporter stores source paths of this machine in them
         node.ClearField("metadata_props")
         node.ClearField("doc_string")
     onnx.checker.check_model(model, full_check=True)

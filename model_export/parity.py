@@ -1,6 +1,6 @@
-"""Are the answers the same? The export against torch, one precision against another.
+"""Compare the exported graph with torch, and one precision with another.
 
-Compared in probability and in mm of HC, each as it is served, test-time augmentation included.
+Probabilities and circumferences (mm) are compared, with test-time augmentation as in the service.
 """
 
 from collections.abc import Callable
@@ -25,17 +25,17 @@ MAXIMUM_HEAD_CIRCUMFERENCE_DIFFERENCE_MM = 0.01
 
 
 class ParityError(Exception):
-    """The exported graph differs from what it was made from by more than is allowed."""
+    """The exported graph differs from its source by more than is allowed."""
 
 
 @dataclass(frozen=True)
 class Differences:
-    """What was found over some pictures."""
+    """Differences over a number of pictures."""
 
     images: int
 
     def to_facts(self) -> dict[str, float]:
-        """Return the figures under their own names."""
+        """Return the figures by name, for the manifest."""
         return asdict(self)
 
 
@@ -48,7 +48,7 @@ class Parity(Differences):
 
 
 def to_torch_runner(network: nn.Module) -> Callable[[Array], Array]:
-    """Return what a backend's `infer` is, (n, 1, h, w) to (n, h, w), by torch."""
+    """Return a function like a backend's `infer`, (n, 1, h, w) to (n, h, w), that uses torch."""
 
     @torch.no_grad()
     def run(network_input: Array) -> Array:
@@ -66,9 +66,9 @@ def measure_parity(
     Parameters
     ----------
     network : torch module
-        Gives logits (n, 1, h, w).
+        Returns logits (n, 1, h, w).
     pipeline : Pipeline
-        Around the exported graph.
+        Pipeline of the exported graph.
     pictures : list of (path, spacing)
 
     Raises
@@ -87,7 +87,7 @@ def measure_parity(
         differences.append(np.abs(exported - reference).max())
         differences_mm.append(_to_difference_mm(pipeline, prepared, (exported, reference)))
     parity = Parity(len(pictures), float(np.max(differences)), max(differences_mm))
-    # Asked so that NaN, which is no more than anything, is refused.
+    # The negated form also refuses NaN.
     if not (
         parity.probability_difference <= MAXIMUM_PROBABILITY_DIFFERENCE
         and parity.head_circumference_difference_mm <= MAXIMUM_HEAD_CIRCUMFERENCE_DIFFERENCE_MM
@@ -133,7 +133,7 @@ def measure_agreement(
         prepared = reference.prepare(path.read_bytes(), pixel_spacing=spacing)
         maps = tuple(each.infer(prepared.network_input)[0] for each in pipelines)
         differences_mm.append(_to_difference_mm(reference, prepared, maps))
-    # The next larger one, not a value between two: an infinite difference stays one.
+    # No interpolation, so that an infinite difference stays infinite.
     percentile_mm = float(np.percentile(differences_mm, 95, method="higher"))
     agreement = Agreement(len(pictures), percentile_mm, max(differences_mm))
     if (
@@ -141,7 +141,7 @@ def measure_agreement(
         or agreement.largest_difference_mm > SAME_ANSWERS_LARGEST_MM
     ):
         raise ParityError(
-            f"{candidate.name} {candidate.precision} gives other answers than float32: "
+            f"{candidate.name} {candidate.precision} differs too much from float32: "
             f"{agreement}; allowed are {SAME_ANSWERS_95TH_PERCENTILE_MM} mm at the 95th percentile "
             f"and {SAME_ANSWERS_LARGEST_MM} mm at most."
         )
@@ -151,7 +151,7 @@ def measure_agreement(
 def _to_difference_mm(
     pipeline: Pipeline, prepared: Prepared, probability_maps: tuple[np.ndarray, ...]
 ) -> float:
-    """Return the difference in circumference, infinite if only one map has a head."""
+    """Return the difference in circumference in mm; infinite if only one map has a head."""
     sizes_mm = []
     for probability_map in probability_maps:
         head = pipeline.finish(prepared, probability_map).head

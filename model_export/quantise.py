@@ -1,11 +1,10 @@
-"""FP32 ONNX graph to INT8: static quantisation with real images (QDQ), for the CPU.
+"""Quantise an FP32 ONNX graph to INT8 for CPUs: static quantisation (QDQ) with training images.
 
-Weights and activations are scaled by the ranges that training images really take; the convolution
-that gives the logits and the sigmoid after it stay in float32, because the head's edge is where
-their values cross a threshold and 256 steps are too few to say where. Weights take 7 bits: CPUs
-without VNNI add two products in 16 bits, which overflows with 8, so that answers would depend on
-the CPU. A graph made here is a candidate: it ships only after `evaluation.acceptance` has accepted
-it over HTTP.
+The ranges of activations are measured on training images. The last convolution and the sigmoid stay
+in float32: the head's edge is where their values cross a threshold, and 256 steps are too coarse to
+locate it. Weights have 7 bits: CPUs without VNNI add two products in 16 bits, which overflows with
+8-bit weights, so the results would depend on the CPU. The new graph is a candidate. It ships only
+after `evaluation.acceptance` has accepted it over HTTP.
 """
 
 from collections.abc import Iterator
@@ -34,11 +33,11 @@ METHOD = (
     "7 bits by channel, activations uint8 by tensor, logits and probabilities float32"
 )
 EVERY = 8
-"""Every eighth training image gives ranges: 76 of 606, some of every size."""
+"""The ranges are measured on every eighth training image: 76 of 606, with heads of all sizes."""
 
 
 class Frames(CalibrationDataReader):
-    """Network inputs of real images, one after the other, as ONNX Runtime asks for them."""
+    """Iterator over network inputs of images, for ONNX Runtime's calibration."""
 
     def __init__(self, images: list[HC18Image], facts: InputFacts, input_name: str) -> None:
         self._inputs = self._read(images, facts)
@@ -56,7 +55,7 @@ class Frames(CalibrationDataReader):
 
 
 def find_output_nodes(model: onnx.ModelProto) -> list[str]:
-    """Return the names of the nodes that give the probabilities and the logits.
+    """Return the names of the nodes that output the logits and the probabilities.
 
     Raises
     ------
@@ -68,7 +67,8 @@ def find_output_nodes(model: onnx.ModelProto) -> list[str]:
     head = producers[sigmoid.input[0]]
     if (sigmoid.op_type, head.op_type) != ("Sigmoid", "Conv"):
         raise ValueError(
-            f"The graph ends in {head.op_type} and {sigmoid.op_type}; Conv and Sigmoid are needed."
+            f"The graph ends in {head.op_type} and {sigmoid.op_type}; it must end in Conv and "
+            "Sigmoid."
         )
     return [head.name, sigmoid.name]
 
@@ -81,20 +81,20 @@ def write_int8(source: Path, path: Path, images: list[HC18Image], facts: InputFa
     source : Path
         The float32 ONNX file.
     path : Path
-        Of the file to write; inputs and outputs stay float32.
+        File to write; inputs and outputs stay float32.
     images : list of HC18Image
-        Training images; their values decide the ranges.
+        Training images for the ranges of the activations.
     facts : InputFacts
-        The grid.
+        The network's grid.
 
     Raises
     ------
     ValueError
-        The graph has another shape than this project's.
+        The graph does not end in a convolution and a sigmoid.
     """
     with TemporaryDirectory() as folder:
         prepared = Path(folder) / "prepared.onnx"
-        # The symbolic pass serves transformers only; shapes of a convolutional graph need none.
+        # Symbolic shape inference is only needed for transformers.
         quant_pre_process(str(source), str(prepared), skip_symbolic_shape=True)
         model = onnx.load(prepared)
         quantize_static(

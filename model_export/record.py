@@ -1,4 +1,4 @@
-"""What was measured or learned of a model, written into its manifest."""
+"""Write measured accuracy and fitted uncertainty models into a model's manifest."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -12,12 +12,13 @@ from headcirc.model.manifest import MANIFEST_NAME, Manifest, load_manifest, to_m
 
 @contextmanager
 def replace_files(model_dir: Path) -> Iterator[Path]:
-    """Give an empty folder whose files move into the model's at the end, if nothing was raised.
+    """Yield an empty folder, and move its files into the model's folder if no error was raised.
 
-    The manifest moves last: until it does, it describes other graphs, and those do not load.
+    The manifest moves last. Until then, the old manifest does not match the new graphs, so they do
+    not load.
     """
     model_dir.mkdir(parents=True, exist_ok=True)
-    # Beside it, so on the same file system, where a file moves as a whole or not at all.
+    # A folder beside the model's is on the same file system, so moving a file is atomic.
     with TemporaryDirectory(prefix=f"{model_dir.name}-", dir=model_dir.parent) as name:
         yield Path(name)
         for path in sorted(Path(name).iterdir(), key=lambda path: path.name == MANIFEST_NAME):
@@ -25,26 +26,27 @@ def replace_files(model_dir: Path) -> Iterator[Path]:
 
 
 def write_manifest(out_dir: Path, manifest: dict[str, Any]) -> None:
-    """Write the manifest as JSON for people and programs."""
+    """Write the manifest as indented JSON."""
     (out_dir / MANIFEST_NAME).write_text(json.dumps(manifest, indent=2) + "\n")
 
 
 def record_accuracy(model_dir: Path, results: Sequence[Path], measured_dir: Path) -> None:
-    """Copy what `evaluation.accuracy` measured into the manifest, by part.
+    """Copy the results of `evaluation.accuracy` into the manifest, by part of the data split.
 
     Parameters
     ----------
     model_dir : Path
-        The model that gets the figures.
+        The model whose manifest is changed.
     results : sequence of Path
-        What the command wrote.
+        JSON files of `evaluation.accuracy`.
     measured_dir : Path
-        The model that was measured: the same, or the one before it that never saw the exams.
+        The model that was measured: the same model, or its predecessor that was not trained on the
+        measured exams.
 
     Raises
     ------
     SystemExit
-        The figures belong to other weights, or are training figures.
+        The results were measured with other weights, or they are training figures.
     """
     manifest = json.loads((model_dir / MANIFEST_NAME).read_text())
     source = load_manifest(measured_dir)
@@ -53,7 +55,9 @@ def record_accuracy(model_dir: Path, results: Sequence[Path], measured_dir: Path
         measured = json.loads(path.read_text())
         part = measured["data"]["part"]
         if part in source.trained_on:
-            raise SystemExit(f"{path.name} is of exams that {source.version} was trained on.")
+            raise SystemExit(
+                f"{path.name} was measured on exams that {source.version} was trained on."
+            )
         weights = _to_weights(source, measured["model"]["sha256"], manifest["version"], path)
         figures = {key: measured[key] for key in ("command", "date", "data", "summary", "bins")}
         precision = {"precision": measured["model"]["precision"]}
@@ -62,14 +66,23 @@ def record_accuracy(model_dir: Path, results: Sequence[Path], measured_dir: Path
 
 
 def record_uncertainty(model_dir: Path, fit_path: Path, learned_dir: Path) -> None:
-    """Copy what `evaluation.uncertainty fit` learned from the model in `learned_dir`.
+    """Copy the result of `evaluation.uncertainty fit` into the manifest.
+
+    Parameters
+    ----------
+    model_dir : Path
+        The model whose manifest is changed.
+    fit_path : Path
+        JSON file of `evaluation.uncertainty fit`.
+    learned_dir : Path
+        The model whose results were used for the fit.
 
     Raises
     ------
     SystemExit
-        It was learned from other weights.
+        The fit used other weights.
     ModelArtifactError
-        The manifest would no longer be read; it stays as it was.
+        The new manifest would not be readable. It is not written then.
     """
     manifest = json.loads((model_dir / MANIFEST_NAME).read_text())
     learned = json.loads(fit_path.read_text())
@@ -83,9 +96,9 @@ def record_uncertainty(model_dir: Path, fit_path: Path, learned_dir: Path) -> No
 
 
 def _to_weights(source: Manifest, sha256: str, version: str, path: Path) -> dict[str, Any]:
-    """Say whose figures these are; raises SystemExit where they are not those of `source`."""
+    """Return the record of the measured weights; raise SystemExit if they are not `source`'s."""
     if sha256 not in {graph.sha256 for graph in source.graphs.values()}:
-        raise SystemExit(f"{path.name} was made with other weights; measure again.")
+        raise SystemExit(f"{path.name} was made with other weights. Measure again.")
     weights = {"name": source.name, "version": source.version, "sha256": sha256}
     if source.version != version:
         seen = " and ".join(source.trained_on)

@@ -1,1 +1,1 @@
-"""Train the network on HC18; torch lives here."""
+"""Train the network on HC18. Only this package and `model_export` import torch."""

@@ -1,7 +1,7 @@
-"""Weights on disk: a safetensors file to the network it belongs to, and back.
+"""Save a network's weights as a safetensors file, and load the network from such a file.
 
-A file's metadata names network and arguments, and what the network has seen. Older files name
-nothing: their Attention-ResUNet is told by shapes and names. This module does not train.
+The file's metadata contain the network's name, its arguments, and the data that it was trained on.
+Older files have no metadata: their Attention-ResUNet is recognised by names and shapes.
 """
 
 import hashlib
@@ -22,21 +22,21 @@ from training.networks import build_network
 RECORD_KEY = "headcirc"
 CHECKPOINT_NAME = "checkpoint.safetensors"
 MODELS_DIR = Path(__file__).parent.parent / "models"
-"""Each of its folders holds a model's card, checkpoint and training records."""
+"""Each subfolder contains a model's card, checkpoint and training records."""
 
 
 @dataclass(frozen=True)
 class NetworkRecord:
-    """What a checkpoint says of its network.
+    """A checkpoint's record of its network.
 
     Attributes
     ----------
     name : str
-        In the registry, `training.networks`.
+        Name in the registry, `training.networks`.
     keywords : dict
-        The network's arguments, plain JSON values.
+        Arguments of the network, plain JSON values.
     seen : Seen or None
-        Images that its weights depend on; None where nobody wrote it down.
+        Images that the weights depend on; None if the file does not say.
     """
 
     name: str
@@ -53,12 +53,12 @@ class NetworkRecord:
 
 
 def load_record(path: Path) -> NetworkRecord:
-    """Return what a file says of its network, or what its shapes and names say.
+    """Read a file's record, or derive it from the names and shapes of the weights.
 
     Raises
     ------
     ValueError
-        The file holds no record, and other weights than an Attention-ResUNet's.
+        The file has no record, and its weights are not those of an Attention-ResUNet.
     """
     with safe_open(path, "pt") as weights:
         metadata = weights.metadata() or {}
@@ -66,8 +66,8 @@ def load_record(path: Path) -> NetworkRecord:
         if RECORD_KEY not in metadata:
             if "head.weight" not in names:
                 raise ValueError(
-                    f"{path.name!r} has no 'head.weight' and names no network; give a file that "
-                    "training.train or training.train_fold has written."
+                    f"{path.name!r} has no 'head.weight' and no record of its network. Use a file "
+                    "written by training.train or training.train_fold."
                 )
             width = weights.get_slice("head.weight").get_shape()[1]
             switches = {
@@ -81,14 +81,14 @@ def load_record(path: Path) -> NetworkRecord:
 
 
 def load_trained(path: Path) -> Any:
-    """Return the network that a file's weights belong to, in evaluation mode and float32.
+    """Build a file's network and load its weights, in evaluation mode and float32.
 
-    Half precision is widened to float32.
+    Weights in half precision are converted to float32.
 
     Raises
     ------
     ValueError
-        The file holds no record, and other weights than an Attention-ResUNet's.
+        The file has no record, and its weights are not those of an Attention-ResUNet.
     """
     network = load_record(path).build()
     network.load_state_dict(load_file(path))  # copies, and so casts to the network's float32
@@ -96,14 +96,15 @@ def load_trained(path: Path) -> Any:
 
 
 def find_checkpoint(model_dir: Path) -> Path:
-    """Return the checkpoint that a model's graphs were made from, known by its SHA-256.
+    """Return the path of the checkpoint that a model's graphs were exported from.
 
-    It lies beside the manifest, or, as that of the shipped model, in a folder of `models/`.
+    The checkpoint is identified by its SHA-256. It lies beside the manifest, or in a subfolder of
+    `models/`, as that of the shipped model does.
 
     Raises
     ------
     ModelArtifactError
-        No checkpoint there has the SHA-256 that the manifest states.
+        No checkpoint there has the SHA-256 of the manifest.
     """
     manifest = json.loads((model_dir / MANIFEST_NAME).read_text())
     sha256 = manifest["checkpoint"]["sha256"]
@@ -112,8 +113,8 @@ def find_checkpoint(model_dir: Path) -> Path:
         if path.is_file() and to_file_sha256(path) == sha256:
             return path
     raise ModelArtifactError(
-        f"No checkpoint of {manifest['name']} {manifest['version']} (sha256 {sha256[:12]}) lies "
-        f"beside its manifest or in models/; restore it from the repository."
+        f"There is no checkpoint of {manifest['name']} {manifest['version']} (sha256 "
+        f"{sha256[:12]}) beside its manifest or in models/. Restore it from the repository."
     )
 
 
@@ -124,18 +125,19 @@ def save_weights(
     is_half: bool = False,
     record: NetworkRecord | None = None,
 ) -> None:
-    """Write a network's weights as safetensors, which wants them in plain memory order.
+    """Write a network's weights as a safetensors file.
 
     Parameters
     ----------
     network : nn.Module
     path : Path
     is_half : bool
-        Write kernels in half precision. Biases and batch norm's numbers stay as they are: they are
-        few, and a variance can lie outside of half's range.
+        Write kernels in half precision. Biases and batch-norm statistics are not converted: they
+        are few, and a variance can lie outside the range of half precision.
     record : NetworkRecord, optional
-        What the file says of the network; required to load what is no plain Attention-ResUNet.
+        Stored as metadata. Required to load any network other than a plain Attention-ResUNet.
     """
+    # safetensors requires contiguous tensors.
     weights = {name: each.contiguous() for name, each in network.state_dict().items()}
     if is_half:
         weights = {name: each.half() if each.ndim > 1 else each for name, each in weights.items()}

@@ -1,9 +1,9 @@
-"""Trained networks as teacher: their probabilities as a second target beside the annotation.
+"""Distil trained networks: use their probabilities as a second target beside the annotation.
 
 References
 ----------
 Hinton, Vinyals, Dean 2015, arXiv 1503.02531: a weighted mean of the loss on the labels and the
-loss on the teacher's soft answers (here without a temperature, since coverage is soft already).
+loss on the teacher's soft outputs. There is no temperature here, because coverage is already soft.
 """
 
 from collections.abc import Sequence
@@ -17,14 +17,14 @@ from training.losses import to_loss
 
 
 class Teacher:
-    """Networks that answer together and are not trained.
+    """An ensemble of trained networks that is not trained further.
 
     Parameters
     ----------
     *networks : Module
-        Each (n, 1, h, w) normalised grey values to logits; they are put into evaluation mode.
+        Each maps (n, 1, h, w) normalised grey values to logits. They are set to evaluation mode.
     bfloat16 : bool
-        Run their convolutions in bfloat16, as those of the network that learns.
+        Run the convolutions in bfloat16, as in the student.
     """
 
     def __init__(self, *networks: nn.Module, bfloat16: bool) -> None:
@@ -33,9 +33,15 @@ class Teacher:
 
     @torch.no_grad()
     def to_probabilities(self, network_input: Tensor) -> Tensor:
-        """Return (n, 1, h, w) probabilities: the mean of all networks on picture and mirror image.
+        """Return the mean probability of all networks over the picture and its mirror image.
 
-        A head's mirror image is as good a head, so that the two answers err differently.
+        Parameters
+        ----------
+        network_input : (n, 1, h, w) float32
+
+        Returns
+        -------
+        (n, 1, h, w) float32 in [0, 1]
         """
         columns = -1
         mirrored = network_input.flip(columns)
@@ -52,16 +58,16 @@ class Teacher:
 def to_distilled_loss(
     logits: Tensor, coverage: Tensor, teacher_probabilities: Tensor, *, weight: float
 ) -> Tensor:
-    """Return the loss on the coverage and that on the teacher's probabilities, as weighted mean.
+    """Return the weighted mean of the losses on the coverage and on the teacher's probabilities.
 
-    Where the picture has no head the teacher is not asked: that there is none is no matter of
-    opinion, and a teacher that never saw such pictures finds heads in them.
+    For pictures without a head, the coverage is used in place of the teacher: it is certain that
+    there is no head, and a teacher that was not trained on such pictures may find one.
 
     Parameters
     ----------
     logits, coverage, teacher_probabilities : (n, 1, h, w)
     weight : float
-        Of the teacher, in [0, 1]; the coverage has the rest.
+        Weight of the teacher, in [0, 1]; the coverage has 1 - weight.
     """
     has_head = coverage.amax(dim=(1, 2, 3), keepdim=True) > 0
     to_teacher = to_loss(logits, torch.where(has_head, teacher_probabilities, coverage))
@@ -69,23 +75,23 @@ def to_distilled_loss(
 
 
 def to_teacher_sha256(paths: Sequence[Path]) -> str:
-    """Return the name by which a recipe knows its teacher: its files' SHA-256, joined by `+`."""
+    """Return the teacher's identity in a recipe: the SHA-256 of its files, joined by `+`."""
     return "+".join(map(to_file_sha256, paths))
 
 
 def load_teacher(paths: Sequence[Path], sha256: str, *, bfloat16: bool) -> Teacher:
-    """Read the weights of a teacher's networks, of whatever width they are.
+    """Load a teacher's networks and check them against the recipe.
 
     Raises
     ------
     ValueError
-        The files are not the ones that the recipe names.
+        The files are not the ones in the recipe.
     """
     found = to_teacher_sha256(paths)
     if found != sha256:
         names = ", ".join(path.name for path in paths)
         raise ValueError(
-            f"The recipe's teacher has sha256 {sha256[:12]}…, {names!r} has {found[:12]}…; "
-            "name the files that the run was started with, in their order."
+            f"The recipe's teacher has sha256 {sha256[:12]}…, but {names!r} has {found[:12]}…. "
+            "Give the files that the run was started with, in the same order."
         )
     return Teacher(*map(load_trained, paths), bfloat16=bfloat16)

@@ -1,8 +1,8 @@
-"""Judge a network on a fold's held-out images: float32, in the frame, by the service's own steps.
+"""Evaluate a network on a fold's held-out images, in float32, with the stages of the pipeline.
 
 `python -m training.evaluate_fold --fold 0 --weights FILE --hc18 DIR --planes DIR --out FILE.csv`
-writes a row for each image and prints a summary. It is quick and serves choices within training;
-published figures come from the served path.
+writes one row per image and prints a summary. It is fast and meant for choices during training;
+published figures are measured through the service.
 """
 
 import argparse
@@ -46,22 +46,22 @@ Answer = Callable[[NDArray[np.float32]], tuple[NDArray[np.float32], float | None
 
 @dataclass(frozen=True)
 class Row:
-    """What was measured on one image; None where there is nothing to measure.
+    """The result for one image; None where a value does not apply.
 
     Attributes
     ----------
     name, kind : str
-        File; `hc18` or the plane's kind.
+        File name; `hc18` or the plane's kind.
     is_found : bool
-        Mask and ellipse were found.
+        Whether mask and ellipse were found.
     mean_probability : float or None
-        Of the head's pixels.
+        Mean over the head's pixels.
     plane_probability : float or None
-        That this is a head plane; None if the network has no such output.
+        Probability that the image is a head plane; None if the network has no such output.
     true_mm, error_mm : float or None
         HC18's circumference, and measured minus true.
     dice : float or None
-        Of the fitted ellipse with the annotated one, in the frame.
+        Dice overlap of the fitted and the annotated ellipse, in the frame.
     """
 
     name: str
@@ -82,15 +82,15 @@ def to_answer(network: nn.Module, *, is_mirrored_too: bool = False) -> Answer:
     network : nn.Module
         In evaluation mode, with or without the head-plane output.
     is_mirrored_too : bool
-        Answer with the mean of image and mirror image.
+        Average the results for the image and its mirror image.
     """
 
     @torch.no_grad()
     def answer(network_input: NDArray[np.float32]) -> tuple[NDArray[np.float32], float | None]:
-        looks = torch.from_numpy(network_input)
+        views = torch.from_numpy(network_input)
         if is_mirrored_too:
-            looks = torch.cat((looks, looks.flip(-1)))
-        output = network(looks)
+            views = torch.cat((views, views.flip(-1)))
+        output = network(views)
         logits, plane_logits = output if isinstance(output, tuple) else (output, None)
         maps = torch.sigmoid(logits)[:, 0]
         if is_mirrored_too:
@@ -103,7 +103,7 @@ def to_answer(network: nn.Module, *, is_mirrored_too: bool = False) -> Answer:
 
 @dataclass(frozen=True)
 class _Found:
-    """What was found in one frame of `shape`."""
+    """The ellipse and the probabilities found in one frame of `shape`."""
 
     ellipse: Ellipse | None
     mean_probability: float | None
@@ -111,14 +111,14 @@ class _Found:
     shape: tuple[int, ...]
 
     def to_dice(self, true: Ellipse | None) -> float | None:
-        """Return the Dice overlap with the annotated ellipse, if both are there."""
+        """Return the Dice overlap with the annotated ellipse, or None if one is missing."""
         if self.ellipse is None or true is None:
             return None
         return to_dice(*(_to_mask(each, self.shape) for each in (self.ellipse, true)))
 
 
 def judge(answer: Answer, item: HC18Image | Plane) -> Row:
-    """Measure one image as the service would."""
+    """Measure one image with the stages of the pipeline."""
     found = _find_head(answer, load_pixels(item.path))
     measured = (found.ellipse is not None, found.mean_probability, found.plane_probability)
     if isinstance(item, Plane):
@@ -185,7 +185,7 @@ def summarise(rows: Sequence[Row]) -> list[str]:
 
 
 def write_rows(path: Path, rows: Sequence[Row]) -> None:
-    """Write a CSV line for each image; what is None is empty."""
+    """Write one CSV row per image; None is written as an empty field."""
     with path.open("w", newline="") as table:
         writer = csv.writer(table)
         writer.writerow([each.name for each in fields(Row)])
@@ -193,14 +193,16 @@ def write_rows(path: Path, rows: Sequence[Row]) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Judge a network on a fold."""
+    """Evaluate a network on a fold."""
     parser = argparse.ArgumentParser(prog="python -m training.evaluate_fold", description=__doc__)
     parser.add_argument("--fold", type=int, choices=range(FOLDS), required=True)
-    parser.add_argument("--weights", type=Path, required=True, help="of training.train_fold")
+    parser.add_argument(
+        "--weights", type=Path, required=True, help="weights of training.train_fold"
+    )
     parser.add_argument("--hc18", type=Path, required=True, help="HC18's folder")
     parser.add_argument("--planes", type=Path, required=True, help="folder of the planes")
     parser.add_argument("--out", type=Path, required=True, help="CSV file to write")
-    parser.add_argument("--mirror", action="store_true", help="look at the mirror image, too")
+    parser.add_argument("--mirror", action="store_true", help="average with the mirror image")
     parser.add_argument("--threads", type=int, default=2, help="CPU threads (default 2)")
     chosen = parser.parse_args(arguments)
     torch.set_num_threads(chosen.threads)

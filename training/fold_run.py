@@ -1,7 +1,4 @@
-"""One run of a fold: its recipe, and what it carries from step to step and over a resume.
-
-The steps are taken in `training.train_fold`.
-"""
+"""Define the recipe and the training state of a run of `training.train_fold`."""
 
 import math
 from dataclasses import asdict, dataclass, field
@@ -21,30 +18,30 @@ ENCODER_PREFIX = "encoder."
 
 @dataclass(frozen=True)
 class FoldRecipe:
-    """Everything that decides a run's weights but the data.
+    """Everything except the data that determines a run's weights.
 
     Attributes
     ----------
     fold : int or None
-        Held out; None trains on everything.
+        The fold that is held out; None trains on all data.
     role : str
-        `teacher`: learns from annotations alone. `student`: also from teachers.
+        `teacher`: trained on annotations only. `student`: also on pseudo-labels of teachers.
     network, keywords : str, dict
         See `training.networks`.
     is_pretrained : bool
         Start the encoder from ImageNet weights.
     encoder_rate : float
-        Learning rate of the encoder against the rest's.
+        Learning rate of the encoder, relative to that of the other layers.
     ema_start_step : int
-        Weights are averaged from this step on: the first ones are far from the last.
+        First step whose weights are averaged; earlier weights are too far from the final ones.
     narrow_share : float
-        Share of the epochs, the last ones, whose examples are changed less.
+        Share of the epochs, at the end of the run, with milder augmentation.
     plane_weight : float
-        Weight of the plane output in the loss.
+        Weight of the head-plane output in the loss.
     annotation_weight : float
-        Weight of the annotation of labelled frames; the teacher has the rest.
+        Weight of the annotation on labelled frames; the teacher has 1 minus it.
     teachers, start : tuple of str, str or None
-        SHA-256 of the files.
+        SHA-256 of the teachers' files and of the initial weights.
     """
 
     fold: int | None
@@ -72,17 +69,17 @@ class FoldRecipe:
 
     @property
     def record(self) -> NetworkRecord:
-        """Return network and arguments, without what was seen."""
+        """Return the record of the network, without the data that it was trained on."""
         return NetworkRecord(self.network, self.keywords)
 
     def is_narrow(self, epoch: int) -> bool:
-        """Tell whether an epoch, counted from 0, is one of the last that change examples less."""
+        """Return whether an epoch, counted from 0, is one of the last with milder augmentation."""
         return epoch >= self.epochs - round(self.narrow_share * self.epochs)
 
 
 @dataclass
 class FoldRun:
-    """What a run carries from step to step, and what `--resume` restores."""
+    """Training state of a run, which `--resume` restores."""
 
     network: nn.Module
     average: AveragedModel
@@ -98,7 +95,7 @@ class FoldRun:
         return self.average.module if int(self.average.n_averaged) else self.network
 
     def save(self, path: Path, recipe: FoldRecipe) -> None:
-        """Write everything to one file, complete or not at all."""
+        """Write the state to one file, atomically."""
         draft = path.with_suffix(".draft")
         states = {
             name: getattr(self, name).state_dict()
@@ -112,7 +109,7 @@ class FoldRun:
         draft.replace(path)
 
     def restore(self, path: Path, recipe: FoldRecipe, device: torch.device) -> None:
-        """Read what `save` wrote.
+        """Restore the state from a file of `save`.
 
         Raises
         ------
@@ -123,8 +120,8 @@ class FoldRun:
         if saved["recipe"] != asdict(recipe):
             changed = [k for k, v in asdict(recipe).items() if saved["recipe"].get(k) != v]
             raise ValueError(
-                f"The run was started with other values of {', '.join(changed)}; give the same "
-                "options to go on with it, or another --run to start afresh."
+                f"The run was started with other values of {', '.join(changed)}. Give the same "
+                "options to continue it, or another --run to start a new run."
             )
         for name in ("network", "average", "optimiser", "schedule"):
             getattr(self, name).load_state_dict(saved[name])
@@ -136,7 +133,7 @@ class FoldRun:
 
 
 def begin(recipe: FoldRecipe, steps_per_epoch: int, device: torch.device) -> FoldRun:
-    """Build network, average, optimiser and schedule."""
+    """Create the network, its average, the optimiser and the schedule of a new run."""
     torch.manual_seed(recipe.seed)
     network = recipe.record.build()
     if recipe.is_pretrained:

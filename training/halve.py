@@ -1,7 +1,7 @@
-"""A checkpoint at half its size: `python -m training.halve --checkpoint FILE --out FILE`.
+"""Halve the size of a checkpoint: `python -m training.halve --checkpoint FILE --out FILE`.
 
-A wide network is shipped so. Its kernels are rounded to half precision, and everything that is
-made from the file computes in float32 with the rounded ones. This module does not train.
+The kernels are rounded to half precision. Everything that is made from the file computes in float32
+with the rounded kernels. The checkpoint of a wide network ships in this form.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""What a network's weights depend on, and the check that a fold's held-out images are not in it."""
+"""Record the data that a network's weights depend on, and check it against held-out images."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -16,13 +16,13 @@ class Seen:
     Attributes
     ----------
     exams : tuple of int
-        HC18's labelled exams.
+        Labelled exams of HC18.
     groups : tuple of str
-        Patients, or countries, of the planes.
+        Patients or countries of the planes.
     is_with_unlabelled : bool
-        Whether HC18's unlabelled frames belong to it.
+        Whether HC18's unlabelled frames are included.
     teachers : tuple of str
-        SHA-256 of the files that taught it or that it started from, and of theirs.
+        SHA-256 of the files of all teachers and initial weights, direct and indirect.
     """
 
     exams: tuple[int, ...] = ()
@@ -43,7 +43,7 @@ class Seen:
 
     @classmethod
     def from_json(cls, record: dict[str, Any]) -> "Seen":
-        """Read what `dataclasses.asdict` and JSON made of it."""
+        """Convert a record that was written with `dataclasses.asdict` as JSON."""
         return cls(
             exams=tuple(record["exams"]),
             groups=tuple(record["groups"]),
@@ -52,7 +52,15 @@ class Seen:
         )
 
     def joined(self, other: "Seen", sha256: str) -> "Seen":
-        """Return what is seen by a network that another one, of this file, taught or started."""
+        """Return the union with the data of a teacher or of initial weights.
+
+        Parameters
+        ----------
+        other : Seen
+            Data of the other network.
+        sha256 : str
+            SHA-256 of the other network's file.
+        """
         return Seen(
             exams=tuple(sorted({*self.exams, *other.exams})),
             groups=tuple(sorted({*self.groups, *other.groups})),
@@ -62,34 +70,34 @@ class Seen:
 
 
 def require_unseen(seen: Seen | None, folds: Folds, fold: int | None, *, who: str) -> None:
-    """Check that a network never saw a fold's held-out exams and groups.
+    """Check that a network was not trained on a fold's held-out exams and groups.
 
     Parameters
     ----------
     seen : Seen or None
-        Of the network; None where nobody wrote it down.
+        Data of the network; None if unknown.
     folds : Folds
     fold : int or None
-        None for the network that ships, which is judged on nothing.
+        None for the network that ships, which has no held-out data.
     who : str
-        Named in the error.
+        Name of the network in the error message.
 
     Raises
     ------
     ValueError
-        The network saw one of them, or it is not known what it saw.
+        The network was trained on held-out data, or its data are unknown.
     """
     if fold is None:
         return
     if seen is None:
         raise ValueError(
-            f"{who} does not list what it was trained on, so it cannot teach or start fold {fold}; "
-            "use a network of this fold that training.train_fold has written."
+            f"{who} does not list its training data, so it cannot teach or initialise fold {fold}. "
+            "Use a network of this fold, written by training.train_fold."
         )
     exams = folds.exams[fold].intersection(seen.exams)
     groups = folds.groups[fold].intersection(seen.groups)
     if exams or groups:
         raise ValueError(
-            f"{who} saw {len(exams)} exams and {len(groups)} patients or countries that fold "
-            f"{fold} holds out; use a network of the same fold."
+            f"{who} was trained on {len(exams)} exams and {len(groups)} patients or countries "
+            f"that fold {fold} holds out. Use a network of the same fold."
         )

@@ -1,6 +1,6 @@
-"""What training minimises: binary cross-entropy plus soft Dice, on coverage targets.
+"""Compute the training loss: binary cross-entropy plus soft Dice, on coverage targets.
 
-And, where a recipe gives it a weight, the error of the circumference itself.
+A recipe can add the error of the circumference.
 """
 
 import math
@@ -10,11 +10,11 @@ from torch import Tensor
 from torch.nn import functional
 
 SHARPNESS = 4.0
-"""Factor on the logits before a circumference is read from them. Second moments weigh by the
-squared distance. Without the factor, the faint probabilities of a whole background would outweigh
-a small head."""
+"""Factor on the logits before the circumference is computed. Second moments grow with the squared
+distance. Without the factor, low probabilities of the whole background would outweigh a small
+head."""
 TINY = 1e-3
-"""Keeps means and roots finite where there is no head; beside a head's pixels it is nothing."""
+"""Keeps divisions and square roots finite without a head; negligible beside a head's pixels."""
 
 
 def to_soft_dice_loss(logits: Tensor, coverage: Tensor) -> Tensor:
@@ -23,8 +23,12 @@ def to_soft_dice_loss(logits: Tensor, coverage: Tensor) -> Tensor:
     Parameters
     ----------
     logits, coverage : (n, 1, h, w)
-        Coverage in [0, 1]. Dice with squares in the denominator (Milletari 2016,
-        arXiv 1606.04797) is 1 just where the probabilities equal the coverage, soft edges too.
+        Coverage in [0, 1].
+
+    References
+    ----------
+    Milletari 2016, arXiv 1606.04797: with squares in the denominator, Dice is 1 exactly where the
+    probabilities equal the coverage, also at soft edges.
     """
     return _to_soft_dice_losses(logits, coverage).mean()
 
@@ -51,18 +55,24 @@ def to_loss(logits: Tensor, coverage: Tensor) -> Tensor:
 
 
 def to_circumference(coverage: Tensor, pixel_aspect: float) -> Tensor:
-    """Return the perimeter of the ellipse with the same second moments, (n,), in pixel heights.
+    """Return the perimeter of the ellipse with the same second moments, in pixel heights.
+
+    The result is exact for an ellipse that lies completely inside the picture.
 
     Parameters
     ----------
     coverage : (n, 1, h, w)
-        In [0, 1], soft edges too. Exact for an ellipse that lies inside the picture.
+        Values in [0, 1]; edges may be soft.
     pixel_aspect : float
-        A pixel's width over its height.
+        Width over height of a pixel.
+
+    Returns
+    -------
+    (n,)
 
     References
     ----------
-    The perimeter is `headcirc.geometry.to_ellipse_perimeter`'s, of tensors with gradients.
+    Ramanujan 1914, second approximation, as in `headcirc.geometry.to_ellipse_perimeter`.
     """
     weight = coverage[:, 0]
     y = torch.arange(weight.shape[1], dtype=weight.dtype)[:, None]
@@ -84,9 +94,10 @@ def to_circumference(coverage: Tensor, pixel_aspect: float) -> Tensor:
 
 
 def to_circumference_loss(logits: Tensor, coverage: Tensor, pixel_aspect: float) -> Tensor:
-    """Return the mean error of the circumference as a share of it, over pictures that hold a head.
+    """Return the mean absolute log error of the circumference over the pictures with a head.
 
-    Second moments weigh what lies far out: a fringe beside the head costs more than in the Dice.
+    Second moments give more weight to distant pixels, so false positives beside the head cost more
+    than in the Dice loss.
     """
     true = to_circumference(coverage, pixel_aspect)
     found = to_circumference(torch.sigmoid(SHARPNESS * logits), pixel_aspect)

@@ -1,13 +1,13 @@
-"""A trained network to a narrower one: the channels that matter least are cut out.
+"""Prune a trained network to a smaller width by removing its least important channels.
 
-`python -m training.prune --checkpoint FILE --width W --out FILE`. What is left computes another
-function, near enough to begin from: go on with `python -m training.train --width W --start-from
-FILE --teacher FILE`, the teacher being the network that was cut. This module does not train.
+`python -m training.prune --checkpoint FILE --width W --out FILE`. The pruned network computes a
+different function, which is a good start for training: continue with `python -m training.train
+--width W --start-from FILE --teacher FILE`, with the original network as the teacher.
 
 References
 ----------
-Liu et al. 2017, arXiv 1708.06519: a channel matters as much as batch norm scales it. Channels that
-are added to one another are cut together, by the sum of their scales.
+Liu et al. 2017, arXiv 1708.06519: the importance of a channel is its batch-norm scale. Channels
+that are added to each other are pruned together, by the sum of their scales.
 """
 
 import argparse
@@ -24,23 +24,23 @@ from training.networks.attention_resunet import AttentionResUNet, ConvolutionBlo
 
 
 def prune(network: AttentionResUNet, width: int) -> AttentionResUNet:
-    """Return a network of a smaller width, made of the channels that matter most.
+    """Return a narrower network with the most important channels.
 
     Parameters
     ----------
     network : AttentionResUNet
-        Trained. It is not changed.
+        Trained network. It is not changed.
     width : int
-        Of the result; even, since gates halve the channels.
+        Width of the result; even, because attention gates halve the number of channels.
 
     Raises
     ------
     ValueError
-        The width is odd, or not below the network's.
+        The width is odd, or not smaller than the network's.
     """
     if not 0 < width < network.width or width % 2:
         raise ValueError(
-            f"Cannot cut width {network.width} down to {width}; name an even width below it."
+            f"Cannot prune width {network.width} to {width}; give a smaller, even width."
         )
     cut = _Cut(width / network.width)
     source = copy.deepcopy(network)
@@ -58,24 +58,24 @@ def prune(network: AttentionResUNet, width: int) -> AttentionResUNet:
 
 
 class _Cut:
-    """Cuts layers in place, each down to the same share of its outputs.
+    """Prunes layers in place, each to the same share of its output channels.
 
     Parameters
     ----------
     share : float
-        Of channels kept.
+        Share of the channels that is kept.
     """
 
     def __init__(self, share: float) -> None:
         self.share = share
 
     def to_kept(self, importance: Tensor) -> Tensor:
-        """Return the channels that matter most, in their order."""
+        """Return the indices of the most important channels, in ascending order."""
         count = round(self.share * len(importance))
         return torch.topk(importance, count).indices.sort().values
 
     def cut_block(self, block: ConvolutionBlock, kept_in: Tensor) -> Tensor:
-        """Cut a block that reads the channels `kept_in`; return those that it still gives."""
+        """Prune a block with the input channels `kept_in`; return its kept output channels."""
         inner, scales = self.to_kept(_to_scales(block.first)), _to_scales(block.second)
         if block.shortcut is not None:
             scales = scales + _to_scales(block.shortcut)
@@ -87,7 +87,7 @@ class _Cut:
         return kept
 
     def cut_level(self, level: DecoderLevel, kept_in: Tensor, skip: Tensor) -> Tensor:
-        """Cut a decoder level that reads `kept_in` and the skip's channels `skip`."""
+        """Prune a decoder level with the input channels `kept_in` and the skip channels `skip`."""
         upsampled = self.to_kept(level.upsample.weight.detach().abs().sum(dim=(0, 2, 3)))
         channels = level.upsample.out_channels
         _keep(level.upsample, kept_in, upsampled)
@@ -121,10 +121,12 @@ def _keep(layer: nn.Module, kept_in: Tensor, kept_out: Tensor) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Read a checkpoint, cut it, write the narrow one."""
+    """Read a checkpoint, prune it and write the narrow one."""
     parser = argparse.ArgumentParser(prog="python -m training.prune", description=__doc__)
     parser.add_argument("--checkpoint", type=Path, required=True, help="weights (safetensors)")
-    parser.add_argument("--width", type=int, required=True, help="channels of level one to keep")
+    parser.add_argument(
+        "--width", type=int, required=True, help="channels of the first level to keep"
+    )
     parser.add_argument("--out", type=Path, required=True, help="file to write (safetensors)")
     chosen = parser.parse_args(arguments)
     narrow = prune(load_trained(chosen.checkpoint), chosen.width)

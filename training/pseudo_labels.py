@@ -1,4 +1,4 @@
-"""Teachers: their mean probability, and which images without an exact label they may label."""
+"""Compute pseudo-labels: the teachers' mean probability, and which labels are reliable."""
 
 from collections.abc import Sequence
 
@@ -15,13 +15,13 @@ from training.data.canvas import FACTS, GRID
 from training.data.examples import FOREIGN_HEAD, UNLABELLED, Example, Pool
 
 MINIMUM_OVERLAP = 0.94
-"""Dice of a label with the annotated ellipse of a head of another device."""
+"""Minimum Dice of a pseudo-label and the annotated ellipse, for heads from other devices."""
 MINIMUM_AGREEMENT = 0.95
-"""Dice of the answers on an image and on its mirror image."""
+"""Minimum Dice of the predictions for an image and for its mirror image."""
 MINIMUM_PROBABILITY = 0.9
-"""Mean over the pixels that are called head."""
+"""Minimum mean probability over the pixels classified as head."""
 MINIMUM_SHARE = 0.01
-"""Share of the grid that a labelled head covers."""
+"""Minimum area of a labelled head, as a share of the grid."""
 
 
 @torch.no_grad()
@@ -40,33 +40,33 @@ def to_mean_probabilities(
 def find_labelled(
     teachers: Sequence[nn.Module], pool: Pool, device: torch.device, *, bfloat16: bool
 ) -> frozenset[str]:
-    """Return the names of the foreign and unlabelled examples that the teachers label surely.
+    """Return the names of the foreign and unlabelled examples with a reliable pseudo-label.
 
-    A label is sure if the answers on image and mirror image agree, if its mean probability is
-    high and if it overlaps an annotated ellipse where there is one.
+    A label is reliable if the predictions for the image and its mirror image agree, if its mean
+    probability is high and, where there is an annotated ellipse, if it overlaps it.
     """
     sure = set()
     for index, example in enumerate(tqdm(pool.examples, "pseudo-labels")):
         if example.source not in (FOREIGN_HEAD, UNLABELLED):
             continue
         plain = to_plain_input(pool.canvases[index])
-        looks = torch.from_numpy(np.concatenate((plain, plain[..., ::-1].copy()))).to(device)
-        looks = looks.contiguous(memory_format=torch.channels_last)
-        answers = to_mean_probabilities(teachers, looks, bfloat16=bfloat16).cpu().numpy()
+        views = torch.from_numpy(np.concatenate((plain, plain[..., ::-1].copy()))).to(device)
+        views = views.contiguous(memory_format=torch.channels_last)
+        answers = to_mean_probabilities(teachers, views, bfloat16=bfloat16).cpu().numpy()
         if is_sure(answers[0, 0], answers[1, 0, :, ::-1], example):
             sure.add(example.name)
     return frozenset(sure)
 
 
 def to_plain_input(canvas: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Return a canvas as the (1, 1, h, w) network input that the service would make of it."""
+    """Convert a canvas to the (1, 1, h, w) network input that the service would use."""
     size = (GRID.width_px, GRID.height_px)
     small = cv2.resize(canvas, size, interpolation=cv2.INTER_AREA)
     return normalise(np.asarray(small, np.uint8), GRID)[None, None]
 
 
 def is_sure(first: NDArray[np.float32], second: NDArray[np.float32], example: Example) -> bool:
-    """Tell whether two (h, w) answers on one image make a label that can be trusted."""
+    """Return whether two (h, w) predictions for one image give a reliable label."""
     mean = (first + second) / 2
     head = mean > 0.5
     if head.mean() < MINIMUM_SHARE or mean[head].mean() < MINIMUM_PROBABILITY:

@@ -1,4 +1,4 @@
-"""Everything that decides a training run's weights but the data."""
+"""Define the recipe of a training run: everything except the data that determines its weights."""
 
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -11,26 +11,26 @@ from training.data.hc18 import PARTS
 class Recipe:
     """Network, optimiser, sampling and targets of one run.
 
-    The defaults of fields that are younger than a run are what that run did, so that it can be
-    resumed (`is_recorded_as`): a new field starts with "off".
+    The default of a new field must reproduce earlier runs, so that they can be resumed
+    (`is_recorded_as`): a new feature is off by default.
 
     Attributes
     ----------
     small_head_weight, large_head_weight : float
-        How often images with a circumference below 100 mm, or from 200 mm on, are drawn, against
-        1: both are rarer than those between, and measured worse.
+        Sampling weight of images with a circumference below 100 mm, or of at least 200 mm; other
+        images have 1. Both groups are rarer and have larger errors.
     negative_share : float
         Share of the examples that are pictures without a head.
     ranges : AugmentationRanges
-        How far examples are changed; a record that lacks them is of older, narrower ones.
+        Strength of the augmentation. A record without it is from an older run with narrower ranges.
     parts : tuple of str
-        Components of HC18 that are trained on, in the order of `PARTS`.
+        Parts of the HC18 split to train on, in the order of `PARTS`.
     teacher_sha256 : str or None
-        Of the teacher's weights; None without one.
+        SHA-256 of the teacher's weights; None without a teacher.
     distillation_weight : float
-        Of the teacher's answers against the annotation, in (0, 1]; 0 without a teacher.
+        Weight of the teacher against the annotation, in (0, 1]; 0 without a teacher.
     circumference_weight : float
-        Of the circumference's own error in the loss; see `training.losses`.
+        Weight of the circumference error in the loss; see `training.losses`.
     """
 
     width: int = 16
@@ -55,37 +55,37 @@ class Recipe:
     circumference_weight: float = 0.0
 
     def __post_init__(self) -> None:
-        """Refuse what would spoil a measurement or be ignored in silence.
+        """Check that the fields are consistent.
 
         Raises
         ------
         ValueError
-            `parts` is not train, train and calibration, or all three: test exams are never
-            trained on while others still choose. Or teacher and weight do not go together, or a
-            weight is negative.
+            `parts` is not train, train and calibration, or all three: the test exams may only be
+            added last. Or the teacher and its weight contradict each other, or a weight is
+            negative.
         """
         if not self.parts or self.parts != PARTS[: len(self.parts)]:
             raise ValueError(
-                f"Cannot train on {' '.join(self.parts) or 'no part'}; name train, or train and "
-                "calibration, or, for the last run of all, train, calibration and test."
+                f"Cannot train on {' '.join(self.parts) or 'no part'}. Give train, or train and "
+                "calibration, or, for the final run, train, calibration and test."
             )
-        is_taught = self.teacher_sha256 is not None
-        if not 0 <= self.distillation_weight <= 1 or is_taught != (self.distillation_weight > 0):
+        has_teacher = self.teacher_sha256 is not None
+        if not 0 <= self.distillation_weight <= 1 or has_teacher != (self.distillation_weight > 0):
             raise ValueError(
                 f"Distillation weight {self.distillation_weight} "
-                f"{'with' if is_taught else 'without'} a teacher; a teacher needs a weight above "
-                "0 and at most 1, and no teacher needs none."
+                f"{'with' if has_teacher else 'without'} a teacher. With a teacher, the weight "
+                "must be above 0 and at most 1; without one, it must be 0."
             )
         if self.circumference_weight < 0:
             raise ValueError(
-                f"Circumference weight {self.circumference_weight}; it needs to be 0 or more."
+                f"Circumference weight {self.circumference_weight}; it must be 0 or more."
             )
 
     @property
     def is_epoch_chosen(self) -> bool:
-        """Whether the calibration exams, not trained on, can choose the best epoch."""
+        """Return whether the calibration exams are not trained on and can select the epoch."""
         return "calibration" not in self.parts
 
     def is_recorded_as(self, record: dict[str, Any]) -> bool:
-        """Tell whether a run's record is of this recipe; fields that it lacks had the defaults."""
+        """Return whether a run's record matches this recipe; missing fields have their defaults."""
         return asdict(Recipe()) | {"ranges": None} | record == asdict(self)

@@ -1,10 +1,10 @@
-"""Train the network on HC18's training exams; choose the epoch on its calibration exams.
+"""Train the network on HC18's training exams; select the epoch on its calibration exams.
 
-`python -m training.train --data DIR --run DIR`. A run's folder gets `recipe.json`, `log.csv` (one
-line an epoch), `last.pt` (everything that `--resume` needs), `best.safetensors` (the averaged
-weights of the best epoch) and at the end `last.safetensors` (those of the last). Once the recipe
-is fixed, `--parts` adds the exams that chose it: then no epoch is chosen, the last one's weights
-are the result, and figures on those exams are training figures.
+`python -m training.train --data DIR --run DIR`. The run's folder contains `recipe.json`, `log.csv`
+(one row per epoch), `last.pt` (everything that `--resume` needs), `best.safetensors` (the averaged
+weights of the best epoch) and, at the end, `last.safetensors` (those of the last epoch). Once the
+recipe is fixed, `--parts` can add the calibration and test exams. Then no epoch is selected, the
+weights of the last epoch are the result, and figures on those exams are training figures.
 """
 
 import csv
@@ -25,23 +25,23 @@ from tqdm import tqdm
 
 from training.arguments import to_parser, to_recipe
 from training.checkpoint import save_weights
-from training.data.dataset import Heads, draw_addresses
+from training.data.dataset import HC18Dataset, draw_addresses
 from training.data.hc18 import load_part, to_input_facts
 from training.distill import Teacher, load_teacher, to_distilled_loss
 from training.losses import to_circumference_loss, to_loss
 from training.recipe import Recipe
-from training.training_state import Progress, start
+from training.training_state import TrainingState, start
 
 LAST_NAME = "last.pt"
 TRAINING_FIGURES = (
-    "Warning: this run trains on {parts}; what it reaches on those exams is a training figure, and "
-    "no epoch is chosen: last.safetensors is the result."
+    "Warning: this run trains on {parts}. Figures measured on those exams are training figures. "
+    "No epoch is selected: last.safetensors is the result."
 )
 
 
 @dataclass(frozen=True)
 class RunPaths:
-    """What a run reads and where it writes.
+    """Input files and output folder of a run.
 
     Attributes
     ----------
@@ -50,9 +50,9 @@ class RunPaths:
     run_dir : Path
         The run's own folder.
     start_from : Path or None
-        Weights (safetensors) to begin with in place of random ones.
+        Initial weights (safetensors); random weights if None.
     teacher : tuple of Path
-        Weights of the recipe's teacher, a file for each of its networks; empty without one.
+        Weights of the recipe's teacher, one file per network; empty without a teacher.
     """
 
     data_dir: Path
@@ -62,24 +62,30 @@ class RunPaths:
 
 
 def train_epoch(
-    progress: Progress,
+    state: TrainingState,
     batches: Iterable[tuple[Tensor, Tensor]],
     recipe: Recipe,
     teacher: Teacher | None = None,
 ) -> float:
-    """Take one pass over the batches and return their mean loss."""
-    progress.network.train()
+    """Train on all batches once and return their mean loss.
+
+    Raises
+    ------
+    FloatingPointError
+        The loss is no longer finite.
+    """
+    state.network.train()
     losses = []
     for network_input, coverage in batches:
         with torch.autocast("cpu", torch.bfloat16, enabled=recipe.bfloat16):
-            logits = progress.network(network_input.to(memory_format=torch.channels_last)).float()
+            logits = state.network(network_input.to(memory_format=torch.channels_last)).float()
         loss = to_batch_loss(recipe, teacher, network_input, logits, coverage)
-        progress.optimiser.zero_grad()
+        state.optimiser.zero_grad()
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(progress.network.parameters(), recipe.gradient_clip)
-        progress.optimiser.step()
-        progress.schedule.step()
-        progress.average.update_parameters(progress.network)
+        torch.nn.utils.clip_grad_norm_(state.network.parameters(), recipe.gradient_clip)
+        state.optimiser.step()
+        state.schedule.step()
+        state.average.update_parameters(state.network)
         losses.append(loss.item())
     mean_loss = float(np.mean(losses))
     if not math.isfinite(mean_loss):
@@ -94,7 +100,7 @@ def to_batch_loss(
     logits: Tensor,
     coverage: Tensor,
 ) -> Tensor:
-    """Return what the recipe minimises on one batch."""
+    """Return the recipe's loss for one batch."""
     if teacher is None:
         loss = to_loss(logits, coverage)
     else:
@@ -107,14 +113,15 @@ def to_batch_loss(
 
 
 @torch.no_grad()
-def measure_dice(network: torch.nn.Module, heads: Heads) -> float:
-    """Return the mean Dice at threshold 0.5 on the network's grid, for choosing an epoch only.
+def measure_dice(network: torch.nn.Module, dataset: HC18Dataset) -> float:
+    """Return the mean Dice at threshold 0.5 on the network's grid.
 
-    Published figures come from `evaluation.accuracy`, which measures in the frame.
+    It is used only to select an epoch. Published figures come from `evaluation.accuracy`, which
+    measures in the frame.
     """
     network.eval()
     dices = []
-    for batch in DataLoader(heads, batch_size=8, sampler=[(i, 0) for i in range(len(heads))]):  # type: ignore[arg-type]
+    for batch in DataLoader(dataset, batch_size=8, sampler=[(i, 0) for i in range(len(dataset))]):  # type: ignore[arg-type]
         network_input, coverage = batch
         logits = network(network_input.to(memory_format=torch.channels_last))
         predicted, true = logits > 0, coverage > 0.5
@@ -124,79 +131,79 @@ def measure_dice(network: torch.nn.Module, heads: Heads) -> float:
 
 
 def train(paths: RunPaths, recipe: Recipe, *, resume: bool = False, compiled: bool = False) -> None:
-    """Train to the last epoch of the recipe, saving after each.
+    """Train to the last epoch of the recipe, and save after each epoch.
 
     Raises
     ------
     FileExistsError
-        The run's folder holds a run, and `resume` does not say to go on with it.
+        The folder already contains a run, and `resume` is false.
     ValueError
-        That run had another recipe, or the teacher's weights are not the recipe's.
+        The existing run has another recipe, or the teacher's weights do not match the recipe.
     """
-    teacher = _load_recipes_teacher(paths, recipe)
+    teacher = _load_teacher_of_recipe(paths, recipe)
     images = [image for part in recipe.parts for image in load_part(paths.data_dir, part)]
-    heads = Heads(images, recipe.ranges, recipe.negative_share)
+    dataset = HC18Dataset(images, recipe.ranges, recipe.negative_share)
     calibration = None
     if recipe.is_epoch_chosen:
-        calibration = Heads(load_part(paths.data_dir, "calibration"), None)
-    progress = _begin(paths, recipe, len(heads) // recipe.batch_size, resume=resume)
+        calibration = HC18Dataset(load_part(paths.data_dir, "calibration"), None)
+    state = _begin(paths, recipe, len(dataset) // recipe.batch_size, resume=resume)
     if compiled:
-        progress.network.compile()
-    while progress.epoch < recipe.epochs:
+        state.network.compile()
+    while state.epoch < recipe.epochs:
         began = time.monotonic()
         loader = DataLoader(
-            heads,
+            dataset,
             batch_size=recipe.batch_size,
             sampler=draw_addresses(
-                heads.images,
+                dataset.images,
                 seed=recipe.seed,
-                epoch=progress.epoch,
+                epoch=state.epoch,
                 small_head_weight=recipe.small_head_weight,
                 large_head_weight=recipe.large_head_weight,
             ),  # type: ignore[arg-type]
             num_workers=1,
             drop_last=True,
         )
-        bar = tqdm(loader, f"epoch {progress.epoch + 1}/{recipe.epochs}", leave=False)
-        loss = train_epoch(progress, bar, recipe, teacher)
-        progress.epoch += 1
-        row = {"epoch": f"{progress.epoch}", "training_loss": f"{loss:.5f}", "calibration_dice": ""}
+        bar = tqdm(loader, f"epoch {state.epoch + 1}/{recipe.epochs}", leave=False)
+        loss = train_epoch(state, bar, recipe, teacher)
+        state.epoch += 1
+        row = {"epoch": f"{state.epoch}", "training_loss": f"{loss:.5f}", "calibration_dice": ""}
         if calibration is not None:
-            dice = _keep_best(progress, calibration, paths.run_dir / "best.safetensors")
+            dice = _keep_best(state, calibration, paths.run_dir / "best.safetensors")
             row["calibration_dice"] = f"{dice:.5f}"
-        progress.log.append(row | {"seconds": f"{time.monotonic() - began:.0f}"})
-        progress.save(paths.run_dir / LAST_NAME, recipe)
-        _write_log(paths.run_dir / "log.csv", progress.log)
-        tqdm.write(" ".join(f"{name} {value}" for name, value in progress.log[-1].items()))
-    save_weights(progress.average.module, paths.run_dir / "last.safetensors")
+        state.log.append(row | {"seconds": f"{time.monotonic() - began:.0f}"})
+        state.save(paths.run_dir / LAST_NAME, recipe)
+        _write_log(paths.run_dir / "log.csv", state.log)
+        tqdm.write(" ".join(f"{name} {value}" for name, value in state.log[-1].items()))
+    save_weights(state.average.module, paths.run_dir / "last.safetensors")
 
 
-def _load_recipes_teacher(paths: RunPaths, recipe: Recipe) -> Teacher | None:
+def _load_teacher_of_recipe(paths: RunPaths, recipe: Recipe) -> Teacher | None:
     if (recipe.teacher_sha256 is None) == bool(paths.teacher):
-        raise ValueError("A teacher is in the recipe or among the paths, not in both; name both.")
+        raise ValueError("A teacher must be in both the recipe and the paths, or in neither.")
     if recipe.teacher_sha256 is None:
         return None
     return load_teacher(paths.teacher, recipe.teacher_sha256, bfloat16=recipe.bfloat16)
 
 
-def _begin(paths: RunPaths, recipe: Recipe, steps_per_epoch: int, *, resume: bool) -> Progress:
-    progress = start(recipe, steps_per_epoch)
+def _begin(paths: RunPaths, recipe: Recipe, steps_per_epoch: int, *, resume: bool) -> TrainingState:
+    state = start(recipe, steps_per_epoch)
     if paths.start_from is not None:
-        progress.network.load_state_dict(load_file(paths.start_from))
+        state.network.load_state_dict(load_file(paths.start_from))
     paths.run_dir.mkdir(parents=True, exist_ok=True)
     if resume:
-        progress.restore(paths.run_dir / LAST_NAME, recipe)
+        state.restore(paths.run_dir / LAST_NAME, recipe)
     elif (paths.run_dir / LAST_NAME).exists():
-        raise FileExistsError("That run exists; --resume goes on with it.")
+        raise FileExistsError("The run exists already. Use --resume to continue it.")
     (paths.run_dir / "recipe.json").write_text(json.dumps(asdict(recipe), indent=2))
-    return progress
+    return state
 
 
-def _keep_best(progress: Progress, calibration: Heads, path: Path) -> float:
-    dice = measure_dice(progress.average.module, calibration)
-    if dice > progress.best_dice:
-        progress.best_dice = dice
-        save_weights(progress.average.module, path)
+def _keep_best(state: TrainingState, calibration: HC18Dataset, path: Path) -> float:
+    dice = measure_dice(state.average.module, calibration)
+    if dice > state.best_dice:
+        state.best_dice = dice
+        save_weights(state.average.module, path)
     return dice
 
 

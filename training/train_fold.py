@@ -1,10 +1,10 @@
-"""Train a network on four folds of HC18 and the planes, as a teacher or taught by teachers.
+"""Train a network on four of five folds of HC18 and the planes, as a teacher or as a student.
 
 `python -m training.train_fold --fold 0 --network efficientnet-unet --role teacher --hc18 DIR
---planes DIR --run DIR`. A run's folder gets `recipe.json`, `seen.json` (exams, patients and
-countries that the weights depend on), `log.csv` (one line an epoch), `last.pt` (everything that
+--planes DIR --run DIR`. The run's folder contains `recipe.json`, `seen.json` (exams, patients and
+countries that the weights depend on), `log.csv` (one row per epoch), `last.pt` (everything that
 `--resume` needs) and `weights.safetensors` (the averaged weights after each epoch). No epoch is
-chosen: the last one's weights are the result.
+selected: the weights of the last epoch are the result.
 """
 
 import argparse
@@ -54,17 +54,17 @@ PRESETS: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     "width-16": ("attention-resunet", {"width": 16}),
 }
-"""Networks by the names of the command line; all get the head-plane output."""
+"""Networks by their names on the command line; all have the head-plane output."""
 PRETRAINED = ("efficientnet-unet",)
 LAST_NAME, WEIGHTS_NAME = "last.pt", "weights.safetensors"
 UNLABELLED_SHARE = 0.2
 ANNOTATION_WEIGHT = 0.5
-"""Weight of the annotation on labelled frames where there is a teacher."""
+"""Weight of the annotation on labelled frames when there is a teacher."""
 
 
 @dataclass(frozen=True)
 class FoldPaths:
-    """What a run reads and where it writes; `cache_dir` holds the small frames of all runs."""
+    """Input files and output folder of a run; `cache_dir` stores the canvases of all runs."""
 
     hc18_dir: Path
     planes_dir: Path
@@ -82,32 +82,34 @@ def train_fold(
     resume: bool = False,
     folds: Folds | None = None,
 ) -> None:
-    """Train to the last epoch of the recipe, saving after each.
+    """Train to the last epoch of the recipe, and save after each epoch.
 
     Raises
     ------
     FileExistsError
-        The run's folder holds a run, and `resume` does not say to go on with it.
+        The folder already contains a run, and `resume` is false.
     ValueError
-        That run had another recipe, or a teacher or the start saw what the fold holds out.
+        The existing run has another recipe, or a teacher or the initial weights were trained on
+        data that the fold holds out.
     """
-    cv2.setNumThreads(0)  # OpenCV's threads do not survive the fork of the data's process
+    cv2.setNumThreads(0)  # OpenCV's threads do not survive the fork of a data worker
     folds = folds or Folds()
     images = to_training_items(load_images(paths.hc18_dir), folds, recipe.fold)
     planes = to_training_items(load_planes(paths.planes_dir), folds, recipe.fold)
-    is_taught = recipe.role == STUDENT
+    is_student = recipe.role == STUDENT
     seen = _to_seen([*images, *planes], paths, folds, recipe)
     _prepare_run_dir(paths.run_dir, recipe, seen, resume=resume)
-    unlabelled = find_unlabelled(paths.hc18_dir) if is_taught else []
+    unlabelled = find_unlabelled(paths.hc18_dir) if is_student else []
     pool = load_pool(images, planes, unlabelled, paths.cache_dir)
     teachers = [_to_device(load_trained(path), device) for path in paths.teachers]
-    taught = _load_taught(paths.run_dir, teachers, pool, device) if is_taught else frozenset()
-    if is_taught:
-        pool = _drop_untaught(pool, taught)
+    labelled: frozenset[str] = frozenset()
+    if is_student:
+        labelled = _load_pseudo_labelled(paths.run_dir, teachers, pool, device)
+        pool = _drop_without_label(pool, labelled)
     examples = Examples(
         pool,
         recipe.mixture,
-        taught=taught,
+        pseudo_labelled=labelled,
         annotation_weight=recipe.annotation_weight,
         foreign_weight=recipe.foreign_weight,
     )
@@ -126,7 +128,7 @@ def train_fold(
 
 
 def _to_seen(items: list, paths: FoldPaths, folds: Folds, recipe: FoldRecipe) -> Seen:
-    """Return what the run's weights will depend on, checked against what the fold holds out."""
+    """Return the data that the run's weights depend on, checked against the held-out data."""
     seen = Seen.of_items(items, is_with_unlabelled=recipe.role == STUDENT)
     for path in (*paths.teachers, *([paths.start] if paths.start else [])):
         other = load_record(path).seen
@@ -139,27 +141,27 @@ def _to_seen(items: list, paths: FoldPaths, folds: Folds, recipe: FoldRecipe) ->
 def _prepare_run_dir(run_dir: Path, recipe: FoldRecipe, seen: Seen, *, resume: bool) -> None:
     run_dir.mkdir(parents=True, exist_ok=True)
     if not resume and (run_dir / LAST_NAME).exists():
-        raise FileExistsError("That run exists; --resume goes on with it.")
+        raise FileExistsError("The run exists already. Use --resume to continue it.")
     (run_dir / "recipe.json").write_text(json.dumps(asdict(recipe), indent=2))
     (run_dir / "seen.json").write_text(json.dumps(asdict(seen), indent=2))
 
 
-def _load_taught(
+def _load_pseudo_labelled(
     run_dir: Path, teachers: list[nn.Module], pool: Pool, device: torch.device
 ) -> frozenset[str]:
-    """Return the examples that the teachers label, from the run's folder after the first time."""
+    """Return the names of the pseudo-labelled examples; they are computed once per run."""
     path = run_dir / "taught.json"
     if path.exists():
         return frozenset(json.loads(path.read_text()))
-    taught = find_labelled(teachers, pool, device, bfloat16=is_bfloat16_fast(device))
-    path.write_text(json.dumps(sorted(taught), indent=1))
-    return taught
+    labelled = find_labelled(teachers, pool, device, bfloat16=is_bfloat16_fast(device))
+    path.write_text(json.dumps(sorted(labelled), indent=1))
+    return labelled
 
 
-def _drop_untaught(pool: Pool, taught: frozenset[str]) -> Pool:
-    """Return the pool without the unlabelled frames that no teacher labels surely."""
+def _drop_without_label(pool: Pool, labelled: frozenset[str]) -> Pool:
+    """Return the pool without the unlabelled frames that have no reliable pseudo-label."""
     examples = pool.examples
-    kept = [i for i, e in enumerate(examples) if e.source != UNLABELLED or e.name in taught]
+    kept = [i for i, e in enumerate(examples) if e.source != UNLABELLED or e.name in labelled]
     return pool.select(kept)
 
 
@@ -196,7 +198,7 @@ def take_steps(
     teachers: Sequence[nn.Module],
     device: torch.device,
 ) -> dict[str, float]:
-    """Take one pass over the batches and return the mean of the mask's and the plane's loss.
+    """Train on all batches once and return the mean mask loss and the mean plane loss.
 
     Raises
     ------
@@ -228,9 +230,10 @@ def take_steps(
 def to_losses(
     network: nn.Module, batch: dict[str, Tensor], teachers: Sequence[nn.Module]
 ) -> tuple[Tensor, Tensor]:
-    """Return the mask's and the plane's loss of one batch.
+    """Return the mask loss and the plane loss of one batch.
 
-    The teachers see what the network sees, and only the images on which their answer counts.
+    The teachers get the same augmented input as the network, and only the images on which their
+    prediction has a weight.
     """
     network_input = batch["network_input"].contiguous(memory_format=torch.channels_last)
     bfloat16 = is_bfloat16_fast(network_input.device)
@@ -241,9 +244,9 @@ def to_losses(
     mask_loss = mask_losses.sum()
     chosen = batch["teacher_weight"] > 0
     if teachers and bool(chosen.any()):
-        answers = to_mean_probabilities(teachers, network_input[chosen], bfloat16=bfloat16)
-        taught = to_image_losses(logits[chosen], answers)
-        mask_loss = mask_loss + (batch["teacher_weight"][chosen] * taught).sum()
+        targets = to_mean_probabilities(teachers, network_input[chosen], bfloat16=bfloat16)
+        distilled = to_image_losses(logits[chosen], targets)
+        mask_loss = mask_loss + (batch["teacher_weight"][chosen] * distilled).sum()
     plane_loss = functional.binary_cross_entropy_with_logits(
         plane_logits.float(), batch["plane_label"]
     )
@@ -251,7 +254,7 @@ def to_losses(
 
 
 def is_bfloat16_fast(device: torch.device) -> bool:
-    """Tell whether a device computes in bfloat16 itself; emulated, it is ten times slower."""
+    """Return whether a device supports bfloat16; emulation is ten times slower."""
     if device.type == "cpu":
         return bool(torch.cpu.get_capabilities().get("avx512_bf16", False))
     return True
@@ -269,30 +272,38 @@ def _write_log(path: Path, rows: list[dict[str, str]]) -> None:
 
 
 def to_parser() -> argparse.ArgumentParser:
-    """Describe the options."""
+    """Return the command line's parser."""
     parser = argparse.ArgumentParser(prog="python -m training.train_fold", description=__doc__)
     folds = [*map(str, range(FOLDS)), "all"]
-    parser.add_argument("--fold", required=True, choices=folds, help="held out; all: nothing")
+    parser.add_argument(
+        "--fold", required=True, choices=folds, help="held-out fold; all: train on all data"
+    )
     parser.add_argument("--network", required=True, choices=list(PRESETS))
     parser.add_argument("--role", required=True, choices=[TEACHER, STUDENT])
-    parser.add_argument("--teacher", type=Path, nargs="+", default=(), help="their mean teaches")
-    parser.add_argument("--start", type=Path, help="weights of the same network to begin with")
+    parser.add_argument(
+        "--teacher",
+        type=Path,
+        nargs="+",
+        default=(),
+        help="weights of the teachers; they are averaged",
+    )
+    parser.add_argument("--start", type=Path, help="initial weights of the same network")
     parser.add_argument("--hc18", type=Path, required=True, help="HC18's folder")
     parser.add_argument("--planes", type=Path, required=True, help="folder of the planes")
     parser.add_argument("--run", type=Path, required=True, help="folder of this run")
-    parser.add_argument("--cache", type=Path, help="of the small frames (default beside the run)")
+    parser.add_argument("--cache", type=Path, help="folder for canvases (default beside the run)")
     parser.add_argument("--epochs", type=int, required=True)
-    parser.add_argument("--learning-rate", type=float, help="1e-3 for a pretrained one, else 2e-3")
+    parser.add_argument("--learning-rate", type=float, help="default 1e-3 if pretrained, else 2e-3")
     parser.add_argument("--batch-size", type=int, default=8)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--threads", type=int, default=2, help="CPU threads (default 2)")
-    parser.add_argument("--resume", action="store_true", help="go on where the run stopped")
+    parser.add_argument("--resume", action="store_true", help="continue an interrupted run")
     return parser
 
 
 def to_recipe(chosen: argparse.Namespace) -> FoldRecipe:
-    """Return what was chosen as a recipe.
+    """Convert the parsed options to a recipe.
 
     Raises
     ------
@@ -301,7 +312,7 @@ def to_recipe(chosen: argparse.Namespace) -> FoldRecipe:
     """
     is_student = chosen.role == STUDENT
     if is_student != bool(chosen.teacher):
-        raise ValueError("A student needs --teacher, and a teacher has none.")
+        raise ValueError("--teacher is required for a student and not allowed for a teacher.")
     network, keywords = PRESETS[chosen.network]
     is_pretrained = network in PRETRAINED
     return FoldRecipe(

@@ -1,7 +1,4 @@
-"""What a training run carries from step to step: weights, their average, optimiser, log.
-
-This module keeps, saves and restores it; the steps are taken in `training.train`.
-"""
+"""Define the state of a run of `training.train`: weights, their average, optimiser and log."""
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -16,8 +13,8 @@ from training.recipe import Recipe
 
 
 @dataclass
-class Progress:
-    """What a run carries from step to step, and what `--resume` restores."""
+class TrainingState:
+    """Training state of a run, which `--resume` restores."""
 
     network: AttentionResUNet
     average: AveragedModel
@@ -28,7 +25,7 @@ class Progress:
     log: list[dict[str, str]] = field(default_factory=list)
 
     def save(self, path: Path, recipe: Recipe) -> None:
-        """Write everything to one file, complete or not at all."""
+        """Write the state to one file, atomically."""
         draft = path.with_suffix(".draft")
         states = {
             name: getattr(self, name).state_dict()
@@ -39,7 +36,7 @@ class Progress:
         draft.replace(path)
 
     def restore(self, path: Path, recipe: Recipe) -> None:
-        """Read what `save` wrote.
+        """Restore the state from a file of `save`.
 
         Raises
         ------
@@ -49,8 +46,8 @@ class Progress:
         saved = torch.load(path, weights_only=True)
         if not recipe.is_recorded_as(saved["recipe"]):
             raise ValueError(
-                f"The run was started with {saved['recipe']}, not {asdict(recipe)}; give the same "
-                "options to go on with it, or another --run to start afresh."
+                f"The run was started with {saved['recipe']}, not {asdict(recipe)}. Give the same "
+                "options to continue it, or another --run to start a new run."
             )
         for name in ("network", "average", "optimiser", "schedule"):
             getattr(self, name).load_state_dict(saved[name])
@@ -58,8 +55,8 @@ class Progress:
             setattr(self, name, saved[name])
 
 
-def start(recipe: Recipe, steps_per_epoch: int) -> Progress:
-    """Build network, average, optimiser and schedule."""
+def start(recipe: Recipe, steps_per_epoch: int) -> TrainingState:
+    """Create the network, its average, the optimiser and the schedule of a new run."""
     torch.manual_seed(recipe.seed)
     network = AttentionResUNet(
         width=recipe.width, residual=recipe.residual, attention=recipe.attention
@@ -74,14 +71,14 @@ def start(recipe: Recipe, steps_per_epoch: int) -> Progress:
         pct_start=recipe.warm_up_share,
     )
     average = AveragedModel(network, multi_avg_fn=to_averaging(recipe.ema_decay), use_buffers=True)
-    return Progress(network, average, optimiser, schedule)
+    return TrainingState(network, average, optimiser, schedule)
 
 
 def to_averaging(decay: float) -> Callable[[list[Tensor], list[Tensor], Tensor], None]:
-    """Return an exponential average that forgets its first weights at once, then ever slower.
+    """Return the update function of an exponential moving average with a warm-up.
 
-    After n steps the decay is (1 + n) / (10 + n), at most `decay`: else an average that starts
-    from random weights finds no head for some ten epochs.
+    After n steps the decay is (1 + n) / (10 + n), but at most `decay`. Without the warm-up, the
+    random initial weights dominate the average for about ten epochs.
     """
 
     def update(averaged: list[Tensor], current: list[Tensor], steps: Tensor) -> None:

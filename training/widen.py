@@ -1,15 +1,14 @@
-"""A trained narrow network to a wide one that computes the same function.
+"""Convert a trained network to a wider one that computes the same function.
 
-`python -m training.widen --checkpoint FILE --factor K --out FILE`. Every channel is copied K times
-and the weights that read it are divided by K, so that the wide network starts where the narrow
-one ended. Exact copies would get equal gradients and stay copies for ever; noise that sums to zero
-over the copies of each input sets them apart and leaves the function alone. This module does not
-train: go on with `python -m training.train --width W --start-from FILE`.
+`python -m training.widen --checkpoint FILE --factor K --out FILE`. Every channel is copied K times,
+and the weights that read it are divided by K. Exact copies would get equal gradients and stay
+equal. Noise that sums to zero over the copies of each input makes them different without changing
+the function. Continue with `python -m training.train --width W --start-from FILE`.
 
 References
 ----------
-Chen, Goodfellow, Shlens 2016, Net2Net, arXiv 1511.05641: the copies, the division, and the need
-for noise (theirs does not sum to zero and moves the function).
+Chen, Goodfellow, Shlens 2016, Net2Net, arXiv 1511.05641: copies, division and noise. Their noise
+does not sum to zero and changes the function.
 """
 
 import argparse
@@ -33,19 +32,20 @@ def widen(
 ) -> AttentionResUNet:
     """Return a network of `factor` times the width and the same logits.
 
-    A channel's copies lie side by side, in every layer. So `cat(skip, up)` needs no care: copies
-    of the joined channels are the joined copies.
+    The copies of a channel are adjacent in every layer, so concatenating skip and upsampled
+    channels needs no special handling.
 
     Parameters
     ----------
     network : AttentionResUNet
-        Trained; of even width, since its gates halve the channels. It is not changed.
+        Trained network of even width, because attention gates halve the channels. It is not
+        changed.
     factor : int
         Copies of each channel, at least 2.
     noise_share : float
         Mean absolute noise over mean absolute weight; 0 leaves exact copies.
     seed : int
-        Of the noise.
+        Seed of the noise.
 
     Raises
     ------
@@ -54,10 +54,10 @@ def widen(
     """
     if factor < 2 or network.width % 2:
         raise ValueError(
-            f"Cannot widen width {network.width} by {factor}; the factor must be a whole number "
-            "from 2 on, the width even."
+            f"Cannot widen width {network.width} by {factor}. The factor must be at least 2, and "
+            "the width must be even."
         )
-    with torch.device("meta"):  # no time for random weights: every tensor is filled below
+    with torch.device("meta"):  # skip random initialisation: every tensor is filled below
         wide = network.to_untrained(factor * network.width)
     wide = wide.to(network.head.weight.dtype).to_empty(device="cpu")
     _fill_layers(wide, network, noise_share, torch.Generator().manual_seed(seed))
@@ -67,23 +67,23 @@ def widen(
 def to_wide_kernel(
     kernel: Tensor, in_factor: int, out_factor: int, noise_share: float, generator: torch.Generator
 ) -> Tensor:
-    """Copy a kernel's outputs and inputs, share its weights among the inputs, add noise.
+    """Copy a kernel's outputs and inputs, divide its weights among the inputs and add noise.
 
     Parameters
     ----------
     kernel : (out, in, h, w)
     in_factor, out_factor : int
-        Copies of each input and output channel; 1 for the picture, the coefficients of a gate and
-        the logits, of which a wide network has no more than a narrow one.
+        Copies of each input and output channel. It is 1 for the picture, the coefficients of a
+        gate and the logits, which have one channel at every width.
     noise_share : float
         See `widen`.
     generator : torch.Generator
-        Draws the noise.
+        Generates the noise.
 
     Returns
     -------
     (out_factor * out, in_factor * in, h, w)
-        Summed over the copies of an input it is `kernel` again, for each copy of an output.
+        For each copy of an output, the sum over the copies of an input is `kernel`.
     """
     copied = kernel.repeat_interleave(out_factor, 0).repeat_interleave(in_factor, 1) / in_factor
     if in_factor == 1 or noise_share == 0:
@@ -91,8 +91,8 @@ def to_wide_kernel(
     rows = (copied.shape[0], kernel.shape[1], in_factor, *kernel.shape[2:])
     noise = torch.randn(rows, generator=generator, dtype=kernel.dtype)
     noise -= noise.mean(dim=2, keepdim=True)
-    # |n| of a normal number is sqrt(2 / pi) of its deviation, which taking the mean off has
-    # lessened by sqrt(1 - 1 / copies).
+    # The mean of |n| is sqrt(2 / pi) times the standard deviation of a normal n. Subtracting the
+    # mean over the copies reduced the standard deviation by sqrt(1 - 1 / copies).
     mean_of_noise = math.sqrt(2 / math.pi * (1 - 1 / in_factor))
     return copied + noise.flatten(1, 2) * (noise_share * copied.abs().mean() / mean_of_noise)
 
@@ -130,12 +130,12 @@ def _fill_batch_norm(layer: nn.BatchNorm2d, narrow: nn.Module) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Read a checkpoint, widen it, write the wide one."""
+    """Read a checkpoint, widen it and write the wide one."""
     parser = argparse.ArgumentParser(prog="python -m training.widen", description=__doc__)
     parser.add_argument("--checkpoint", type=Path, required=True, help="weights (safetensors)")
     parser.add_argument("--factor", type=int, required=True, help="copies of each channel")
     parser.add_argument("--out", type=Path, required=True, help="file to write (safetensors)")
-    parser.add_argument("--seed", type=int, default=0, help="of the noise")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the noise")
     chosen = parser.parse_args(arguments)
     wide = widen(load_trained(chosen.checkpoint), chosen.factor, seed=chosen.seed)
     save_weights(wide, chosen.out)

@@ -16,7 +16,7 @@ from sklearn.linear_model import LogisticRegression
 
 from evaluation.uncertainty.cases import Case, to_answered, to_errors_mm
 from headcirc.model.uncertainty_model import (
-    OUTMOST_DEVIATIONS,
+    MAXIMUM_DEVIATIONS,
     REFERENCE_MM,
     UncertaintyModel,
     to_uncertainty_model,
@@ -123,7 +123,7 @@ def _standardise(
     clean = values[[case.is_clean for case in cases]]
     center, scale = clean.mean(axis=0), clean.std(axis=0)
     scale = np.maximum(scale, 0.05 * values.std(axis=0) + 1e-6)
-    limited = np.clip((values - center) / scale, -OUTMOST_DEVIATIONS, OUTMOST_DEVIATIONS)
+    limited = np.clip((values - center) / scale, -MAXIMUM_DEVIATIONS, MAXIMUM_DEVIATIONS)
     return center, scale, limited
 
 

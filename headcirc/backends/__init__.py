@@ -1,4 +1,7 @@
-"""Runtimes behind one protocol, one module each; a runtime is imported only when it was chosen."""
+"""Run the network in several runtimes behind one protocol, one module per runtime.
+
+A runtime's library is imported only after the runtime was chosen.
+"""
 
 from headcirc.backends.base import Backend
 from headcirc.backends.registry import load_backend

@@ -1,4 +1,4 @@
-"""What a backend is: a loaded network, and what a runtime's module declares about itself."""
+"""Define the backend protocol, and the declaration that each runtime's module makes."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,31 +8,31 @@ import numpy as np
 from numpy.typing import NDArray
 
 SAME_ANSWERS_95TH_PERCENTILE_MM, SAME_ANSWERS_LARGEST_MM = 0.5, 2.0
-"""How far a circumference may differ, on any backend and precision, from ONNX Runtime's FP32."""
+"""Allowed difference of a circumference, in any backend and precision, from ONNX Runtime FP32."""
 
 
 def _need_nothing() -> None:
-    """Accept any machine."""
+    """Accept every machine: this runtime needs no special device."""
 
 
 @dataclass(frozen=True)
 class Runtime:
-    """What a backend's module declares, without importing its runtime.
+    """Declaration of a backend's module, available without importing the runtime.
 
     Attributes
     ----------
     name : str
-        As callers and settings name the backend.
+        Name of the backend in settings and calls.
     packages : tuple of str
-        Import names; one of them must be installed.
+        Import names of the runtime; at least one of them must be installed.
     extra : str
-        The extra of `headcirc` that installs the first of them.
+        The extra of `headcirc` that installs the first package.
     precisions : tuple of str
-        That it runs, in `auto`'s order: the fastest first.
+        Supported precisions, fastest first; `auto` chooses in this order.
     is_automatic : bool
-        Whether `auto` considers it.
+        Whether `auto` considers this backend.
     require_device : callable
-        Raises `BackendUnavailableError` where its device is missing.
+        Raises `BackendUnavailableError` if the device is missing.
     """
 
     name: str
@@ -51,9 +51,9 @@ class Backend(Protocol):
     name : str
         One of `headcirc.backends.registry.BACKENDS`.
     precision : str
-        Of the arithmetic, for example `fp32`.
+        Precision of the graph, for example `fp32`.
     device : str
-        What it runs on, in words.
+        Description of the device, for example `cpu`.
     """
 
     name: str
@@ -74,7 +74,7 @@ class Backend(Protocol):
         """
 
     def infer_all(self, network_input: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
-        """Run a network of several outputs, such as an explain graph; also safe with threads.
+        """Run a network with several outputs, such as an explain graph; also thread-safe.
 
         Parameters
         ----------
@@ -83,5 +83,5 @@ class Backend(Protocol):
         Returns
         -------
         dict of (n, 1, rows, columns) float32
-            By the name of the graph's output; each has a grid of its own.
+            Values by the name of the graph's output; each output has its own grid size.
         """

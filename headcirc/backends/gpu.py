@@ -1,7 +1,7 @@
-"""The NVIDIA GPU, if there is one: found, named, and its CUDA calls checked.
+"""Find the NVIDIA GPU and check the results of CUDA calls.
 
-CUDA is reached through `cuda-python` alone. The first device counts; where there are several,
-`CUDA_VISIBLE_DEVICES` says which is the first.
+CUDA is called through `cuda-python` only. The first device is used; `CUDA_VISIBLE_DEVICES` decides
+which device is the first.
 """
 
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from headcirc.errors import BackendUnavailableError
 
 @dataclass(frozen=True)
 class Gpu:
-    """A GPU that is really there: its name and compute capability, for example (8, 6)."""
+    """A GPU that CUDA found: its name and compute capability, for example (8, 6)."""
 
     name: str
     compute_capability: tuple[int, int]
@@ -34,7 +34,7 @@ def load_cuda() -> Any:
         from cuda.bindings import runtime
     except (ImportError, OSError, RuntimeError) as error:
         raise BackendUnavailableError(
-            f"CUDA cannot be reached from Python ({error}); install: pip install 'headcirc[gpu]'"
+            f"CUDA cannot be used from Python ({error}). Install: pip install 'headcirc[gpu]'"
         ) from error
     return runtime
 
@@ -45,7 +45,7 @@ def require_gpu() -> Gpu:
     Raises
     ------
     BackendUnavailableError
-        No `cuda-python`, no driver or no device; the message has CUDA's own words.
+        `cuda-python`, the driver or the device is missing; the message contains CUDA's error.
     """
     cuda = load_cuda()
     (count,) = call(cuda, "cudaGetDeviceCount")
@@ -56,7 +56,7 @@ def require_gpu() -> Gpu:
 
 
 def find_gpu() -> Gpu | None:
-    """Return the GPU that CUDA would use, or None where there is none."""
+    """Return the GPU that CUDA would use, or None without a GPU."""
     try:
         return require_gpu()
     except BackendUnavailableError:
@@ -64,7 +64,7 @@ def find_gpu() -> Gpu | None:
 
 
 def call(cuda: Any, function: str, *arguments: Any) -> tuple[Any, ...]:
-    """Call the CUDA runtime and return what it gives beside its status.
+    """Call the CUDA runtime, check the status and return the other results.
 
     Raises
     ------
@@ -75,6 +75,6 @@ def call(cuda: Any, function: str, *arguments: Any) -> tuple[Any, ...]:
     if status != cuda.cudaError_t.cudaSuccess:
         _, words = cuda.cudaGetErrorString(status)
         raise BackendUnavailableError(
-            f"The NVIDIA GPU cannot be used: {function} says {words.decode()!r}."
+            f"The NVIDIA GPU cannot be used: {function} reports {words.decode()!r}."
         )
     return tuple(values)

@@ -1,4 +1,4 @@
-"""The network in ONNX Runtime, on the CPU."""
+"""Run the network with ONNX Runtime on the CPU."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -32,7 +32,7 @@ class OnnxRuntimeBackend:
         return np.asarray(probabilities)[:, 0]
 
     def infer_all(self, network_input: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
-        """Run a network of several outputs; each is (n, 1, rows, columns), by its name."""
+        """Run a network with several outputs; return (n, 1, rows, columns) values by name."""
         names = [each.name for each in self.session.get_outputs()]
         outputs = self.session.run(names, {"network_input": network_input})
         return dict(zip(names, map(np.asarray, outputs), strict=True))
@@ -44,9 +44,22 @@ def load(
     threads: int,
     optimisation: "onnxruntime.GraphOptimizationLevel | None" = None,
 ) -> OnnxRuntimeBackend:
-    """Load the model with `threads` threads that sleep, not spin, when there is no work.
+    """Load the model.
 
-    By default every optimisation of the graph is on.
+    Parameters
+    ----------
+    graph : Graph
+    threads : int
+        Threads of the runtime. Idle threads sleep instead of spinning.
+    optimisation : GraphOptimizationLevel, optional
+        By default, all graph optimisations are on.
+
+    Raises
+    ------
+    BackendUnavailableError
+        ONNX Runtime refuses the graph.
+    ModelArtifactError
+        The graph's file is missing or damaged.
     """
     options = to_options(threads)
     if optimisation is not None:
@@ -56,7 +69,7 @@ def load(
 
 
 def to_options(threads: int) -> "onnxruntime.SessionOptions":
-    """Return session options; every optimisation is on, as by ONNX Runtime's default."""
+    """Return session options; all graph optimisations are on, ONNX Runtime's default."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -70,36 +83,36 @@ def to_options(threads: int) -> "onnxruntime.SessionOptions":
 def open_session(
     graph: Graph, options: "onnxruntime.SessionOptions", provider: tuple[str, dict[str, str]]
 ) -> "onnxruntime.InferenceSession":
-    """Load a graph on one provider, with its settings.
+    """Load a graph with one execution provider and its settings.
 
     Raises
     ------
     BackendUnavailableError
-        ONNX Runtime took another provider, or refuses the graph.
+        ONNX Runtime chose another provider, or refuses the graph.
     """
     import onnxruntime
 
     content = graph.read()
     try:
         session = onnxruntime.InferenceSession(content, options, providers=[provider])
-    except Exception as error:  # its errors share no other base
+    except Exception as error:  # its errors have no narrower common base
         raise BackendUnavailableError(
-            f"ONNX Runtime refuses {graph.path.name!r}; export the model again. It says: {error}"
+            f"ONNX Runtime refuses {graph.path.name!r}: {error} Export the model again."
         ) from error
     require_provider(session, provider[0])
     return session
 
 
 def require_provider(session: Any, provider: str) -> None:
-    """Refuse a session that does not run where it was asked to.
+    """Check that a session runs on the requested provider.
 
     Raises
     ------
     BackendUnavailableError
-        Another provider comes first.
+        The session's first provider is another one.
     """
     taken = session.get_providers()
     if taken[0] != provider:
         raise BackendUnavailableError(
-            f"ONNX Runtime took {', '.join(taken)} where {provider} was asked for."
+            f"ONNX Runtime chose {', '.join(taken)} instead of the requested {provider}."
         )

@@ -1,7 +1,7 @@
-"""The network in ONNX Runtime's CUDA provider: the second road to an NVIDIA GPU.
+"""Run the network with ONNX Runtime's CUDA provider, the alternative to TensorRT on NVIDIA GPUs.
 
-ONNX Runtime goes on with the CPU where CUDA cannot start, and says so only in its log; here that is
-an error.
+If CUDA cannot start, ONNX Runtime continues on the CPU and only logs it. This backend raises an
+error instead.
 """
 
 from headcirc.backends.base import Runtime
@@ -26,18 +26,19 @@ def load(graph: Graph, *, threads: int) -> OnnxRuntimeBackend:
     Raises
     ------
     BackendUnavailableError
-        No GPU, the CPU build of ONNX Runtime, or CUDA's libraries do not load.
+        There is no GPU, the CPU build of ONNX Runtime is installed, or CUDA's libraries do not
+        load.
     """
     import onnxruntime
 
     if PROVIDER not in onnxruntime.get_available_providers():
         raise BackendUnavailableError(
-            "The ONNX Runtime that is installed has no CUDA provider: it is the CPU build. Install "
-            "onnxruntime-gpu in its place: pip install 'headcirc[gpu]'"
+            "The installed ONNX Runtime is the CPU build and has no CUDA provider. Install "
+            "onnxruntime-gpu instead: pip install 'headcirc[gpu]'"
         )
     gpu = require_gpu()
-    onnxruntime.preload_dlls()  # CUDA and cuDNN from their own wheels, where those are installed
-    settings = {"use_tf32": "0"}  # where the graph is float32, float32 is meant, as on the CPU
+    onnxruntime.preload_dlls()  # load CUDA and cuDNN from their wheels, if installed
+    settings = {"use_tf32": "0"}  # keep full float32 precision, as on the CPU
     session = open_session(graph, to_options(threads), (PROVIDER, settings))
-    session.disable_fallback()  # nor may a later error move it to the CPU
+    session.disable_fallback()  # a later error must not move it to the CPU either
     return OnnxRuntimeBackend(session, graph.precision, name="onnxruntime-cuda", device=gpu.name)

@@ -1,4 +1,4 @@
-"""The network in OpenVINO, on the CPU."""
+"""Run the network with OpenVINO on the CPU."""
 
 from dataclasses import dataclass, field
 from functools import cache
@@ -26,19 +26,19 @@ class OpenVinoBackend:
     precision: str
     name: str = field(default="openvino", init=False)
     device: str = field(default="cpu", init=False)
-    _of_thread: local = field(default_factory=local, init=False, repr=False)
+    _thread_local: local = field(default_factory=local, init=False, repr=False)
 
     def infer(self, network_input: NDArray[np.float32]) -> NDArray[np.float32]:
         """Run the network on (n, 1, h, w) and return probabilities (n, h, w).
 
-        Every thread has a request of its own, so that threads do not share buffers; making one
-        anew for each call would allocate them anew.
+        Each thread keeps its own inference request, so that threads do not share buffers and the
+        buffers are allocated once.
         """
         request = self._run(network_input)
         return np.array(request.get_output_tensor(0).data[:, 0])
 
     def infer_all(self, network_input: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
-        """Run a network of several outputs; each is (n, 1, rows, columns), by its name."""
+        """Run a network with several outputs; return (n, 1, rows, columns) values by name."""
         request = self._run(network_input)
         return {
             each.get_any_name(): np.array(request.get_output_tensor(index).data)
@@ -46,20 +46,21 @@ class OpenVinoBackend:
         }
 
     def _run(self, network_input: NDArray[np.float32]) -> "openvino.InferRequest":
-        if not hasattr(self._of_thread, "request"):
-            self._of_thread.request = self.compiled.create_infer_request()
-        request = self._of_thread.request
+        if not hasattr(self._thread_local, "request"):
+            self._thread_local.request = self.compiled.create_infer_request()
+        request = self._thread_local.request
         request.infer({0: network_input}, share_inputs=True)
         return request
 
 
 @cache
 def _get_core() -> "openvino.Core":
-    """Return the one core of this process, which lives as long as it.
+    """Return the OpenVINO core of this process, which is created once.
 
-    Each core of OpenVINO 2026.4 gives the thread a signal stack and puts the former one back at
-    its end. When two overlap, the second puts back what the first has freed, and the next signal
-    that Python handles there, SIGTERM for one, ends the process with SIGSEGV.
+    A core of OpenVINO 2026.4 installs a signal stack for the thread and restores the previous one
+    when it is destroyed. If the lifetimes of two cores overlap, the second restores a stack that
+    the first has freed, and the next signal that Python handles there, such as SIGTERM, ends the
+    process with SIGSEGV.
     """
     import openvino
 
@@ -67,15 +68,23 @@ def _get_core() -> "openvino.Core":
 
 
 def load(graph: Graph, *, threads: int) -> OpenVinoBackend:
-    """Load the model with `threads` threads.
+    """Load the model.
 
-    Threads are not pinned, or several processes would meet on the same CPUs. What the graph has in
-    float32 is held there; OpenVINO would otherwise shorten it where the CPU can.
+    Threads are not pinned: several processes would otherwise use the same CPUs. Float32 layers stay
+    in float32: OpenVINO would otherwise use bfloat16 where the CPU supports it.
+
+    Parameters
+    ----------
+    graph : Graph
+    threads : int
+        Threads of the runtime.
 
     Raises
     ------
     BackendUnavailableError
         OpenVINO refuses the graph.
+    ModelArtifactError
+        The graph's file is missing or damaged.
     """
     core = _get_core()
     settings = {
@@ -88,8 +97,10 @@ def load(graph: Graph, *, threads: int) -> OpenVinoBackend:
     try:
         compiled = core.compile_model(core.read_model(content, b""), "CPU", settings)
     except RuntimeError as error:
-        reason = str(error).strip().splitlines()[-1]  # above it, lines of its own source
+        reason = (
+            str(error).strip().splitlines()[-1]
+        )  # the lines above it are locations in OpenVINO's source
         raise BackendUnavailableError(
-            f"OpenVINO refuses {graph.path.name!r}; export the model again. It says: {reason}"
+            f"OpenVINO refuses {graph.path.name!r}: {reason} Export the model again."
         ) from error
     return OpenVinoBackend(compiled, graph.precision)

@@ -1,8 +1,8 @@
-"""Which backends there are, and which one runs here.
+"""List the backends, and choose the one that runs here.
 
-`auto` takes the first backend that is usable, in a fixed order: its runtime is installed and, for
-TensorRT, a GPU is really there. The log says what was chosen and why. A backend that was asked for
-by name and cannot run is an error: nothing falls back in silence.
+`auto` chooses the first usable backend in a fixed order. A backend is usable if its runtime is
+installed and its device is present. The log reports the choice and the reasons. A backend that is
+requested by name and cannot run is an error: there is no silent fallback.
 """
 
 import logging
@@ -20,10 +20,10 @@ logger = logging.getLogger("headcirc.backends")
 BACKENDS: dict[str, ModuleType] = {
     each.RUNTIME.name: each for each in (tensorrt, openvino, onnxruntime, onnxruntime_cuda)
 }
-"""Name to module, in `auto`'s order: a GPU first; OpenVINO is the faster one on CPUs.
+"""Name to module, in `auto`'s order: GPU first, then OpenVINO, the faster one on CPUs.
 
-Each module has `RUNTIME`, its declaration, and `load(graph, *, threads)`. A new runtime is one more
-module here.
+Each module has `RUNTIME`, its declaration, and `load(graph, *, threads)`. To add a runtime, write
+its module and add it here.
 """
 AUTOMATIC = tuple(name for name, each in BACKENDS.items() if each.RUNTIME.is_automatic)
 
@@ -41,12 +41,12 @@ def load_backend(
     threads : int
         CPUs that the runtime may use.
     precision : str
-        `auto` takes the fastest that the model ships for this backend.
+        `auto` chooses the fastest precision that the model ships for this backend.
 
     Raises
     ------
     BackendUnavailableError
-        Unknown name, the runtime is not installed or refuses the model, or there is no GPU.
+        The name is unknown, the runtime is not installed or refuses the model, or there is no GPU.
     ModelArtifactError
         The model does not ship that precision, or its file is missing or damaged.
     """
@@ -61,8 +61,8 @@ def load_explain_backend(name: str, manifest: Manifest, *, threads: int) -> Back
     Parameters
     ----------
     name : str
-        Of the backend that measures; an 8-bit network has no gradient, so its float32 origin is
-        explained.
+        Name of the backend that measures. An 8-bit network has no gradient, so the float32 network
+        that it was made from is explained.
     manifest : Manifest
     threads : int
         CPUs that the runtime may use.
@@ -70,7 +70,7 @@ def load_explain_backend(name: str, manifest: Manifest, *, threads: int) -> Back
     Raises
     ------
     BackendUnavailableError
-        Unknown name, the runtime is not installed or refuses the graph, or there is no GPU.
+        The name is unknown, the runtime is not installed or refuses the graph, or there is no GPU.
     ModelArtifactError
         The model ships no explain graph for this backend, or its file is missing or damaged.
     """
@@ -84,19 +84,20 @@ def _load(name: str, graph: Graph, threads: int) -> Backend:
 
 
 def choose_graph(manifest: Manifest, backend: str, precision: str) -> Graph:
-    """Return the form of the network that a backend runs.
+    """Return the graph that a backend runs.
 
     Raises
     ------
     BackendUnavailableError
-        The backend does not run that precision.
+        The backend does not support that precision.
     ModelArtifactError
-        The model does not ship it.
+        The model does not ship that precision.
     """
     runs = BACKENDS[backend].RUNTIME.precisions
     if precision not in ("auto", *runs):
         raise BackendUnavailableError(
-            f"The backend {backend!r} does not run {precision!r}; it runs {', '.join(runs)}."
+            f"The backend {backend!r} does not support {precision!r}. "
+            f"It supports {', '.join(runs)}."
         )
     wanted = runs if precision == "auto" else (precision,)
     shipped = [each for each in wanted if each in manifest.graphs]
@@ -109,12 +110,12 @@ def choose_graph(manifest: Manifest, backend: str, precision: str) -> Graph:
 
 
 def choose_explain_graph(manifest: Manifest, backend: str) -> Graph:
-    """Return the form of the explain graph that a backend runs.
+    """Return the explain graph that a backend runs.
 
     Raises
     ------
     ModelArtifactError
-        The model ships none.
+        The model ships no explain graph for this backend.
     """
     shipped = {} if manifest.explain is None else manifest.explain.graphs
     for precision in BACKENDS[backend].RUNTIME.precisions:
@@ -126,12 +127,12 @@ def choose_explain_graph(manifest: Manifest, backend: str) -> Graph:
 
 
 def choose_backend(name: str) -> str:
-    """Return the name of the backend to load: `name` itself, or what `auto` takes here.
+    """Return the name of the backend to load: `name` itself, or the choice of `auto`.
 
     Raises
     ------
     BackendUnavailableError
-        It cannot run here, or, for `auto`, none can; the message says why of each.
+        The backend cannot run here. For `auto`: no backend can; the message gives each reason.
     """
     if name != "auto":
         require_usable(name)
@@ -149,11 +150,12 @@ def choose_backend(name: str) -> str:
 
 
 def require_usable(name: str) -> None:
-    """Refuse a backend that has no runtime here or, for TensorRT, no GPU. Nothing is loaded.
+    """Check that a backend's runtime and device are present, without loading anything.
 
     Raises
     ------
     BackendUnavailableError
+        The name is unknown, the runtime is not installed, or the device is missing.
     """
     if name not in BACKENDS:
         known = ", ".join(["auto", *BACKENDS])
@@ -168,7 +170,7 @@ def require_usable(name: str) -> None:
 
 
 def _require_one_onnxruntime() -> None:
-    """Refuse two ONNX Runtimes side by side: the pair silently runs on the CPU."""
+    """Refuse two installed builds of ONNX Runtime: together they silently run on the CPU."""
     from importlib.metadata import packages_distributions
 
     owners = set(packages_distributions().get("onnxruntime", []))

@@ -1,8 +1,9 @@
-"""The network in TensorRT, on an NVIDIA GPU, replayed as one CUDA graph per batch size.
+"""Run the network with TensorRT on an NVIDIA GPU, as one CUDA graph per batch size.
 
-A CUDA graph holds the whole way: copy in, network, copy out. NVIDIA's rule is one execution context
-for each captured graph; they share one stream and one piece of memory, because the lock lets only
-one run at a time. Buffers live as long as the process, as the backend does.
+A CUDA graph contains the input copy, the network and the output copy. NVIDIA requires one
+execution context for each captured graph. All contexts share one stream and one scratch memory,
+because a lock allows only one run at a time. Buffers are never freed, because the backend lives as
+long as the process.
 """
 
 import ctypes
@@ -28,22 +29,22 @@ RUNTIME = Runtime(
     require_device=require_gpu,
 )
 COPY = "cudaMemcpyAsync"
-INPUT_AND_ANSWER = 2
-"""Tensors of an engine that measures; an explain graph's has more."""
+MEASURING_TENSORS = 2
+"""Tensors of an engine that measures, input and output; an explain graph has more."""
 
 
 @dataclass(frozen=True)
 class Buffer:
-    """The same float32 array twice: pinned in the host's memory, and on the GPU.
+    """A float32 array in pinned host memory and its counterpart on the GPU.
 
     Attributes
     ----------
     name : str
-        Of the engine's tensor.
+        Name of the engine's tensor.
     pinned : (maximum batch, 1, h, w) float32
-        On the host, where the GPU can copy without the CPU.
+        Host memory that the GPU can copy without the CPU.
     address : int
-        On the GPU.
+        Address of the memory on the GPU.
     """
 
     name: str
@@ -57,11 +58,11 @@ class TensorRtBackend:
     Parameters
     ----------
     trt, cuda : module
-        TensorRT's flavour; the CUDA runtime.
+        `tensorrt` or `tensorrt_rtx`, and the CUDA runtime.
     engine : ICudaEngine
-        One input and its outputs, float32, batch open up to its profile's maximum.
+        One input and one or more outputs, float32, with a batch size up to the profile's maximum.
     precision, device : str
-        To be told.
+        Reported as the backend's attributes.
     """
 
     def __init__(self, trt: Any, cuda: Any, engine: Any, *, precision: str, device: str) -> None:
@@ -80,8 +81,8 @@ class TensorRtBackend:
         self._outputs = [self._allocate(name) for name in output_names]
         self._scratch_bytes = engine.device_memory_size_v2
         (self._scratch,) = call(cuda, "cudaMalloc", max(self._scratch_bytes, 1))
-        # Ordinary streams may not be recorded while any thread uses CUDA's default stream, as ONNX
-        # Runtime and engines that are being built do.
+        # A blocking stream cannot be captured while another thread uses CUDA's default stream, as
+        # ONNX Runtime and engine builds do.
         (self._stream,) = call(cuda, "cudaStreamCreateWithFlags", cuda.cudaStreamNonBlocking)
         self._contexts: dict[int, Any] = {}
         self._graphs: dict[int, Any] = {}
@@ -92,23 +93,23 @@ class TensorRtBackend:
         return probabilities[:, 0]
 
     def infer_all(self, network_input: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
-        """Run a network of several outputs; each is (n, 1, rows, columns), by its name."""
+        """Run a network with several outputs; return (n, 1, rows, columns) values by name."""
         step = self._maximum_batch
         with self._lock:
-            parts = [
+            batches = [
                 self._infer_batch(network_input[start : start + step])
                 for start in range(0, len(network_input), step)
             ]
         return {
-            each.name: np.concatenate([part[index] for part in parts])
+            each.name: np.concatenate([batch[index] for batch in batches])
             for index, each in enumerate(self._outputs)
         }
 
     def capture_every_batch(self) -> None:
-        """Capture each batch size now; else it is when it first comes, and its answer takes longer.
+        """Capture the CUDA graph of every batch size now, not at its first use.
 
-        Some CUDA calls of other threads, such as those that build the explain engine, would end a
-        capture that goes on beside them.
+        The first use would be slow, and CUDA calls of other threads, such as building the explain
+        engine, could invalidate a capture that runs at the same time.
         """
         with self._lock:
             for batch in range(1, self._maximum_batch + 1):
@@ -131,14 +132,14 @@ class TensorRtBackend:
         """Return the CUDA graph of one batch size."""
         cuda = self._cuda
         context = self._contexts[batch] = self._create_context(batch)  # the graph points into it
-        self._enqueue(context, batch)  # TensorRT finishes its preparations at the first run
+        self._enqueue(context, batch)  # TensorRT completes its initialisation in the first run
         call(cuda, "cudaStreamSynchronize", self._stream)
-        # Thread-local: other threads may use CUDA meanwhile.
+        # Thread-local mode: other threads may use CUDA during the capture.
         mode = cuda.cudaStreamCaptureMode.cudaStreamCaptureModeThreadLocal
         call(cuda, "cudaStreamBeginCapture", self._stream, mode)
         try:
             self._enqueue(context, batch)
-        finally:  # or the stream would record for ever, and no later batch would run
+        finally:  # otherwise the stream stays in capture mode and no later batch runs
             (recorded,) = call(cuda, "cudaStreamEndCapture", self._stream)
         (graph,) = call(cuda, "cudaGraphInstantiate", recorded, 0)
         call(cuda, "cudaGraphDestroy", recorded)
@@ -150,8 +151,8 @@ class TensorRtBackend:
         if is_portable(trt):
             settings = self.engine.create_runtime_config()
             settings.set_execution_context_allocation_strategy(managed)
-            # Kernels for this batch size are compiled now: a captured graph would keep those that
-            # stand in while a thread compiles better ones.
+            # Compile the kernels for this batch size now. A captured graph would otherwise keep the
+            # fallback kernels that run while a thread compiles better ones.
             strategies = trt.DynamicShapesKernelSpecializationStrategy
             settings.dynamic_shapes_kernel_specialization_strategy = strategies.EAGER
             context = self.engine.create_execution_context(settings)
@@ -159,7 +160,7 @@ class TensorRtBackend:
             context = self.engine.create_execution_context(managed)
         if context is None:
             raise BackendUnavailableError(
-                f"TensorRT has no execution context for {batch} pictures; its log says why."
+                f"TensorRT cannot create an execution context for a batch of {batch}; see its log."
             )
         context.set_device_memory(int(self._scratch), self._scratch_bytes)
         taken = context.set_input_shape(self._input.name, shape)
@@ -167,18 +168,18 @@ class TensorRtBackend:
             taken = taken and context.set_tensor_address(buffer.name, buffer.address)
         if not taken:
             raise BackendUnavailableError(
-                f"TensorRT does not take an input of {shape}; its log says why."
+                f"TensorRT refuses an input of shape {shape}; see its log."
             )
         return context
 
     def _enqueue(self, context: Any, batch: int) -> None:
-        """Put copy in, network and copy out on the stream."""
+        """Enqueue the input copy, the network and the output copies on the stream."""
         cuda, stream, kinds = self._cuda, self._stream, self._cuda.cudaMemcpyKind
         to_gpu, to_host = kinds.cudaMemcpyHostToDevice, kinds.cudaMemcpyDeviceToHost
         source = self._input.pinned[:batch]
         call(cuda, COPY, self._input.address, source.ctypes.data, source.nbytes, to_gpu, stream)
         if not context.execute_async_v3(int(stream)):
-            raise BackendUnavailableError("TensorRT could not run the network; its log says why.")
+            raise BackendUnavailableError("TensorRT could not run the network; see its log.")
         for each in self._outputs:
             target = each.pinned[:batch]
             call(cuda, COPY, target.ctypes.data, each.address, target.nbytes, to_host, stream)
@@ -194,11 +195,25 @@ class TensorRtBackend:
 
 
 def load(graph: Graph, *, threads: int) -> TensorRtBackend:
-    """Load the graph's engine onto the GPU; build it where there is none for this machine."""
+    """Load the graph's engine onto the GPU; build it if there is none for this machine.
+
+    Parameters
+    ----------
+    graph : Graph
+    threads : int
+        Not used: the network runs on the GPU.
+
+    Raises
+    ------
+    BackendUnavailableError
+        There is no GPU or no TensorRT, or the engine cannot be built or loaded.
+    ModelArtifactError
+        The graph is missing, damaged or not in its stated precision.
+    """
     gpu = require_gpu()
     trt = load_flavour()
     engine = load_engine(trt, graph, gpu)
     backend = TensorRtBackend(trt, load_cuda(), engine, precision=graph.precision, device=gpu.name)
-    if engine.num_io_tensors == INPUT_AND_ANSWER:  # explanations come one picture at a time
+    if engine.num_io_tensors == MEASURING_TENSORS:  # explain graphs always run batches of 1
         backend.capture_every_batch()
     return backend

@@ -1,9 +1,9 @@
-"""ONNX graph to TensorRT engine, by TensorRT 10 or 11 or by TensorRT for RTX.
+"""Build a TensorRT engine from an ONNX graph, with TensorRT 10 or 11 or TensorRT for RTX.
 
-Networks are strongly typed: the precision is the graph's, never a flag's, and a float16 graph whose
-parsed network computes anything in float32 is refused. Building for `tensorrt` needs the GPU that
-will run the engine; `tensorrt_rtx` builds without one, for every GPU from compute capability 8.0
-that it knows. This module runs nothing.
+Networks are strongly typed: the graph decides the precision, not a flag. A float16 graph is refused
+if any layer of the parsed network computes in float32. `tensorrt` builds on the GPU that will run
+the engine. `tensorrt_rtx` builds without a GPU, for every GPU with compute capability 8.0 or higher
+that it supports. This module runs no engine.
 """
 
 import importlib
@@ -17,7 +17,7 @@ from headcirc.errors import BackendUnavailableError, ModelArtifactError
 logger = logging.getLogger("headcirc.tensorrt")
 
 FLAVOURS = ("tensorrt", "tensorrt_rtx")
-"""Modules with the same interface; the first that is installed is taken."""
+"""Modules with the same interface; the first installed one is used."""
 OPTIMAL_BATCH, MAXIMUM_BATCH = 1, 8
 PROFILE = f"batch 1 to {MAXIMUM_BATCH}, best at {OPTIMAL_BATCH}"
 
@@ -28,7 +28,7 @@ def load_flavour() -> Any:
     Raises
     ------
     BackendUnavailableError
-        None is, or its libraries cannot be loaded.
+        TensorRT is not installed, or its libraries cannot be loaded.
     """
     name = next((each for each in FLAVOURS if find_spec(each)), None)
     if name is None:
@@ -45,18 +45,18 @@ def load_flavour() -> Any:
 
 
 def is_portable(trt: Any) -> bool:
-    """Return whether engines are made for many GPUs, without one: TensorRT for RTX."""
+    """Return whether engines run on many GPUs and are built without one: TensorRT for RTX."""
     return bool(trt.__name__ == "tensorrt_rtx")
 
 
 def has_builder(trt: Any) -> bool:
-    """Return whether engines can be built: the lean runtime only runs them."""
+    """Return whether TensorRT can build engines; the lean runtime can only run them."""
     return hasattr(trt, "Builder") and hasattr(trt, "OnnxParser")
 
 
 @lru_cache(maxsize=1)
 def to_logger(trt: Any) -> Any:
-    """Return the one logger that TensorRT allows a process; it writes to Python's log."""
+    """Return a TensorRT logger that writes to Python's log; TensorRT allows one per process."""
     severities = trt.ILogger.Severity
     levels = {
         severities.INTERNAL_ERROR: logging.CRITICAL,
@@ -75,29 +75,29 @@ def to_logger(trt: Any) -> Any:
 
 
 def parse_network(trt: Any, builder: Any, content: bytes) -> Any:
-    """Return the strongly typed network of an ONNX file's bytes.
+    """Parse the bytes of an ONNX file into a strongly typed network.
 
     Raises
     ------
     ModelArtifactError
-        TensorRT's parser does not take the graph; the message has its words.
+        TensorRT's parser refuses the graph; the message contains its errors.
     """
-    # TensorRT 11 types every network strongly and ignores the flag; 10 needs it.
+    # TensorRT 10 needs the flag; in TensorRT 11 every network is strongly typed.
     flag = 1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
     network = builder.create_network(flag)
     parser = trt.OnnxParser(network, to_logger(trt))
     if not parser.parse(content):
         faults = "; ".join(parser.get_error(i).desc() for i in range(parser.num_errors))
         raise ModelArtifactError(
-            f"{trt.__name__} refuses the model's graph; export the model again. It says: {faults}"
+            f"{trt.__name__} refuses the model's graph: {faults} Export the model again."
         )
     return network
 
 
 def find_wide_layers(trt: Any, network: Any) -> list[str]:
-    """Return the layers that compute floating-point numbers wider than float16.
+    """Return the names of layers that compute in a wider floating-point type than float16.
 
-    The cast that hands the answer out in float32 is none of them: it computes nothing.
+    The cast of the output to float32 is not included, because it computes nothing.
     """
     outputs = {network.get_output(i).name for i in range(network.num_outputs)}
     wide = []
@@ -111,12 +111,12 @@ def find_wide_layers(trt: Any, network: Any) -> list[str]:
 
 
 def require_half(trt: Any, network: Any) -> None:
-    """Refuse a network that calls itself float16 and computes something else.
+    """Check that every layer of a float16 network computes in float16.
 
     Raises
     ------
     ModelArtifactError
-        Names the first of its layers.
+        Some layers compute in float32; the message names the first.
     """
     wide = find_wide_layers(trt, network)
     if wide:
@@ -136,46 +136,47 @@ def build_engine(
     trt : module
         From `load_flavour`.
     content : bytes
-        Of the ONNX file: one input (n, 1, h, w) and one output, n open, the rest fixed.
+        ONNX file with one input (n, 1, h, w); n is dynamic, the other sizes are fixed.
     precision : str
-        What the graph is said to compute in; `fp16` is proven.
+        Stated precision of the graph; `fp16` is checked.
     timing_cache : bytes
-        What `tensorrt` measured in earlier builds. TensorRT for RTX measures nothing when it
-        builds, and would look for a GPU if it were given one.
+        Measurements of earlier builds by `tensorrt`. TensorRT for RTX measures nothing during a
+        build and ignores them.
 
     Returns
     -------
     engine, timing_cache : bytes
-        The cache as it is after the build.
+        The serialised engine, and the cache after the build.
 
     Raises
     ------
     ModelArtifactError
-        The graph cannot be read, or is not in that precision.
+        The graph cannot be read, or is not in the stated precision.
     BackendUnavailableError
-        TensorRT could not build it here; its own words are in the log.
+        TensorRT could not build the engine here; its log has the reason.
     """
     builder = trt.Builder(to_logger(trt))
     network = parse_network(trt, builder, content)
     if precision == "fp16":
         require_half(trt, network)
     config = _to_config(trt, builder, network.get_input(0))
-    cache = None if is_portable(trt) else _attach_timing_cache(config, timing_cache)
+    # TensorRT for RTX measures nothing, and would look for a GPU if it were given a cache.
+    cache = None if is_portable(trt) else attach_timing_cache(config, timing_cache)
     engine = builder.build_serialized_network(network, config)
     if engine is None:
         raise BackendUnavailableError(
-            f"{trt.__name__} {trt.__version__} could not build an engine; its log says why."
+            f"{trt.__name__} {trt.__version__} could not build an engine; see its log."
         )
     return bytes(memoryview(engine)), b"" if cache is None else bytes(memoryview(cache.serialize()))
 
 
 def _to_config(trt: Any, builder: Any, network_input: Any) -> Any:
     config = builder.create_builder_config()
-    # So that the engine inspector can tell the precision of every layer later on.
+    # The engine inspector can then report the precision of every layer.
     config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
-    # Where a float32 graph is built, float32 is meant, as on the CPU.
+    # Keep full float32 precision, as on the CPU.
     config.clear_flag(trt.BuilderFlag.TF32)
-    if is_portable(trt):  # a CUDA graph can only be captured from memory that we hold
+    if is_portable(trt):  # CUDA graph capture needs memory that we allocated
         config.set_flag(trt.BuilderFlag.REQUIRE_USER_ALLOCATION)
     grid = tuple(network_input.shape)[1:]
     profile = builder.create_optimization_profile()
@@ -186,10 +187,11 @@ def _to_config(trt: Any, builder: Any, network_input: Any) -> Any:
     return config
 
 
-def _attach_timing_cache(config: Any, content: bytes) -> Any:
+def attach_timing_cache(config: Any, content: bytes) -> Any:
+    """Attach a timing cache to a build; use an empty one if TensorRT refuses `content`."""
     cache = config.create_timing_cache(content)
     if not config.set_timing_cache(cache, ignore_mismatch=False):
-        logger.warning("the timing cache is another machine's or damaged; a new one is begun")
+        logger.warning("the timing cache is damaged or from another machine; starting a new one")
         cache = config.create_timing_cache(b"")
         config.set_timing_cache(cache, ignore_mismatch=False)
     return cache

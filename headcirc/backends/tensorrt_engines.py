@@ -1,8 +1,8 @@
-"""Engines on disk, beside the graphs that they were built from.
+"""Store TensorRT engines on disk, beside the graphs that they were built from.
 
-An engine runs only where it was made for: its file's name has a key over all that it depends on, so
-that a stale or foreign one is never opened. One that is missing or cannot be read is built again;
-without a builder that is an error.
+An engine runs only on the GPU and TensorRT version that it was built for. The file name contains a
+key of everything that the engine depends on, so that an outdated or foreign engine is never opened.
+An engine that is missing or cannot be read is built again; without a builder that is an error.
 """
 
 import hashlib
@@ -26,30 +26,30 @@ from headcirc.model.graph import Graph
 logger = logging.getLogger("headcirc.tensorrt")
 
 RECIPE = 1
-"""Raise it when `tensorrt_builder` builds another engine from the same graph."""
+"""Increase it when `tensorrt_builder` changes the engine that it builds from a graph."""
 PORTABLE = "every GPU of TensorRT for RTX"
 TENSORRT_INSTEAD = (
-    " TensorRT for RTX runs on compute capability 8.0, 8.6, 8.9 and from 12.0; for another GPU "
+    " TensorRT for RTX supports compute capability 8.0, 8.6, 8.9 and from 12.0; for another GPU "
     "install TensorRT itself: pip install 'headcirc[gpu]'"
 )
 
 
 @dataclass(frozen=True)
 class EngineIdentity:
-    """All that an engine depends on.
+    """Everything that an engine depends on.
 
     Attributes
     ----------
     onnx_sha256 : str
-        Of the graph's file; behind a `+`, of the file that its weights come from.
+        SHA-256 of the graph's file and, after a `+`, of the file with its weights.
     runtime : str
-        TensorRT's flavour and full version.
+        Name and full version of the TensorRT module.
     target : str
-        The GPU's name and compute capability; the same words for all portable engines.
+        Name and compute capability of the GPU, or `PORTABLE`.
     profile : str
-        The batch sizes that it takes; the grid is the graph's.
+        Supported batch sizes.
     recipe : int
-        Of our builder.
+        Version of our build settings, `RECIPE`.
     """
 
     onnx_sha256: str
@@ -60,32 +60,32 @@ class EngineIdentity:
 
     @property
     def key(self) -> str:
-        """Return 16 hexadecimal digits that differ where anything differs."""
+        """Return 16 hexadecimal digits of a hash over all attributes."""
         return _to_key(*astuple(self))
 
     def to_engine_path(self, graph: Graph) -> Path:
-        """Return where the engine of a graph lies."""
+        """Return the path of a graph's engine."""
         return graph.path.with_name(f"{graph.path.stem}.{self.key}.engine")
 
     def to_timing_path(self, graph: Graph) -> Path:
-        """Return where timings lie: other graphs on this GPU and runtime share them."""
+        """Return the path of the timing cache, shared by all graphs on this GPU and runtime."""
         return graph.path.with_name(f"tensorrt.{_to_key(self.runtime, self.target)}.timing")
 
 
 def to_identity(trt: Any, graph: Graph, gpu: Gpu | None) -> EngineIdentity:
-    """Say which engine of a graph runs here.
+    """Return the identity of the engine that a graph needs on this machine.
 
     Raises
     ------
     BackendUnavailableError
-        There is no GPU, and this flavour builds for the one that is there.
+        There is no GPU, and this TensorRT module builds only for the GPU of the machine.
     """
     if is_portable(trt):
         target = PORTABLE
     elif gpu is None:
         raise BackendUnavailableError(
-            f"{trt.__name__} builds an engine on the GPU that will run it, and there is none here; "
-            "build it there with: make engine (tensorrt-rtx needs no GPU)"
+            f"{trt.__name__} builds an engine only on the GPU that will run it, and this machine "
+            "has no GPU. Run there: make engine (tensorrt-rtx needs no GPU)"
         )
     else:
         target = str(gpu)
@@ -93,7 +93,7 @@ def to_identity(trt: Any, graph: Graph, gpu: Gpu | None) -> EngineIdentity:
 
 
 def write_engine(trt: Any, graph: Graph, gpu: Gpu | None) -> Path:
-    """Build the engine of a graph ahead of time and return its file.
+    """Build and store the engine of a graph; return its path.
 
     Raises
     ------
@@ -104,19 +104,19 @@ def write_engine(trt: Any, graph: Graph, gpu: Gpu | None) -> Path:
     """
     identity = to_identity(trt, graph, gpu)
     engine, timings = _build(trt, graph, identity)
-    _keep(graph, identity, engine, timings)
+    _store(graph, identity, engine, timings)
     return identity.to_engine_path(graph)
 
 
 def load_engine(trt: Any, graph: Graph, gpu: Gpu) -> Any:
-    """Return a graph's engine, ready to run on this GPU; build it where there is none.
+    """Load a graph's engine for this GPU; build and store it if there is none.
 
     Raises
     ------
     BackendUnavailableError
-        There is no engine and no builder, or what was built does not load.
+        There is no engine and no builder, or the new engine does not load.
     ModelArtifactError
-        The graph is missing, damaged or not in its precision.
+        The graph is missing, damaged or not in its stated precision.
     """
     identity = to_identity(trt, graph, gpu)
     path = identity.to_engine_path(graph)
@@ -124,24 +124,24 @@ def load_engine(trt: Any, graph: Graph, gpu: Gpu) -> Any:
         engine = _deserialise(trt, path.read_bytes())
         if engine is not None:
             return engine
-        logger.warning("the engine %s cannot be read; it is built again", path.name)
+        logger.warning("the engine %s cannot be read; building it again", path.name)
     if not has_builder(trt):
         raise BackendUnavailableError(
-            f"There is no engine for {gpu} and {identity.runtime}, which has no builder; build "
-            "one with: make engine"
+            f"There is no engine for {gpu}, and {identity.runtime} has no builder. Build the "
+            "engine with: make engine"
         )
     logger.info("building an engine for %s with %s", gpu, identity.runtime)
     content, timings = _build(trt, graph, identity)
     engine = _deserialise(trt, content)
     if engine is None:
         raise BackendUnavailableError(
-            f"The engine that {identity.runtime} has just built does not load on {gpu}; its log "
-            f"says why.{TENSORRT_INSTEAD if is_portable(trt) else ''}"
+            f"The engine that {identity.runtime} has just built does not load on {gpu}; see its "
+            f"log.{TENSORRT_INSTEAD if is_portable(trt) else ''}"
         )
     try:
-        _keep(graph, identity, content, timings)
+        _store(graph, identity, content, timings)
     except OSError as error:  # a read-only model folder is legitimate; the next start builds again
-        logger.warning("the engine could not be kept for the next start: %s", error.strerror)
+        logger.warning("the engine could not be stored for the next start: %s", error.strerror)
     return engine
 
 
@@ -155,20 +155,20 @@ def _build(trt: Any, graph: Graph, identity: EngineIdentity) -> tuple[bytes, byt
     return build_engine(trt, graph.read(), precision=graph.precision, timing_cache=timings)
 
 
-def _keep(graph: Graph, identity: EngineIdentity, engine: bytes, timings: bytes) -> None:
-    _write_whole(identity.to_engine_path(graph), engine)
+def _store(graph: Graph, identity: EngineIdentity, engine: bytes, timings: bytes) -> None:
+    write_atomically(identity.to_engine_path(graph), engine)
     if timings:
-        _write_whole(identity.to_timing_path(graph), timings)
+        write_atomically(identity.to_timing_path(graph), timings)
 
 
-def _write_whole(path: Path, content: bytes) -> None:
-    """Write a file that another process sees complete or not at all."""
-    # Not by the process's number: in containers that share the folder, each writer is number 1.
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file atomically, so that another process never sees a part of it."""
+    # A process ID would not be unique: in containers that share the folder, each writer has ID 1.
     partial = path.with_name(f"{path.name}.{uuid4().hex}.partial")
     try:
         partial.write_bytes(content)
         partial.replace(path)
-    finally:  # a full disk keeps no half of an engine
+    finally:  # leave no partial file after an error, such as a full disk
         partial.unlink(missing_ok=True)
 
 

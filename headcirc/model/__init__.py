@@ -1,1 +1,1 @@
-"""What a model is: its manifest, its graphs, and the model that ships."""
+"""Describe a model: its manifest, its graphs, and the model that ships with the package."""

@@ -1,6 +1,6 @@
-"""One file of a model: found, proven to be the one that is meant, and made whole.
+"""Read one graph file of a model: check its SHA-256 and fill in shared weights.
 
-This module does not know what the network in it computes; see `headcirc.model.manifest`.
+This module does not interpret the network; see `headcirc.model.manifest`.
 """
 
 import hashlib
@@ -13,7 +13,7 @@ from headcirc.model.shared_weights import fill_weights
 
 @dataclass(frozen=True)
 class Graph:
-    """One form of the network: an ONNX file and the arithmetic in it.
+    """One ONNX file of the network, in one precision.
 
     Attributes
     ----------
@@ -21,9 +21,9 @@ class Graph:
         `fp32`, `fp16` (with float32 inputs and outputs) or `int8`.
     path : Path
     sha256 : str
-        Of the file's bytes.
+        SHA-256 of the file's bytes.
     weights : Graph or None
-        Whose weights the file names without holding them; see `shared_weights`.
+        Graph that holds the weights which this file only names; see `shared_weights`.
     """
 
     precision: str
@@ -33,16 +33,16 @@ class Graph:
 
     @property
     def identity(self) -> str:
-        """Return what differs wherever `read` differs."""
+        """Return a string that is different for every different result of `read`."""
         return self.sha256 if self.weights is None else f"{self.sha256}+{self.weights.identity}"
 
     def read(self) -> bytes:
-        """Return the graph, its weights in it.
+        """Return the complete graph, with all its weights, as ONNX bytes.
 
         Raises
         ------
         ModelArtifactError
-            A file is missing, or is not the one that the manifest describes.
+            A file is missing, cannot be read, or does not match the manifest's SHA-256.
         """
         content = self._read_file()
         if self.weights is None:
@@ -52,8 +52,8 @@ class Graph:
             return fill_weights(content, source)
         except (ArithmeticError, LookupError, ValueError) as error:
             raise ModelArtifactError(
-                f"The model's file {self.path.name!r} is no graph that {self.weights.path.name!r} "
-                "gives its weights to. Export the model again."
+                f"The model's file {self.path.name!r} cannot be combined with the weights of "
+                f"{self.weights.path.name!r}. Export the model again."
             ) from error
 
     def _read_file(self) -> bytes:

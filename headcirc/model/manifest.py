@@ -1,7 +1,7 @@
-"""What a shipped model is: the facts that travel with its weights.
+"""Read a model's manifest: the facts that ship with its weights.
 
-`model_export` writes `manifest.json`; everything that runs the model reads it here. Facts about
-one deployment (port, limits, backend) are not model facts and do not live here.
+`model_export` writes `manifest.json`; everything that runs the model reads it through this module.
+Settings of a deployment (port, limits, backend) do not belong in the manifest.
 """
 
 import json
@@ -16,12 +16,12 @@ from headcirc.model.uncertainty_model import UncertaintyModel, to_uncertainty_mo
 MANIFEST_NAME = "manifest.json"
 SCHEMA_VERSION = 3
 KINDS: dict[object, tuple[type, ...]] = {str: (str,), int: (int,), float: (int, float)}
-"""A fact's type to the types that JSON has for it."""
+"""A field's type to the types that it may have after parsing JSON."""
 
 
 @dataclass(frozen=True)
 class InputFacts:
-    """The network's grid and how grey values enter it.
+    """The network's grid and the normalisation of its input.
 
     Attributes
     ----------
@@ -30,7 +30,7 @@ class InputFacts:
     pixel_aspect : float
         Width over height of the frame area that one network pixel covers.
     mean, standard_deviation : float
-        Of the training frames' grey values, on a scale from 0 to 1.
+        Statistics of the training frames' grey values, on a scale from 0 to 1.
     """
 
     width_px: int
@@ -42,22 +42,22 @@ class InputFacts:
 
 @dataclass(frozen=True)
 class MaskFacts:
-    """How probabilities become a head.
+    """Thresholds that turn probabilities into a head mask.
 
     Attributes
     ----------
     threshold : float
         A pixel belongs to the head above this probability.
     minimum_head_share : float
-        Smallest area of a head, as a share of the frame's.
+        Minimum area of a head, as a share of the frame's area.
     minimum_mean_probability : float
-        Of the pixels of a head; below it there is no head, whatever the threshold says.
+        Minimum mean probability over a head's pixels; below it the result is "no head".
     acceptable_mean_probability : float
-        Of the pixels of a head; below it the answer is not acceptable (`uncertain-mask`).
+        Below this mean probability the result is not acceptable (`uncertain-mask`).
     sure_mean_probability : float
-        Of the pixels of a head; below it the network is asked again (test-time augmentation).
+        Below this mean probability, test-time augmentation is used.
     ellipticity_power : float
-        How much shape counts against area where there are several components.
+        Exponent of the ellipticity in the score that selects one of several components.
     """
 
     threshold: float
@@ -70,19 +70,19 @@ class MaskFacts:
 
 @dataclass(frozen=True)
 class ExplainFacts:
-    """The graphs that tell why, and what they tell.
+    """The explain graphs and the names of their outputs.
 
     Attributes
     ----------
     graphs : dict
-        Precision to `Graph`; its outputs are `probability_map`, one Grad-CAM for each layer under
-        the layer's name, and each gate's coefficients under `to_attention_output`.
+        Precision to `Graph`. The outputs are `probability_map`, one Grad-CAM map per layer, named
+        after the layer, and the coefficients of each gate, named by `to_attention_output`.
     layers : tuple of str
-        Where Grad-CAM is taken, deepest first.
+        Layers with a Grad-CAM map, deepest first.
     default_layer : str
-        One of them.
+        One of `layers`.
     attention_levels : tuple of int
-        The paper's names of the gates, deepest first.
+        Attention gates, named as in the paper, deepest first.
     """
 
     graphs: dict[str, Graph]
@@ -92,31 +92,32 @@ class ExplainFacts:
 
 
 def to_attention_output(level: int) -> str:
-    """Return the explain graph's name for the coefficients of a gate."""
+    """Return the name of the explain graph's output for the coefficients of a gate."""
     return f"attention-{level}"
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """All facts of one model, and where its files lie.
+    """All facts of one model, and the paths of its files.
 
     Attributes
     ----------
     name, version : str
     width, parameters : int
-        Channels of the first level; trained parameters.
+        Channels of the first level; number of trained parameters.
     input, mask : InputFacts, MaskFacts
     graphs : dict
-        Precision to `Graph`: every form of the network that ships.
+        Precision to `Graph`, for every precision that ships.
     trained_on : tuple of str
-        Components of the data; figures on exams of those are training figures.
+        Parts of the data split that the model was trained on. Figures measured on these parts are
+        training figures.
     accuracy : dict
-        As measured: data, n, figures with intervals, command, and whose weights' they are. Empty
-        before it was measured.
+        Measured accuracy: data, number of images, figures with intervals, command, and the weights
+        that were measured. Empty before the first measurement.
     explain : ExplainFacts or None
-        None where the model ships no explain graph.
+        None if the model ships no explain graph.
     uncertainty : UncertaintyModel or None
-        None where none were recorded: there are no intervals then.
+        None if the model has no uncertainty model; results then have no interval.
     """
 
     name: str
@@ -133,12 +134,17 @@ class Manifest:
 
 
 def load_manifest(artifact_dir: Path) -> Manifest:
-    """Read a model's manifest; its weights are checked when they are read.
+    """Read a model's manifest. The graphs are checked later, when they are read.
+
+    Parameters
+    ----------
+    artifact_dir : Path
+        Folder of the model, with `manifest.json` and the graphs.
 
     Raises
     ------
     ModelArtifactError
-        There is no manifest, or a fact is missing or of the wrong kind.
+        There is no manifest, or a fact is missing or has the wrong type.
     """
     manifest_path = artifact_dir / MANIFEST_NAME
     try:
@@ -151,14 +157,29 @@ def load_manifest(artifact_dir: Path) -> Manifest:
     except OSError as error:
         raise ModelArtifactError(f"{MANIFEST_NAME} cannot be read: {error.strerror}.") from error
     except ValueError as error:
-        raise ModelArtifactError(f"{MANIFEST_NAME} is no JSON: {error}.") from error
+        raise ModelArtifactError(f"{MANIFEST_NAME} is not valid JSON: {error}.") from error
     return to_manifest(facts, artifact_dir)
 
 
 def to_manifest(facts: Any, artifact_dir: Path) -> Manifest:
-    """Read the facts of a manifest; raises as `load_manifest` does."""
+    """Convert parsed JSON to a manifest.
+
+    Parameters
+    ----------
+    facts : object
+        The content of `manifest.json`.
+    artifact_dir : Path
+        Folder of the graphs.
+
+    Raises
+    ------
+    ModelArtifactError
+        A fact is missing, unknown or has the wrong type, or the schema version is another.
+    """
     if not isinstance(facts, dict):
-        raise ModelArtifactError(f"{MANIFEST_NAME} holds no facts. Export the model again.")
+        raise ModelArtifactError(
+            f"{MANIFEST_NAME} does not contain a JSON object. Export the model again."
+        )
     if facts.get("schema_version") != SCHEMA_VERSION:
         raise ModelArtifactError(
             f"{MANIFEST_NAME} has schema version {facts.get('schema_version')}; this software "
@@ -186,14 +207,14 @@ def to_manifest(facts: Any, artifact_dir: Path) -> Manifest:
         _require_kinds(manifest)
     except (AttributeError, KeyError, TypeError) as error:
         raise ModelArtifactError(
-            f"{MANIFEST_NAME} lacks a fact, has one too many or one of the wrong kind: {error}. "
+            f"{MANIFEST_NAME} has a missing, unknown or wrongly typed fact: {error}. "
             "Export the model again."
         ) from error
     return manifest
 
 
 def _require_kinds(facts: object) -> None:
-    """Refuse, at any depth, a value that is not the text or the number that its field holds."""
+    """Check the type of every string and number, at any depth."""
     if isinstance(facts, dict):
         for value in facts.values():
             _require_kinds(value)
@@ -201,7 +222,7 @@ def _require_kinds(facts: object) -> None:
         for each in fields(facts):
             value, kinds = getattr(facts, each.name), KINDS.get(each.type)
             if kinds is not None and type(value) not in kinds:
-                raise TypeError(f"{each.name} is {value!r} and no {kinds[-1].__name__}")
+                raise TypeError(f"{each.name} is {value!r}, not of type {kinds[-1].__name__}")
             _require_kinds(value)
 
 
@@ -213,7 +234,7 @@ def _to_graphs(facts: dict[str, Any], artifact_dir: Path) -> dict[str, Graph]:
 
 
 def _to_explain(facts: dict[str, Any], shipped: dict[str, Graph]) -> ExplainFacts:
-    """Read the explain graphs, which take their weights from the graphs that ship beside them."""
+    """Read the explain graphs, which share the weights of the shipped graphs."""
     folder = next(iter(shipped.values())).path.parent
     files = {graph.path.name: graph for graph in shipped.values()}
     graphs = _to_graphs(facts["graphs"], folder)

@@ -1,9 +1,9 @@
-"""A graph without weights, and the graph that has them, to one ONNX graph that runs.
+"""Fill an ONNX graph that has no weights with the weights of another ONNX graph.
 
-An explain graph computes with the weights of the network that it explains, and once more with the
-decoder's kernels turned. So that a model holds them once, the explain graph's file names them
-only, and they are put in when it is read. This needs no ONNX package: an ONNX file is a Protobuf
-message, of which these few fields are read. This module checks no file; see `manifest.Graph`.
+An explain graph uses the weights of the network that it explains, and the decoder's kernels a
+second time, rotated. To store them once, the explain graph's file only names these weights, and
+they are filled in when the file is read. No ONNX package is needed: an ONNX file is a Protobuf
+message, and this module reads the few fields it needs. It checks no SHA-256; see `graph.Graph`.
 
 References
 ----------
@@ -16,54 +16,55 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-TURNED = ".turned"
-"""Ends the name of a weight that is another one's kernel turned; see `turn_kernel`."""
+ROTATED_SUFFIX = ".turned"
+"""Suffix of a weight that is another weight's kernel after `rotate_kernel`; part of the files."""
 MODEL_GRAPH, GRAPH_INITIALIZER = 7, 5
 TENSOR_DIMS, TENSOR_TYPE, TENSOR_NAME, TENSOR_RAW_DATA = 1, 2, 8, 9
 VARINT, FIXED_64, LENGTH, FIXED_32 = 0, 1, 2, 5
 """Protobuf's wire types."""
 FIXED_BYTES = {FIXED_64: 8, FIXED_32: 4}
 SEVEN_BITS, MORE = 0x7F, 0x80
-"""The bits of a varint byte that hold the number, and the bit that says that more bytes follow."""
+"""Payload bits of a varint byte, and the continuation bit."""
 
 
 def fill_weights(content: bytes, source: bytes) -> bytes:
-    """Return a graph with its weights.
+    """Fill in the weights of a graph.
 
     Parameters
     ----------
     content : bytes
-        ONNX file; a weight that has no data there has the name of a weight of `source`, or that
-        name and `TURNED`.
+        ONNX file. A weight without data has the name of a weight in `source`, with or without
+        `ROTATED_SUFFIX`.
     source : bytes
-        ONNX file whose weights are raw data, as exporters write them.
+        ONNX file that stores its weights as raw data, as exporters do.
 
     Returns
     -------
     bytes
-        ONNX file that needs no other; weights that had data keep it.
+        Complete ONNX file. Weights that already had data keep it.
 
     Raises
     ------
     KeyError
-        `source` has no weight of a name that is asked for.
+        `source` has no weight of a required name.
     """
     weights = dict(_read_weights(source))
-    parts = [
+    fields = [
         _to_field(number, _fill_graph(value, weights)) if number == MODEL_GRAPH else whole
         for number, whole, value in _split(content)
     ]
-    return b"".join(parts)
+    return b"".join(fields)
 
 
-def turn_kernel(kernel: NDArray[np.generic]) -> NDArray[np.generic]:
-    """Return a kernel turned by half a turn, its input and output channels exchanged.
+def rotate_kernel(kernel: NDArray[np.generic]) -> NDArray[np.generic]:
+    """Rotate a kernel by 180 degrees and swap its input and output channels.
+
+    The gradient of a stride-1 convolution with respect to its input is a convolution with the
+    rotated kernel.
 
     Parameters
     ----------
     kernel : (out_channels, in_channels, rows, columns)
-        Of a convolution with stride 1; with the turned one the gradient with respect to its input
-        is a convolution too.
 
     Returns
     -------
@@ -73,7 +74,7 @@ def turn_kernel(kernel: NDArray[np.generic]) -> NDArray[np.generic]:
 
 
 def _read_weights(source: bytes) -> Iterator[tuple[str, NDArray[np.generic]]]:
-    """Yield name and values of each weight; the values keep their bytes but not their type."""
+    """Yield name and values of each weight. The values are raw items without a numeric type."""
     for number, _, graph in _split(source):
         if number != MODEL_GRAPH:
             continue
@@ -86,7 +87,7 @@ def _to_weight(tensor: bytes) -> tuple[str, NDArray[np.generic]]:
     name, raw = "", b""
     shape: list[int] = []
     for number, _, value in _split(tensor):
-        if number == TENSOR_DIMS:  # onnx.proto is of the second syntax, which packs no numbers
+        if number == TENSOR_DIMS:  # onnx.proto has proto2 syntax: repeated numbers are not packed
             shape.append(_read_varint(value, 0)[0])
         elif number == TENSOR_NAME:
             name = value.decode()
@@ -99,28 +100,28 @@ def _to_weight(tensor: bytes) -> tuple[str, NDArray[np.generic]]:
 
 
 def _fill_graph(graph: bytes, weights: dict[str, NDArray[np.generic]]) -> bytes:
-    parts = []
+    fields = []
     for number, whole, tensor in _split(graph):
         if number != GRAPH_INITIALIZER or _has_data(tensor):
-            parts.append(whole)
+            fields.append(whole)
             continue
         name, _ = _to_weight(tensor)
-        values = weights[name.removesuffix(TURNED)]
-        if name.endswith(TURNED):
-            values = turn_kernel(values)
+        values = weights[name.removesuffix(ROTATED_SUFFIX)]
+        if name.endswith(ROTATED_SUFFIX):
+            values = rotate_kernel(values)
         raw = _to_field(TENSOR_RAW_DATA, values.tobytes())
-        parts.append(_to_field(GRAPH_INITIALIZER, tensor + raw))
-    return b"".join(parts)
+        fields.append(_to_field(GRAPH_INITIALIZER, tensor + raw))
+    return b"".join(fields)
 
 
 def _has_data(tensor: bytes) -> bool:
-    """Return whether it has more than a shape, a type and a name."""
+    """Return whether a tensor has fields other than shape, type and name."""
     known = (TENSOR_DIMS, TENSOR_TYPE, TENSOR_NAME)
     return any(number not in known for number, _, _ in _split(tensor))
 
 
 def _split(message: bytes) -> Iterator[tuple[int, bytes, bytes]]:
-    """Yield each field of a message: its number, all its bytes, and those of its value."""
+    """Yield number, all bytes and value bytes of each field of a message."""
     at = 0
     while at < len(message):
         begin = at
@@ -138,7 +139,7 @@ def _split(message: bytes) -> Iterator[tuple[int, bytes, bytes]]:
 
 
 def _read_varint(message: bytes, at: int) -> tuple[int, int]:
-    """Return a number, seven bits a byte with the lowest first, and where the next field begins."""
+    """Decode the varint at a position; return its value and the position after it."""
     value, shift = 0, 0
     while True:
         byte = message[at]
@@ -149,12 +150,12 @@ def _read_varint(message: bytes, at: int) -> tuple[int, int]:
 
 
 def _to_varint(value: int) -> bytes:
-    parts = bytearray()
+    encoded = bytearray()
     while value >= MORE:
-        parts.append(value & SEVEN_BITS | MORE)
+        encoded.append(value & SEVEN_BITS | MORE)
         value >>= 7
-    parts.append(value)
-    return bytes(parts)
+    encoded.append(value)
+    return bytes(encoded)
 
 
 def _to_field(number: int, value: bytes) -> bytes:

@@ -1,7 +1,7 @@
-"""The uncertainty model of one network: weights of features, limits, and the intervals' width.
+"""Define a network's uncertainty model: feature weights, limits, and the width of intervals.
 
-Part of the manifest, written by `model_export record-uncertainty`. This module does not know what
-the features are nor how they are computed; see `headcirc.quality.uncertainty`.
+It is part of the manifest and is written by `model_export record-uncertainty`. The features are
+defined and computed in `headcirc.quality.uncertainty`.
 """
 
 import math
@@ -9,22 +9,23 @@ from dataclasses import dataclass
 from typing import Any
 
 REFERENCE_MM = 180.0
-"""Circumference of a head in mid-pregnancy, as most of HC18's are."""
-OUTMOST_DEVIATIONS = 4.0
-"""Standardised features are clipped here: the weights were fitted within this range."""
+"""Circumference of a head in mid-pregnancy, typical of HC18."""
+MAXIMUM_DEVIATIONS = 4.0
+"""Standardised features are clipped to this magnitude; the weights were fitted in this range."""
 
 
 @dataclass(frozen=True)
 class Term:
-    """One feature's part in a score: how it is standardised, and its weight.
+    """Contribution of one feature to a score: its standardisation and its weight.
 
     Attributes
     ----------
     center, scale : float
+        The standardised feature is (value - center) / scale.
     weight : float
-        Of each deviation above the centre.
+        Weight of the standardised feature above 0.
     weight_below : float or None
-        Of each deviation below it, where that is another matter; None: the same.
+        Weight below 0; None for the same weight on both sides.
     """
 
     center: float
@@ -33,9 +34,9 @@ class Term:
     weight_below: float | None = None
 
     def weigh(self, value: float) -> float:
-        """Return what a feature of this value adds to the score."""
+        """Return the contribution of a feature value to the score."""
         deviations = (value - self.center) / self.scale
-        limited = min(max(deviations, -OUTMOST_DEVIATIONS), OUTMOST_DEVIATIONS)
+        limited = min(max(deviations, -MAXIMUM_DEVIATIONS), MAXIMUM_DEVIATIONS)
         if self.weight_below is None or limited > 0:
             return limited * self.weight
         return limited * self.weight_below
@@ -56,7 +57,7 @@ class LinearScore:
     terms: dict[str, Term]
 
     def weigh(self, features: dict[str, float]) -> float:
-        """Return the score of one answer's features."""
+        """Return the score for the features of one result."""
         return self.intercept + sum(
             term.weigh(features[feature]) for feature, term in self.terms.items()
         )
@@ -64,14 +65,14 @@ class LinearScore:
 
 @dataclass(frozen=True)
 class IntervalFacts:
-    """How wide intervals are.
+    """Level and width of the intervals.
 
     Attributes
     ----------
     level : float
-        Share of cases in which the interval should hold the annotated circumference.
+        Nominal coverage: share of intervals that should contain the annotated circumference.
     factor : float
-        Half the interval's width over the expected error.
+        Half-width of the interval over the expected error.
     """
 
     level: float
@@ -80,14 +81,14 @@ class IntervalFacts:
 
 @dataclass(frozen=True)
 class UncertaintyLimits:
-    """Limits beyond which an answer gets a warning; see `headcirc.quality.assessment`.
+    """Limits above which a result gets a warning; see `headcirc.quality.assessment`.
 
     Attributes
     ----------
     expected_error_mm, out_of_distribution : float
-        Of the scores.
+        Limits of the two scores.
     lack_of_contrast, dark_share : float
-        Of the features of these names.
+        Limits of the features with these names.
     """
 
     expected_error_mm: float
@@ -98,16 +99,17 @@ class UncertaintyLimits:
 
 @dataclass(frozen=True)
 class UncertaintyModel:
-    """How features become an expected error, an out-of-distribution score and an interval.
+    """Parameters that turn features into an expected error, an interval and a score.
 
     Attributes
     ----------
     error : LinearScore
-        Logarithm of the expected error, in mm, in a head of `REFERENCE_MM`.
+        Natural logarithm of the expected error in mm, for a head of `REFERENCE_MM`.
     size_exponent : float
-        How the expected error grows with the circumference: 0 not at all, 1 in proportion.
+        The expected error grows with the circumference to this power: 0 is constant, 1 is
+        proportional.
     out_of_distribution : LinearScore
-        Log-odds of a degraded image against a clean one.
+        Out-of-distribution score: log-odds that the image is degraded rather than clean.
     interval : IntervalFacts
     limits : UncertaintyLimits
     """
@@ -121,13 +123,22 @@ class UncertaintyModel:
     def to_expected_error_mm(
         self, features: dict[str, float], head_circumference_mm: float | None
     ) -> float:
-        """Return the expected error; if the size is unknown, of a head of `REFERENCE_MM`."""
+        """Return the expected absolute error of the circumference in mm.
+
+        If the circumference is None, return the error for a head of `REFERENCE_MM`.
+        """
         size = (head_circumference_mm or REFERENCE_MM) / REFERENCE_MM
         return float(math.exp(self.error.weigh(features)) * size**self.size_exponent)
 
 
 def to_uncertainty_model(facts: dict[str, Any]) -> UncertaintyModel:
-    """Read the manifest's section; raises KeyError or TypeError where a fact is missing."""
+    """Convert the `uncertainty` section of a manifest.
+
+    Raises
+    ------
+    KeyError, TypeError
+        A fact is missing or unknown.
+    """
     return UncertaintyModel(
         error=_to_score(facts["error"]),
         size_exponent=facts["size_exponent"],

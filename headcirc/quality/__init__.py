@@ -1,1 +1,1 @@
-"""How far an answer can be trusted: uncertainty, interval, warnings, test-time augmentation."""
+"""Assess a result: uncertainty, interval, warnings and test-time augmentation."""

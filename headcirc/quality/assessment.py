@@ -1,11 +1,10 @@
-"""Give stable warning codes, and say whether a person should rely on the number.
+"""Collect warning codes for a result, and decide whether it is acceptable.
 
-The limits below let pass at least 99 of 100 of HC18's training exams' images
-(`python -m evaluation.choices`); they catch gross failures. They say what a head, its mask and its
-probabilities are, whatever the model. The finer limits, on uncertainty features, belong to the
-model (`python -m evaluation.uncertainty fit`); a model without them has only the gross ones.
-None catches every error. This stage changes no number; a service that promises one still gives it,
-with `acceptable` false beside it.
+The limits in this module detect gross failures. At least 99 % of the images in HC18's training
+exams pass them (`python -m evaluation.choices`). They do not depend on the model. The limits on
+uncertainty features are fitted for each model (`python -m evaluation.uncertainty fit`); a model
+without an uncertainty model has only the limits of this module. No limit detects every error. This
+stage changes no measurement: a result that is not acceptable keeps its value.
 """
 
 from dataclasses import dataclass
@@ -43,29 +42,35 @@ DISQUALIFYING = frozenset(
         UNLIKE_TRAINING_DATA,
     }
 )
-"""Low contrast and shadow are not in it: they give a reason, and the two scores judge the harm.
-A narrow range of samples gives a reason too: the picture may be darker than it was meant."""
+"""Warnings that make a result not acceptable. Low contrast, shadow and a narrow sample range only
+explain a result; the expected error and the out-of-distribution score decide about it."""
 
 MINIMUM_FIT_OVERLAP = 0.93
-"""Overlap (intersection over union) of mask and ellipse below which neither is trusted."""
+"""Minimum overlap (intersection over union) of mask and ellipse."""
 MAXIMUM_REJECTED_SHARE = 0.25
-"""Area of another component, as a share of the head's, above which the choice is uncertain."""
+"""Maximum area of another component, as a share of the head's area."""
 PLAUSIBLE_HEAD_CIRCUMFERENCE_MM = (40.0, 400.0)
-"""HC18 runs from 44 to 346 mm; the growth charts end near 373 mm (+3 SD at 40 weeks)."""
-LEAST_CEPHALIC_INDEX = 0.5
-"""HC18's heads, but the test exams', have 0.66 to 0.96; pixel sizes that are exchanged, or of
-another picture, make less of them."""
+"""HC18 has 44 to 346 mm; growth charts end near 373 mm (+3 SD at 40 weeks)."""
+MINIMUM_CEPHALIC_INDEX = 0.5
+"""HC18's heads, without the test exams, have 0.66 to 0.96. Swapped pixel sizes, or the pixel size
+of another picture, can give less."""
 
 
 @dataclass(frozen=True)
 class Quality:
-    """Attributes: `warnings` are stable codes; `acceptable` says whether to rely on the number."""
+    """Result of the quality checks.
+
+    Attributes
+    ----------
+    warnings : tuple of str
+        Stable codes of the checks that failed.
+    """
 
     warnings: tuple[str, ...]
 
     @property
     def acceptable(self) -> bool:
-        """Return False when a person should not rely on the number."""
+        """Return False if a person should not rely on the measurement."""
         return not DISQUALIFYING.intersection(self.warnings)
 
 
@@ -80,7 +85,7 @@ def assess_quality(
     limits: UncertaintyLimits | None = None,
     has_narrow_range: bool = False,
 ) -> Quality:
-    """Collect the warnings that hold.
+    """Collect the warnings that apply to a result.
 
     Parameters
     ----------
@@ -88,12 +93,13 @@ def assess_quality(
     ellipse : Ellipse or None
         In frame pixels.
     facts : MaskFacts
+        Limits on the mean probability, from the manifest.
     head_circumference_mm, cephalic_index : float or None
-        None where the pixel size is unknown.
+        None if the pixel size is unknown.
     uncertainty, limits : Uncertainty or None, UncertaintyLimits or None
-        Without both, only the gross failures are looked for.
+        If either is None, only gross failures are checked.
     has_narrow_range : bool
-        Of the frame.
+        See `geometry.Frame`.
     """
     narrow = (NARROW_SAMPLE_RANGE,) if has_narrow_range else ()
     if head_mask is None or ellipse is None:
@@ -110,7 +116,7 @@ def assess_quality(
         IMPLAUSIBLE_SIZE: (
             head_circumference_mm is not None and not low_mm <= head_circumference_mm <= high_mm
         )
-        or (cephalic_index is not None and cephalic_index < LEAST_CEPHALIC_INDEX),
+        or (cephalic_index is not None and cephalic_index < MINIMUM_CEPHALIC_INDEX),
     }
     if uncertainty is not None and limits is not None:
         checks |= _judge_uncertainty(uncertainty, limits)
@@ -133,7 +139,7 @@ def _judge_uncertainty(uncertainty: Uncertainty, limits: UncertaintyLimits) -> d
 
 
 def touches_border(ellipse: Ellipse, rows: int, columns: int) -> bool:
-    """Return whether the ellipse reaches the frame's border, so that part of it was not seen."""
+    """Return whether the ellipse extends beyond the frame, so that part of it is not visible."""
     half_x, half_y = to_half_extents(ellipse)
     return bool(
         ellipse.center_x_px - half_x < 0
@@ -144,9 +150,9 @@ def touches_border(ellipse: Ellipse, rows: int, columns: int) -> bool:
 
 
 def to_fit_overlap(mask: NDArray[np.bool_], ellipse: Ellipse) -> float:
-    """Return intersection over union of mask and ellipse, inside the frame.
+    """Return the intersection over union of mask and ellipse inside the frame.
 
-    Only the ellipse's bounding box is drawn: everywhere else there is no overlap.
+    Only the bounding box of the ellipse is rasterised, because there is no overlap elsewhere.
     """
     box, filled = to_filled_ellipse(ellipse, *mask.shape)
     overlap = np.count_nonzero(mask[box] & filled)

@@ -1,10 +1,9 @@
-"""Test-time augmentation: where the network is unsure, it is asked again about altered copies.
+"""Apply test-time augmentation where the network is uncertain.
 
-A head stays a head when its image is mirrored or made a little smaller or larger; a doubtful
-structure beside it does not. The copies err differently, so their mean errs less, also less than a
-mean that includes the first, unsure, inference. It takes six more inferences, so it is kept for the
-few images that need it. No copy is upside down: the network never learned from such images.
-`python -m evaluation.augmentation` compares sets of copies.
+The network runs again on mirrored and scaled copies of the image, and the results are averaged. The
+copies have different errors, so the mean has a smaller error. A mean that also includes the first,
+uncertain inference is worse. Augmentation takes six more inferences, so it is used only for the few
+images that need it. `python -m evaluation.augmentation` compares sets of copies.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,8 +17,8 @@ from headcirc.model.manifest import MaskFacts
 Array = NDArray[np.float32]
 Augmentation = tuple[bool, float]
 """Whether the picture is mirrored left to right, and its zoom about the centre."""
-AT_ONCE = 2
-"""Copies that run through the network together: a runtime keeps the memory of its largest batch."""
+BATCH_SIZE = 2
+"""Copies per inference. It is small because a runtime keeps the memory of its largest batch."""
 
 
 def to_augmentations(*zooms: float) -> tuple[Augmentation, ...]:
@@ -33,29 +32,33 @@ AUGMENTATIONS = to_augmentations(0.8, 0.9, 1.1)
 def infer_with_augmentation(
     run_network: Callable[[Array], Array], network_input: Array, facts: MaskFacts
 ) -> Array:
-    """Return probabilities (n, h, w) for network inputs (n, 1, h, w), augmented where unsure.
+    """Run the network, and run it again with augmentation where it is uncertain.
 
     Parameters
     ----------
     run_network : callable
-        (n, 1, h, w) to (n, h, w) probabilities.
-    network_input : (n, 1, h, w) float32
+        Maps (n, 1, h, w) network inputs to (n, h, w) probabilities.
+    network_input : (n, 1, h, w) float32, network grid
     facts : MaskFacts
-        The threshold, and the mean probability of a head below which the network is asked again.
-        Hardly one in a hundred of HC18's training images is (`evaluation.augmentation`).
+        The threshold, and the mean probability below which augmentation is used. About one in a
+        hundred of HC18's training images is below it (`evaluation.augmentation`).
+
+    Returns
+    -------
+    (n, h, w) float32 in [0, 1], network grid
     """
     probability_maps = run_network(network_input)
     unsure = [i for i, each in enumerate(probability_maps) if is_unsure(each, facts)]
     if not unsure:
         return probability_maps
-    careful = probability_maps.copy()
+    augmented = probability_maps.copy()
     for i in unsure:
-        careful[i] = infer_augmented(run_network, network_input[i, 0])
-    return careful
+        augmented[i] = infer_augmented(run_network, network_input[i, 0])
+    return augmented
 
 
 def is_unsure(probability_map: Array, facts: MaskFacts) -> bool:
-    """Return whether the mean probability of what may be a head, in (h, w), is low."""
+    """Return whether the pixels above the threshold in (h, w) have a low mean probability."""
     head = probability_map[probability_map > facts.threshold]
     return bool(head.size > 0 and head.mean() < facts.sure_mean_probability)
 
@@ -65,7 +68,9 @@ def infer_augmented(
     picture: Array,
     augmentations: Sequence[Augmentation] = AUGMENTATIONS,
 ) -> Array:
-    """Return the mean probability over copies of a picture, (h, w); each counts where it saw.
+    """Return the mean probability map over augmented copies of a picture.
+
+    A copy contributes only to the pixels that it contains.
 
     Parameters
     ----------
@@ -73,11 +78,16 @@ def infer_augmented(
         As for `infer_with_augmentation`.
     picture : (h, w) float32, network grid
     augmentations : sequence of Augmentation
-        How the copies are altered; a zoom above 1 loses the rim, so one at most 1 must be there.
+        Transformations of the copies. At least one zoom must be 1 or less, because a larger zoom
+        crops the edge of the picture.
+
+    Returns
+    -------
+    (h, w) float32 in [0, 1], network grid
     """
     total, seen = np.zeros_like(picture), np.zeros_like(picture)
-    for start in range(0, len(augmentations), AT_ONCE):
-        some = augmentations[start : start + AT_ONCE]
+    for start in range(0, len(augmentations), BATCH_SIZE):
+        some = augmentations[start : start + BATCH_SIZE]
         copies = np.stack([_alter(picture, augmentation) for augmentation in some])[:, None]
         for augmentation, answer in zip(some, run_network(copies), strict=True):
             total += _alter_back(answer, augmentation)
@@ -87,7 +97,7 @@ def infer_augmented(
 
 def _alter(picture: Array, augmentation: Augmentation) -> Array:
     is_mirrored, zoom = augmentation
-    dark = float(picture.min())  # as around every scan's sector
+    dark = float(picture.min())  # like the background around the scan's sector
     size = picture.shape[::-1]
     copy = cv2.warpAffine(picture, _to_zoom(picture, zoom), size, borderValue=dark)
     return np.asarray(copy[:, ::-1] if is_mirrored else copy)

@@ -1,8 +1,8 @@
-"""Uncertainty of one answer: features from one inference, and the scores that they give together.
+"""Compute uncertainty features of one result, and combine them into scores.
 
-The features are computed where the ellipse runs: from probabilities and grey values on short lines
-across it, and from a coarse grid over the whole frame. Their weights come from the manifest; this
-module does not know how they were fitted, and it changes no measurement.
+The features come from probabilities and grey values on short lines across the ellipse, and from a
+coarse grid over the whole frame. They need no further inference. Their weights come from the
+manifest. This module changes no measurement.
 """
 
 import math
@@ -17,20 +17,21 @@ from headcirc.geometry import Ellipse, FloatArray, HeadMask
 from headcirc.model.uncertainty_model import UncertaintyModel
 
 LINES = 96
-"""Across the ellipse, equal steps of its own angle apart."""
+"""Number of lines across the ellipse, at equal steps of its parametric angle."""
 LINE_POINTS = 33
 REACH_SHARE = 0.2
-"""Reach of a line to both sides of the ellipse, as a share of the head's mean radius."""
+"""Length of a line on each side of the ellipse, as a share of the head's mean radius."""
 SURE_PROBABILITY = 0.8
-"""The head's side of a line should exceed it, the other stay below one minus it. As with all
-numbers here, the features depend on it, and a model's weights and limits on the features."""
+"""A line is clear if the head's side exceeds this probability and the other side is below 1 minus
+it. A change of any constant in this module changes the features, so the uncertainty models must be
+fitted again."""
 DARK_SHARE = 0.35
-"""A line lies in shadow if its echo is below this share of the outline's bright echoes."""
+"""A line is in shadow if its echo is below this share of the outline's bright echoes."""
 BRIGHT_PERCENTILE, WORST_PERCENTILE = 75, 95
 BLACK, WHITE = 2, 250
 FRAME_STEP_PX = 8
 GRAINS_PX = (1, 3)
-"""Neighbours whose grey values are compared: their ratio is that of fine and coarse grain."""
+"""Distances of the neighbours that measure fine and coarse grain."""
 SMALLEST_GREY = 1.0
 
 ERROR_FEATURES = (
@@ -50,9 +51,9 @@ ERROR_FEATURES = (
     "uneven echo",
     "small head",
 )
-"""The larger, the less certain the measurement."""
+"""Larger values mean a less certain measurement."""
 FRAME_FEATURES = ("brightness", "grain", "roughness", "white share", "black share")
-"""Features of the whole frame; both small and large values are unusual."""
+"""Features of the whole frame; small and large values are both unusual."""
 FEATURES = ERROR_FEATURES + FRAME_FEATURES
 
 _ANGLES_RAD = np.arange(LINES) * (2 * math.pi / LINES)
@@ -67,17 +68,18 @@ _ECHO = slice(LINE_POINTS // 5, 5 * LINE_POINTS // 8)
 
 @dataclass(frozen=True)
 class Uncertainty:
-    """The features of one answer, and the scores that they give.
+    """The features of one result, and the scores computed from them.
 
     Attributes
     ----------
     features : dict
         Feature to value, in the order of `FEATURES`.
     expected_error_mm : float or None
-        Expected absolute error of the circumference; where there are no millimetres, that of a
-        head of `uncertainty_model.REFERENCE_MM`. None without an uncertainty model.
+        Expected absolute error of the circumference. If the pixel size is unknown, it is the error
+        for a head of `uncertainty_model.REFERENCE_MM`. None without an uncertainty model.
     out_of_distribution : float or None
-        The larger, the less the picture is like the clean ones that the model was trained on.
+        Out-of-distribution score: larger means less similar to the clean training images. None
+        without an uncertainty model.
     """
 
     features: dict[str, float]
@@ -87,7 +89,14 @@ class Uncertainty:
 
 @dataclass(frozen=True)
 class Interval:
-    """Holds the annotated circumference in `level` of all cases; see `docs/uncertainty.md`."""
+    """An interval that should contain the annotated circumference; see `docs/uncertainty.md`.
+
+    Attributes
+    ----------
+    level : float
+        Nominal coverage, as a share.
+    low_mm, high_mm : float
+    """
 
     level: float
     low_mm: float
@@ -103,7 +112,7 @@ def measure_uncertainty(
     facts: UncertaintyModel | None = None,
     head_circumference_mm: float | None = None,
 ) -> Uncertainty:
-    """Read the features and weigh them.
+    """Compute the features of a result and the scores from them.
 
     Parameters
     ----------
@@ -111,11 +120,15 @@ def measure_uncertainty(
         Grey values, uint8, and probabilities, float32.
     head_mask : HeadMask
     ellipse : Ellipse
-        As fitted, in frame pixels.
+        The fitted ellipse, in frame pixels.
     facts : UncertaintyModel or None
-        From the manifest.
+        From the manifest; without it the scores are None.
     head_circumference_mm : float or None
-        None where the pixel size is unknown.
+        None if the pixel size is unknown.
+
+    Returns
+    -------
+    Uncertainty
     """
     radius_px = math.sqrt(ellipse.semi_axis_major_px * ellipse.semi_axis_minor_px)
     x_px, y_px, lengths = _to_lines(ellipse, radius_px, pixels.shape)
@@ -142,7 +155,11 @@ def measure_uncertainty(
 def to_interval(
     head_circumference_mm: float | None, uncertainty: Uncertainty, *, facts: UncertaintyModel | None
 ) -> Interval | None:
-    """Return the interval around a circumference, or None without one or without facts."""
+    """Return the interval around a circumference.
+
+    The half-width is `facts.interval.factor` times the expected error; the lower bound is at least
+    0. None without a circumference or without an uncertainty model.
+    """
     if head_circumference_mm is None or facts is None or uncertainty.expected_error_mm is None:
         return None
     half_mm = facts.interval.factor * uncertainty.expected_error_mm
@@ -153,9 +170,10 @@ def to_interval(
 def _to_lines(
     ellipse: Ellipse, radius_px: float, shape: tuple[int, ...]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], FloatArray]:
-    """Return x and y, (LINE_POINTS, LINES), inside first, and the length that each line stands for.
+    """Return x and y of the lines' points, and the length of the outline that each line represents.
 
-    A line that crosses the ellipse outside the frame stands for none.
+    x and y have the shape (LINE_POINTS, LINES); the first row lies inside the head. A line that
+    crosses the ellipse outside the frame represents the length 0.
     """
     matrix = ellipse.to_shape_matrix()
     center = np.array([[ellipse.center_x_px], [ellipse.center_y_px]])
@@ -170,7 +188,7 @@ def _to_lines(
 
 
 def _to_edge_features(across: NDArray[np.float32], seen: FloatArray) -> tuple[float, ...]:
-    """Return what the probabilities on the lines say; widths are shares of the mean radius."""
+    """Return the features of the probabilities on the lines; widths are shares of the radius."""
     soft_width = (across * (1 - across)).sum(axis=0) * (4 * _STEP)
     inside, outside = across[:_END].mean(axis=0), across[-_END:].mean(axis=0)
     is_lost = (inside < SURE_PROBABILITY) | (outside > 1 - SURE_PROBABILITY)
@@ -189,7 +207,7 @@ def _to_edge_features(across: NDArray[np.float32], seen: FloatArray) -> tuple[fl
 
 
 def _to_echo_features(echoes: NDArray[np.uint8], seen: FloatArray) -> tuple[float, float, float]:
-    """Return lack of contrast, dark share and unevenness of the skull's echo."""
+    """Return lack of contrast, dark share and uneven echo of the skull."""
     wrapped = np.concatenate((echoes[:, -3:], echoes, echoes[:, :3]), axis=1)
     smooth = cv2.blur(wrapped, (7, 3))[:, 3:-3].astype(np.float32)
     peak = smooth[_ECHO].max(axis=0)
@@ -223,5 +241,5 @@ def _to_frame_features(pixels: NDArray[np.uint8]) -> tuple[float, ...]:
 
 
 def _to_percentile(values: NDArray[Any], percent: int) -> float:
-    """Return the value of that rank; numpy's own interpolates, and takes ten times as long."""
+    """Return a percentile without interpolation; ten times as fast as `np.percentile`."""
     return float(np.sort(values)[(len(values) - 1) * percent // 100])

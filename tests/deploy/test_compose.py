@@ -23,8 +23,8 @@ def run_check(*arguments: str) -> str:
     return "" if done.returncode == 0 else done.stdout
 
 
-def test_compose_file_is_what_the_specification_has(tmp_path):
-    """Valid; and the check is one, for it refuses a key that there is not."""
+def test_compose_file_conforms_to_the_specification(tmp_path):
+    """The file is valid, and the validator refuses an unknown key."""
     path = Path("docker-compose.yml")
     schema = ("--builtin-schema", "vendor.compose-spec")
     assert run_check(*schema, str(path)) == ""
@@ -34,8 +34,8 @@ def test_compose_file_is_what_the_specification_has(tmp_path):
 
 
 @pytest.mark.parametrize("name", SERVICES)
-def test_each_service_is_confined(name):
-    """No capability kept without need; nothing is reached from beyond this machine."""
+def test_each_compose_service_is_confined(name):
+    """No unneeded capability; no port is reachable from other machines."""
     service = SERVICES[name]
     assert service["cap_drop"] == ["ALL"]
     assert all(port.startswith("127.0.0.1:") for port in service.get("ports", []))
@@ -44,7 +44,7 @@ def test_each_service_is_confined(name):
 
 @pytest.mark.parametrize("name", SERVICES)
 def test_images_are_pinned(name):
-    """Ours by the project's version, others by a patch release."""
+    """Our image has the project's version; the others have a patch release."""
     image = SERVICES[name]["image"]
     if "build" in SERVICES[name]:
         target = SERVICES[name]["build"]["target"]
@@ -55,8 +55,8 @@ def test_images_are_pinned(name):
 
 
 @pytest.mark.parametrize("name", OURS)
-def test_service_gets_settings_that_there_are(name):
-    """An unknown one would stop it; uploads go to memory; what is in flight can end."""
+def test_compose_sets_only_known_settings(name):
+    """An unknown one would stop the service; uploads stay in memory; requests can finish."""
     service = SERVICES[name]
     given = {each.removeprefix("HEADCIRC_").lower() for each in service["environment"]}
     assert given <= set(Settings.model_fields)
@@ -65,7 +65,7 @@ def test_service_gets_settings_that_there_are(name):
 
 
 def test_gpu_service_keeps_engines_beside_a_copy_of_the_model():
-    """The folder that is served from is the volume's, filled before the start."""
+    """The service's model folder is on the volume and is filled before the start."""
     served = SERVICES["headcirc-gpu"]["environment"]["HEADCIRC_ARTIFACT_DIR"]
     (command,) = SERVICES["headcirc-gpu-model"]["command"]
     assert f"cp -R model/. {served} " in command
@@ -75,13 +75,13 @@ def test_gpu_service_keeps_engines_beside_a_copy_of_the_model():
 
 
 def test_default_is_the_service_with_its_monitoring():
-    """GPU and Redis come only when they are asked for."""
+    """GPU and Redis need a profile."""
     default = {name for name, service in SERVICES.items() if "profiles" not in service}
     assert default == {"headcirc", "prometheus", "grafana"}
 
 
-def test_prometheus_looks_for_both_services():
-    """By the names that compose gives them, at the port that the image listens on."""
+def test_prometheus_scrapes_both_services():
+    """Targets have compose's service names and the image's port."""
     configuration = yaml.safe_load(Path("deploy/prometheus/prometheus.yml").read_text())
     (job,) = configuration["scrape_configs"]
     (names,) = job["dns_sd_configs"]

@@ -152,8 +152,8 @@ def gateway(request, tmp_path_factory):
         yield running
 
 
-def test_picture_is_measured_through_it(gateway):
-    """It is posted, its result and overlay are read; metrics are not for everybody."""
+def test_picture_is_measured_through_the_gateway(gateway):
+    """Posting, reading the result and its overlay work; metrics are not public."""
     status, body = gateway.ask("POST", "/v1/analyses", FORM)
     assert status in (200, 201)
     overlay = re.search(rb'"overlay": ?"([^"]+)"', body)[1].decode()
@@ -162,8 +162,8 @@ def test_picture_is_measured_through_it(gateway):
     assert gateway.ask("GET", "/metrics")[0] == 404
 
 
-def test_body_may_be_as_large_as_the_service_takes(gateway):
-    """The service itself answers up to its limit; far above, the gateway does."""
+def test_gateway_accepts_bodies_up_to_the_services_limit(gateway):
+    """Up to its limit the service answers; far above it, the gateway does."""
     largest = FORM + bytes(10_000_000 - len(FORM))
     assert gateway.ask("POST", "/v1/analyses", largest)[0] in (200, 201)
     with gateway.connect() as connection:
@@ -174,8 +174,8 @@ def test_body_may_be_as_large_as_the_service_takes(gateway):
         assert to_status(connection.recv(4096)) == 413
 
 
-def test_nothing_follows_connect(gateway):
-    """It is refused, and the next caller is answered."""
+def test_gateway_refuses_connect(gateway):
+    """CONNECT is refused, and the next client is served."""
     body = b"GET /v1/models HTTP/1.1\r\nHost: localhost\r\n\r\n"
     head = f"CONNECT {ADDRESS}:1 HTTP/1.1\r\nHost: {ADDRESS}:1\r\nContent-Length: {len(body)}\r\n"
     with gateway.connect() as connection:
@@ -186,7 +186,7 @@ def test_nothing_follows_connect(gateway):
 
 
 def test_slow_uploads_wait_in_the_gateway(gateway):
-    """The service sees whole bodies alone; HAProxy, which passes parts, lets it see a share."""
+    """The service receives complete bodies; HAProxy passes on parts of a body."""
     with ExitStack() as stack:
         slow = [stack.enter_context(gateway.connect()) for _ in range(SLOW)]
         for each in slow:
@@ -199,8 +199,8 @@ def test_slow_uploads_wait_in_the_gateway(gateway):
         assert to_status(slow[0].recv(4096)) in (200, 201)
 
 
-def test_no_picture_reaches_the_disk(gateway):
-    """Neither a body nor an answer is laid down in a file."""
+def test_gateway_writes_no_picture_to_disk(gateway):
+    """Neither a request body nor a response is written to a file."""
     gateway.ask("POST", "/v1/analyses", FORM + bytes(9_000_000))
     for each in ("client_body", "proxy"):
         assert not [path for path in gateway.folder.glob(f"{each}/**/*") if path.is_file()]

@@ -36,7 +36,7 @@ def keys(tmp_path_factory):
 
 
 def test_one_command_makes_keys_that_the_service_accepts(keys, monkeypatch):
-    """Two keys, their hashes as a setting, and a password; the environment file is one."""
+    """Two keys, their hashes as a setting, a password, and an environment file."""
     name, _, value = (keys / "compose.env").read_text().strip().partition("=")
     monkeypatch.setenv(name, value)
     monkeypatch.setenv("HEADCIRC_REQUIRE_API_KEYS", "true")
@@ -49,7 +49,7 @@ def test_one_command_makes_keys_that_the_service_accepts(keys, monkeypatch):
 
 
 def test_keys_are_never_replaced_and_never_shown(keys):
-    """A second run changes nothing and says so."""
+    """A second run changes nothing and reports it."""
     before = {each: each.read_text() for each in keys.iterdir()}
     again = make_keys(keys)
     assert again.returncode == 1
@@ -58,8 +58,8 @@ def test_keys_are_never_replaced_and_never_shown(keys):
     assert not any(content in again.stdout + again.stderr for content in before.values())
 
 
-def test_keys_are_their_owner_s_alone(keys):
-    """What containers of other users mount can be read, once the folder is passed."""
+def test_keys_are_readable_by_their_owner_only(keys):
+    """Files for containers of other users are readable, inside a private folder."""
     assert stat.S_IMODE(keys.stat().st_mode) == 0o700
     open_to_all = {each.name for each in keys.iterdir() if each.stat().st_mode & stat.S_IROTH}
     assert open_to_all == {"metrics-key", "redis-password"}
@@ -68,13 +68,13 @@ def test_keys_are_their_owner_s_alone(keys):
 
 @pytest.mark.parametrize("name", OURS)
 def test_compose_starts_nothing_without_keys(name):
-    """The service requires them, and a missing file stops compose before it."""
+    """The service requires keys, and compose stops without the file."""
     assert SERVICES[name]["environment"]["HEADCIRC_REQUIRE_API_KEYS"] == "true"
     assert SERVICES[name]["env_file"] == ["deploy/keys/compose.env"]
 
 
 def test_compose_mounts_the_metrics_key_where_prometheus_reads_it():
-    """Secret, file and configuration name one another."""
+    """Secret, file and configuration have the same path."""
     assert SERVICES["prometheus"]["secrets"] == ["metrics-key"]
     assert COMPOSE["secrets"]["metrics-key"] == {"file": "deploy/keys/metrics-key"}
     configuration = yaml.safe_load(Path("deploy/prometheus/prometheus.yml").read_text())
@@ -82,8 +82,8 @@ def test_compose_mounts_the_metrics_key_where_prometheus_reads_it():
     assert job["authorization"] == {"credentials_file": "/run/secrets/metrics-key"}
 
 
-def test_compose_s_redis_is_in_a_network_of_its_own():
-    """With the service, and without a way out; Prometheus and Grafana are elsewhere."""
+def test_compose_redis_has_a_separate_internal_network():
+    """Only the service shares it; Prometheus and Grafana do not."""
     assert COMPOSE["networks"] == {"results": {"internal": True}}
     inside = {name for name, each in SERVICES.items() if "results" in each.get("networks", [])}
     assert inside == {"redis", *OURS}
@@ -93,7 +93,7 @@ def test_compose_s_redis_is_in_a_network_of_its_own():
 
 @pytest.mark.parametrize("folder", ["base", "overlays/gpu", "overlays/redis"])
 def test_cluster_starts_nothing_without_keys(folder):
-    """The Secret is no option, and results are found only with the key that asked."""
+    """The Secret is required, and results need the key that requested them."""
     given = {each["name"]: each for each in find_container(folder)["env"]}
     assert given["HEADCIRC_REQUIRE_API_KEYS"]["value"] == "true"
     assert given["HEADCIRC_RESULT_SCOPE"]["value"] == "key"
@@ -101,8 +101,8 @@ def test_cluster_starts_nothing_without_keys(folder):
     assert secret == {"name": "headcirc-api-keys", "key": "hashes"}
 
 
-def test_cluster_s_redis_password_stands_before_the_address_that_it_is_put_into():
-    """Kubernetes puts in only what is above; both sides read the same Secret."""
+def test_kubernetes_defines_the_redis_password_before_its_use():
+    """Kubernetes substitutes only earlier variables; both sides read the same Secret."""
     env = find_container("overlays/redis")["env"]
     names = [each["name"] for each in env]
     assert names.index("REDIS_PASSWORD") < names.index("HEADCIRC_STORE_URL")
@@ -120,8 +120,8 @@ def to_commands(keys: Path) -> dict[str, list[str]]:
 
 
 @pytest.mark.parametrize("where", ["compose", "kubernetes"])
-def test_redis_asks_for_the_password(keys, where):
-    """Debian's Redis by the very command: nothing without the password, all with it."""
+def test_redis_requires_the_password(keys, where):
+    """Debian's Redis, started with the shipped command, refuses access without the password."""
     if shutil.which("redis-server") is None:
         pytest.skip("redis-server is missing; install Debian's package: make system-deps")
     password, port = (keys / "redis-password").read_text(), find_free_port()

@@ -52,8 +52,8 @@ def find_container(folder: str) -> dict:
 
 
 @pytest.mark.parametrize("folder", RENDERED)
-def test_rendered_objects_are_what_the_published_schemas_have(folder):
-    """Each object, strictly: a field that there is not is an error."""
+def test_rendered_objects_conform_to_the_published_schemas(folder):
+    """The check is strict: an unknown field is an error."""
     kinds = {each["kind"] for each in render(folder)}
     assert kinds >= {
         "Deployment", "Service", "HorizontalPodAutoscaler", "PodDisruptionBudget", "NetworkPolicy",
@@ -62,8 +62,8 @@ def test_rendered_objects_are_what_the_published_schemas_have(folder):
         kubernetes_validate.validate(each, SCHEMA_VERSION, strict=True)
 
 
-def test_the_validator_refuses_a_field_that_there_is_not():
-    """The check above is one."""
+def test_validator_refuses_an_unknown_field():
+    """So the check above is effective."""
     wrong = {**find("base", "Service"), "spec": {"prots": []}}
     with pytest.raises(kubernetes_validate.ValidationError):
         kubernetes_validate.validate(wrong, SCHEMA_VERSION, strict=True)
@@ -71,7 +71,7 @@ def test_the_validator_refuses_a_field_that_there_is_not():
 
 @pytest.mark.parametrize("folder", RENDERED)
 def test_pods_are_confined(folder):
-    """Not root, read-only, no privilege to gain, no token, and bounded memory."""
+    """Not root, read-only, no privilege escalation, no token, and limited memory."""
     for each in render(folder):
         if each["kind"] != "Deployment":
             continue
@@ -90,15 +90,15 @@ def test_pods_are_confined(folder):
 
 @pytest.mark.parametrize("folder", RENDERED)
 def test_no_service_name_becomes_a_setting(folder):
-    """For the Service headcirc the cluster would set one that the service refuses."""
+    """A Service named headcirc would add a variable that the service refuses."""
     with pytest.raises(ValueError, match="HEADCIRC_SERVICE_HOST"):
         require_known_variables({"HEADCIRC_SERVICE_HOST": "10.0.0.1"})
     assert find_pod(folder)["enableServiceLinks"] is False
 
 
 @pytest.mark.parametrize("folder", RENDERED)
-def test_settings_are_known_and_accepted(folder):
-    """Each variable is a setting of the service, and its value one that it takes."""
+def test_kubernetes_sets_only_known_and_valid_settings(folder):
+    """Each variable is a setting of the service with a valid value."""
     variables = {each["name"]: each.get("value") for each in find_container(folder)["env"]}
     require_known_variables(variables)
     variables = {name: each for name, each in variables.items() if name.startswith("HEADCIRC_")}
@@ -108,8 +108,8 @@ def test_settings_are_known_and_accepted(folder):
 
 
 @pytest.mark.parametrize("folder", RENDERED)
-def test_grace_covers_the_whole_way_down(folder):
-    """PreStop, drain, and what the server gives to requests in flight, in this order."""
+def test_grace_period_covers_the_whole_shutdown(folder):
+    """It covers preStop, drain and the time for requests in flight."""
     pod, container = find_pod(folder), find_container(folder)
     pre_stop_s = int(container["lifecycle"]["preStop"]["exec"]["command"][1])
     (drain,) = (each for each in container["env"] if each["name"] == "HEADCIRC_DRAIN_MS")
@@ -120,8 +120,8 @@ def test_grace_covers_the_whole_way_down(folder):
 
 
 @pytest.mark.parametrize("folder", RENDERED)
-def test_probes_ask_what_they_are_for(folder):
-    """Alive or not, by /livez; taking work or not, by /readyz; at the port of the image."""
+def test_probes_use_the_right_endpoints(folder):
+    """Liveness uses /livez and readiness /readyz, at the image's port."""
     container = find_container(folder)
     paths = {
         name: container[f"{name}Probe"]["httpGet"]["path"]
@@ -146,7 +146,7 @@ def test_image_is_the_version_of_the_project(folder, target):
 
 
 @pytest.mark.parametrize("folder", RENDERED)
-def test_selectors_find_the_service_s_pods_and_no_others(folder):
+def test_selectors_match_the_services_pods_only(folder):
     """Service, budget, policy and deployment name the same pods; Redis' are not among them.
 
     Nor are another application's that has a component of the same name.
@@ -169,7 +169,7 @@ def test_selectors_find_the_service_s_pods_and_no_others(folder):
 
 
 @pytest.mark.parametrize("folder", RENDERED)
-def test_autoscaler_follows_a_metric_that_there_is(folder):
+def test_autoscaler_uses_an_existing_metric(folder):
     """The queue's depth, which the adapter's rules pass on; replicas are not fixed beside it."""
     (metric,) = find(folder, "HorizontalPodAutoscaler")["spec"]["metrics"]
     name = metric["pods"]["metric"]["name"]
@@ -180,7 +180,7 @@ def test_autoscaler_follows_a_metric_that_there_is(folder):
 
 
 def test_gpu_overlay_keeps_engines_beside_a_copy_of_the_model():
-    """The folder that is served from is the volume's, filled before the start."""
+    """The service's model folder is on the volume and is filled before the start."""
     container, pod = find_container("overlays/gpu"), find_pod("overlays/gpu")
     assert container["resources"]["limits"]["nvidia.com/gpu"] == "1"
     folder = {each["name"]: each["value"] for each in container["env"] if "value" in each}
@@ -193,8 +193,8 @@ def test_gpu_overlay_keeps_engines_beside_a_copy_of_the_model():
         assert str(Path(served).parent) in {mount["mountPath"] for mount in each["volumeMounts"]}
 
 
-def test_redis_is_reached_by_the_service_alone():
-    """Its address is the Service's; out goes what both policies let through."""
+def test_only_the_service_can_reach_redis():
+    """Its address is the Service's; outgoing traffic must pass both policies."""
     variables = {e["name"]: e.get("value") for e in find_container("overlays/redis")["env"]}
     host, port = re.fullmatch(r"redis://:.+@(.+):(\d+)/0", variables["HEADCIRC_STORE_URL"]).groups()
     service = find("overlays/redis", "Service", host)["spec"]

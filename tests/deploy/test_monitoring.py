@@ -89,7 +89,7 @@ def test_promtool_finds_nothing(arguments):
 
 
 def test_every_alert_is_tested():
-    """For each alert there is a series that sets it off."""
+    """Each alert has a series that fires it."""
     tests = yaml.safe_load((PROMETHEUS / "rules_test.yml").read_text())["tests"]
     fired = {
         case["alertname"]
@@ -100,8 +100,8 @@ def test_every_alert_is_tested():
     assert fired == {rule["alert"] for rule in RULES if "alert" in rule}
 
 
-def test_dashboard_and_rules_read_only_what_there_is():
-    """Each name is a metric of the service, of its process, or recorded by a rule."""
+def test_dashboard_and_rules_use_existing_metrics():
+    """Each name is a metric of the service or its process, or a recorded rule."""
     told = set(re.findall(r"^# TYPE (\S+)", generate_latest(Metrics().registry).decode(), re.M))
     told |= {f"{each}{part}" for each in told for part in ("_bucket", "_sum", "_count")}
     recorded = {rule["record"] for rule in RULES if "record" in rule}
@@ -111,7 +111,7 @@ def test_dashboard_and_rules_read_only_what_there_is():
 
 
 def test_dashboard_is_provisioned_where_compose_mounts_it():
-    """Data source, folder and mount name one another; each panel says what it shows."""
+    """Data source, folder and mount match, and each panel has a description."""
     source = yaml.safe_load((GRAFANA / "provisioning/datasources/prometheus.yml").read_text())
     provider = yaml.safe_load((GRAFANA / "provisioning/dashboards/headcirc.yml").read_text())
     grafana = yaml.safe_load(Path("docker-compose.yml").read_text())["services"]["grafana"]

@@ -26,7 +26,7 @@ def read_cells() -> list[dict]:
 
 
 def test_notebook_runs_from_top_to_bottom(tmp_path):
-    """In a folder that holds nothing but its picture."""
+    """It runs in a folder that contains only its picture."""
     shutil.copy(NOTEBOOK.with_name("phantom.png"), tmp_path)
     done = subprocess.run(
         [sys.executable, "-c", RUN_CELLS],
@@ -39,5 +39,5 @@ def test_notebook_runs_from_top_to_bottom(tmp_path):
 
 
 def test_notebook_is_committed_without_outputs():
-    """What it prints depends on the machine that runs it."""
+    """Outputs would depend on the machine."""
     assert all(each["outputs"] == [] for each in read_cells())

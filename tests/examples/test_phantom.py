@@ -124,13 +124,13 @@ def test_unequal_pixel_sizes_squeeze_a_circle_into_an_ellipse(every):
 
 
 def test_outside_the_sector_is_black(every):
-    """The corners beside the probe's sector hold no echo."""
+    """The corners outside the probe's sector are black."""
     pixels = phantom.draw_phantom(every[16])
     assert pixels[:20, :20].max() == 0
     assert pixels[:20, -20:].max() == 0
 
 
-def test_the_twenty_sets_span_what_they_promise(every):
+def test_phantoms_cover_the_stated_range(every):
     """Twenty seeds: 70 to 340 mm, cephalic index 0.72 to 0.86, four unequal, three other sizes."""
     assert len(every) == len(json.loads(PARAMETERS_PATH.read_text(encoding="utf-8"))) == 20
     assert len({entry.seed for entry in every}) == 20
@@ -154,11 +154,10 @@ def test_every_head_lies_inside_its_frame(every):
         assert half_y + 2 < ellipse.center_y_px < entry.rows - 3 - half_y
 
 
-def test_csv_states_every_phantom(tmp_path, monkeypatch, every):
+def test_csv_states_every_phantom(tmp_path, every):
     """Each CSV row gives the pixel size and the true lengths of the file that it names."""
     chosen = every[:2]
-    monkeypatch.setattr(phantom, "load_parameters", lambda: chosen)
-    phantom.write_phantoms(tmp_path)
+    phantom.write_phantoms(tmp_path, parameters=chosen)
     with (tmp_path / "phantoms.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     assert list(rows[0]) == [
@@ -181,7 +180,7 @@ def test_csv_states_every_phantom(tmp_path, monkeypatch, every):
         assert float(row["occipitofrontal_diameter_mm"]) == entry.occipitofrontal_diameter_mm
 
 
-def test_command_writes_the_one_phantom_asked_for(tmp_path):
+def test_command_writes_only_the_requested_phantom(tmp_path):
     """`--index 7` run from another folder writes phantom 7 and nothing else."""
     command = [sys.executable, str(EXAMPLES / "phantom.py"), "--out", str(tmp_path), "--index", "7"]
     subprocess.run(command, check=True, cwd=tmp_path, capture_output=True)

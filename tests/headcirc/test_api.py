@@ -31,7 +31,7 @@ def result(model):
 
 
 def test_import_loads_no_library():
-    """`import headcirc` costs milliseconds and changes nothing process-wide."""
+    """`import headcirc` is fast and changes nothing process-wide."""
     done = subprocess.run([sys.executable, "-c", LIGHT], check=True, capture_output=True, text=True)
     assert done.stdout.strip() == "[]"
 
@@ -62,7 +62,9 @@ def test_head_is_measured_in_millimetres(model, result):
 def test_overlay_is_the_picture_in_colour(result, tmp_path):
     """An array, a PNG file, and what a notebook shows."""
     overlay = result.overlay()
-    assert overlay.shape == (*result.mask.shape, 3)
+    rows, columns = result.mask.shape
+    assert overlay.shape[0] > rows, "the caption adds rows"
+    assert overlay.shape[1:] == (columns, 3)
     assert (overlay[..., 0] != overlay[..., 2]).any()
     result.save_overlay(tmp_path / "overlay.png")
     written = cv2.cvtColor(cv2.imread(str(tmp_path / "overlay.png")), cv2.COLOR_BGR2RGB)
@@ -71,7 +73,7 @@ def test_overlay_is_the_picture_in_colour(result, tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["text", "bytes", "grey", "rgb", "strided"])
-def test_every_kind_of_source_measures_alike(model, result, kind):
+def test_every_kind_of_source_gives_the_same_measurement(model, result, kind):
     """A path as text, a file's bytes, and arrays: the same pixels, the same number."""
     grey = cv2.imread(str(PHANTOM), cv2.IMREAD_GRAYSCALE)
     source = {
@@ -95,14 +97,14 @@ def test_without_a_pixel_size_there_are_pixels_only(model):
 
 
 def test_without_a_head_nothing_is_measured(model):
-    """The result says so; it is no error."""
+    """The result has no head; this is not an error."""
     result = model.measure(np.zeros((54, 80), np.uint8), pixel_size_mm=0.1)
     assert result.warnings == ("no-head-found",)
     assert not result.acceptable
     empty = (result.head_circumference_mm, result.head_circumference_px, result.ellipse)
     assert empty == (None, None, None)
     assert result.mask is None
-    assert result.overlay().shape == (54, 80, 3)
+    assert result.overlay().shape[1:] == (80, 3)
 
 
 def test_unequal_pixels_are_stated_by_their_spacing(model):
@@ -125,8 +127,8 @@ def test_unequal_pixels_are_stated_by_their_spacing(model):
     ],
     ids=["float", "alpha", "row", "empty"],
 )
-def test_array_that_is_no_picture_is_refused(model, pixels):
-    """With what was given and what is needed."""
+def test_array_that_is_not_a_picture_is_refused(model, pixels):
+    """The error says what was given and what is needed."""
     with pytest.raises(headcirc.InputError, match=r"An array .* was given; pixels are uint8"):
         model.measure(pixels)
 
@@ -140,7 +142,7 @@ def test_pixel_size_that_is_not_plausible_is_refused(model):
 
 
 def test_many_are_measured_in_order_and_none_stops_the_others(model, result, tmp_path):
-    """A file that is missing or damaged has an error in its place."""
+    """A missing or damaged file has an error in its place."""
     damaged = tmp_path / "damaged.png"
     damaged.write_bytes(PHANTOM.read_bytes()[:999])
     sources = [PHANTOM, damaged, tmp_path / "missing.png", b"", PHANTOM.read_bytes()]

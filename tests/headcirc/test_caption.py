@@ -56,8 +56,8 @@ def test_number_comes_with_its_interval():
         (replace(BAD, head_circumference_px=None), "No head was found."),
     ],
 )
-def test_words_come_before_a_number_that_nobody_should_rely_on(facts, expected):
-    """The warning first, then the number, never an interval."""
+def test_warning_precedes_an_unreliable_number(facts, expected):
+    """The warning comes first, then the number, without an interval."""
     assert to_headline(facts) == expected
 
 
@@ -78,7 +78,7 @@ def test_details_name_pixel_size_model_warnings_and_use():
 
 @pytest.mark.parametrize("facts", [GOOD, BAD], ids=["good", "bad"])
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
-def test_picture_stays_where_it_is_and_the_caption_stands_below(shape, facts):
+def test_caption_is_added_below_the_unchanged_picture(shape, facts):
     """(0, 0), width and every pixel of the picture stay; the height grows."""
     picture = make_picture(*shape)
     captioned = add_caption(picture, facts)
@@ -102,7 +102,7 @@ def test_caption_is_readable_at_every_size(shape):
 
 
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
-def test_warning_has_a_colour_of_its_own(shape):
+def test_unreliable_headline_has_another_colour(shape):
     """The headline of an unreliable result has it; that of an acceptable one does not."""
     picture = make_picture(*shape)
     strips = [add_caption(picture, facts)[shape[0] :] for facts in (BAD, GOOD)]
@@ -120,15 +120,15 @@ def test_long_words_are_broken_not_cut():
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (3, 5), (16, 900), (900, 16), (20, 30_000)])
-def test_odd_pictures_get_a_caption(shape):
-    """Too narrow for text or very wide: the width stays, and the strip is no page."""
+def test_narrow_and_wide_pictures_get_a_caption(shape):
+    """The width does not change, and the caption stays short."""
     captioned = add_caption(make_picture(*shape), BAD)
     assert captioned.shape[1] == shape[1]
     assert shape[0] < captioned.shape[0] < shape[0] + 5000
 
 
-def test_title_says_what_the_picture_shows():
-    """A map's caption has a line more to say."""
+def test_title_is_part_of_the_caption():
+    """A map's caption has a title."""
     picture = make_picture(150, 200)
     assert len(add_caption(picture, GOOD, "Grad-CAM at layer bottleneck.")) > len(
         add_caption(picture, GOOD)

@@ -15,7 +15,7 @@ def test_quota_of_a_container_is_read(tmp_path):
     assert read_quota([tmp_path]) == 1.5
 
 
-def test_max_is_no_quota(tmp_path):
+def test_max_means_no_quota(tmp_path):
     """The word max, or no file at all, is no limit."""
     (tmp_path / "cpu.max").write_text("max 100000\n")
     assert read_quota([tmp_path, tmp_path / "absent"]) is None
@@ -30,8 +30,8 @@ def test_older_control_groups_are_read(tmp_path):
     assert read_quota([tmp_path]) is None
 
 
-def test_the_tightest_quota_counts(tmp_path):
-    """A quota binds all groups below it, wherever it was set."""
+def test_the_smallest_quota_applies(tmp_path):
+    """A quota limits all groups below it, wherever it is set."""
     for name, quota in (("inner", "max"), ("middle", "100000"), ("outer", "300000")):
         (tmp_path / name).mkdir()
         (tmp_path / name / "cpu.max").write_text(f"{quota} 100000\n")
@@ -48,18 +48,18 @@ def test_the_tightest_quota_counts(tmp_path):
     ],
 )
 def test_groups_are_found_up_to_the_mount(tmp_path, line, expected):
-    """Our own group comes first, the mount's root last; other controllers limit no CPU time."""
+    """The process's group is first, the mount's root last; only CPU controllers count."""
     (tmp_path / "membership").write_text(f"9:memory:/elsewhere\n{line}\n")
     found = find_group_folders(tmp_path / "membership", tmp_path)
     assert found == [tmp_path / each for each in expected]
 
 
 def test_without_control_groups_there_is_no_quota(tmp_path):
-    """A kernel without control groups has no file that tells of them."""
+    """A kernel without control groups has no membership file."""
     assert read_quota(find_group_folders(tmp_path / "absent", tmp_path)) is None
 
 
-def test_at_least_one_cpu_is_ours():
+def test_count_is_at_least_one_cpu():
     """The count is never zero."""
     assert count_available_cpus() >= 1
 

@@ -62,8 +62,8 @@ def test_position_and_angle_are_recovered():
 
 
 @pytest.mark.parametrize(("surplus", "most_percent"), [(0.6, 1.0), (0.99, 5.0)])
-def test_body_on_the_head_pulls_no_harder_than_it_is_sure(surplus, most_percent):
-    """A limb of a third of the head's length moves the circumference little, the less sure less."""
+def test_body_beside_the_head_moves_the_fit_in_proportion_to_its_probability(surplus, most_percent):
+    """A limb of a third of the head's length changes the circumference little."""
     head = Ellipse(150.0, 150.0, 90.0, 70.0, 0.0)
     probabilities = 0.98 * to_ellipse_coverage(head, 300, 400) + 0.01
     limb = to_ellipse_coverage(Ellipse(250.0, 150.0, 40.0, 12.0, 0.0), 300, 400) > 0.5
@@ -72,8 +72,8 @@ def test_body_on_the_head_pulls_no_harder_than_it_is_sure(surplus, most_percent)
     assert to_perimeter_px(fitted) == pytest.approx(to_perimeter_px(head), rel=most_percent / 100)
 
 
-def test_threshold_is_where_the_edge_lies():
-    """On a ramp of probability over 20 pixels the radius follows the threshold, by hand."""
+def test_ellipse_follows_the_threshold():
+    """On a ramp of probability over 20 pixels the radius is that of the threshold, by hand."""
     rows, columns = np.mgrid[:301, :301]
     radius = np.hypot(rows - 150, columns - 150)
     probabilities = np.clip(0.5 + (100 - radius) / 20, 0.001, 0.999)
@@ -82,8 +82,8 @@ def test_threshold_is_where_the_edge_lies():
 
 
 @pytest.mark.parametrize("pixels", [[], [(5, 5)], [(5, x) for x in range(2, 40)]])
-def test_too_little_head_is_no_ellipse(pixels):
-    """Nothing, one pixel or a line gives None, not a number."""
+def test_too_small_mask_gives_no_ellipse(pixels):
+    """No pixel, one pixel or a line gives None."""
     probabilities = np.zeros((50, 50), np.float32)
     for row, column in pixels:
         probabilities[row, column] = 1.0

@@ -30,7 +30,7 @@ STAIRS = 0.04
 """How much a band of 16 pixels is wider along a round edge, whose pixels are stairs."""
 
 
-def test_even_map_has_the_mass_of_the_area():
+def test_constant_map_has_the_share_of_the_area():
     """A map of ones: pi r^2 of the frame inside, and 4 pi r^2 / 10 in a band of half width r/10."""
     found = measure_concentration(np.ones((ROWS, COLUMNS), np.float32), DISC)
     head, edge = math.pi * RADIUS_PX**2, 4 * math.pi * EDGE_BAND_SHARE * RADIUS_PX**2
@@ -71,8 +71,8 @@ def test_concentration_does_not_depend_on_the_map_s_unit():
     assert once.edge_share == pytest.approx(tenfold.edge_share)
 
 
-def test_nothing_has_no_concentration():
-    """An empty map or an empty mask gives None, never NaN."""
+def test_empty_map_or_mask_has_no_concentration():
+    """The result is None, never NaN."""
     empty = np.zeros((ROWS, COLUMNS), np.float32)
     assert measure_concentration(empty, DISC) is None
     assert measure_concentration(empty + 1, empty.astype(bool)) is None
@@ -89,7 +89,7 @@ def test_frame_s_border_is_no_edge():
     assert not to_edge_band(np.ones((10, 10), bool)).any()
 
 
-def test_map_lands_where_it_belongs_in_the_frame():
+def test_map_is_placed_correctly_in_the_frame():
     """A coarse cell over known network pixels covers the frame pixels of those, padding cut off."""
     # 8 x 8 network pixels, of which the frame's 40 x 80 fill rows 2 to 5; one coarse cell is 4 x 4.
     mapping = GridMapping(40, 80, content_rows=4, content_columns=8, top=2, left=0)
@@ -106,8 +106,8 @@ def facts():
     return Manifest("none", "0", 1, 1, grid, MaskFacts(0.5, 0.0, 0.0, 0.0, 0.0, 1.0), {})
 
 
-def test_model_without_an_explain_graph_says_so(facts):
-    """Asking such a model why is an error that names the model."""
+def test_model_without_an_explain_graph_is_refused(facts):
+    """The error names the model."""
     with pytest.raises(ModelArtifactError, match="'none' ships no explain graph"):
         load_explain_backend("onnxruntime", facts, threads=1)
 
@@ -157,8 +157,8 @@ def test_every_map_covers_the_frame(pipeline, analysis, explanation):
     assert explanation.precision == "fp32"
 
 
-def test_default_layer_looks_at_the_head(pipeline, analysis, explanation):
-    """Much more of the example's map lies in the head than of an even map."""
+def test_default_layer_concentrates_on_the_head(pipeline, analysis, explanation):
+    """The head has a much larger share of the example's map than of a constant map."""
     saliency = explanation.to_saliency_map(pipeline.manifest.explain.default_layer)
     found = measure_concentration(saliency, analysis.head.mask.pixels)
     assert found.head_share > 1.3 * found.head_area_share
@@ -172,35 +172,47 @@ def test_unknown_layer_is_a_key_error(explanation):
         explanation.to_attention_map(1024)
 
 
-def test_graph_that_did_not_load_is_tried_again_after_a_while(facts):
-    """Until then every question gets the same refusal, and no engine is built for it."""
+class ConstantBackend:
+    """An explain backend whose one map is zero everywhere."""
+
+    precision = "fp32"
+
+    def infer_all(self, network_input):
+        return {"bottleneck": np.zeros_like(network_input)}
+
+
+def test_failed_load_of_the_explain_graph_is_tried_again_after_a_wait(facts):
+    """Until then every request gets the same error, and the graph is not loaded for it."""
     now_s, loads, can_load = [0.0], [], []
 
-    def load():
+    def load(*_, **__):
         loads.append(now_s[0])
         if not can_load:
             raise BackendUnavailableError("no memory left")
-        return "a backend"
+        return ConstantBackend()
 
-    explainer = Explainer(facts, "onnxruntime", threads=1, clock=lambda: now_s[0])
-    explainer._load = load
+    explainer = Explainer(facts, "onnxruntime", threads=1, load=load, clock=lambda: now_s[0])
+    network_input, mapping = to_network_input(np.zeros((54, 80), np.uint8), facts.input)
     for now_s[0] in (0.0, 1.0, RETRY_S - 1, RETRY_S, RETRY_S + 1):
         with pytest.raises(BackendUnavailableError, match="no memory left"):
-            explainer._require_backend()
+            explainer.explain(network_input, mapping)
     assert loads == [0.0, RETRY_S]
     can_load.append(True)
     for now_s[0] in (2 * RETRY_S, 2 * RETRY_S + 1):
-        assert explainer._require_backend() == "a backend"
+        assert explainer.explain(network_input, mapping).precision == "fp32"
     assert loads == [0.0, RETRY_S, 2 * RETRY_S]
 
 
 def test_graph_is_loaded_once_and_on_first_use(explain_model_dir, tmp_path):
-    """Nothing is read when the explainer is made; four first requests at once load one graph."""
+    """Creating the explainer reads nothing; four concurrent first requests load the graph once."""
     manifest = load_manifest(explain_model_dir)
-    explainer = Explainer(manifest, "onnxruntime", threads=1)
     loads = []
-    load = explainer._load
-    explainer._load = lambda: loads.append(1) or load()
+
+    def load(*arguments, **keywords):
+        loads.append(1)
+        return load_explain_backend(*arguments, **keywords)
+
+    explainer = Explainer(manifest, "onnxruntime", threads=1, load=load)
     network_input, mapping = to_network_input(np.zeros((54, 80), np.uint8), manifest.input)
     assert not loads
     with ThreadPoolExecutor(4) as threads:

@@ -36,6 +36,6 @@ def test_angle_survives_the_round_trip_through_a_matrix():
 
 
 @pytest.mark.parametrize("angle_deg", [0.0, -1e-16, 180.0])
-def test_level_axis_has_the_angle_0(angle_deg):
-    """A half turn is no angle of an axis, nor what lies so near 0 that it rounds to one."""
+def test_angles_are_reduced_to_half_a_turn(angle_deg):
+    """Half a turn becomes 0, as does an angle that rounds to it."""
     assert to_ellipse((0, 0), (4.0, 2.0), angle_deg).angle_rad == 0

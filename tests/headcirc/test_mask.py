@@ -9,12 +9,12 @@ SMALL_HEAD = Ellipse(120.0, 150.0, 60.0, 48.0, 0.3)
 
 
 def test_nothing_above_threshold_is_no_head():
-    """A map that is nowhere sure gives None."""
+    """A map below the threshold everywhere gives None."""
     assert to_head_mask(np.full((100, 100), 0.5, np.float32), FACTS) is None
 
 
-def test_specks_are_no_head():
-    """A component below the smallest share of the frame gives None."""
+def test_small_components_are_not_a_head():
+    """A component below the minimum share of the frame gives None."""
     probabilities = np.zeros((200, 300), np.float32)
     probabilities[50:55, 50:55] = 1
     assert to_head_mask(probabilities, FACTS) is None
@@ -31,7 +31,7 @@ def test_the_rounder_component_wins_over_a_larger_ragged_one():
     assert head.largest_rejected_share > 1.5
 
 
-def test_the_surer_component_wins_among_equals():
+def test_the_more_probable_of_equal_components_is_the_head():
     """The one of two equal ellipses with the higher probability is the head."""
     probabilities = to_ellipse_coverage(SMALL_HEAD, 300, 500)
     uncertain = Ellipse(360.0, 150.0, 60.0, 48.0, 0.3)
@@ -50,6 +50,6 @@ def test_holes_are_filled():
     assert head.largest_rejected_share == 0
 
 
-def test_a_uncertain_head_is_no_head():
-    """A component above threshold everywhere, but never with conviction, gives None."""
+def test_component_with_a_low_mean_probability_is_not_a_head():
+    """It exceeds the threshold everywhere, but only by a little."""
     assert to_head_mask(0.55 * to_ellipse_coverage(SMALL_HEAD, 300, 500), FACTS) is None

@@ -34,8 +34,8 @@ def test_rotated_ellipse_is_mapped_as_a_whole():
     )
 
 
-def test_region_is_the_one_that_holds_the_centre():
-    """The ellipse's centre chooses between two regions; outside both there is none."""
+def test_region_is_the_one_that_contains_the_centre():
+    """The ellipse's centre selects the region; outside all regions there is none."""
     left = CalibratedRegion(0, 0, 99, 99, PixelSpacing(0.1, 0.1), "dicom")
     right = CalibratedRegion(100, 0, 199, 99, PixelSpacing(0.3, 0.3), "dicom")
     assert find_region((left, right), Ellipse(150, 50, 20, 10, 0)) is right

@@ -29,8 +29,8 @@ def test_hc18_frames_fill_the_whole_grid():
 
 
 @pytest.mark.parametrize(("columns", "pixel_aspect"), [(400, 2.0), (1600, 0.5)])
-def test_pixels_that_are_not_square_are_seen_in_their_shape(columns, pixel_aspect):
-    """A picture squeezed to one side gives the input and the way back that it gives unsqueezed."""
+def test_non_square_pixels_give_the_input_of_square_ones(columns, pixel_aspect):
+    """A picture with non-square pixels gives the same input and mapping as with square ones."""
     squeeze = np.array([[columns / 800, 0, columns / 1600 - 0.5], [0, 1, 0]])
     squeezed = draw_head(to_affine_image(HEAD, squeeze), columns=columns)
     network_input, mapping = to_network_input(squeezed, FACTS, frame_pixel_aspect=pixel_aspect)

@@ -17,13 +17,13 @@ from headcirc.raster import to_ellipse_coverage
 HEAD = Ellipse(150.0, 100.0, 80.0, 60.0, 0.0)
 
 
-def test_no_head_is_the_frame_alone():
+def test_overlay_without_a_head_is_the_frame():
     """Without a head the overlay is the frame in grey."""
     pixels = np.random.default_rng(0).integers(0, 255, (50, 60), np.uint8)
     assert (draw_overlay(pixels, None, None) == pixels[..., None]).all()
 
 
-def test_ellipse_is_drawn_where_it_is():
+def test_ellipse_is_drawn_at_its_position():
     """Pixels on the outline have the ellipse's colour, at both ends of both axes."""
     picture = draw_overlay(np.zeros((200, 300), np.uint8), None, HEAD)
     for x, y in [(207, 142), (93, 58)]:
@@ -40,7 +40,7 @@ def find_drawn(picture, color):
 
 
 def test_unreliable_ellipse_is_dashed_and_of_another_colour():
-    """A third of its outline is left out, and none has the colour of a reliable one."""
+    """About a third of the outline is omitted, and no pixel has the colour of a reliable one."""
     black = np.zeros((200, 300), np.uint8)
     reliable = draw_overlay(black, None, HEAD)
     unreliable = draw_overlay(black, None, HEAD, acceptable=False)
@@ -56,8 +56,8 @@ def test_mask_picture_is_black_and_white_in_the_frame_s_size():
     assert not to_mask_picture(None, 20, 30).any()
 
 
-def test_png_keeps_red_red():
-    """RGB goes out as RGB."""
+def test_png_keeps_the_order_of_colours():
+    """RGB stays RGB."""
     red = np.zeros((4, 4, 3), np.uint8)
     red[..., 0] = 255
     decoded = cv2.imdecode(np.frombuffer(to_png(red), np.uint8), cv2.IMREAD_COLOR_RGB)
@@ -128,16 +128,16 @@ def test_mask_edge_lies_on_top_of_the_map():
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (3, 5), (16, 900), (900, 16)])
-def test_odd_frames_are_drawn(shape):
-    """A frame too small for a scale is still drawn, in its own size."""
+def test_very_small_frames_are_drawn(shape):
+    """A frame too small for a scale is drawn in its own size."""
     picture = draw_saliency(np.zeros(shape, np.uint8), np.ones(shape, np.float32), None)
     assert picture.shape == (*shape, 3)
 
 
 @pytest.mark.parametrize("blend", [-0.1, 1.1, float("nan")])
-def test_blend_is_a_share(blend):
-    """Anything but 0 to 1 is refused."""
-    with pytest.raises(ValueError, match="it is a share"):
+def test_blend_outside_0_to_1_is_refused(blend):
+    """Also NaN is refused."""
+    with pytest.raises(ValueError, match="between 0 and 1"):
         draw_ramp(blend)
 
 

@@ -14,8 +14,8 @@ def test_coverage_has_the_ellipse_s_area():
 
 
 @pytest.mark.parametrize("seed", range(50))
-def test_filled_ellipse_holds_the_pixels_that_are_half_covered(seed):
-    """The pixels inside, drawn in their box alone, are those that the coverage gives a half of."""
+def test_filled_ellipse_contains_the_half_covered_pixels(seed):
+    """The pixels inside have a coverage of at least a half."""
     generator = np.random.default_rng(seed)
     minor, major = sorted(generator.uniform(1, 120, 2))
     center = generator.uniform(-50, 350), generator.uniform(-50, 250)  # partly outside the grid

@@ -8,7 +8,7 @@ from onnx import numpy_helper
 
 from headcirc.backends.registry import load_explain_backend
 from headcirc.model.manifest import MANIFEST_NAME, load_manifest
-from headcirc.model.shared_weights import TURNED
+from headcirc.model.shared_weights import ROTATED_SUFFIX
 from model_export.__main__ import write_manifest
 from model_export.explain import OUTPUT_NAMES
 from model_export.explain_files import share_weights, write_explain_files
@@ -50,20 +50,20 @@ def read_initializers(path):
 
 @pytest.mark.parametrize("infix", ["", ".fp16"])
 def test_no_weight_is_stored_twice(folder, infix):
-    """The file holds a few constants; the weights it names are the network's, each named once."""
+    """The file stores a few constants; it names each of the network's weights once."""
     source = {each.name for each in read_initializers(folder / f"model{infix}.onnx")}
     weights = read_initializers(folder / f"model.explain{infix}.onnx")
     held = [each for each in weights if each.raw_data]
     assert sum(numpy_helper.to_array(each).nbytes for each in held) < CONSTANTS_BYTES
     named = [each.name for each in weights if not each.raw_data]
     assert len(set(named)) == len(named)
-    assert {name.removesuffix(TURNED) for name in named} == source
-    assert any(name.endswith(TURNED) for name in named)
+    assert {name.removesuffix(ROTATED_SUFFIX) for name in named} == source
+    assert any(name.endswith(ROTATED_SUFFIX) for name in named)
 
 
 @pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
 def test_shared_weights_give_torch_s_maps(tiny_network, folder, backend):
-    """Put together again, the graph gives autograd's maps in both runtimes."""
+    """The completed graph gives autograd's maps in both runtimes."""
     manifest = load_manifest(folder)
     loaded = load_explain_backend(backend, manifest, threads=1)
     network_input = np.random.default_rng(0).normal(size=(1, 1, 32, 32)).astype(np.float32)
@@ -75,8 +75,8 @@ def test_shared_weights_give_torch_s_maps(tiny_network, folder, backend):
     assert any(expected[name].any() for name in manifest.explain.layers)
 
 
-def test_float16_graph_runs(folder):
-    """It is filled from the float16 network's own file, and its probabilities are the network's."""
+def test_float16_explain_graph_gives_the_networks_probabilities(folder):
+    """Its weights come from the float16 network's file."""
     manifest = load_manifest(folder)
     network_input = np.random.default_rng(0).normal(size=(1, 1, 32, 32)).astype(np.float32)
     maps = load_rounded(manifest.explain.graphs["fp16"], threads=1).infer_all(network_input)
@@ -85,8 +85,8 @@ def test_float16_graph_runs(folder):
     assert np.ptp(expected) > 0
 
 
-def test_other_weights_stay_in_the_file(folder, another_network, tmp_path):
-    """Beside a network that has none of its weights a graph keeps them: nothing is nearly equal."""
+def test_weights_of_another_network_stay_in_the_file(folder, another_network, tmp_path):
+    """Weights must be equal to be shared, not close."""
     whole = tmp_path / "whole.onnx"
     whole.write_bytes(load_manifest(folder).explain.graphs["fp32"].read())
     before = {each.name: numpy_helper.to_array(each) for each in read_initializers(whole)}

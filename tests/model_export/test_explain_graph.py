@@ -91,7 +91,7 @@ def backend(request, manifest):
 
 
 def test_graph_has_inference_operators_only(content):
-    """Valid, outputs by their names, batch open, no path of this machine, no odd operator."""
+    """Valid, named outputs, dynamic batch, no path of this machine, no unusual operator."""
     model = onnx.load_from_string(content)
     onnx.checker.check_model(model, full_check=True)
     assert [each.name for each in model.graph.input] == [INPUT_NAME]
@@ -108,7 +108,7 @@ def test_graph_has_inference_operators_only(content):
 
 
 def test_no_transposed_convolution_has_stride_one(content):
-    """Only the four upsamplings are transposed: OpenVINO computes others wrongly, in silence."""
+    """Only the four upsamplings are transposed: OpenVINO silently computes others wrongly."""
     nodes = onnx.load_from_string(content).graph.node
     strides = [
         tuple(attribute.ints)
@@ -120,8 +120,8 @@ def test_no_transposed_convolution_has_stride_one(content):
     assert strides == [(2, 2)] * 4
 
 
-def test_maps_are_torchs_autograds(backend, inputs, references):
-    """Every output differs from autograd on the network as trained by at most 1e-3 of its range."""
+def test_maps_match_torchs_autograd(backend, inputs, references):
+    """Every output differs from autograd by at most 1e-3 of its range."""
     for network_input, expected in zip(inputs, references, strict=True):
         found = backend.infer_all(network_input)
         assert set(found) == set(OUTPUT_NAMES) == set(expected)
@@ -131,7 +131,7 @@ def test_maps_are_torchs_autograds(backend, inputs, references):
             assert to_share_of_range(found[name], values) <= MAXIMUM_SHARE_OF_RANGE, name
 
 
-def test_maps_are_captums(backend, inputs, captum_maps):
+def test_maps_match_captum(backend, inputs, captum_maps):
     """Captum's Grad-CAM of the mean logit over the head, over its maximum, is the same map."""
     for network_input, expected in zip(inputs, captum_maps, strict=True):
         found = backend.infer_all(network_input)
@@ -141,15 +141,15 @@ def test_maps_are_captums(backend, inputs, captum_maps):
 
 
 def test_last_decoder_level_is_the_logit_map(network, inputs, references):
-    """Why it is not the default: there Grad-CAM is the logits without their bias, cut at 0."""
+    """It is not the default: its Grad-CAM is the logits without their bias, clipped at 0."""
     with torch.no_grad():
         logits = network(torch.from_numpy(inputs[0])) - network.head.bias
     expected = logits.clamp(min=0) / logits.max()
     assert to_share_of_range(references[0]["decoder-64"], expected.numpy()) < 1e-4
 
 
-def test_each_picture_of_a_batch_is_explained_by_itself(backend, inputs):
-    """Three pictures at once give the maps of one by one."""
+def test_batch_gives_the_maps_of_single_pictures(backend, inputs):
+    """Three pictures at once give the same maps as one by one."""
     together = backend.infer_all(np.concatenate(inputs))
     for index, network_input in enumerate(inputs):
         for name, values in backend.infer_all(network_input).items():
@@ -168,7 +168,7 @@ def test_picture_without_a_head_has_empty_maps(backend, manifest):
 
 
 def test_map_that_is_negative_everywhere_is_empty():
-    """Features that all speak against the head give zeros, not 0 / 0."""
+    """Features with negative weights only give zeros, not 0 / 0."""
     features, gradients = torch.ones(2, 3, 4, 4), -torch.ones(2, 3, 4, 4)
     gradients[1] *= -1
     maps = to_grad_cam(features, gradients)
@@ -204,7 +204,7 @@ def test_tensorrt_engine_is_built(manifest):
 
 
 def test_engines_of_both_graphs_are_built_ahead(explain_model_dir, fp16_graph, tmp_path, capsys):
-    """`python -m model_export engine` leaves one for the answer and one for the reason."""
+    """`python -m model_export engine` writes the engines of the network and the explain graph."""
     folder = shutil.copytree(explain_model_dir, tmp_path / "model")
     shutil.copy(fp16_graph.path, folder)
     facts = json.loads((folder / MANIFEST_NAME).read_text())
@@ -227,7 +227,7 @@ def test_another_network_is_refused(explain_model_dir):
         measure_explain_parity(other, pipeline, [(Path("examples/phantom.png"), None)])
 
 
-def test_nan_is_infinitely_far():
+def test_nan_has_an_infinite_difference():
     """A map with one NaN never passes."""
     expected = np.linspace(0, 1, 4, dtype=np.float32)
     broken = expected.copy()

@@ -21,7 +21,7 @@ def fp16_path(tiny_model_dir, tmp_path_factory):
     return path
 
 
-def test_only_the_ends_are_float32(fp16_path):
+def test_only_inputs_and_outputs_are_float32(fp16_path):
     """Weights and layers are float16; callers see the names and types of the float32 graph."""
     graph = onnx.load(fp16_path).graph
     ends = {each.name: each.type.tensor_type.elem_type for each in (*graph.input, *graph.output)}
@@ -31,7 +31,7 @@ def test_only_the_ends_are_float32(fp16_path):
     assert find_float32_tensors(onnx.load(fp16_path)) == []
 
 
-def test_float32_is_found_where_it_is(tiny_model_dir):
+def test_float32_tensors_are_found(tiny_model_dir):
     """The same check finds every weight and layer of the float32 graph."""
     model = onnx.load(tiny_model_dir / "model.onnx")
     found = find_float32_tensors(model)
@@ -46,8 +46,8 @@ def test_conversion_is_reproducible(tiny_model_dir, fp16_path, tmp_path):
 
 
 @pytest.mark.parametrize("batch", [1, 3])
-def test_probabilities_are_near_float32s(tiny_model_dir, fp16_path, batch):
-    """Float16 moves probabilities by little, and by something: it is not float32 in disguise."""
+def test_float16_probabilities_are_close_to_float32(tiny_model_dir, fp16_path, batch):
+    """They differ by little, but not by zero."""
     network_input = np.random.default_rng(batch).normal(size=(batch, 1, 32, 32)).astype(np.float32)
     exact, half = (
         onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"]).run(
@@ -60,7 +60,7 @@ def test_probabilities_are_near_float32s(tiny_model_dir, fp16_path, batch):
     assert 0 < np.abs(half - exact).max() < 0.02
 
 
-def test_shipped_model_answers_the_same_in_float16(fp16_graph):
+def test_shipped_model_agrees_in_float16(fp16_graph):
     """The example's circumference in float16, each layer rounded, is within 0.5 mm of float32."""
     reference = load_pipeline(backend="onnxruntime", precision="fp32")
     agreement = measure_agreement(reference, load_rounded(fp16_graph, threads=1), EXAMPLES)
@@ -69,7 +69,7 @@ def test_shipped_model_answers_the_same_in_float16(fp16_graph):
     assert agreement.to_facts()["difference_95th_percentile_mm"] < 0.5
 
 
-def test_other_answers_are_refused():
+def test_float16_graph_that_finds_no_head_is_refused():
     """A float16 graph that sees no head where float32 sees one raises ParityError."""
 
     class Blind:
@@ -79,5 +79,5 @@ def test_other_answers_are_refused():
             return np.zeros((len(network_input), *network_input.shape[2:]), np.float32)
 
     reference = load_pipeline(backend="onnxruntime", precision="fp32")
-    with pytest.raises(ParityError, match="blind fp16 gives other answers"):
+    with pytest.raises(ParityError, match="blind fp16 differs too much"):
         measure_agreement(reference, Blind(), EXAMPLES)

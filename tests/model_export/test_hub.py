@@ -34,7 +34,7 @@ def card(hub_dir) -> list[str]:
 
 
 def test_folder_has_weights_graphs_card_licence_and_example(hub_dir):
-    """Every graph that the manifest names, and nothing of the time before."""
+    """It has every graph of the manifest, and no older files."""
     manifest = json.loads((hub_dir / MANIFEST_NAME).read_text())
     graphs = (*manifest["graphs"].values(), *manifest["explain"]["graphs"].values())
     others = {
@@ -49,7 +49,7 @@ def test_folder_has_weights_graphs_card_licence_and_example(hub_dir):
 
 
 def test_example_measures_the_picture(hub_dir, tmp_path):
-    """`example.py` runs as a user would run it, with this folder's model."""
+    """`example.py` runs with the model in its folder."""
     paths = os.pathsep.join(each for each in sys.path if each)
     done = subprocess.run(
         [sys.executable, hub_dir / "example.py"],
@@ -63,7 +63,7 @@ def test_example_measures_the_picture(hub_dir, tmp_path):
 
 
 def test_metadata_has_the_figures_of_the_manifest(card):
-    """The hub reads licence, task and measured figures from the front of the card."""
+    """The hub reads licence, task and measured figures from the card's front matter."""
     metadata, _ = card
     assert (metadata["license"], metadata["pipeline_tag"]) == ("cc-by-4.0", "image-segmentation")
     ((result,),) = (each["results"] for each in metadata["model-index"])
@@ -74,7 +74,7 @@ def test_metadata_has_the_figures_of_the_manifest(card):
     assert dice == round(100 * figures["ellipse_dice"]["value"], 2)
 
 
-def test_card_says_how_to_use_it_and_links_to_nothing_that_is_not_there(card, hub_dir):
+def test_card_has_usage_and_no_broken_link(card, hub_dir):
     """The example as it runs, the card's own text, and no link into the repository."""
     _, text = card
     assert text.lstrip().startswith("# Model card: attention-resunet-16")
@@ -88,6 +88,6 @@ def test_card_says_how_to_use_it_and_links_to_nothing_that_is_not_there(card, hu
 
 
 def test_links_to_files_of_the_repository_become_text():
-    """Pages of the web and headings of the same page stay links."""
+    """Links to the web and to headings of the page stay."""
     text = "[a](../b.md#c) [d](https://e.org) [f](#g)"
     assert remove_relative_links(text) == "a [d](https://e.org) [f](#g)"

@@ -47,7 +47,7 @@ def record(model_dir, *paths, measured_dir=SPLIT_MODEL_DIR):
 
 
 def test_figures_are_recorded_by_part_with_the_weights_they_belong_to(model_dir):
-    """Figures of the version before enter under their part, say so, and leave other facts alone."""
+    """Figures of the predecessor are recorded with a note, and other facts do not change."""
     paths = [write_figures(model_dir, part=part) for part in ("test", "calibration")]
     assert record(model_dir, *paths) == 0
     manifest = json.loads((model_dir / MANIFEST_NAME).read_text())
@@ -62,7 +62,7 @@ def test_figures_are_recorded_by_part_with_the_weights_they_belong_to(model_dir)
 
 
 def test_a_model_s_own_figures_need_no_note(tmp_path):
-    """Without --measured the figures must be of the model itself, and that is all that is said."""
+    """Without --measured, the figures must belong to the model itself."""
     shutil.copy(SPLIT_MODEL_DIR / MANIFEST_NAME, tmp_path)
     path = write_figures(tmp_path)
     assert main(["record-accuracy", "--model", str(tmp_path), str(path)]) == 0
@@ -71,7 +71,7 @@ def test_a_model_s_own_figures_need_no_note(tmp_path):
 
 
 def test_figures_of_other_weights_are_refused(model_dir):
-    """Figures of other weights raise, and the manifest stays as it was, even after good ones."""
+    """The manifest does not change, even if earlier files were valid."""
     before = (model_dir / MANIFEST_NAME).read_bytes()
     good = write_figures(model_dir, part="calibration")
     other = write_figures(model_dir, sha256="b" * 64)
@@ -81,9 +81,9 @@ def test_figures_of_other_weights_are_refused(model_dir):
 
 
 def test_training_figures_are_refused(model_dir):
-    """What was measured on exams that the measured weights were trained on is not recorded."""
+    """Figures measured on the training exams of the weights are not recorded."""
     path = write_figures(model_dir, part="train")
-    with pytest.raises(SystemExit, match=r"train\.json is of exams that .* was trained on"):
+    with pytest.raises(SystemExit, match=r"train\.json was measured on exams .* trained on"):
         record(model_dir, path)
 
 
@@ -92,7 +92,7 @@ def read_all(folder):
 
 
 def test_uncertainty_that_does_not_load_is_refused(tmp_path):
-    """Learned facts of the wrong kind raise, and the manifest stays as it was."""
+    """A wrongly typed fact is an error, and the manifest does not change."""
     shutil.copy(SHIPPED_MODEL_DIR / MANIFEST_NAME, tmp_path)
     manifest = json.loads((tmp_path / MANIFEST_NAME).read_text())
     facts = {
@@ -106,12 +106,12 @@ def test_uncertainty_that_does_not_load_is_refused(tmp_path):
     fit = tmp_path / "fit.json"
     fit.write_text(json.dumps(learned | {"model_sha256": manifest["graphs"]["fp32"]["sha256"]}))
     before = read_all(tmp_path)
-    with pytest.raises(ModelArtifactError, match="lacks a fact"):
+    with pytest.raises(ModelArtifactError, match="wrongly typed fact"):
         record_uncertainty(tmp_path, fit, tmp_path)
     assert read_all(tmp_path) == before
 
 
-def test_model_that_is_built_replaces_the_files_of_its_names(model_dir):
+def test_build_replaces_the_files_with_its_names(model_dir):
     """Its own files move in, others stay, and nothing is left beside the folder."""
     (model_dir / "README.md").write_text("a model card")
     with replace_files(model_dir) as new_dir:
@@ -134,8 +134,8 @@ def calibration_dir(tmp_path):
     return folder
 
 
-def test_model_that_is_refused_leaves_the_folder_as_it_was(tmp_path, calibration_dir):
-    """An export whose answers are no numbers raises; the model that shipped ships on."""
+def test_failed_build_does_not_change_the_folder(tmp_path, calibration_dir):
+    """An export that returns NaN is an error; the shipped model stays."""
     network = AttentionResUNet(width=2)
     torch.nn.init.constant_(network.head.bias, float("nan"))
     save_weights(network, tmp_path / "checkpoint.safetensors")
@@ -157,9 +157,9 @@ def test_model_that_is_refused_leaves_the_folder_as_it_was(tmp_path, calibration
 
 
 def test_weights_without_a_version_are_not_exported(tmp_path, calibration_dir):
-    """The manifest's version is the training notes'; notes without one are refused."""
+    """The manifest's version comes from the training notes."""
     save_weights(AttentionResUNet(width=2), tmp_path / "checkpoint.safetensors")
     notes = tmp_path / "training.json"
     notes.write_text("{}")
-    with pytest.raises(SystemExit, match="which version"):
+    with pytest.raises(SystemExit, match="has no version"):
         build(tmp_path / "checkpoint.safetensors", tmp_path / "model", calibration_dir, notes)

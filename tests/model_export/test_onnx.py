@@ -18,7 +18,7 @@ def content(tiny_model_dir):
 
 
 def test_graph_is_valid_and_batch_norm_is_folded(content):
-    """The checker accepts the graph, no BatchNormalization is left, and only the batch is open."""
+    """The checker accepts it, no BatchNormalization is left, and only the batch is dynamic."""
     model = onnx.load_from_string(content)
     onnx.checker.check_model(model, full_check=True)
     assert not [node.name for node in model.graph.node if "BatchNorm" in node.op_type]
@@ -29,7 +29,7 @@ def test_graph_is_valid_and_batch_norm_is_folded(content):
 
 
 @pytest.mark.parametrize("batch", [1, 3])
-def test_probabilities_are_torchs(content, tiny_network, batch):
+def test_probabilities_match_torch(content, tiny_network, batch):
     """ONNX Runtime gives the sigmoid of torch's logits to 1e-4 for one picture and for three."""
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
     network_input = np.random.default_rng(batch).normal(size=(batch, 1, 32, 32)).astype(np.float32)
@@ -41,13 +41,13 @@ def test_probabilities_are_torchs(content, tiny_network, batch):
     assert np.abs(probabilities - expected).max() < 1e-4
 
 
-def test_graph_names_no_path_of_this_machine(content):
-    """The file holds no path of the machine that exported it."""
+def test_graph_contains_no_path_of_this_machine(content):
+    """The exporter's source locations are removed."""
     paths = [str(Path.cwd()), sys.prefix, str(Path.home()) + "/", "site-packages", ".py"]
     assert [path for path in paths if path.encode() in content] == []
 
 
-def test_checkpoint_gives_the_network_back(tiny_network, tmp_path):
+def test_checkpoint_restores_the_network(tiny_network, tmp_path):
     """A network loaded from its saved weights gives the same logits and is in evaluation mode."""
     save_file(tiny_network.state_dict(), tmp_path / "checkpoint.safetensors")
     loaded = load_trained(tmp_path / "checkpoint.safetensors")
@@ -58,7 +58,7 @@ def test_checkpoint_gives_the_network_back(tiny_network, tmp_path):
 
 
 def test_half_precision_checkpoint_is_exported_in_float32(tiny_network, tmp_path):
-    """What ships in float16 is loaded as float32: rounded weights, answers near the original's."""
+    """The rounded weights are exported in float32, and results are close to the original."""
     halves = {name: each.half() for name, each in tiny_network.state_dict().items()}
     save_file(halves, tmp_path / "checkpoint.safetensors")
     loaded = load_trained(tmp_path / "checkpoint.safetensors")

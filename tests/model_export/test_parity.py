@@ -39,8 +39,8 @@ class Constant(torch.nn.Module):
         return torch.full_like(network_input, self.logit)
 
 
-def test_the_exported_network_is_equal_to_torch(tiny_network, pipeline, pictures):
-    """The network that was exported differs by less than 1e-4 in probability, 0.01 mm in length."""
+def test_exported_network_matches_torch(tiny_network, pipeline, pictures):
+    """It differs by less than 1e-4 in probability and 0.01 mm in length."""
     path, spacing = pictures[0]
     head = pipeline.analyze(path.read_bytes(), pixel_spacing=spacing).head
     assert head is not None, "without a head no length is compared"
@@ -58,14 +58,14 @@ def test_another_network_is_refused(another_network, pipeline, pictures):
 
 
 @pytest.mark.parametrize("logit", [-30.0, 30.0])
-def test_a_head_that_only_one_of_the_two_sees_is_refused(logit, pipeline, pictures):
+def test_head_found_by_only_one_of_the_two_is_refused(logit, pipeline, pictures):
     """A torch network that sees no head anywhere, or a head everywhere, raises ParityError."""
     with pytest.raises(ParityError):
         measure_parity(Constant(logit), pipeline, pictures)
 
 
-def test_numbers_that_are_none_are_refused(pipeline, pictures):
-    """A torch network that gives NaN raises ParityError: it is no more than what is allowed."""
+def test_nan_probabilities_are_refused(pipeline, pictures):
+    """A torch network that returns NaN raises ParityError."""
     with pytest.raises(ParityError, match="differs from torch"):
         measure_parity(Constant(float("nan")), pipeline, pictures)
 
@@ -113,17 +113,17 @@ def unsure_pipeline():
     return replace(loaded, backend=Unsure(80), manifest=replace(loaded.manifest, mask=mask))
 
 
-def test_second_look_is_compared_with_torchs(unsure_pipeline):
-    """Networks that differ in a second look only differ in what is served."""
+def test_parity_includes_test_time_augmentation(unsure_pipeline):
+    """Networks that differ only with augmentation are refused."""
     same = measure_parity(AsTorch(Unsure(80)), unsure_pipeline, EXAMPLES)
     assert same.head_circumference_difference_mm == pytest.approx(0, abs=1e-3)
     with pytest.raises(ParityError, match="differs from torch"):
         measure_parity(AsTorch(Unsure(40)), unsure_pipeline, EXAMPLES)
 
 
-def test_second_look_is_compared_between_engines(unsure_pipeline):
-    """Engines that differ in a second look only give other answers."""
+def test_agreement_includes_test_time_augmentation(unsure_pipeline):
+    """Engines that differ only with augmentation are refused."""
     same = measure_agreement(unsure_pipeline, Unsure(80), EXAMPLES)
     assert same.largest_difference_mm == 0
-    with pytest.raises(ParityError, match="unsure fp16 gives other answers"):
+    with pytest.raises(ParityError, match="unsure fp16 differs too much"):
         measure_agreement(unsure_pipeline, Unsure(40), EXAMPLES)

@@ -54,8 +54,8 @@ def test_all_convolutions_but_the_last_have_int8_weights(int8_path):
     assert plain == [head]
 
 
-def test_weights_take_seven_bits(int8_path):
-    """No weight is beyond 64, so that two products with 255 fit 16 bits: no CPU overflows."""
+def test_int8_weights_have_seven_bits(int8_path):
+    """No weight exceeds 64, so two products with 255 fit into 16 bits on every CPU."""
     largest = max(
         int(np.abs(onnx.numpy_helper.to_array(each).astype(np.int32)).max())
         for each in onnx.load(int8_path).graph.initializer
@@ -66,15 +66,15 @@ def test_weights_take_seven_bits(int8_path):
 
 
 def test_inputs_and_outputs_stay_float32(int8_path):
-    """Callers see the same names and types as with float32."""
+    """Names and types are those of the float32 graph."""
     graph = onnx.load(int8_path).graph
     ends = {each.name: each.type.tensor_type.elem_type for each in (*graph.input, *graph.output)}
     float32 = onnx.TensorProto.FLOAT
     assert ends == {"network_input": float32, "probability_map": float32}
 
 
-def test_a_graph_of_another_shape_is_refused():
-    """A graph that does not end in convolution and sigmoid is not quantised by guess."""
+def test_graph_without_a_final_sigmoid_is_not_quantised():
+    """The graph must end in a convolution and a sigmoid."""
     value = onnx.helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, [1])
     result = onnx.helper.make_tensor_value_info("z", onnx.TensorProto.FLOAT, [1])
     nodes = [
@@ -119,7 +119,7 @@ def write_acceptance(folder, *, sha256="a" * 64, accepted=True):
     return path
 
 
-def test_an_accepted_graph_ships_with_what_was_measured(shipped_dir, candidate_dir):
+def test_accepted_graph_ships_with_its_figures(shipped_dir, candidate_dir):
     """The graph and its figures enter the model's folder beside the float32 graph."""
     adopt(shipped_dir, candidate_dir, write_acceptance(candidate_dir))
     graphs = json.loads((shipped_dir / MANIFEST_NAME).read_text())["graphs"]
@@ -130,10 +130,10 @@ def test_an_accepted_graph_ships_with_what_was_measured(shipped_dir, candidate_d
 
 @pytest.mark.parametrize(
     ("fault", "message"),
-    [({"accepted": False}, "refuses the graph"), ({"sha256": "b" * 64}, "another graph")],
+    [({"accepted": False}, "does not accept the graph"), ({"sha256": "b" * 64}, "another graph")],
 )
 def test_a_graph_that_was_not_accepted_does_not_ship(shipped_dir, candidate_dir, fault, message):
-    """Refused, or measured on another graph: the model's folder stays as it was."""
+    """Not accepted, or measured with another graph: the model's folder does not change."""
     before = (shipped_dir / MANIFEST_NAME).read_bytes()
     with pytest.raises(SystemExit, match=message):
         adopt(shipped_dir, candidate_dir, write_acceptance(candidate_dir, **fault))

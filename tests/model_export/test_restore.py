@@ -29,7 +29,7 @@ def copy_manifest(source, folder, *, without=()):
 
 @pytest.mark.slow
 def test_graphs_are_restored_from_the_checkpoint_bit_for_bit(tmp_path):
-    """The tree holds the split model's checkpoint alone; its graphs come out the same."""
+    """The repository stores only the split model's checkpoint; the export is reproducible."""
     model_dir = copy_manifest(SPLIT_MODEL_DIR, tmp_path, without=["int8"])
     before = (model_dir / MANIFEST_NAME).read_bytes()
     restore(model_dir, find_checkpoint(model_dir), tmp_path / "no HC18 is needed without INT8")
@@ -41,7 +41,7 @@ def test_graphs_are_restored_from_the_checkpoint_bit_for_bit(tmp_path):
 
 
 def test_graphs_of_other_weights_are_not_restored(tmp_path):
-    """A checkpoint that the manifest does not name leaves the folder as it was."""
+    """Another checkpoint is an error, and the folder does not change."""
     model_dir = copy_manifest(SPLIT_MODEL_DIR, tmp_path, without=["int8"])
     other = tmp_path / "other.safetensors"
     save_weights(AttentionResUNet(width=2), other)
@@ -50,21 +50,21 @@ def test_graphs_of_other_weights_are_not_restored(tmp_path):
     assert {path.name for path in model_dir.iterdir()} == {MANIFEST_NAME, other.name}
 
 
-def test_checkpoint_of_the_shipped_model_is_found_by_its_sum():
-    """The wheel holds no checkpoint; the repository's folder of it does, whatever its name."""
+def test_checkpoint_of_the_shipped_model_is_found_by_its_sha256():
+    """It lies in the repository, not in the wheel, under any name."""
     found = find_checkpoint(SHIPPED_MODEL_DIR)
     manifest = json.loads((SHIPPED_MODEL_DIR / MANIFEST_NAME).read_text())
     assert found.parent.parent == MODELS_DIR
     assert to_file_sha256(found) == manifest["checkpoint"]["sha256"]
 
 
-def test_checkpoint_that_is_damaged_is_not_taken(tmp_path):
-    """Neither a file of the right name beside the manifest, nor another model's checkpoint."""
+def test_checkpoint_with_another_sha256_is_not_used(tmp_path):
+    """Neither a damaged file of the right name nor another model's checkpoint is used."""
     shutil.copy(SHIPPED_MODEL_DIR / MANIFEST_NAME, tmp_path)
     (tmp_path / CHECKPOINT_NAME).write_bytes(b"damaged")
     assert find_checkpoint(tmp_path) == find_checkpoint(SHIPPED_MODEL_DIR)
     manifest = json.loads((tmp_path / MANIFEST_NAME).read_text())
     manifest["checkpoint"]["sha256"] = "0" * 64
     (tmp_path / MANIFEST_NAME).write_text(json.dumps(manifest))
-    with pytest.raises(ModelArtifactError, match="No checkpoint of attention-resunet-16"):
+    with pytest.raises(ModelArtifactError, match="no checkpoint of attention-resunet-16"):
         find_checkpoint(tmp_path)

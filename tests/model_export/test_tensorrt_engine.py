@@ -35,8 +35,8 @@ def count_weights(content):
     return sum(int(torch.Size(size).numel()) for size in sizes)
 
 
-def test_every_layer_of_the_parsed_network_is_half_but_for_the_end_casts(graphs):
-    """TensorRT's own parser sees float16 everywhere; in the FP32 graph it sees it nowhere."""
+def test_every_layer_is_float16_except_the_casts_of_inputs_and_outputs(graphs):
+    """TensorRT's parser finds float16 everywhere; in the FP32 graph it finds it nowhere."""
     builder = trt.Builder(to_logger(trt))
     half = parse_network(trt, builder, graphs["fp16"])
     ends = [half.get_layer(i) for i in (0, half.num_layers - 1)]
@@ -56,12 +56,12 @@ def test_engine_has_the_size_of_float16_weights(graphs):
     assert sizes["fp32"] > 1.05 * weights_bytes + OVERHEAD_BYTES
 
 
-def test_float32_that_calls_itself_float16_is_not_built(graphs):
-    """The builder proves the precision: a wrong file name does not pass."""
+def test_float32_graph_named_float16_is_not_built(graphs):
+    """The builder checks the precision, not the file name."""
     with pytest.raises(ModelArtifactError, match="layers of the float16 graph compute in float32"):
         build_engine(trt, graphs["fp32"], precision="fp16")
 
 
 def test_largest_batch_is_eight():
-    """README and issue say 1 to 8."""
+    """The documentation states batches of 1 to 8."""
     assert MAXIMUM_BATCH == 8

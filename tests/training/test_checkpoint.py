@@ -10,8 +10,8 @@ SWITCHES = [(residual, attention) for residual in (True, False) for attention in
 
 
 @pytest.mark.parametrize(("residual", "attention"), SWITCHES)
-def test_file_tells_which_network_it_belongs_to(tmp_path, residual, attention):
-    """Width and both switches come back from the weights alone, and the logits with them."""
+def test_network_of_a_file_without_a_record_is_recognised(tmp_path, residual, attention):
+    """Width, options and logits are restored from the weights alone."""
     network = AttentionResUNet(width=4, residual=residual, attention=attention).eval()
     save_weights(network.to(memory_format=torch.channels_last), tmp_path / "weights.safetensors")
     loaded = load_trained(tmp_path / "weights.safetensors")
@@ -34,7 +34,7 @@ def test_half_precision_is_loaded_as_float32(tmp_path):
 
 
 def test_halving_rounds_kernels_and_nothing_else(tmp_path):
-    """The halved file is half as large; a variance that half cannot hold survives."""
+    """The file is half as large; a variance outside half precision's range is unchanged."""
     network = AttentionResUNet(width=8)
     network.bottleneck.first[1].running_var.fill_(1e6)
     whole, halved = tmp_path / "whole.safetensors", tmp_path / "halved.safetensors"
@@ -48,8 +48,8 @@ def test_halving_rounds_kernels_and_nothing_else(tmp_path):
     torch.testing.assert_close(load_trained(halved).state_dict(), expected, rtol=0, atol=0)
 
 
-def test_other_weights_are_refused(tmp_path):
-    """A file without this network's head says what is missing."""
+def test_weights_of_an_unknown_network_are_refused(tmp_path):
+    """The error says what is missing."""
     save_file({"fc.weight": torch.zeros(2, 2)}, tmp_path / "other.safetensors")
     with pytest.raises(ValueError, match=r"head\.weight"):
         load_trained(tmp_path / "other.safetensors")

@@ -28,15 +28,15 @@ def draw(*shape, seed=0):
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
 
 
-def test_teacher_answers_the_mean_of_picture_and_mirror_image():
-    """Hand-worked: columns 0 and 1 of ones have logits 0 and 1, mirrored 1 and 0."""
+def test_teacher_averages_picture_and_mirror_image():
+    """Worked by hand: columns 0 and 1 of ones have logits 0 and 1, mirrored 1 and 0."""
     answers = Teacher(Ramp(), bfloat16=False).to_probabilities(torch.ones(1, 1, 1, 2))
     expected = (torch.sigmoid(torch.tensor(0.0)) + torch.sigmoid(torch.tensor(1.0))) / 2
     assert answers.flatten().tolist() == pytest.approx([float(expected)] * 2)
 
 
-def test_mirrored_picture_gets_the_mirrored_answer():
-    """The mean is a mirror-true answer, which the network's own is not."""
+def test_mirrored_picture_gives_the_mirrored_probabilities():
+    """The mean is symmetric, although the network is not."""
     picture = draw(2, 1, 4, 6)
     teacher = Teacher(Ramp(), bfloat16=False)
     answers = teacher.to_probabilities(picture)
@@ -44,8 +44,8 @@ def test_mirrored_picture_gets_the_mirrored_answer():
     assert not torch.allclose(Ramp()(picture.flip(-1)), Ramp()(picture).flip(-1))
 
 
-def test_several_networks_answer_their_mean():
-    """A ramp and a flat network: each column's answer lies between theirs."""
+def test_teacher_averages_its_networks():
+    """A ramp and a flat network: each column's probability is between theirs."""
     flat = torch.nn.Identity()
     picture = torch.ones(1, 1, 1, 2)
     both, ramp, even = (
@@ -56,15 +56,15 @@ def test_several_networks_answer_their_mean():
     assert not torch.allclose(ramp, even)
 
 
-def test_teacher_is_not_asked_where_there_is_no_head():
-    """Whatever it answers there, the loss is that on the empty annotation."""
+def test_teacher_is_ignored_for_pictures_without_a_head():
+    """The loss uses the empty annotation, whatever the teacher predicts."""
     logits, empty = draw(2, 1, 4, 4), torch.zeros(2, 1, 4, 4)
     found = to_distilled_loss(logits, empty, torch.ones(2, 1, 4, 4), weight=0.7)
     assert found.item() == pytest.approx(to_loss(logits, empty).item())
 
 
-def test_bfloat16_teacher_answers_in_float32():
-    """Half-width convolutions move a probability by less than 0.02, and the type not at all."""
+def test_bfloat16_teacher_returns_float32():
+    """Bfloat16 convolutions change a probability by less than 0.02."""
     torch.manual_seed(0)
     network, picture = AttentionResUNet(width=4), draw(2, 1, 32, 32)
     rounded, exact = (
@@ -75,8 +75,8 @@ def test_bfloat16_teacher_answers_in_float32():
 
 
 @pytest.mark.parametrize("weight", [0.0, 0.25, 1.0])
-def test_loss_is_the_weighted_mean(weight):
-    """The annotation has what the teacher's weight leaves."""
+def test_distilled_loss_is_the_weighted_mean(weight):
+    """The annotation has 1 minus the teacher's weight."""
     logits, coverage, answers = (
         draw(2, 1, 4, 4) + 1,
         torch.ones(2, 1, 4, 4),
@@ -93,13 +93,13 @@ def take_one_step(recipe, coverage):
     torch.manual_seed(1)
     teacher = Teacher(AttentionResUNet(width=2), bfloat16=False)
     before = teacher.networks[0].head.weight.clone()
-    progress = start(recipe, steps_per_epoch=1)
-    train_epoch(progress, [(draw(2, 1, 32, 32), coverage)], recipe, teacher)
-    weights = torch.cat([each.detach().flatten() for each in progress.network.parameters()])
+    state = start(recipe, steps_per_epoch=1)
+    train_epoch(state, [(draw(2, 1, 32, 32), coverage)], recipe, teacher)
+    weights = torch.cat([each.detach().flatten() for each in state.network.parameters()])
     return weights, before, teacher.networks[0].head.weight
 
 
-def test_only_the_learning_network_learns():
+def test_training_does_not_change_the_teacher():
     """The teacher's weights and their gradients stay what they were."""
     _, before, after = take_one_step(RECIPE, torch.ones(2, 1, 32, 32))
     assert torch.equal(before, after)
@@ -107,15 +107,15 @@ def test_only_the_learning_network_learns():
 
 
 def test_weight_decides_whether_the_annotation_counts():
-    """At weight 1 the annotation changes nothing, at one half it does."""
+    """With a weight of 1 the annotation has no effect; with 0.5 it has."""
     ones, halves = torch.ones(2, 1, 32, 32), torch.full((2, 1, 32, 32), 0.5)
     half = replace(RECIPE, distillation_weight=0.5)
     assert torch.equal(take_one_step(RECIPE, ones)[0], take_one_step(RECIPE, halves)[0])
     assert not torch.equal(take_one_step(half, ones)[0], take_one_step(half, halves)[0])
 
 
-def test_teacher_is_the_recipes_or_none(tmp_path):
-    """A file with another hash than the recipe's is refused; the right one is read, any width."""
+def test_teacher_must_match_the_recipe(tmp_path):
+    """A file with another SHA-256 is refused; the right one loads at any width."""
     path = tmp_path / "teacher.safetensors"
     save_weights(AttentionResUNet(width=4), path)
     (network,) = load_teacher([path], to_file_sha256(path), bfloat16=False).networks

@@ -33,8 +33,8 @@ def answer_with(ellipse):
     return lambda _: (to_ellipse_coverage(on_grid, GRID.height_px, GRID.width_px), 0.9)
 
 
-def test_right_answer_has_hardly_any_error(image):
-    """A probability map of the true ellipse measures to within half a millimetre."""
+def test_perfect_prediction_has_almost_no_error(image):
+    """A probability map of the true ellipse measures to within 0.5 mm."""
     row = judge(answer_with(HEAD), image)
     assert row.is_found
     assert abs(row.error_mm) < 0.5
@@ -49,15 +49,15 @@ def test_error_is_measured_minus_true(image):
     assert row.error_mm == pytest.approx(0.05 * image.head_circumference_mm, rel=0.1)
 
 
-def test_empty_answer_is_not_found(image):
-    """A plane on which nothing passes the threshold has no ellipse and no Dice."""
+def test_empty_prediction_counts_as_not_found(image):
+    """Without a pixel above the threshold there is no ellipse and no Dice."""
     plane = Plane("abdomen/a.jpg", "abdomen", "S", "S a", None, None, image.path)
     row = judge(lambda _: (np.zeros((256, 256), np.float32), None), plane)
     assert (row.is_found, row.dice, row.error_mm, row.plane_probability) == (False,) + (None,) * 3
 
 
 def test_summary_counts_found_planes_and_gross_errors():
-    """Heads have millimetres, planes a share that was found."""
+    """The summary has millimetres for heads and the share found for planes."""
     rows = [
         Row("a", "hc18", True, 0.99, 0.9, 100.0, 2.0, 0.98),
         Row("b", "hc18", True, 0.99, 0.9, 100.0, -12.0, 0.90),

@@ -45,8 +45,8 @@ def silence_second_copies(wide):
 
 
 @pytest.mark.parametrize(("residual", "attention"), SWITCHES)
-def test_channels_that_do_nothing_are_the_ones_cut(residual, attention):
-    """Half of the channels silenced and cut out, each of the four networks gives its logits."""
+def test_pruning_removes_channels_without_effect(residual, attention):
+    """With half of the channels silenced, each pruned network gives the same logits."""
     network = make_network(4, residual=residual, attention=attention)
     wide = widen(network, 2, noise_share=0)
     silence_second_copies(wide)
@@ -60,8 +60,8 @@ def test_channels_that_do_nothing_are_the_ones_cut(residual, attention):
 
 
 @pytest.mark.parametrize("width", [8, 12])
-def test_shipped_network_can_be_cut(width):
-    """The trained network becomes a whole one of the named width, and is not changed itself."""
+def test_shipped_network_can_be_pruned(width):
+    """The result is a complete network of the given width, and the original is unchanged."""
     network = load_trained(Path("models/attention-resunet-16/checkpoint.safetensors"))
     before = {name: values.clone() for name, values in network.state_dict().items()}
     narrow = prune(network, width)
@@ -73,9 +73,9 @@ def test_shipped_network_can_be_cut(width):
 
 
 @pytest.mark.parametrize("width", [0, 3, 4, 6])
-def test_what_cannot_be_cut_is_refused(width):
-    """No channel, an odd width, or one that is not smaller, is said to be so."""
-    with pytest.raises(ValueError, match="Cannot cut"):
+def test_invalid_width_for_pruning_is_refused(width):
+    """Zero, odd and larger widths are refused."""
+    with pytest.raises(ValueError, match="Cannot prune"):
         prune(AttentionResUNet(width=4), width)
 
 

@@ -32,8 +32,8 @@ class Fixed(nn.Module):
         return torch.full_like(network_input, self.logit), torch.zeros(len(network_input), 1)
 
 
-def test_clear_answer_is_a_label():
-    """Two agreeing, certain answers label an image that nobody annotated."""
+def test_reliable_prediction_becomes_a_pseudo_label():
+    """Two agreeing, certain predictions label an image without an annotation."""
     assert is_sure(draw(), draw(), Example("a", UNLABELLED))
 
 
@@ -46,19 +46,19 @@ def test_clear_answer_is_a_label():
     ],
     ids=["looks disagree", "unsure", "no head"],
 )
-def test_doubtful_answer_is_no_label(first, second):
-    """It is left out rather than learned."""
+def test_unreliable_prediction_is_not_a_pseudo_label(first, second):
+    """The image is left out of the training."""
     assert not is_sure(first, second, Example("a", UNLABELLED))
 
 
 @pytest.mark.parametrize(("factor", "is_kept"), [(1.0, True), (0.985, True), (0.9, False)])
-def test_answer_must_overlap_the_annotated_ellipse(factor, is_kept):
-    """1.5 % inside the edge is how those ellipses lie; a tenth is another structure."""
+def test_pseudo_label_must_overlap_the_annotated_ellipse(factor, is_kept):
+    """1.5 % inside the edge is typical of these ellipses; 10 % is another structure."""
     annotated = replace(HEAD, semi_axis_major_px=factor * 130.0, semi_axis_minor_px=factor * 100.0)
     assert is_sure(draw(), draw(), Example("a", FOREIGN_HEAD, annotated)) == is_kept
 
 
-def test_teachers_answer_with_their_mean_probability():
+def test_teachers_are_averaged_in_probability():
     """Probabilities are averaged, not logits."""
     network_input = torch.zeros(2, 1, 8, 8)
     answers = to_mean_probabilities([Fixed(0.0), Fixed(100.0)], network_input, bfloat16=False)

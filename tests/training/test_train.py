@@ -13,12 +13,12 @@ from safetensors.torch import load_file
 
 from headcirc.geometry import to_ellipse_perimeter
 from training.checkpoint import load_trained, save_weights, to_file_sha256
-from training.data.dataset import Heads
+from training.data.dataset import HC18Dataset
 from training.data.hc18 import IMAGE_FOLDER, SPLIT_PATH, TABLE_NAME, load_part
 from training.networks.attention_resunet import AttentionResUNet
 from training.recipe import Recipe
 from training.train import RunPaths, main, measure_dice, train
-from training.training_state import Progress, start, to_averaging
+from training.training_state import TrainingState, start, to_averaging
 
 OPTIONS = ["--width", "2", "--epochs", "2", "--float32", "--seed", "8"]
 RECIPE = Recipe(width=2, epochs=2, bfloat16=False, seed=8)
@@ -81,8 +81,8 @@ def assert_same_weights(first_dir, second_dir):
         assert torch.equal(values, second[name]), name
 
 
-def test_run_leaves_a_log_and_its_weights(finished):
-    """Two epochs leave two log lines, the best and the last weights, and what resuming needs."""
+def test_run_writes_a_log_and_weights(finished):
+    """Two epochs give two log rows, the best and the last weights, and the state for resuming."""
     names = {path.name for path in finished.iterdir()}
     assert names == {"best.safetensors", "last.pt", "last.safetensors", "log.csv", "recipe.json"}
     with (finished / "log.csv").open(newline="") as log:
@@ -92,11 +92,11 @@ def test_run_leaves_a_log_and_its_weights(finished):
 
 
 def test_best_weights_are_those_of_the_best_dice_in_the_log(data_dir, finished):
-    """Measured anew, the weights that were kept have the highest Dice that was logged."""
+    """Measured again, the saved weights have the highest logged Dice."""
     with (finished / "log.csv").open(newline="") as log:
         dices = [float(row["calibration_dice"]) for row in csv.DictReader(log)]
     kept = load_trained(finished / "best.safetensors")
-    found = measure_dice(kept, Heads(load_part(data_dir, "calibration"), None))
+    found = measure_dice(kept, HC18Dataset(load_part(data_dir, "calibration"), None))
     assert found == pytest.approx(max(dices), abs=1e-5)
     assert 0 < found < 1
 
@@ -107,7 +107,7 @@ def test_same_seed_gives_the_same_weights(data_dir, finished, tmp_path):
     assert_same_weights(tmp_path / "run", finished)
 
 
-def test_resumed_run_ends_where_an_uninterrupted_one_ends(data_dir, finished, tmp_path):
+def test_resumed_run_gives_the_weights_of_an_uninterrupted_one(data_dir, finished, tmp_path):
     """A run that broke off in epoch 2 is not restarted unasked; resumed, it has equal weights."""
     with contextlib.redirect_stdout(ClosedPipe()), pytest.raises(BrokenPipeError):
         train(RunPaths(data_dir, tmp_path), RECIPE)
@@ -118,43 +118,43 @@ def test_resumed_run_ends_where_an_uninterrupted_one_ends(data_dir, finished, tm
     assert_same_weights(tmp_path, finished)
 
 
-def test_another_recipe_is_refused(finished):
-    """A run does not go on under a recipe that it was not started with."""
+def test_run_is_not_resumed_with_another_recipe(finished):
+    """The error names both recipes."""
     other = replace(RECIPE, learning_rate=1e-3)
-    progress: Progress = start(other, steps_per_epoch=1)
+    state: TrainingState = start(other, steps_per_epoch=1)
     with pytest.raises(ValueError, match="another --run"):
-        progress.restore(finished / "last.pt", other)
+        state.restore(finished / "last.pt", other)
 
 
 @pytest.mark.parametrize("learning_rate", [RECIPE.learning_rate, 1e-3])
 def test_run_older_than_a_field_is_resumed(finished, tmp_path, learning_rate):
-    """A record without the newest fields is that of their defaults, and no other recipe's."""
+    """In a record without the newest fields they have their defaults."""
     saved = torch.load(finished / "last.pt", weights_only=True)
     for name in ("parts", "teacher_sha256", "distillation_weight", "circumference_weight"):
         del saved["recipe"][name]
     torch.save(saved, tmp_path / "last.pt")
     recipe = replace(RECIPE, learning_rate=learning_rate)
-    progress: Progress = start(recipe, steps_per_epoch=1)
+    state: TrainingState = start(recipe, steps_per_epoch=1)
     if recipe == RECIPE:
-        progress.restore(tmp_path / "last.pt", recipe)
-        assert progress.epoch == 2
+        state.restore(tmp_path / "last.pt", recipe)
+        assert state.epoch == 2
     else:
         with pytest.raises(ValueError, match="another --run"):
-            progress.restore(tmp_path / "last.pt", recipe)
+            state.restore(tmp_path / "last.pt", recipe)
 
 
 def test_run_older_than_the_ranges_is_not_resumed(finished, tmp_path):
-    """A record that names no ranges had narrower ones than today's, so it is another recipe's."""
+    """A record without ranges is from a run with narrower ones."""
     saved = torch.load(finished / "last.pt", weights_only=True)
     del saved["recipe"]["ranges"]
     torch.save(saved, tmp_path / "last.pt")
-    progress: Progress = start(RECIPE, steps_per_epoch=1)
+    state: TrainingState = start(RECIPE, steps_per_epoch=1)
     with pytest.raises(ValueError, match="another --run"):
-        progress.restore(tmp_path / "last.pt", RECIPE)
+        state.restore(tmp_path / "last.pt", RECIPE)
 
 
 def test_epoch_is_not_chosen_on_exams_that_are_trained_on(data_dir, finished, tmp_path, capsys):
-    """With calibration among the parts no Dice is logged, no epoch is best, a warning says so."""
+    """With calibration in training, no epoch is selected, and a warning is printed."""
     run_dir = tmp_path / "run"
     assert run_command(data_dir, run_dir, "--parts", "calibration", "train") == 0
     assert "training figure" in capsys.readouterr().err
@@ -167,8 +167,8 @@ def test_epoch_is_not_chosen_on_exams_that_are_trained_on(data_dir, finished, tm
 
 
 @pytest.mark.parametrize("parts", [["test"], ["train", "test"], ["calibration"]])
-def test_test_exams_are_never_half_used(data_dir, tmp_path, capsys, parts):
-    """Test exams without both other parts, or no train, are refused before anything is written."""
+def test_test_exams_require_all_other_exams(data_dir, tmp_path, capsys, parts):
+    """Invalid combinations of parts are refused before anything is written."""
     with pytest.raises(SystemExit) as refusal:
         run_command(data_dir, tmp_path / "run", "--parts", *parts)
     assert refusal.value.code == 2
@@ -177,13 +177,13 @@ def test_test_exams_are_never_half_used(data_dir, tmp_path, capsys, parts):
 
 
 def test_all_three_parts_may_be_trained_on():
-    """The last run of all has every exam, and chooses no epoch."""
+    """The final run uses every exam and selects no epoch."""
     assert not Recipe(parts=("train", "calibration", "test")).is_epoch_chosen
     assert Recipe().is_epoch_chosen
 
 
 def test_teacher_is_recorded_and_changes_the_weights(data_dir, finished, tmp_path):
-    """A run with a teacher names it by its hash, learns from it, and accepts no other."""
+    """The recipe contains the teacher's SHA-256, and another teacher is refused on resuming."""
     teacher, other = tmp_path / "teacher.safetensors", tmp_path / "other.safetensors"
     for path in (teacher, other):  # of another width, and each with weights of its own
         save_weights(AttentionResUNet(width=4), path)
@@ -200,8 +200,8 @@ def test_teacher_is_recorded_and_changes_the_weights(data_dir, finished, tmp_pat
 
 
 @pytest.mark.parametrize("weight", ["0", "1.5", "-1"])
-def test_weight_that_no_teacher_can_have_is_refused(data_dir, finished, tmp_path, weight):
-    """A teacher has a weight above 0 and at most 1; without a teacher a weight is refused."""
+def test_invalid_distillation_weight_is_refused(data_dir, finished, tmp_path, weight):
+    """With a teacher it must be above 0 and at most 1; without a teacher it must be 0."""
     teacher = ["--teacher", str(finished / "last.safetensors")]
     for options in (teacher, []) if weight != "0" else (teacher,):
         with pytest.raises(SystemExit):
@@ -218,20 +218,20 @@ def test_circumference_weight_is_recorded_and_changes_the_weights(data_dir, fini
 
 
 def test_negative_circumference_weight_is_refused(data_dir, tmp_path):
-    """An error is never rewarded."""
+    """A negative weight would reward the error."""
     with pytest.raises(SystemExit):
         run_command(data_dir, tmp_path, "--circumference-weight", "-1")
 
 
 def test_another_seed_starts_from_other_weights():
-    """The recipe's seed decides the first weights."""
+    """The recipe's seed determines the initial weights."""
     heads = [start(Recipe(width=2, seed=seed), 1).network.head.weight for seed in (0, 0, 1)]
     assert torch.equal(heads[0], heads[1])
     assert not torch.equal(heads[0], heads[2])
 
 
 def test_average_forgets_its_first_weights():
-    """After 40 steps at weight 1 an average that began at 0 is within 1 %, whatever its decay."""
+    """After 40 steps at weight 1, an average that began at 0 is within 1 %, for any decay."""
     update, averaged, current = to_averaging(0.998), torch.zeros(1), torch.ones(1)
     for step in range(40):
         update([averaged], [current], torch.tensor(step))
@@ -241,8 +241,8 @@ def test_average_forgets_its_first_weights():
     assert float(late) == pytest.approx(0.002, rel=1e-3)
 
 
-def test_interrupted_run_keeps_one_log_line_an_epoch(data_dir, tmp_path):
-    """A run that broke off after a checkpoint has each epoch once in its log when resumed."""
+def test_interrupted_run_keeps_one_log_row_per_epoch(data_dir, tmp_path):
+    """After resuming, the log has each epoch once."""
     with contextlib.redirect_stdout(ClosedPipe()), pytest.raises(BrokenPipeError):
         train(RunPaths(data_dir, tmp_path), RECIPE)
     train(RunPaths(data_dir, tmp_path), RECIPE, resume=True)

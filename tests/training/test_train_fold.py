@@ -57,8 +57,8 @@ def to_student(teacher):
     )
 
 
-def test_run_leaves_a_log_weights_and_what_it_saw(finished):
-    """The held-out fold is not in the list of the three that the fixture has images of."""
+def test_fold_run_writes_log_weights_and_training_data(finished):
+    """The held-out fold is not in the list of training data."""
     with (finished / "log.csv").open(newline="") as log:
         assert [row["epoch"] for row in csv.DictReader(log)] == ["1", "2"]
     seen = json.loads((finished / "seen.json").read_text())
@@ -72,7 +72,7 @@ def test_run_leaves_a_log_weights_and_what_it_saw(finished):
     assert record.seen == Seen.from_json(seen)
 
 
-def test_resumed_run_ends_where_an_uninterrupted_one_ends(
+def test_resumed_run_gives_the_weights_of_an_uninterrupted_one(
     to_paths, finished, tmp_path, monkeypatch
 ):
     """Broken off after the first epoch and resumed, a run has the same weights, bit for bit."""
@@ -97,8 +97,8 @@ def test_resumed_run_ends_where_an_uninterrupted_one_ends(
         assert torch.equal(found[name], values), name
 
 
-def test_student_learns_and_hands_on_what_its_teacher_saw(to_paths, finished, tmp_path):
-    """Its list names the teacher's file and the unlabelled frames."""
+def test_student_inherits_the_data_of_its_teacher(to_paths, finished, tmp_path):
+    """Its list contains the teacher's file and the unlabelled frames."""
     teacher = finished / "weights.safetensors"
     paths = to_paths(tmp_path, teachers=(teacher,))
     train_fold.train_fold(paths, to_student(teacher), device=CPU)
@@ -109,8 +109,8 @@ def test_student_learns_and_hands_on_what_its_teacher_saw(to_paths, finished, tm
 
 
 @pytest.mark.parametrize("role", ["teacher", "start"])
-def test_fold_refuses_what_saw_its_held_out_images(to_paths, finished, tmp_path, role):
-    """Fold 0's teacher saw fold 1, so it neither teaches nor starts fold 1's networks."""
+def test_fold_refuses_networks_trained_on_its_held_out_images(to_paths, finished, tmp_path, role):
+    """Fold 0's teacher was trained on fold 1, so it cannot teach or initialise fold 1."""
     weights = finished / "weights.safetensors"
     options = {"teachers": (weights,)} if role == "teacher" else {"start": weights}
     recipe = replace(to_student(weights), fold=1)
@@ -120,7 +120,7 @@ def test_fold_refuses_what_saw_its_held_out_images(to_paths, finished, tmp_path,
 
 
 def test_fold_refuses_a_teacher_without_a_list(to_paths, finished, tmp_path):
-    """A file that does not say what it saw, such as a shipped one, teaches no fold."""
+    """A file without a list of its training data, such as a shipped one, is refused."""
     path = tmp_path / "old.safetensors"
     record = replace(load_record(finished / "weights.safetensors"), seen=None)
     save_weights(record.build(), path, record=record)
@@ -141,8 +141,8 @@ def to_batch(annotation_weight, teacher_weight):
     }
 
 
-def test_weights_decide_what_the_mask_learns_from():
-    """Without any weight the mask's loss is zero; each weight adds its own target's loss."""
+def test_mask_loss_is_weighted_by_annotation_and_teacher():
+    """Without weights the mask loss is zero; each weight adds the loss of its target."""
     torch.manual_seed(0)
     network = RECIPE.record.build().eval()
     teacher = RECIPE.record.build().eval()
@@ -156,8 +156,8 @@ def test_weights_decide_what_the_mask_learns_from():
     assert annotated != pytest.approx(taught, rel=1e-3)
 
 
-def test_encoder_learns_at_its_own_rate():
-    """A pretrained encoder has half the decoder's rate; the rate rises, then falls as a cosine."""
+def test_encoder_has_its_own_learning_rate():
+    """A pretrained encoder has half the decoder's rate; the schedule is a warm-up and a cosine."""
     run = begin(replace(RECIPE, learning_rate=1e-3, encoder_rate=0.5, epochs=10), 10, CPU)
     rates = []
     for _ in range(100):
@@ -171,7 +171,7 @@ def test_encoder_learns_at_its_own_rate():
 
 
 def test_weights_are_averaged_only_after_the_first_steps(to_paths, tmp_path):
-    """Until then the network itself is what a run saves."""
+    """Before that, a run saves the network itself."""
     late = replace(RECIPE, ema_start_step=1000, epochs=1)
     train_fold.train_fold(to_paths(tmp_path), late, device=CPU)
     saved = torch.load(tmp_path / "last.pt", weights_only=True)
@@ -183,15 +183,15 @@ def test_weights_are_averaged_only_after_the_first_steps(to_paths, tmp_path):
 @pytest.mark.parametrize(
     "options", ["--role student", "--role teacher --teacher a.safetensors"], ids=["none", "one"]
 )
-def test_roles_and_teachers_go_together(options):
-    """A student needs a teacher, a teacher has none."""
+def test_only_a_student_has_teachers(options):
+    """A student without and a teacher with teachers are refused."""
     common = "--fold 0 --network half-time --hc18 a --planes b --run c --epochs 1 "
-    with pytest.raises(ValueError, match="student needs"):
+    with pytest.raises(ValueError, match="required for a student"):
         to_recipe(train_fold.to_parser().parse_args((common + options).split()))
 
 
-def test_held_out_fold_is_judged(finished, folds_hc18_dir, folds_planes_dir, tmp_path, capsys):
-    """The command writes a row for each held-out image; another fold's network is refused."""
+def test_held_out_fold_is_evaluated(finished, folds_hc18_dir, folds_planes_dir, tmp_path, capsys):
+    """The command writes one row per held-out image and refuses another fold's network."""
     out = tmp_path / "rows.csv"
     common = ["--hc18", str(folds_hc18_dir), "--planes", str(folds_planes_dir), "--out", str(out)]
     common += ["--weights", str(finished / "weights.safetensors"), "--mirror"]

@@ -53,8 +53,8 @@ def measure_difference(network, wide, pictures):
 @pytest.mark.parametrize("noise_share", [0, NOISE_SHARE])
 @pytest.mark.parametrize(("residual", "attention"), SWITCHES)
 @pytest.mark.parametrize("factor", [2, 4])
-def test_logits_stay_the_same(factor, residual, attention, noise_share):
-    """Twice or four times as wide, each of the four networks gives its logits to 1e-5."""
+def test_widening_keeps_the_logits(factor, residual, attention, noise_share):
+    """Each of the four networks gives its logits to 1e-5 at two and four times the width."""
     network = make_network(residual=residual, attention=attention)
     wide = widen(network, factor, noise_share=noise_share)
     assert wide.width == 2 * factor
@@ -62,13 +62,13 @@ def test_logits_stay_the_same(factor, residual, attention, noise_share):
     assert measure_difference(network, wide, draw_pictures()) < 1e-5
 
 
-def test_logits_stay_the_same_at_a_factor_that_is_no_power_of_two():
-    """Three copies share each weight, too."""
+def test_widening_keeps_the_logits_at_a_factor_of_three():
+    """Three copies share each weight."""
     network = make_network()
     assert measure_difference(network, widen(network, 3), draw_pictures()) < 1e-5
 
 
-def test_logits_stay_the_same_while_training():
+def test_widening_keeps_the_logits_in_training_mode():
     """With the batch's statistics in place of the running ones the logits agree as well.
 
     In float64, since twelve values a channel at the bottleneck make rounding errors large.
@@ -78,7 +78,7 @@ def test_logits_stay_the_same_while_training():
 
 
 @pytest.mark.parametrize("factor", [2, 4])
-def test_shipped_network_keeps_its_answer(factor):
+def test_widened_shipped_network_keeps_its_probabilities(factor):
     """At widths 32 and 64 the trained width 16 gives a phantom's probabilities to 1e-5.
 
     On every second pixel of the grid, which shows a smaller head in a quarter of the time.
@@ -93,8 +93,8 @@ def test_shipped_network_keeps_its_answer(factor):
     assert (found - expected).abs().max() < LOGIT_TOLERANCE
 
 
-def test_kernel_is_shared_and_its_noise_sums_to_zero():
-    """Hand-worked: 6 read from one channel is 3 from each of two; noise moves both, not the sum."""
+def test_kernel_is_divided_and_its_noise_sums_to_zero():
+    """Worked by hand: 6 from one channel is 3 from each of two; noise changes both, not the sum."""
     kernel = torch.full((1, 1, 1, 1), 6.0)
     generator = torch.Generator().manual_seed(0)
     assert to_wide_kernel(kernel, 2, 3, 0, generator).flatten(1).tolist() == [[3, 3]] * 3
@@ -112,14 +112,14 @@ def test_noise_has_the_stated_size():
     assert float((noisy - plain).abs().mean() / plain.abs().mean()) == pytest.approx(0.5, rel=0.02)
 
 
-def test_noise_is_the_seeds():
-    """The same seed gives the same weights, another one others."""
+def test_noise_depends_on_the_seed_only():
+    """The same seed gives the same weights; another seed gives others."""
     first, again, other = (widen(make_network(), 2, seed=seed).head.weight for seed in (0, 0, 1))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
 
 
-def test_network_itself_is_not_changed():
+def test_widening_does_not_change_the_original_network():
     """Widening leaves the narrow weights alone."""
     network = make_network()
     before = {name: each.clone() for name, each in network.state_dict().items()}
@@ -157,7 +157,7 @@ def take_ten_steps(wide):
 
 
 @pytest.mark.parametrize("factor", [2, 4])
-def test_copies_part_in_ten_steps(factor):
+def test_copies_become_different_within_ten_steps(factor):
     """Every group of copies that the noise left alike differs after ten optimiser steps.
 
     By 2e-6 at least and 3e-4 in the median, where the control below stays within 3e-16.
@@ -169,8 +169,8 @@ def test_copies_part_in_ten_steps(factor):
     assert {name: spread for name, spread in spreads.items() if spread < 1e-7} == {}
 
 
-def test_copies_without_noise_stay_copies():
-    """The control: with nothing to tell them apart, ten steps move copies alike."""
+def test_copies_without_noise_stay_equal():
+    """Control: without noise, ten steps change all copies equally."""
     wide = widen(make_network().double(), 2, noise_share=0)
     before = wide.head.weight.detach().clone()
     take_ten_steps(wide)
@@ -179,8 +179,8 @@ def test_copies_without_noise_stay_copies():
 
 
 @pytest.mark.parametrize(("width", "factor"), [(2, 1), (2, 0), (3, 2)])
-def test_what_cannot_be_widened_is_refused(width, factor):
-    """Less than two copies, or a width that the gates cannot halve, is said to be so."""
+def test_invalid_factor_or_width_for_widening_is_refused(width, factor):
+    """The factor must be at least 2 and the width even."""
     with pytest.raises(ValueError, match="Cannot widen"):
         widen(AttentionResUNet(width=width), factor)
 

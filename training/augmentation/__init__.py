@@ -1,1 +1,1 @@
-"""Alter training examples as ultrasound machines and fetuses do."""
+"""Augment training examples with variations that occur in ultrasound images."""

@@ -1,8 +1,8 @@
-"""One frame and its true ellipse to one training example.
+"""Augment one frame and its annotated ellipse to one training example.
 
-Geometry is drawn first and applied as one affine map, to the frame by resampling and to the
-ellipse by algebra, so labels stay exact; then grey values are changed as gain, gamma, speckle,
-focus and acoustic shadow change them. All chance comes from the generator that is passed in.
+The geometric changes are combined to one affine map. It is applied to the frame by resampling and
+to the ellipse by algebra, so labels stay exact. Then the grey values are changed: gain, gamma,
+speckle, blur and acoustic shadow. All randomness comes from the generator argument.
 """
 
 import math
@@ -18,42 +18,43 @@ from headcirc.network_input import to_grid_mapping
 from headcirc.raster import to_ellipse_coverage
 
 SUPERSAMPLING = 2
-"""Frames are warped at twice the network's resolution and averaged, as the service averages."""
+"""Frames are warped at this multiple of the network's resolution, then area-averaged."""
 
 
 @dataclass(frozen=True)
 class AugmentationRanges:
-    """How far each change goes; every one is drawn anew for each example.
+    """Ranges of the augmentation; every value is drawn independently for each example.
 
     Attributes
     ----------
     rotation_deg, shift_share : float
-        Either way; the shift as a share of the network's grid.
+        Maximum rotation and shift in both directions; the shift is a share of the network's grid.
     upside_down_probability : float
-        Share of examples with the probe at the bottom; left and right change places in half.
+        Share of examples that are flipped vertically. Half of the examples are flipped
+        horizontally.
     scale_low, scale_high : float
-        Zoom about the grid's centre.
+        Range of the zoom about the grid's centre.
     aspect_log : float
-        Stretch along x by up to `exp(aspect_log)`, either way.
+        Maximum stretch along x is `exp(aspect_log)`, the minimum its reciprocal.
     gamma_log : float
-        Exponent of the grey values up to `exp(gamma_log)`, either way.
+        Maximum exponent of the grey values is `exp(gamma_log)`, the minimum its reciprocal.
     gain_low, gain_high : float
-        Factor on the grey values.
+        Range of the factor on the grey values.
     depth_gain_log : float
-        The factor's further change from top to bottom, as an exponent, either way.
+        Maximum change of the logarithm of the factor from top to bottom, in both directions.
     speckle : float
-        Largest standard deviation of the multiplicative noise; half the examples have less than a
-        quarter of it.
+        Maximum standard deviation of the multiplicative noise; half of the examples have less than
+        a quarter of it.
     blur_px : float
-        Largest standard deviation of the Gaussian blur, in network pixels; of the examples that
-        are blurred, half have less than a quarter of it.
+        Maximum standard deviation of the Gaussian blur, in network pixels; half of the blurred
+        examples have less than a quarter of it.
     shadow_probability : float
         Share of examples with one to three acoustic shadows.
     swap_probability : float
-        Share of examples with another image's head in the place of their own (`head_swap`).
+        Share of examples whose head is replaced by another image's head (`head_swap`).
     cut_probability, cut_share : float
-        Share of examples whose picture ends before the grid does, and how much of one side it
-        loses at most.
+        Share of examples with one side blackened, and the maximum share of the picture that this
+        side has.
     """
 
     rotation_deg: float = 25.0
@@ -91,7 +92,7 @@ NARROW = AugmentationRanges(
     swap_probability=0.2,
     cut_probability=0.05,
 )
-"""For a run's last epochs: a small network that has seen much should end near what it will see."""
+"""Milder ranges for a run's last epochs, closer to the images that the network will measure."""
 
 
 def to_example(
@@ -109,12 +110,12 @@ def to_example(
     ----------
     pixels : (rows, columns) uint8, frame grid
     ellipse : Ellipse or None
-        The true outline, in frame pixels; None where there is no head or no label.
+        Annotated ellipse, in frame pixels; None without a head or a label.
     facts : InputFacts
         The network's grid.
     ranges : AugmentationRanges
     generator : numpy.random.Generator
-        The only source of chance.
+        The only source of randomness.
     frame_pixel_aspect : float
         Width over height of the frame's pixels.
 
@@ -148,7 +149,7 @@ def to_example(
 
 
 def to_square(affine: FloatArray) -> FloatArray:
-    """Return a (2, 3) affine map as a (3, 3) matrix, ready to be chained."""
+    """Return a (2, 3) affine map as a homogeneous (3, 3) matrix."""
     return np.vstack((affine, [0.0, 0.0, 1.0]))
 
 
@@ -157,8 +158,8 @@ def draw_affine(
 ) -> FloatArray:
     """Draw flips, rotation, zoom, stretch and shift as one (3, 3) map of the network's grid.
 
-    The rotation turns the picture as a person sees it: the grid's pixels are wider than high in
-    the frame, so they are made square before it and squashed again after it.
+    The rotation is applied in square pixels: the grid's pixels are wider than high in the frame, so
+    they are scaled before the rotation and scaled back after it.
     """
     squashed = np.diag([1 / facts.pixel_aspect, 1.0])
     angle_rad = math.radians(generator.uniform(-ranges.rotation_deg, ranges.rotation_deg))
@@ -181,7 +182,7 @@ def draw_affine(
 def change_grey_values(
     grey: NDArray[np.float32], ranges: AugmentationRanges, generator: np.random.Generator
 ) -> NDArray[np.float32]:
-    """Draw gamma, gain, shadows, blur and speckle and apply them to (rows, columns) in [0, 1]."""
+    """Apply random gamma, gain, shadows, blur and speckle to (rows, columns) in [0, 1]."""
     changed = grey ** np.float32(math.exp(generator.uniform(-ranges.gamma_log, ranges.gamma_log)))
     changed *= np.float32(generator.uniform(ranges.gain_low, ranges.gain_high))
     depth = np.linspace(-0.5, 0.5, grey.shape[0], dtype=np.float32)[:, None]
@@ -198,14 +199,14 @@ def change_grey_values(
 
 
 def draw_mild(largest: float, generator: np.random.Generator) -> float:
-    """Draw from 0 to `largest`, half of the time less than a quarter of it."""
+    """Draw a value from 0 to `largest`; in half of the cases it is below a quarter of it."""
     return largest * generator.uniform() ** 2
 
 
 def cut_side(
     grey: NDArray[np.float32], largest_share: float, generator: np.random.Generator
 ) -> None:
-    """Blacken one side of (rows, columns), in place, as where a picture of other shape ends."""
+    """Blacken one side of (rows, columns) in place, like the padding of another picture shape."""
     side = np.rot90(grey, int(generator.integers(4)))
     side[: int(generator.uniform(0, largest_share) * side.shape[0])] = 0
 
@@ -213,7 +214,7 @@ def cut_side(
 def draw_shadow(
     shape: tuple[int, ...], upside_down_probability: float, generator: np.random.Generator
 ) -> NDArray[np.float32]:
-    """Draw one acoustic shadow: a wedge below a probe, dark from some depth on, with soft sides.
+    """Draw one acoustic shadow: a wedge below a probe that starts at some depth, with soft edges.
 
     Returns
     -------
@@ -237,14 +238,14 @@ def draw_shadow(
 
 
 def to_step(distance: NDArray[np.floating]) -> NDArray[np.floating]:
-    """Return the logistic step, written with tanh because that cannot overflow."""
+    """Return the logistic function, computed with tanh because it cannot overflow."""
     return 0.5 + 0.5 * np.tanh(0.5 * distance)
 
 
 def draw_speckle(
     shape: tuple[int, ...], deviation: float, generator: np.random.Generator
 ) -> NDArray[np.float32]:
-    """Draw multiplicative noise of mean 1, its grain a network pixel or coarser."""
+    """Draw multiplicative noise with mean 1 and a grain of one network pixel or more."""
     noise = generator.standard_normal(shape, dtype=np.float32)
     grain_px = generator.uniform(0, 1.5)
     if grain_px > 0.4:

@@ -1,1 +1,1 @@
-"""Data sets on disk to training examples."""
+"""Read the data sets and turn them into training examples."""

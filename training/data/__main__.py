@@ -1,4 +1,4 @@
-"""`python -m training.data`: fetch HC18, verify it, and write its committed tables."""
+"""Download and verify HC18, and print its committed tables: `python -m training.data`."""
 
 import argparse
 import json
@@ -11,7 +11,7 @@ from training.data.hc18_download import load_pixel_table, run
 
 COMMANDS = {
     "split": "print the split by exam as JSON",
-    "download": "fetch HC18 from its public record, then verify it",
+    "download": "download HC18 from its public record, then verify it",
     "verify": "compare the decoded pixels with hc18_pixels.csv",
     "table": "print hc18_pixels.csv",
 }

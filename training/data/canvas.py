@@ -1,7 +1,7 @@
-"""Frames made small once: canvases at twice the network's resolution, kept in one cache file.
+"""Resize frames once to canvases at twice the network's resolution, and cache them in one file.
 
-A canvas is the network's grid with twice as many rows and columns, so examples can still be zoomed
-and turned without a loss that the network could see. This module does not augment.
+A canvas has twice the rows and columns of the network's grid, so that augmentation can zoom and
+rotate examples without a visible loss of resolution.
 """
 
 import hashlib
@@ -22,11 +22,11 @@ from training.data.hc18 import load_pixels, to_input_facts
 MARGIN = 2
 GRID = to_input_facts()
 FACTS = replace(GRID, width_px=MARGIN * GRID.width_px, height_px=MARGIN * GRID.height_px)
-"""The canvas as a grid of its own, with the network's pixel aspect."""
+"""The canvas's grid, with the network's pixel aspect."""
 
 
 def to_canvas(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return a (rows, columns) frame centred on a black canvas."""
+    """Resize a (rows, columns) frame and centre it on a black canvas."""
     mapping = to_grid_mapping(*pixels.shape, FACTS)
     size = (mapping.content_columns, mapping.content_rows)
     canvas = np.zeros((FACTS.height_px, FACTS.width_px), np.uint8)
@@ -37,7 +37,7 @@ def to_canvas(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def to_ellipse_on_canvas(ellipse: Ellipse, frame_shape: tuple[int, int]) -> Ellipse:
-    """Return an ellipse of a frame of (rows, columns) in canvas pixels."""
+    """Map an ellipse from the pixels of a (rows, columns) frame to canvas pixels."""
     return to_affine_image(ellipse, to_grid_mapping(*frame_shape, FACTS).to_network_affine())
 
 
@@ -46,13 +46,13 @@ def load_canvases(
 ) -> tuple[NDArray[np.uint8], list[tuple[int, int]]]:
     """Return the canvases of all frames, memory-mapped, and the frames' shapes.
 
-    They are made once for a list of files and read from the cache after that.
+    They are created once for a list of files and then read from the cache.
 
     Parameters
     ----------
     paths : sequence of Path
     cache_dir : Path
-        Outside the repository; the file's name is a hash of the list and of the files' sizes.
+        Folder of the cache. The file name is a hash of the list and of the files' sizes.
 
     Returns
     -------
@@ -84,7 +84,7 @@ def _write_canvases(paths: Sequence[Path], pixels_path: Path, shapes_path: Path)
 
 
 def to_jpeg_copy(canvas: NDArray[np.uint8], generator: np.random.Generator) -> NDArray[np.uint8]:
-    """Return a canvas that went through a small JPEG copy, as the planes of other devices did."""
+    """Downsize, JPEG-compress and restore a canvas, as in the planes of other devices."""
     side_px = int(generator.integers(canvas.shape[0] * 5 // 8, canvas.shape[0] + 1))
     quality = int(generator.integers(60, 96))
     small = cv2.resize(canvas, (side_px, side_px), interpolation=cv2.INTER_AREA)

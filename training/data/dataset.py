@@ -1,4 +1,4 @@
-"""HC18 images in memory to training examples, and which examples an epoch has."""
+"""Provide HC18 images as a PyTorch data set, and draw the examples of an epoch."""
 
 from collections.abc import Sequence
 
@@ -12,7 +12,7 @@ from headcirc.geometry import Ellipse, to_affine_image
 from headcirc.network_input import to_network_input
 from headcirc.raster import to_ellipse_coverage
 from training.augmentation.examples import AugmentationRanges, change_grey_values, to_example
-from training.augmentation.head_swap import are_alike, is_whole, put_head
+from training.augmentation.head_swap import are_alike, is_whole, paste_head
 from training.data.hc18 import HC18Image, load_pixels, to_input_facts, to_true_ellipse
 from training.data.negatives import draw_negative
 
@@ -20,14 +20,14 @@ INPUT = to_input_facts()
 DONOR_DRAWS = 20
 
 
-class Heads(Dataset[tuple[Tensor, Tensor]]):
-    """HC18 images held in memory; an item is addressed by (index, seed) and is then certain.
+class HC18Dataset(Dataset[tuple[Tensor, Tensor]]):
+    """HC18 images in memory. The address (index, seed) always gives the same example.
 
     Parameters
     ----------
     images : sequence of HC18Image
     ranges : AugmentationRanges or None
-        None for the images as the service feeds them.
+        None for images without augmentation, prepared as in the service.
     negative_share : float
         Share of augmented examples that are pictures without a head.
     """
@@ -71,14 +71,14 @@ class Heads(Dataset[tuple[Tensor, Tensor]]):
         )
 
     def _swap_head(self, index: int, generator: np.random.Generator) -> np.ndarray:
-        """Return an image's frame with the head of another that is like it, if one is found."""
+        """Replace an image's head by one of similar size from another image, if one is found."""
         pixels, ellipse = self.frames[index], self.ellipses[index]
         size_mm = self.images[index].head_circumference_mm
         for donor in generator.integers(len(self.images), size=DONOR_DRAWS):
             other_pixels, other = self.frames[donor], self.ellipses[donor]
             other_mm = self.images[donor].head_circumference_mm
             if donor != index and are_alike(size_mm, other_mm) and is_whole(other_pixels, other):
-                return put_head(pixels, ellipse, other_pixels, other, generator)
+                return paste_head(pixels, ellipse, other_pixels, other, generator)
         return pixels
 
 
@@ -99,8 +99,21 @@ def draw_addresses(
 ) -> list[tuple[int, int]]:
     """Draw one epoch: as many examples as images, small and large heads more often.
 
-    Systematic resampling, so that an image of weight w comes floor(w') or ceil(w') times, where
-    w' is its share of the epoch; then shuffled. Each example gets a seed of its own.
+    The images are drawn by systematic resampling: an image with the expected count w occurs
+    floor(w) or ceil(w) times. The order is random.
+
+    Parameters
+    ----------
+    images : sequence of HC18Image
+    seed, epoch : int
+        Together they determine the result.
+    small_head_weight, large_head_weight : float
+        Sampling weight of heads below 100 mm, and of at least 200 mm; other heads have 1.
+
+    Returns
+    -------
+    list of (index, seed)
+        Addresses for `HC18Dataset`.
     """
     generator = np.random.default_rng((seed, epoch))
     sizes_mm = np.array([image.head_circumference_mm for image in images])

@@ -1,7 +1,8 @@
-"""All training images as examples on canvases, and which examples an epoch has.
+"""Provide all training images as examples on canvases, and draw the examples of an epoch.
 
-Labelled HC18 frames, heads of other devices, planes without a head and HC18's unlabelled frames
-are drawn in fixed shares. All chance comes from seeds, so an address is always the same example.
+Labelled HC18 frames, heads from other devices, planes without a head and HC18's unlabelled frames
+are drawn in fixed shares. All randomness comes from seeds, so an address always gives the same
+example.
 """
 
 from collections.abc import Sequence
@@ -21,7 +22,7 @@ from training.augmentation.examples import (
     change_grey_values,
     to_example,
 )
-from training.augmentation.head_swap import are_alike, is_whole, put_head
+from training.augmentation.head_swap import are_alike, is_whole, paste_head
 from training.data.canvas import GRID, load_canvases, to_ellipse_on_canvas, to_jpeg_copy
 from training.data.hc18 import HC18Image, load_pixels, to_true_ellipse
 from training.data.negatives import draw_negative
@@ -30,15 +31,16 @@ from training.data.planes import HEAD, Plane
 LABELLED, FOREIGN_HEAD, NO_HEAD, UNLABELLED = "hc18", "foreign-head", "no-head", "unlabelled"
 SOURCES = (LABELLED, FOREIGN_HEAD, NO_HEAD, UNLABELLED)
 UNLABELLED_FOLDER = "test_set"
-OUTWARD = 1.015
-"""Annotated ellipses of other devices lie 1.5 % inside the skull's outer edge in the median."""
+OUTER_EDGE_FACTOR = 1.015
+"""Scale of annotated ellipses from other devices to the skull's outer edge: their median lies
+1.5 % inside it."""
 SMALL_MM, LARGE_MM = 100.0, 200.0
 DONOR_DRAWS = 20
 
 
 @dataclass(frozen=True)
 class Example:
-    """One image as it is trained on.
+    """One training image.
 
     Attributes
     ----------
@@ -47,9 +49,9 @@ class Example:
     source : str
         One of `SOURCES`.
     ellipse : Ellipse or None
-        The annotated one, on the canvas.
+        Annotated ellipse, in canvas pixels.
     head_circumference_mm : float or None
-        HC18's labelled frames only.
+        Only for HC18's labelled frames.
     """
 
     name: str
@@ -59,25 +61,24 @@ class Example:
 
     @property
     def is_head_plane(self) -> bool:
-        """Return whether the image shows a head; all of HC18 does."""
+        """Return whether the image shows a head; every image of HC18 does."""
         return self.source != NO_HEAD
 
 
 @dataclass(frozen=True)
 class Mixture:
-    """How an epoch is drawn and how far its examples are changed.
+    """Shares and sampling weights of an epoch's examples.
 
     Attributes
     ----------
     foreign_share, no_head_share, unlabelled_share : float
-        Examples of each source in an epoch, as a share of HC18's labelled ones.
+        Examples of each source in an epoch, as a share of the number of HC18's labelled ones.
     small_head_weight, large_head_weight : float
-        How often labelled heads below 100 mm, or from 200 mm on, are drawn, against 1.
+        Sampling weight of labelled heads below 100 mm, and of at least 200 mm; others have 1.
     synthetic_share : float
         Share of the labelled examples that become images without a head (`negatives`).
     jpeg_share : float
-        Share of HC18's frames that pass through a small JPEG copy, so that sharpness does not tell
-        the source.
+        Share of HC18's frames with JPEG compression, so that sharpness does not reveal the source.
     """
 
     foreign_share: float = 0.15
@@ -91,20 +92,20 @@ class Mixture:
 
 @dataclass(frozen=True)
 class Pool:
-    """Examples and their canvases, in one order."""
+    """Examples and their canvases, in the same order."""
 
     examples: list[Example]
     canvases: NDArray[np.uint8]
 
     def select(self, indices: Sequence[int]) -> "Pool":
-        """Return some of the examples; canvases are copied into memory."""
+        """Return a pool of the examples at some indices; canvases are copied into memory."""
         return Pool([self.examples[i] for i in indices], self.canvases[list(indices)])
 
 
 def load_pool(
     images: Sequence[HC18Image], planes: Sequence[Plane], unlabelled: Sequence[Path], cache: Path
 ) -> Pool:
-    """Read all images of a run, small; `cache` is the folder of the cache file."""
+    """Read all images of a run as canvases; `cache` is the folder of the cache file."""
     paths = [each.path for each in images] + [each.path for each in planes] + list(unlabelled)
     canvases, shapes = load_canvases(paths, cache)
     examples = []
@@ -126,19 +127,19 @@ def find_unlabelled(hc18_dir: Path) -> list[Path]:
 
 
 class Examples(Dataset[dict[str, Tensor]]):
-    """Augmented examples; an item is addressed by (index, seed) and is then certain.
+    """Augmented examples. The address (index, seed) always gives the same example.
 
     Parameters
     ----------
     pool : Pool
     mixture : Mixture
-    taught : set of str
-        Names of the foreign and unlabelled examples that the teacher labels.
+    pseudo_labelled : set of str
+        Names of the foreign and unlabelled examples with a pseudo-label of the teacher.
     annotation_weight : float
-        Weight of the annotation on labelled frames where there is a teacher; the teacher has the
-        rest. 1 without a teacher.
+        Weight of the annotation on labelled frames; the teacher has 1 minus it. 1 without a
+        teacher.
     foreign_weight : float
-        Weight of the annotated ellipse of foreign heads, which is no exact label.
+        Weight of the annotated ellipse of foreign heads, which is not an exact label.
     ranges : AugmentationRanges
     """
 
@@ -147,25 +148,25 @@ class Examples(Dataset[dict[str, Tensor]]):
         pool: Pool,
         mixture: Mixture,
         *,
-        taught: frozenset[str] = frozenset(),
+        pseudo_labelled: frozenset[str] = frozenset(),
         annotation_weight: float = 1.0,
         foreign_weight: float = 0.2,
         ranges: AugmentationRanges | None = None,
     ) -> None:
         self.pool = pool
         self.mixture = mixture
-        self.taught = taught
+        self.pseudo_labelled = pseudo_labelled
         self.annotation_weight = annotation_weight
         self.foreign_weight = foreign_weight
         self.ranges = ranges or AugmentationRanges()
         self.labelled = [i for i, each in enumerate(pool.examples) if each.source == LABELLED]
 
     def narrowed(self) -> "Examples":
-        """Return the same examples changed less, for a run's last epochs."""
+        """Return the same examples with milder augmentation, for a run's last epochs."""
         return Examples(
             self.pool,
             self.mixture,
-            taught=self.taught,
+            pseudo_labelled=self.pseudo_labelled,
             annotation_weight=self.annotation_weight,
             foreign_weight=self.foreign_weight,
             ranges=NARROW,
@@ -175,10 +176,14 @@ class Examples(Dataset[dict[str, Tensor]]):
         return len(self.pool.examples)
 
     def __getitem__(self, address: tuple[int, int]) -> dict[str, Tensor]:
-        """Return network input and coverage, each (1, h, w), the plane's label and the weights.
+        """Return the tensors of one example.
 
-        `annotation_weight` is that of the coverage in the mask's loss, `teacher_weight` that of
-        the teacher's answer.
+        Returns
+        -------
+        dict of Tensor
+            `network_input` and `coverage`, each (1, h, w) float32; `plane_label`, (1,);
+            `annotation_weight` and `teacher_weight`, the scalar weights of the coverage and of the
+            teacher's prediction in the mask loss.
         """
         index, seed = address
         example = self.pool.examples[index]
@@ -215,25 +220,25 @@ class Examples(Dataset[dict[str, Tensor]]):
         )
 
     def _to_weights(self, example: Example) -> tuple[float, float]:
-        """Return the weights of the annotation and of the teacher in the mask's loss."""
+        """Return the weights of the annotation and of the teacher in the mask loss."""
         if example.source == NO_HEAD:
             return 1.0, 0.0
         if example.source == LABELLED:
             return self.annotation_weight, 1 - self.annotation_weight
-        if example.name in self.taught:
+        if example.name in self.pseudo_labelled:
             return 0.0, 1.0
         if self.annotation_weight == 1 and example.ellipse is not None:
             return self.foreign_weight, 0.0
         return 0.0, 0.0
 
     def _swap_head(self, index: int, generator: np.random.Generator) -> NDArray[np.uint8]:
-        """Return a canvas with the head of another that is like it, if one is found."""
+        """Replace a canvas's head by one of similar size from another, if one is found."""
         own, canvas = self.pool.examples[index], self.pool.canvases[index]
         for place in generator.integers(len(self.labelled), size=DONOR_DRAWS):
             donor = self.labelled[place]
             other, other_canvas = self.pool.examples[donor], self.pool.canvases[donor]
             if donor != index and _can_donate(own, other, other_canvas):
-                return put_head(canvas, own.ellipse, other_canvas, other.ellipse, generator)
+                return paste_head(canvas, own.ellipse, other_canvas, other.ellipse, generator)
         return canvas
 
 
@@ -245,8 +250,8 @@ def _can_donate(own: Example, other: Example, canvas: NDArray[np.uint8]) -> bool
 def _to_outer_edge(ellipse: Ellipse) -> Ellipse:
     return replace(
         ellipse,
-        semi_axis_major_px=OUTWARD * ellipse.semi_axis_major_px,
-        semi_axis_minor_px=OUTWARD * ellipse.semi_axis_minor_px,
+        semi_axis_major_px=OUTER_EDGE_FACTOR * ellipse.semi_axis_major_px,
+        semi_axis_minor_px=OUTER_EDGE_FACTOR * ellipse.semi_axis_minor_px,
     )
 
 
@@ -272,8 +277,8 @@ def draw_epoch(
 ) -> list[tuple[int, int]]:
     """Draw the addresses (index, seed) of one epoch, shuffled.
 
-    Each source has its share. Within it resampling is systematic: an image of weight w comes
-    floor(w') or ceil(w') times, where w' is its share.
+    Each source has its share of the epoch. Within a source, images are drawn by systematic
+    resampling: an image with the expected count w occurs floor(w) or ceil(w) times.
     """
     generator = np.random.default_rng((seed, epoch))
     sources = np.array([example.source for example in examples])

@@ -1,4 +1,4 @@
-"""Five folds: HC18 by exam and the planes by patient or country, the same for every network.
+"""Split HC18 by exam, and the planes by patient or country, into the same five folds for all.
 
 `python -m training.data.folds --hc18 DIR --planes DIR` prints the committed `folds.json`.
 """
@@ -25,10 +25,17 @@ Item = TypeVar("Item", bound=Hashable)
 def make_folds(
     images: Sequence[HC18Image], planes: Sequence[Plane], seed: int = SEED
 ) -> dict[str, list[list[int]] | list[list[str]]]:
-    """Deal exams, patients and countries out to the folds.
+    """Assign exams, patients and countries to the folds.
 
-    Exams are sorted by their mean circumference and each five of like size dealt out at random;
-    patients likewise by the kinds of their planes. A country has one fold.
+    The assignment is stratified: exams are sorted by mean circumference, and each five consecutive
+    exams are assigned to the five folds at random. Patients are sorted by the kinds of their planes
+    and assigned in the same way. Each country is in one fold.
+
+    Parameters
+    ----------
+    images : sequence of HC18Image
+    planes : sequence of Plane
+    seed : int
 
     Returns
     -------
@@ -67,7 +74,7 @@ class Folds:
     Parameters
     ----------
     record : dict
-        As `make_folds` returns it; by default the committed one.
+        Result of `make_folds`; by default the committed file.
     """
 
     def __init__(self, record: dict[str, list[list]] | None = None) -> None:
@@ -76,7 +83,7 @@ class Folds:
         self.groups = [frozenset(each) for each in record["groups"]]
 
     def is_held_out(self, item: HC18Image | Plane, fold: int | None) -> bool:
-        """Tell whether a fold keeps this image back; None keeps nothing back."""
+        """Return whether a fold holds out this image; the fold None holds out nothing."""
         if fold is None:
             return False
         if isinstance(item, HC18Image):
@@ -90,7 +97,7 @@ def to_training_items(items: Iterable, folds: Folds, fold: int | None) -> list:
 
 
 def to_held_out_items(items: Iterable, folds: Folds, fold: int) -> list:
-    """Return the images and planes that a fold is judged on."""
+    """Return the images and planes that a fold is evaluated on."""
     return [item for item in items if folds.is_held_out(item, fold)]
 
 

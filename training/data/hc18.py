@@ -1,9 +1,8 @@
-"""HC18 on disk to training facts: the images, their true ellipses, and the split by exam.
+"""Read HC18: the images, their annotated ellipses, and the split by exam.
 
-HC18's annotations are outlines whose centre line is the truth: an ellipse fitted to all pixels of
-the outline has the table's circumference to within 0.07 mm, while filling the outline itself
-makes heads too big. Images of one exam look alike, so exams, never images, are split. This module
-does not augment and does not know the network.
+HC18's annotations are drawn outlines. Their centre line is the ground truth: an ellipse fitted to
+all pixels of the outline has the circumference of HC18's table to within 0.07 mm. A filled outline
+would be too large. Images of one exam are similar, so the split is by exam, not by image.
 """
 
 import csv
@@ -26,7 +25,8 @@ SPLIT_PATH = Path(__file__).with_name("hc18_split.json")
 SPLIT_SEED = 20_261_123
 PARTS = ("train", "calibration", "test")
 STRATUM = ("train",) * 6 + ("calibration", "test")
-"""Eight exams of like size: 75 % to train on, 12.5 % for choices, 12.5 % for published figures."""
+"""Assignment of eight exams of similar size: 75 % for training, 12.5 % for choices (calibration)
+and 12.5 % for published figures (test)."""
 
 
 @dataclass(frozen=True)
@@ -38,13 +38,13 @@ class HC18Image:
     name : str
         File name of the image, for example `010_2HC.png`.
     exam : int
-        The number before the underscore; images that share it look alike.
+        Number before the underscore; images of one exam are similar.
     pixel_size_mm : float
-        Pixels are square.
+        Width and height of a pixel; pixels are square.
     head_circumference_mm : float
-        The annotator's.
+        Annotated circumference.
     path, annotation_path : Path
-        Where the image and its outline lie.
+        Files of the image and of its annotated outline.
     """
 
     name: str
@@ -61,13 +61,13 @@ def load_images(data_dir: Path) -> list[HC18Image]:
     Raises
     ------
     FileNotFoundError
-        The folder does not hold HC18; the message says what is expected.
+        The folder does not contain HC18's table.
     """
     table_path = data_dir / TABLE_NAME
     if not table_path.is_file():
         raise FileNotFoundError(
-            f"No HC18 table {TABLE_NAME!r} in {str(data_dir)!r}; name the folder that holds it and "
-            f"{IMAGE_FOLDER!r}, or fetch the data: python -m training.data download --data DIR"
+            f"No HC18 table {TABLE_NAME!r} in {str(data_dir)!r}. Give the folder that contains it "
+            f"and {IMAGE_FOLDER!r}, or run: python -m training.data download --data DIR"
         )
     folder = data_dir / IMAGE_FOLDER
     with table_path.open(newline="") as table:
@@ -91,7 +91,13 @@ def load_part(data_dir: Path, part: str) -> list[HC18Image]:
 
 
 def load_pixels(path: Path) -> NDArray[np.uint8]:
-    """Return an HC18 picture as (rows, columns) uint8."""
+    """Read an HC18 picture as (rows, columns) uint8.
+
+    Raises
+    ------
+    FileNotFoundError
+        The file is missing or cannot be decoded.
+    """
     pixels = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
     if pixels is None:
         raise FileNotFoundError(f"HC18 image {path.name!r} is missing or cannot be read.")
@@ -99,17 +105,21 @@ def load_pixels(path: Path) -> NDArray[np.uint8]:
 
 
 def to_true_ellipse(annotation: NDArray[np.uint8]) -> Ellipse:
-    """Fit the annotated ellipse to all pixels of its drawn outline.
+    """Fit an ellipse to all pixels of an annotated outline.
 
     Parameters
     ----------
     annotation : (rows, columns) uint8, frame grid
-        Non-zero on the outline; it may be cut off by the image's border.
+        Non-zero on the outline, which the image's border may cut.
 
     Returns
     -------
     Ellipse
-        The outline's centre line, in frame pixels.
+        Centre line of the outline, in frame pixels.
+
+    References
+    ----------
+    Direct least squares: Fitzgibbon, Pilu, Fisher 1999, doi:10.1109/34.765658.
     """
     rows, columns = np.nonzero(annotation)
     points = np.column_stack((columns, rows)).astype(np.float32)
@@ -117,21 +127,26 @@ def to_true_ellipse(annotation: NDArray[np.uint8]) -> Ellipse:
 
 
 def to_input_facts() -> InputFacts:
-    """Return the network's grid: HC18's frames are 800x540; grey values of the training exams."""
+    """Return the network's grid and the grey-value statistics of the training exams.
+
+    The pixel aspect is that of HC18's frames of 800x540 pixels on a square grid.
+    """
     return InputFacts(
         width_px=256, height_px=256, pixel_aspect=800 / 540, mean=0.156, standard_deviation=0.172
     )
 
 
 def make_split(images: Sequence[HC18Image], seed: int = SPLIT_SEED) -> dict[str, list[int]]:
-    """Split exams by size: sort them by mean circumference, deal out every eight at random.
+    """Split the exams, stratified by size.
+
+    Exams are sorted by mean circumference, and each eight consecutive exams are assigned to the
+    parts at random.
 
     Parameters
     ----------
     images : sequence of HC18Image
-        Of all exams.
+        Images of all exams.
     seed : int
-        Of the dealing.
 
     Returns
     -------

@@ -1,9 +1,8 @@
-"""HC18's public record to a folder on disk, and proof that it is the HC18 used here.
+"""Download HC18 from its public record, and verify that it is the HC18 used in this project.
 
-What counts is decoded pixels, not file bytes: `hc18_pixels.csv` has one SHA-256 for each of the
-801 images and 801 outlines, made by `python -m training.data table --data DIR`. The public
-record holds further images; they are kept for the final measurement, and nothing here uses them.
-This module does not split and does not train.
+The check compares decoded pixels, not file bytes: `hc18_pixels.csv` has one SHA-256 for each of the
+801 images and 801 outlines. `python -m training.data table --data DIR` prints this table. The
+public record contains further images, which are reserved for the final measurement and not used.
 """
 
 import csv
@@ -32,16 +31,16 @@ PIXEL_TABLE_COLUMNS = ("filename", "sha256")
 PICTURE_NAME = re.compile(r"\d+_\d?HC(_Annotation)?\.png")
 CHUNK_BYTES = 1 << 20
 SHOWN_NAMES = 5
-NEVER_RUN = (
-    "This download was never run where it was written, which reaches no network. Should it fail, "
-    f"fetch {ARCHIVE_NAME} and {TABLE_NAME} by hand from https://doi.org/10.5281/zenodo.1322001 "
+UNTESTED_NOTICE = (
+    "This download has not been tested against the real server. If it fails, download "
+    f"{ARCHIVE_NAME} and {TABLE_NAME} by hand from https://doi.org/10.5281/zenodo.1322001 "
     "and check them with: python -m training.data verify --data DIR"
 )
 
 
 @dataclass(frozen=True)
 class PixelCheck:
-    """File names by what was found, each list sorted."""
+    """Result of a comparison: file names by outcome, each list sorted."""
 
     same: list[str]
     different: list[str]
@@ -50,12 +49,12 @@ class PixelCheck:
 
     @property
     def is_complete(self) -> bool:
-        """Whether every expected picture is there with the expected pixels."""
+        """Return whether every expected picture is present with the expected pixels."""
         return not self.different and not self.missing
 
 
 def to_pixel_sha256(pixels: NDArray[np.uint8]) -> str:
-    """Return the SHA-256 of rows and columns (little-endian uint32), then the grey values."""
+    """Return the SHA-256 of rows and columns (little-endian uint32) followed by the grey values."""
     return hashlib.sha256(struct.pack("<II", *pixels.shape) + pixels.tobytes()).hexdigest()
 
 
@@ -88,7 +87,7 @@ def check_pixels(data_dir: Path, expected: Mapping[str, str]) -> PixelCheck:
 
 
 def verify(data_dir: Path) -> bool:
-    """Compare a folder with the committed table, print the outcome, return whether it is whole."""
+    """Compare a folder with the committed table, print the result, return whether it matches."""
     expected = load_pixel_table()
     check = check_pixels(data_dir, expected)
     outlines = sum(name.endswith("_Annotation.png") for name in check.same)
@@ -108,19 +107,19 @@ def verify(data_dir: Path) -> bool:
 
 
 def download(data_dir: Path, *, record_url: str = RECORD_URL) -> None:
-    """Fetch the training set and its table into a folder that holds neither.
+    """Download the training set and its table into a folder that contains neither.
 
     Raises
     ------
     FileExistsError
-        The folder holds HC18 already, or a part of it.
+        The folder already contains HC18 or a part of it.
     OSError
-        A file could not be fetched, or not whole.
+        A file could not be downloaded completely.
     """
     if (data_dir / IMAGE_FOLDER).exists() or (data_dir / TABLE_NAME).exists():
         raise FileExistsError(
-            f"{str(data_dir)!r} holds HC18 or a part of it; name another folder, or check this one "
-            "with: python -m training.data verify"
+            f"{str(data_dir)!r} contains HC18 or a part of it. Give another folder, or check this "
+            "one with: python -m training.data verify"
         )
     data_dir.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=data_dir) as draft:
@@ -133,7 +132,13 @@ def download(data_dir: Path, *, record_url: str = RECORD_URL) -> None:
 
 
 def fetch(url: str, path: Path) -> None:
-    """Write what a URL answers to a file; raise OSError if it is cut short."""
+    """Download a URL to a file.
+
+    Raises
+    ------
+    OSError
+        The request failed, or the response was truncated.
+    """
     request = Request(url, headers={"User-Agent": "headcirc"})  # noqa: S310 - a constant of ours
     with urlopen(request, timeout=60) as answer, path.open("wb") as file:  # noqa: S310 - as above
         total_bytes = int(answer.headers.get("Content-Length", 0))
@@ -142,14 +147,14 @@ def fetch(url: str, path: Path) -> None:
                 bar.update(file.write(chunk))
     received_bytes = path.stat().st_size
     if total_bytes and received_bytes != total_bytes:
-        raise OSError(f"{path.name} was cut off after {received_bytes} of {total_bytes} bytes.")
+        raise OSError(f"{path.name} was truncated after {received_bytes} of {total_bytes} bytes.")
 
 
 def unpack(archive_path: Path, folder: Path) -> None:
     """Unpack an archive's HC18 pictures into one folder.
 
-    Of a member's name only the last part is used, and only if it is the name of an HC18 picture;
-    so nothing can be written outside the folder.
+    Only the last component of a member's name is used, and only if it is the name of an HC18
+    picture, so nothing is written outside the folder.
     """
     folder.mkdir()
     with zipfile.ZipFile(archive_path) as archive:
@@ -166,6 +171,6 @@ def run(command: str, data_dir: Path) -> int:
         write_pixel_table(data_dir)
         return 0
     if command == "download":
-        print(NEVER_RUN)
+        print(UNTESTED_NOTICE)
         download(data_dir)
     return 0 if verify(data_dir) else 1

@@ -1,8 +1,8 @@
-"""Pictures that hold no head, so that the network learns to find none in them.
+"""Create pictures without a head, as negative training examples.
 
-A network that has seen heads only finds one anywhere: in noise, in photographs, in the body beside
-the head. Half of these pictures are cut beside the head from the training images themselves, the
-others are drawn. All chance comes from the generator that is passed in.
+A network that was trained only on pictures with a head finds one everywhere: in noise, in
+photographs, in the body beside the head. Half of the negatives are crops beside the head from
+training images; the others are synthetic. All randomness comes from the generator argument.
 """
 
 import cv2
@@ -14,7 +14,7 @@ from headcirc.model.manifest import InputFacts
 
 CUT_ATTEMPTS = 20
 MARGIN_PX = 4.0
-"""Room between a cut and the head, for the thickness of the skull's outer edge."""
+"""Distance between a crop and the head, for the thickness of the skull's outer edge."""
 
 
 def draw_negative(
@@ -26,11 +26,11 @@ def draw_negative(
     ----------
     pixels : (rows, columns) uint8, frame grid
     ellipse : Ellipse
-        The head in that frame, in its pixels.
+        The frame's head, in frame pixels.
     facts : InputFacts
         The network's grid.
     generator : numpy.random.Generator
-        The only source of chance.
+        The only source of randomness.
 
     Returns
     -------
@@ -48,12 +48,12 @@ def draw_negative(
 def cut_beside_head(
     pixels: NDArray[np.uint8], ellipse: Ellipse, generator: np.random.Generator
 ) -> NDArray[np.uint8] | None:
-    """Draw a part of the frame, of the frame's own shape, that misses the head's bounding box.
+    """Crop a random part of the frame outside the head's bounding box, in the frame's proportions.
 
     Returns
     -------
     (rows, columns) uint8 or None
-        None if no place was found.
+        None if no crop was found.
     """
     rows, columns = pixels.shape
     half_width, half_height = (each + MARGIN_PX for each in to_half_extents(ellipse))
@@ -74,7 +74,7 @@ def cut_beside_head(
 
 
 def draw_noise(size: tuple[int, int], generator: np.random.Generator) -> NDArray[np.float32]:
-    """Draw a smooth ramp or cloud with noise of any grain on it, (height, width) in [0, 1]."""
+    """Draw a smooth random background with noise of random grain, (height, width) in [0, 1]."""
     width, height = size
     coarse = generator.random((int(generator.integers(2, 7)),) * 2, dtype=np.float32)
     cloud = cv2.resize(coarse, size, interpolation=cv2.INTER_CUBIC)
@@ -87,7 +87,7 @@ def draw_noise(size: tuple[int, int], generator: np.random.Generator) -> NDArray
 
 
 def draw_polygons(size: tuple[int, int], generator: np.random.Generator) -> NDArray[np.float32]:
-    """Draw filled and empty polygons and lines at random, (height, width) in [0, 1]."""
+    """Draw random polygons and lines on noise, (height, width) in [0, 1]."""
     width, height = size
     canvas = (draw_noise(size, generator) * 255).astype(np.uint8)
     for _ in range(int(generator.integers(2, 12))):

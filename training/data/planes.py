@@ -1,7 +1,8 @@
-"""Planes of other devices and countries: heads, abdomens, femurs and thoraxes.
+"""Read the planes of other devices and countries: heads, abdomens, femurs and thoraxes.
 
-The table `planes.csv` has a row for each frame. Annotated ellipses vary by about 3 % and lie 1.5 %
-inside the skull's outer edge: they check a label and are no truth in millimetres.
+The table `planes.csv` has one row per frame. The annotated ellipses vary by about 3 % and lie 1.5 %
+inside the skull's outer edge. They can check a label, but they are not a ground truth in
+millimetres.
 """
 
 import csv
@@ -28,13 +29,13 @@ class Plane:
     kind : str
         One of `KINDS`.
     source : str
-        Data set, and country where it has several.
+        Data set, and the country if the data set has several.
     patient : str
-        One woman in all her planes; numbers of different sources are different women.
+        Identifies a patient. The same number in different sources means different patients.
     country : str or None
-        Of the African planes; None elsewhere.
+        Country of the African planes; None for other sources.
     ellipse : Ellipse or None
-        The annotated one, in frame pixels.
+        Annotated ellipse, in frame pixels.
     path : Path
     """
 
@@ -48,7 +49,7 @@ class Plane:
 
     @property
     def group(self) -> str:
-        """Return what is never divided between folds: the country, or else the patient."""
+        """Return the unit that is never split between folds: the country, or else the patient."""
         return self.country or self.patient
 
 
@@ -58,14 +59,14 @@ def load_planes(planes_dir: Path) -> list[Plane]:
     Raises
     ------
     FileNotFoundError
-        The folder does not hold the planes.
+        The folder does not contain the table.
     ValueError
         A row has an unknown kind.
     """
     table_path = planes_dir / TABLE_NAME
     if not table_path.is_file():
         raise FileNotFoundError(
-            f"No table {TABLE_NAME!r} in {str(planes_dir)!r}; name the folder of the planes."
+            f"No table {TABLE_NAME!r} in {str(planes_dir)!r}. Give the folder of the planes."
         )
     with table_path.open(newline="") as table:
         return [_to_plane(row, planes_dir) for row in csv.DictReader(table)]

@@ -1,6 +1,6 @@
-"""The registry of networks: one file each, built by name and keyword arguments.
+"""Registry of network architectures, one module each, built by name and keyword arguments.
 
-Both are stored in a checkpoint (`training.checkpoint`), so that a file tells what it holds.
+A checkpoint stores the name and the arguments (`training.checkpoint`).
 """
 
 from collections.abc import Callable
@@ -25,7 +25,7 @@ def build_network(name: str, **keywords: Any) -> nn.Module:
     name : str
         A key of `NETWORKS`.
     **keywords
-        The network's own arguments; all are plain JSON values.
+        Arguments of the network; all are plain JSON values.
 
     Raises
     ------
@@ -33,5 +33,5 @@ def build_network(name: str, **keywords: Any) -> nn.Module:
         No network has that name.
     """
     if name not in NETWORKS:
-        raise ValueError(f"No network is called {name!r}; name one of: {', '.join(NETWORKS)}.")
+        raise ValueError(f"Unknown network {name!r}. Known networks: {', '.join(NETWORKS)}.")
     return NETWORKS[name](**keywords)

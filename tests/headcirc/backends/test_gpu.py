@@ -16,10 +16,10 @@ without_gpu = pytest.mark.skipif(find_gpu() is not None, reason="this machine ha
 
 
 @without_gpu
-def test_no_gpu_is_told_in_cudas_words():
-    """The real CUDA runtime is asked; without a driver it says so."""
+def test_missing_gpu_is_reported_with_cudas_error():
+    """The real CUDA runtime reports the missing driver."""
     pytest.importorskip("cuda.bindings", reason="needs headcirc[export]")
-    with pytest.raises(BackendUnavailableError, match="cudaGetDeviceCount says"):
+    with pytest.raises(BackendUnavailableError, match="cudaGetDeviceCount reports"):
         require_gpu()
 
 
@@ -31,7 +31,7 @@ def test_missing_cuda_python_says_what_to_install(monkeypatch):
 
 
 def test_gpu_is_named_with_its_compute_capability(monkeypatch):
-    """The first device's name and capability, as they enter an engine's key."""
+    """An engine's key contains the first device's name and capability."""
     success = SimpleNamespace(name="success")
     cuda = SimpleNamespace(
         cudaError_t=SimpleNamespace(cudaSuccess=success),
@@ -47,7 +47,7 @@ def test_gpu_is_named_with_its_compute_capability(monkeypatch):
 
 
 @without_gpu
-def test_tensorrt_that_is_asked_for_without_a_gpu_stops():
+def test_requested_tensorrt_without_a_gpu_is_an_error():
     """TensorRT for RTX is installed here; without a GPU it is refused, not replaced."""
     pytest.importorskip("tensorrt_rtx", reason="needs headcirc[export]")
     with pytest.raises(BackendUnavailableError, match="GPU cannot be used"):
@@ -58,16 +58,18 @@ def test_tensorrt_that_is_asked_for_without_a_gpu_stops():
     "CUDAExecutionProvider" in onnxruntime.get_available_providers(),
     reason="this ONNX Runtime has the CUDA provider",
 )
-def test_onnxruntime_cuda_on_the_cpu_build_stops():
+def test_onnxruntime_cuda_with_the_cpu_build_is_an_error():
     """The CPU build of ONNX Runtime is refused where CUDA was asked for."""
     with pytest.raises(BackendUnavailableError, match=r"CPU build.*onnxruntime-gpu"):
         load_backend("onnxruntime-cuda", load_manifest(SHIPPED_MODEL_DIR), threads=1)
 
 
 def test_session_that_moved_to_the_cpu_is_refused():
-    """ONNX Runtime's silent fallback, seen in the session's providers, is an error."""
+    """ONNX Runtime's silent fallback is an error."""
     session = SimpleNamespace(get_providers=lambda: ["CPUExecutionProvider"])
-    with pytest.raises(BackendUnavailableError, match="CUDAExecutionProvider was asked for"):
+    with pytest.raises(
+        BackendUnavailableError, match="instead of the requested CUDAExecutionProvider"
+    ):
         require_provider(session, "CUDAExecutionProvider")
 
 
@@ -98,8 +100,8 @@ def usable_without(monkeypatch, *missing, gpu=True):
         (("openvino",), False, "onnxruntime"),
     ],
 )
-def test_auto_takes_the_first_usable(monkeypatch, caplog, missing, gpu, expected):
-    """TensorRT only with a GPU, then OpenVINO, then ONNX Runtime; the log says what and why."""
+def test_auto_chooses_the_first_usable_backend(monkeypatch, caplog, missing, gpu, expected):
+    """TensorRT only with a GPU, then OpenVINO, then ONNX Runtime; the log has the reasons."""
     usable_without(monkeypatch, *missing, gpu=gpu)
     with caplog.at_level("INFO"):
         assert registry.choose_backend("auto") == expected
@@ -108,7 +110,7 @@ def test_auto_takes_the_first_usable(monkeypatch, caplog, missing, gpu, expected
 
 
 def test_auto_with_nothing_usable_lists_every_reason(monkeypatch):
-    """The error says of each backend why not."""
+    """The error has the reason for each backend."""
     usable_without(monkeypatch, "openvino", "onnxruntime", gpu=False)
     with pytest.raises(BackendUnavailableError, match=r"tensorrt: no GPU.*openvino: .*cpu"):
         registry.choose_backend("auto")

@@ -34,22 +34,22 @@ def draw(count, seed=0):
 
 
 @pytest.mark.parametrize("count", [1, 2, 4, 5, 9])
-def test_every_picture_gets_its_own_answer(backend, count):
-    """The network doubles: so do the answers, also where the pictures need several batches."""
+def test_every_picture_gets_its_own_result(backend, count):
+    """The network doubles its input; the results do too, also over several batches."""
     pictures = draw(count)
     assert np.array_equal(backend.infer(pictures), 2 * pictures[:, 0])
 
 
-def test_each_batch_size_is_captured_once_in_a_context_of_its_own(backend, cuda, engine):
-    """Five pictures are a batch of four and one of one; asking again captures nothing."""
+def test_each_batch_size_is_captured_once_in_its_own_context(backend, cuda, engine):
+    """Five pictures are a batch of four and one of one; a second call captures nothing."""
     backend.infer(draw(5))
     backend.infer(draw(5, seed=1))
     assert [context.shape[0] for context in engine.contexts] == [4, 1]
     assert cuda.launches == [3, 3, 3, 3]  # copy in, network, copy out, in one launch
 
 
-def test_answers_do_not_change_with_the_next_request(backend):
-    """An answer is a copy: the pinned buffer belongs to the next request."""
+def test_results_do_not_change_with_the_next_request(backend):
+    """A result is a copy of the pinned buffer."""
     pictures = draw(2)
     first = backend.infer(pictures)
     backend.infer(draw(2, seed=1))
@@ -58,7 +58,7 @@ def test_answers_do_not_change_with_the_next_request(backend):
 
 @pytest.mark.parametrize("count", [1, 4, 9])
 def test_every_output_has_its_name_and_grid(cuda, count):
-    """A network of two outputs gives both, whole, for one picture and for several batches."""
+    """A network with two outputs returns both, for one picture and for several batches."""
     engine = FakeEngine(cuda, explains=True)
     backend = TensorRtBackend(FAKE_TENSORRT, cuda, engine, precision="fp16", device="a fake GPU")
     pictures = draw(count)
@@ -68,45 +68,45 @@ def test_every_output_has_its_name_and_grid(cuda, count):
     assert np.array_equal(found["corner"], pictures[:, :, :1, :1])
 
 
-def test_threads_do_not_meet(backend):
-    """Sixteen threads with pictures of their own get answers of their own."""
+def test_threads_get_their_own_results(backend):
+    """Sixteen threads with different pictures run concurrently."""
     pictures = [draw(1 + seed % 4, seed) for seed in range(16)]
     with ThreadPoolExecutor(16) as threads:
         answers = list(threads.map(backend.infer, pictures))
     assert all(np.array_equal(a, 2 * p[:, 0]) for a, p in zip(answers, pictures, strict=True))
 
 
-def test_too_little_memory_is_told_in_cudas_words(engine):
+def test_too_little_memory_is_reported_with_cudas_error(engine):
     """A GPU without room for the buffers is an error that says so."""
     cuda = FakeCuda(memory_bytes=10)
-    with pytest.raises(BackendUnavailableError, match="cudaHostAlloc says 'cudaErrorMemory"):
+    with pytest.raises(BackendUnavailableError, match="cudaHostAlloc reports 'cudaErrorMemory"):
         TensorRtBackend(FAKE_TENSORRT, cuda, engine, precision="fp16", device="a fake GPU")
 
 
 def test_network_that_does_not_run_is_an_error(backend, engine):
-    """TensorRT's False becomes our error, never an answer."""
+    """TensorRT's False becomes our error."""
     engine.device_memory_size_v2 = 10**6  # the context now needs more than it is given
     with pytest.raises(BackendUnavailableError, match="could not run the network"):
         backend.infer(draw(1))
 
 
-def test_capture_that_fails_is_ended(backend, cuda):
-    """A batch that fails while it is recorded leaves a stream that answers the next one."""
+def test_failed_capture_is_ended(backend, cuda):
+    """After a batch fails during capture, the stream still runs the next one."""
     copy = cuda.cudaMemcpyAsync
 
     def fail_recorded(*arguments):
         return copy(*arguments) if cuda.recorded is None else cuda.cudaMalloc(cuda.free_bytes + 1)
 
     cuda.cudaMemcpyAsync = fail_recorded
-    with pytest.raises(BackendUnavailableError, match="cudaMemcpyAsync says"):
+    with pytest.raises(BackendUnavailableError, match="cudaMemcpyAsync reports"):
         backend.infer(draw(2))
     cuda.cudaMemcpyAsync = copy
     pictures = draw(2, seed=1)
     assert np.array_equal(backend.infer(pictures), 2 * pictures[:, 0])
 
 
-def test_other_threads_may_use_cudas_default_stream_meanwhile(backend, cuda):
-    """As ONNX Runtime does, and an engine that is being built: a capture goes on beside them."""
+def test_other_threads_may_use_cudas_default_stream_during_capture(backend, cuda):
+    """ONNX Runtime and engine builds use it."""
     copy = cuda.cudaMemcpyAsync
 
     def copy_beside_another_thread(*arguments):

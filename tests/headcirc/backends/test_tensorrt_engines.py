@@ -10,9 +10,9 @@ from headcirc.backends.gpu import Gpu
 from headcirc.backends.tensorrt_builder import build_engine, load_flavour
 from headcirc.backends.tensorrt_engines import (
     EngineIdentity,
-    _write_whole,
     load_engine,
     to_identity,
+    write_atomically,
     write_engine,
 )
 from headcirc.errors import BackendUnavailableError, ModelArtifactError
@@ -64,21 +64,21 @@ def graph(fp16_graph, tmp_path):
         {"recipe": IDENTITY.recipe + 1},
     ],
 )
-def test_key_differs_where_anything_differs(change):
-    """Graph, TensorRT, GPU, profile and recipe all count; the same facts give the same key."""
+def test_key_depends_on_every_fact(change):
+    """Graph, TensorRT, GPU, profile and recipe all change the key."""
     assert replace(IDENTITY, **change).key != IDENTITY.key
     assert replace(IDENTITY).key == IDENTITY.key
 
 
 def test_timings_are_shared_by_the_graphs_of_one_gpu(graph):
-    """Another graph has another engine and the same timings; another GPU has other timings."""
+    """Another graph has another engine and the same timing cache; another GPU has another one."""
     other_graph, other_gpu = replace(IDENTITY, onnx_sha256="b" * 64), replace(IDENTITY, target="")
     assert other_graph.to_timing_path(graph) == IDENTITY.to_timing_path(graph)
     assert other_gpu.to_timing_path(graph) != IDENTITY.to_timing_path(graph)
 
 
-def test_engine_is_built_once_and_kept(graph, monkeypatch):
-    """The second start reads what the first one built."""
+def test_engine_is_built_once_and_stored(graph, monkeypatch):
+    """The second start reads the engine of the first one."""
     built = load_engine(to_flavour(), graph, GPU)
     (kept,) = graph.path.parent.glob("*.engine")
     assert kept.read_bytes() == built
@@ -86,22 +86,22 @@ def test_engine_is_built_once_and_kept(graph, monkeypatch):
 
 
 def test_engine_built_ahead_is_the_one_that_is_loaded(graph):
-    """`make engine` without a GPU makes the file that a machine with one opens."""
+    """`make engine` without a GPU writes the file that a machine with a GPU loads."""
     path = write_engine(to_flavour(), graph, gpu=None)
     assert load_engine(to_flavour(without=["Builder"]), graph, GPU) == path.read_bytes()
 
 
 def test_damaged_engine_is_built_again(graph, caplog):
-    """A file that TensorRT refuses is replaced, and the log says so."""
+    """A file that TensorRT refuses is replaced, and the log has a warning."""
     path = to_identity(to_flavour(), graph, GPU).to_engine_path(graph)
     path.write_bytes(b"damaged")
     engine = load_engine(to_flavour(), graph, GPU)
     assert path.read_bytes() == engine != b"damaged"
-    assert "cannot be read; it is built again" in caplog.text
+    assert "cannot be read; building it again" in caplog.text
 
 
-def test_stale_engine_is_never_opened(graph):
-    """An engine of another TensorRT lies there untouched while the right one is built."""
+def test_engine_of_another_version_is_never_opened(graph):
+    """It stays unchanged while the right engine is built."""
     old = to_flavour()
     old.__version__ = "1.0.0"
     stale = to_identity(old, graph, GPU).to_engine_path(graph)
@@ -111,40 +111,42 @@ def test_stale_engine_is_never_opened(graph):
 
 
 def test_without_builder_a_missing_engine_is_refused(graph):
-    """The lean runtime cannot build: the error names GPU, version and what to do."""
+    """The error names the GPU, the version and the command."""
     with pytest.raises(BackendUnavailableError, match=r"RTX 3080.*has no builder.*make engine"):
         load_engine(to_flavour(without=["Builder"]), graph, GPU)
 
 
-def test_engine_that_cannot_be_kept_still_serves(graph, monkeypatch, caplog):
-    """A read-only model folder costs a build at each start, and the log says so."""
+def test_engine_that_cannot_be_stored_still_runs(graph, caplog):
+    """If the engine cannot be written, it is used anyway, and the log has a warning.
 
-    def refuse(*_):
-        raise PermissionError(13, "Permission denied")
+    The file name is too long for the temporary file beside the engine. Permissions would not stop
+    a test that runs as root.
+    """
+    long_name = graph.path.with_name("m" * 225 + ".onnx")
+    long_name.hardlink_to(graph.path)
+    assert load_engine(to_flavour(), replace(graph, path=long_name), GPU)
+    assert "could not be stored" in caplog.text
+    assert not list(graph.path.parent.glob("*.engine"))
 
-    monkeypatch.setattr("headcirc.backends.tensorrt_engines._keep", refuse)
-    assert load_engine(to_flavour(), graph, GPU)
-    assert "could not be kept" in caplog.text
 
-
-def test_two_containers_may_keep_one_engine_at_once(tmp_path, monkeypatch):
-    """Each writes a file of its own, though in containers both have the same process number."""
+def test_two_containers_may_store_one_engine_concurrently(tmp_path, monkeypatch):
+    """Each uses its own temporary file, although both have the same process ID."""
     path = tmp_path / "model.engine"
     write = Path.write_bytes
 
     def write_beside_another(partial, content):
         if content == b"first":
             write(partial, b"fi")
-            _write_whole(path, b"second")
+            write_atomically(path, b"second")
             assert partial.read_bytes() == b"fi"
         return write(partial, content)
 
     monkeypatch.setattr(Path, "write_bytes", write_beside_another)
-    _write_whole(path, b"first")
+    write_atomically(path, b"first")
     assert {each.name: each.read_bytes() for each in tmp_path.iterdir()} == {path.name: b"first"}
 
 
-def test_full_disk_keeps_no_half_of_an_engine(tmp_path, monkeypatch):
+def test_full_disk_leaves_no_partial_engine(tmp_path, monkeypatch):
     """What could not be written whole is taken away: each start would leave another one."""
 
     def fill_disk(*_):
@@ -152,11 +154,11 @@ def test_full_disk_keeps_no_half_of_an_engine(tmp_path, monkeypatch):
 
     monkeypatch.setattr(Path, "replace", fill_disk)
     with pytest.raises(OSError, match="No space left"):
-        _write_whole(tmp_path / "model.engine", b"half")
+        write_atomically(tmp_path / "model.engine", b"half")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_gpu_that_tensorrt_for_rtx_does_not_know_is_told_what_to_install(graph, monkeypatch):
+def test_unsupported_gpu_of_tensorrt_for_rtx_is_an_error_with_a_remedy(graph, monkeypatch):
     """An H100 runs TensorRT, not TensorRT for RTX, whose engine does not load there."""
     monkeypatch.setattr(Runtime, "deserialize_cuda_engine", lambda *_: None)
     with pytest.raises(BackendUnavailableError, match=r"H100 sm_90.*from 12\.0.*headcirc\[gpu\]"):
@@ -165,17 +167,17 @@ def test_gpu_that_tensorrt_for_rtx_does_not_know_is_told_what_to_install(graph, 
 
 def test_tensorrt_itself_needs_the_gpu_that_runs_the_engine(graph):
     """Only TensorRT for RTX builds without a GPU."""
-    with pytest.raises(BackendUnavailableError, match=r"there is none here.*make engine"):
+    with pytest.raises(BackendUnavailableError, match=r"this machine has no GPU.*make engine"):
         to_identity(to_flavour("tensorrt"), graph, None)
 
 
-def test_graph_that_is_no_graph_is_refused_in_the_parsers_words():
-    """Bytes that are no ONNX are the model's fault, not the GPU's."""
-    with pytest.raises(ModelArtifactError, match="export the model again"):
+def test_invalid_graph_is_refused_with_the_parsers_error():
+    """Invalid ONNX bytes are the model's fault, not the GPU's."""
+    with pytest.raises(ModelArtifactError, match="Export the model again"):
         build_engine(tensorrt_rtx, b"no graph", precision="fp16")
 
 
-def test_damaged_graph_is_refused_before_it_is_built(graph):
+def test_damaged_graph_is_refused_before_the_build(graph):
     """The manifest's SHA-256 is checked first."""
     damaged = Graph("fp16", graph.path, "0" * 64)
     with pytest.raises(ModelArtifactError, match="damaged or another model"):
@@ -198,10 +200,10 @@ class TimingConfig:
 
 
 @pytest.mark.parametrize(("content", "kept"), [(b"mine", b"mine"), (b"foreign", b"")])
-def test_foreign_timings_are_begun_anew(content, kept):
-    """Timings that TensorRT refuses are replaced by none."""
+def test_timing_cache_of_another_machine_is_replaced_by_an_empty_one(content, kept):
+    """A timing cache that TensorRT refuses is not used."""
     config = TimingConfig()
-    assert tensorrt_builder._attach_timing_cache(config, content) == kept == config.attached
+    assert tensorrt_builder.attach_timing_cache(config, content) == kept == config.attached
 
 
 def test_missing_tensorrt_says_what_to_install(monkeypatch):
@@ -211,8 +213,8 @@ def test_missing_tensorrt_says_what_to_install(monkeypatch):
         load_flavour()
 
 
-def test_broken_tensorrt_is_told_apart_from_a_missing_one(monkeypatch):
-    """A flavour that is installed and cannot be imported is named with the reason and a remedy."""
+def test_broken_tensorrt_is_distinguished_from_a_missing_one(monkeypatch):
+    """The error has the module, the reason and the remedy."""
     monkeypatch.setattr(tensorrt_builder, "FLAVOURS", ("broken_tensorrt",))
     monkeypatch.setattr(tensorrt_builder, "find_spec", lambda name: name)
     monkeypatch.setitem(sys.modules, "broken_tensorrt", None)

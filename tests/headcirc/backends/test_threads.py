@@ -33,7 +33,7 @@ def test_engines_get_one_thread_on_one_cpu():
 
 
 @pytest.mark.parametrize("name", THREADS)
-def test_engines_get_all_cpus_that_are_ours(name):
+def test_runtimes_use_all_cpus_of_the_process(name):
     """Without a limit they use every CPU of this process."""
     backend = load_pipeline(backend=name).backend
     threads = eval(THREADS[name], {"backend": backend})  # noqa: S307 - our own words, above

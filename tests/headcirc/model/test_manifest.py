@@ -13,7 +13,7 @@ def model_dir(tmp_path):
     return shutil.copytree(SHIPPED_MODEL_DIR, tmp_path / "model")
 
 
-def test_shipped_model_is_what_its_manifest_says():
+def test_shipped_model_matches_its_manifest():
     """The shipped ONNX file has the manifest's SHA-256, and the facts are those of width 16."""
     manifest = load_manifest(SHIPPED_MODEL_DIR)
     assert manifest.width == 16
@@ -42,7 +42,7 @@ def test_missing_weights_are_refused(model_dir):
     ("change", "message"),
     [
         ({"schema_version": 99}, "schema version 99"),
-        ({"input": {"width_px": 256}}, "lacks a fact"),
+        ({"input": {"width_px": 256}}, "wrongly typed fact"),
         (
             {
                 "mask": {
@@ -55,7 +55,7 @@ def test_missing_weights_are_refused(model_dir):
                     "mood": "good",
                 }
             },
-            "one too many",
+            "unknown",
         ),
     ],
 )
@@ -79,18 +79,18 @@ def test_unreadable_facts_are_refused(model_dir, change, message):
         ("graphs", "fp32", {"file": "model.onnx", "sha256": 1}),
     ],
 )
-def test_fact_of_another_kind_is_refused(model_dir, section, name, value):
-    """A text for a number, a fraction for a count or a truth for a length stops the load."""
+def test_wrongly_typed_fact_is_refused(model_dir, section, name, value):
+    """A string for a number, a fraction for an integer or a boolean for a length is an error."""
     path = model_dir / "manifest.json"
     facts = json.loads(path.read_text())
     facts[section][name] = value
     path.write_text(json.dumps(facts))
-    with pytest.raises(ModelArtifactError, match="wrong kind"):
+    with pytest.raises(ModelArtifactError, match="wrongly typed"):
         load_manifest(model_dir)
 
 
-def test_whole_number_may_stand_for_a_fraction(model_dir):
-    """JSON's 1 is a threshold as well as its 1.0."""
+def test_integer_is_accepted_for_a_float(model_dir):
+    """JSON may write a float without a decimal point."""
     path = model_dir / "manifest.json"
     facts = json.loads(path.read_text())
     facts["mask"]["threshold"] = 1
@@ -100,11 +100,15 @@ def test_whole_number_may_stand_for_a_fraction(model_dir):
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [("[]", "holds no facts"), ("{", "is no JSON"), (None, "cannot be read")],
+    [
+        ("[]", "does not contain a JSON object"),
+        ("{", "is not valid JSON"),
+        (None, "cannot be read"),
+    ],
     ids=["list", "no JSON", "folder"],
 )
-def test_what_is_no_manifest_is_refused(tmp_path, content, message):
-    """A list, half a file or a folder in the manifest's place stops the load."""
+def test_invalid_manifest_file_is_refused(tmp_path, content, message):
+    """A list, truncated JSON or a folder instead of the manifest is an error."""
     path = tmp_path / "manifest.json"
     path.mkdir() if content is None else path.write_text(content)
     with pytest.raises(ModelArtifactError, match=message):
@@ -113,15 +117,15 @@ def test_what_is_no_manifest_is_refused(tmp_path, content, message):
 
 @pytest.mark.parametrize("graphs", [{}, []])
 def test_manifest_without_graphs_is_refused(model_dir, graphs):
-    """A model that ships no network is none."""
+    """A model needs at least one graph."""
     path = model_dir / "manifest.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"graphs": graphs}))
-    with pytest.raises(ModelArtifactError, match="lacks a fact"):
+    with pytest.raises(ModelArtifactError, match="wrongly typed fact"):
         load_manifest(model_dir)
 
 
 def test_folder_in_the_place_of_weights_is_refused(model_dir):
-    """What cannot be read is told like what is missing."""
+    """An unreadable file is reported like a missing one."""
     (model_dir / "model.onnx").unlink()
     (model_dir / "model.onnx").mkdir()
     with pytest.raises(ModelArtifactError, match=r"model\.onnx.*cannot be read"):
@@ -129,7 +133,7 @@ def test_folder_in_the_place_of_weights_is_refused(model_dir):
 
 
 def test_folder_without_manifest_is_refused(tmp_path):
-    """An empty folder is no model."""
+    """The error says that the folder is not a model."""
     with pytest.raises(ModelArtifactError, match=r"no manifest\.json"):
         load_manifest(tmp_path)
 
@@ -160,30 +164,33 @@ def test_explain_facts_are_read(model_dir):
     assert explain.graphs["fp32"].path == model_dir / "model.explain.onnx"
 
 
-def test_explain_graph_takes_its_weights_from_the_graph_that_is_named(model_dir):
-    """They ship once; a file that does not ship is refused."""
+def test_explain_graph_uses_the_weights_of_the_named_graph(model_dir):
+    """A graph that does not ship is refused."""
     graph = EXPLAIN["graphs"]["fp32"] | {"weights_from": "model.onnx"}
     write_explain_facts(model_dir, EXPLAIN | {"graphs": {"fp32": graph}})
     manifest = load_manifest(model_dir)
     assert manifest.explain.graphs["fp32"].weights == manifest.graphs["fp32"]
     stranger = graph | {"weights_from": "other.onnx"}
     write_explain_facts(model_dir, EXPLAIN | {"graphs": {"fp32": stranger}})
-    with pytest.raises(ModelArtifactError, match=r"lacks a fact.*other\.onnx"):
+    with pytest.raises(ModelArtifactError, match=r"wrongly typed fact.*other\.onnx"):
         load_manifest(model_dir)
 
 
 def test_model_without_an_explain_graph_loads(model_dir):
-    """It measures; it only cannot say why."""
+    """It can measure, but not explain."""
     write_explain_facts(model_dir, None)
     assert load_manifest(model_dir).explain is None
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
-    [({"default_layer": "head"}, "'head' among the layers"), ({"layers": None}, "lacks a fact")],
+    [
+        ({"default_layer": "head"}, "'head' among the layers"),
+        ({"layers": None}, "wrongly typed fact"),
+    ],
 )
 def test_unreadable_explain_facts_are_refused(model_dir, change, message):
-    """A default layer that is none of the layers, or no layers at all, stops the load."""
+    """An unknown default layer or missing layers are an error."""
     write_explain_facts(model_dir, EXPLAIN | change)
     with pytest.raises(ModelArtifactError, match=message):
         load_manifest(model_dir)

@@ -9,7 +9,7 @@ from onnx.reference import ReferenceEvaluator
 
 from headcirc.errors import ModelArtifactError
 from headcirc.model.graph import Graph
-from headcirc.model.shared_weights import TURNED, fill_weights, turn_kernel
+from headcirc.model.shared_weights import ROTATED_SUFFIX, fill_weights, rotate_kernel
 
 KERNEL = np.arange(2 * 3 * 3 * 3, dtype=np.float32).reshape(2, 3, 3, 3)
 BIAS = np.array([0.5, -1.5], np.float32)
@@ -43,7 +43,7 @@ def read_weights(content):
 
 
 def test_named_weight_is_filled_in():
-    """The whole graph is a valid one and holds the source's values; nothing else has changed."""
+    """The completed graph is valid and has the source's values; nothing else changes."""
     named = make_named("kernel", KERNEL.shape)
     whole = fill_weights(named, make_source())
     model = onnx.load_from_string(whole)
@@ -55,41 +55,41 @@ def test_named_weight_is_filled_in():
     assert model == skeleton
 
 
-def test_turned_kernel_gives_the_convolution_s_gradient():
-    """<conv(x), g> = <x, conv(g, turned)> for any x and g: that is what a gradient is."""
+def test_rotated_kernel_gives_the_convolution_s_gradient():
+    """<conv(x), g> = <x, conv(g, rotated)> for any x and g, which defines the gradient."""
     generator = np.random.default_rng(0)
     x = generator.normal(size=(1, 3, 5, 6)).astype(np.float32)
     g = generator.normal(size=(1, 2, 5, 6)).astype(np.float32)
     plain = fill_weights(make_named("kernel", KERNEL.shape), make_source())
-    turned = fill_weights(make_named("kernel" + TURNED, (3, 2, 3, 3)), make_source())
+    rotated = fill_weights(make_named("kernel" + ROTATED_SUFFIX, (3, 2, 3, 3)), make_source())
     (forward,) = ReferenceEvaluator(onnx.load_from_string(plain)).run(None, {"x": x})
-    (backward,) = ReferenceEvaluator(onnx.load_from_string(turned)).run(None, {"x": g})
+    (backward,) = ReferenceEvaluator(onnx.load_from_string(rotated)).run(None, {"x": g})
     assert (forward * g).sum() == pytest.approx((x * backward).sum(), rel=1e-5)
 
 
-def test_turning_twice_is_nothing():
-    """Half a turn, twice."""
-    assert (turn_kernel(turn_kernel(KERNEL)) == KERNEL).all()
-    assert turn_kernel(KERNEL)[0, 1, 0, 0] == KERNEL[1, 0, 2, 2]
+def test_rotating_a_kernel_twice_restores_it():
+    """Rotation by 180 degrees is its own inverse."""
+    assert (rotate_kernel(rotate_kernel(KERNEL)) == KERNEL).all()
+    assert rotate_kernel(KERNEL)[0, 1, 0, 0] == KERNEL[1, 0, 2, 2]
 
 
-def test_float16_is_filled_too():
-    """Values are moved as bytes, whatever they mean."""
+def test_float16_weights_are_filled_in():
+    """Values are copied as bytes, for any type."""
     kernel = KERNEL.astype(np.float16)
-    named = make_named("kernel" + TURNED, (3, 2, 3, 3), TensorProto.FLOAT16)
-    found = read_weights(fill_weights(named, make_source(kernel)))["kernel" + TURNED]
+    named = make_named("kernel" + ROTATED_SUFFIX, (3, 2, 3, 3), TensorProto.FLOAT16)
+    found = read_weights(fill_weights(named, make_source(kernel)))["kernel" + ROTATED_SUFFIX]
     assert found.dtype == np.float16
-    assert (found == turn_kernel(kernel)).all()
+    assert (found == rotate_kernel(kernel)).all()
 
 
-def test_graph_with_its_own_weights_stays_as_it_is():
-    """A self-contained file comes out byte for byte."""
+def test_graph_with_its_own_weights_is_unchanged():
+    """A complete file is returned byte by byte."""
     source = make_source()
     assert fill_weights(source, make_source(KERNEL + 1)) == source
 
 
-def test_weight_that_nobody_has_is_an_error():
-    """No other weight steps in."""
+def test_missing_source_weight_is_an_error():
+    """No other weight is used instead."""
     with pytest.raises(KeyError, match="stranger"):
         fill_weights(make_named("stranger", KERNEL.shape), make_source())
 
@@ -106,7 +106,7 @@ def graph(tmp_path):
 
 
 def test_graph_reads_with_its_weights(graph):
-    """What runs is whole, and its name changes with the weights."""
+    """The graph is complete, and its identity depends on the weights."""
     assert (read_weights(graph.read())["kernel"] == KERNEL).all()
     assert graph.identity == f"{graph.sha256}+{graph.weights.sha256}"
     other = replace(graph, weights=replace(graph.weights, sha256="0" * 64))
@@ -114,8 +114,8 @@ def test_graph_reads_with_its_weights(graph):
 
 
 @pytest.mark.parametrize("damaged", ["source.onnx", "named.onnx"])
-def test_either_file_s_damage_is_noticed(graph, damaged):
-    """One byte too many in the graph or in its weights, and nothing is put together."""
+def test_damage_of_either_file_is_detected(graph, damaged):
+    """An additional byte in the graph or in its weights is an error."""
     with (graph.path.parent / damaged).open("ab") as file:
         file.write(b"\0")
     with pytest.raises(ModelArtifactError, match=f"'{damaged}' has SHA-256"):
@@ -123,8 +123,8 @@ def test_either_file_s_damage_is_noticed(graph, damaged):
 
 
 @pytest.mark.parametrize("content", [b"no graph", make_named("stranger", KERNEL.shape)])
-def test_file_that_takes_no_weights_is_refused(graph, content):
-    """A file that is no graph, or names a weight that nobody has, is the model's fault."""
+def test_file_that_cannot_take_weights_is_refused(graph, content):
+    """An invalid graph or an unknown weight is a ModelArtifactError."""
     graph.path.write_bytes(content)
-    with pytest.raises(ModelArtifactError, match=r"no graph that 'source\.onnx' gives"):
+    with pytest.raises(ModelArtifactError, match=r"cannot be combined .* 'source\.onnx'"):
         replace(graph, sha256=hashlib.sha256(content).hexdigest()).read()

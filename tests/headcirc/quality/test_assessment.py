@@ -14,7 +14,7 @@ MASK = to_ellipse_coverage(HEAD, 200, 300) > 0.5
 
 
 def test_a_clear_head_has_no_warnings():
-    """A head inside the frame, of plausible size, with an ellipse that fits, is acceptable."""
+    """A head inside the frame, of plausible size, with a good fit, is acceptable."""
     quality = assess_quality(HeadMask(MASK, 0.0, 0.98), HEAD, FACTS, head_circumference_mm=180.0)
     assert quality.warnings == ()
     assert quality.acceptable
@@ -39,8 +39,8 @@ def test_a_clear_head_has_no_warnings():
         (HeadMask(MASK, 0.0, 0.98), Ellipse(150, 100, 60, 50, 0), 180.0, "poor-ellipse-fit", False),
     ],
 )
-def test_each_uncertainty_has_its_code(head_mask, ellipse, size_mm, code, acceptable):
-    """Each uncertainty is told by its own code, and the disqualifying ones are not acceptable."""
+def test_each_failed_check_has_its_code(head_mask, ellipse, size_mm, code, acceptable):
+    """Disqualifying codes make the result not acceptable."""
     quality = assess_quality(head_mask, ellipse, FACTS, head_circumference_mm=size_mm)
     assert code in quality.warnings
     assert quality.acceptable is acceptable
@@ -76,8 +76,8 @@ def test_uncertainty_beyond_a_limit_has_its_code(
     assert quality.acceptable is acceptable
 
 
-def test_narrow_range_is_told_with_a_head_and_without_and_decides_nothing():
-    """It says why a picture may be dark; whether the number holds, the other checks say."""
+def test_narrow_range_is_a_warning_that_does_not_disqualify():
+    """It is given with and without a head."""
     head = HeadMask(MASK, 0.0, 0.98)
     found = assess_quality(head, HEAD, FACTS, head_circumference_mm=180.0, has_narrow_range=True)
     assert found.warnings == ("narrow-sample-range",)

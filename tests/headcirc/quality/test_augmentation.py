@@ -26,8 +26,8 @@ def draw(*values):
     return np.stack([np.full((1, ROWS, COLUMNS), value, np.float32) for value in values])
 
 
-def test_sure_picture_is_looked_at_once():
-    """A head of probability 1 everywhere needs no augmentation, nor does an empty picture."""
+def test_certain_picture_is_inferred_once():
+    """A head of probability 1 needs no augmentation, and an empty picture neither."""
     calls = []
     pictures = draw(1.0, 0.1)
     maps = infer_with_augmentation(lambda x: calls.append(len(x)) or x[:, 0], pictures, FACTS)
@@ -35,16 +35,16 @@ def test_sure_picture_is_looked_at_once():
     assert calls == [2]
 
 
-def test_unsure_picture_gets_the_mean_of_its_copies():
-    """The ramp's mean with its mirror image is flat at three quarters, by hand, at every zoom."""
+def test_uncertain_picture_gets_the_mean_of_its_copies():
+    """By hand: the mean of the ramp and its mirror image is 0.75 at every zoom."""
     network = Recorder()
     maps = infer_with_augmentation(network, draw(1.0), FACTS)
     assert maps[0] == pytest.approx(np.full((ROWS, COLUMNS), 0.75), abs=1e-6)
     assert network.batches == [1, 2, 2, 2]
 
 
-def test_each_picture_of_a_batch_is_judged_alone():
-    """The empty one keeps its own answer, the unsure one is looked at again."""
+def test_each_picture_of_a_batch_is_augmented_separately():
+    """The empty picture keeps its result; the uncertain one is augmented."""
     network = Recorder()
     maps = infer_with_augmentation(network, draw(0.1, 1.0), FACTS)
     ramp = np.linspace(1, 0.5, COLUMNS)[None].repeat(ROWS, 0)
@@ -56,8 +56,8 @@ def test_each_picture_of_a_batch_is_judged_alone():
 @pytest.mark.parametrize(
     "augmentations", [((False, 0.8),), ((True, 0.9),), ((False, 0.9), (True, 1.1))]
 )
-def test_copies_are_altered_back(augmentations):
-    """A network that sees each pixel alone gives every copy the same answer, where it was."""
+def test_transformations_of_copies_are_inverted(augmentations):
+    """A network that works pixel by pixel gives the same result for every copy."""
     x, y = np.meshgrid(np.arange(COLUMNS), np.arange(ROWS))
     picture = (0.5 + 0.4 * np.sin(x / 13) * np.cos(y / 9 + x / 30)).astype(np.float32)
     careful = infer_augmented(lambda copies: copies[:, 0], picture, augmentations)
@@ -65,7 +65,7 @@ def test_copies_are_altered_back(augmentations):
     assert careful[inside] == pytest.approx(picture[inside], abs=0.01)
 
 
-def test_each_copy_counts_where_it_saw():
+def test_each_copy_contributes_only_to_its_pixels():
     """At a zoom of 1.25 the outer tenth is out of sight: there the smaller copy alone is heard."""
 
     def run(copies):
@@ -76,8 +76,8 @@ def test_each_copy_counts_where_it_saw():
     assert careful[ROWS // 2, 2] == careful[2, COLUMNS // 2] == pytest.approx(0.2)
 
 
-def test_what_comes_in_is_dark():
-    """A smaller copy is surrounded by the picture's darkest value, not by grey."""
+def test_padding_of_a_smaller_copy_is_dark():
+    """It has the picture's darkest value."""
     copies = []
     infer_augmented(lambda x: copies.append(x) or x[:, 0], draw(-0.9)[0, 0] + 0.0, ((False, 0.8),))
     assert copies[0].min() == copies[0].max() == np.float32(-0.9)

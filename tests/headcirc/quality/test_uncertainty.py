@@ -78,8 +78,8 @@ def test_lost_share_is_the_share_of_the_outline_without_an_edge():
     assert features["displacement"] == pytest.approx(0.2 * math.sqrt(0.5), rel=0.1)
 
 
-def test_unseen_share_is_what_lies_beyond_the_frame():
-    """A circle whose centre lies on the border is seen to a half."""
+def test_unseen_share_is_the_outline_outside_the_frame():
+    """Half of a circle with its centre on the border is visible."""
     circle = Ellipse(0.0, 120.0, 80.0, 80.0, 0.0)
     probabilities = to_ellipse_coverage(circle, ROWS, COLUMNS)
     features = measure(probabilities=probabilities, ellipse=circle).features
@@ -101,7 +101,7 @@ def test_dark_share_is_the_share_of_the_skull_in_shadow():
     assert features["uneven echo"] > even.features["uneven echo"] + 1
 
 
-def test_frame_signs_tell_brightness_white_and_black():
+def test_frame_features_measure_brightness_white_and_black():
     """On flat frames: the logarithm of the grey, all white, all black."""
     for grey, white, black in ((100, 0, 0), (255, 1, 0), (0, 0, 1)):
         features = measure(pixels=np.full((ROWS, COLUMNS), grey, np.uint8)).features
@@ -110,7 +110,7 @@ def test_frame_signs_tell_brightness_white_and_black():
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (3, 5), (20, 7), (9, 400)])
-def test_any_frame_has_finite_signs(shape):
+def test_any_frame_has_finite_features(shape):
     """Tiny and narrow frames give no error and no NaN."""
     features = measure(
         np.full(shape, 7, np.uint8), np.ones(shape, np.float32), Ellipse(2.0, 2.0, 9.0, 8.0, 0.0)
@@ -118,8 +118,8 @@ def test_any_frame_has_finite_signs(shape):
     assert all(math.isfinite(value) for value in features.values())
 
 
-def test_scores_are_weighted_sums_and_strange_signs_are_limited():
-    """Two deviations weigh twice as much as one; beyond four nothing is added."""
+def test_scores_are_weighted_sums_of_clipped_features():
+    """Two deviations add twice as much as one; beyond four nothing is added."""
     score = LinearScore(1.0, {"a": Term(10.0, 2.0, 0.5)})
     assert score.weigh({"a": 12.0}) == pytest.approx(1.5)
     assert score.weigh({"a": 14.0}) == pytest.approx(2.0)
@@ -127,8 +127,8 @@ def test_scores_are_weighted_sums_and_strange_signs_are_limited():
     assert score.weigh({"a": -1000.0}) == pytest.approx(-1.0)
 
 
-def test_a_sign_may_weigh_differently_on_either_side():
-    """Above the centre by its weight, below by the other; both raise the score here."""
+def test_a_feature_may_have_two_weights():
+    """Values above and below the centre have different weights; both raise this score."""
     score = LinearScore(1.0, {"a": Term(10.0, 2.0, 0.5, weight_below=-0.25)})
     assert score.weigh({"a": 14.0}) == pytest.approx(2.0)
     assert score.weigh({"a": 6.0}) == pytest.approx(1.5)
@@ -136,7 +136,7 @@ def test_a_sign_may_weigh_differently_on_either_side():
 
 
 def test_interval_is_factor_times_expected_error_and_never_below_zero():
-    """1.5 times 4 mm to both sides; without millimetres or facts there is none."""
+    """1.5 times 4 mm to both sides; None without millimetres or an uncertainty model."""
     uncertainty, facts = Uncertainty({}, 4.0, 0.0), to_uncertainty_model(FACTS)
     facts = replace(facts, interval=IntervalFacts(0.9, 1.5))
     interval = to_interval(200.0, uncertainty, facts=facts)
@@ -157,7 +157,7 @@ def test_expected_error_grows_with_size_and_uncertainty():
     assert lost == pytest.approx(2 * math.exp(0.6))
 
 
-def test_pipeline_states_an_interval_only_with_facts_and_millimetres():
+def test_pipeline_gives_an_interval_only_with_a_model_and_millimetres():
     """The recorded facts widen around the measured number; no pixel size, no interval."""
     plain = to_synthetic_pipeline()
     known = replace(
@@ -173,7 +173,7 @@ def test_pipeline_states_an_interval_only_with_facts_and_millimetres():
     assert head.interval.high_mm - middle_mm == pytest.approx(half_mm)
 
 
-def test_a_fact_too_many_or_too_few_is_refused():
+def test_unknown_or_missing_uncertainty_fact_is_refused():
     """The manifest's section is read strictly."""
     with pytest.raises(KeyError):
         to_uncertainty_model(

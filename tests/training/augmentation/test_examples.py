@@ -46,8 +46,8 @@ def augment(pixels, ranges, seed):
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_no_change_gives_the_services_own_network_input(pixels, seed):
-    """But for flips, ranges without extent give what the service feeds, to within 2 % of white."""
+def test_without_augmentation_the_input_equals_the_services_input(pixels, seed):
+    """Except for flips, zero ranges give the service's network input to within 2 % of white."""
     smooth = cv2.GaussianBlur(pixels, (0, 0), 4)
     grey, coverage = augment(smooth, IDENTITY, seed)
     flips = np.sign(np.diag(draw_affine(FACTS, IDENTITY, np.random.default_rng(seed))))
@@ -71,7 +71,7 @@ def test_label_follows_the_image(pixels, seed):
 
 
 def test_rotation_keeps_the_shape_in_the_frame(pixels):
-    """A turned head keeps its area in the frame: the grid's pixel aspect is undone and redone."""
+    """A rotated head keeps its area in the frame: the pixel aspect is accounted for."""
     turning = replace(IDENTITY, rotation_deg=90.0)
     mapping = to_grid_mapping(ROWS, COLUMNS, FACTS)
     still = to_affine_image(ELLIPSE, mapping.to_network_affine())
@@ -84,7 +84,7 @@ def test_rotation_keeps_the_shape_in_the_frame(pixels):
 
 
 def test_same_seed_gives_the_same_example(pixels):
-    """All chance comes from the generator: its seed decides every value."""
+    """All randomness comes from the generator, so its seed determines every value."""
     first, again = (augment(pixels, AugmentationRanges(), 7) for _ in range(2))
     other = augment(pixels, AugmentationRanges(), 8)
     assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
@@ -104,8 +104,8 @@ def test_values_stay_between_zero_and_one(pixels):
             assert values.max() <= 1
 
 
-def test_mild_changes_are_the_rule():
-    """Half of what is drawn is below a quarter of the largest, and none above it."""
+def test_half_of_the_drawn_values_are_below_a_quarter_of_the_maximum():
+    """No drawn value is above the maximum."""
     generator = np.random.default_rng(0)
     drawn = np.array([draw_mild(2.0, generator) for _ in range(4000)])
     assert np.median(drawn) == pytest.approx(0.5, abs=0.05)
@@ -114,7 +114,7 @@ def test_mild_changes_are_the_rule():
 
 @pytest.mark.parametrize("seed", range(8))
 def test_a_cut_picture_has_one_black_side(seed):
-    """Whole rows or columns at one side are black, at most the share; the rest is untouched."""
+    """Rows or columns at one side are black, at most the given share; the rest is kept."""
     grey = np.ones((64, 64), np.float32)
     cut_side(grey, 0.25, np.random.default_rng(seed))
     black_rows, black_columns = (grey == 0).all(axis=1), (grey == 0).all(axis=0)
@@ -125,8 +125,8 @@ def test_a_cut_picture_has_one_black_side(seed):
 
 
 @pytest.mark.parametrize(("probability", "shares"), [(0.0, {1.0}), (1.0, {-1.0})])
-def test_pictures_turn_upside_down_as_often_as_asked(probability, shares):
-    """Without rotation the sign of the rows' scale tells; left and right change places anyway."""
+def test_vertical_flips_have_the_given_probability(probability, shares):
+    """The sign of the vertical scale shows the flip; horizontal flips always occur."""
     ranges = replace(IDENTITY, upside_down_probability=probability)
     affines = [draw_affine(FACTS, ranges, np.random.default_rng(seed)) for seed in range(20)]
     assert {float(np.sign(affine[1, 1])) for affine in affines} == shares

@@ -11,7 +11,7 @@ from training.augmentation.head_swap import (
     RIM_WIDTH_SHARES,
     are_alike,
     is_whole,
-    put_head,
+    paste_head,
 )
 
 ROWS, COLUMNS = 160, 240
@@ -33,19 +33,19 @@ def host():
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_the_donors_outline_lies_on_the_hosts(host, seed):
-    """A bright donor head fills just the host's ellipse, whichever way round it lies."""
+def test_donor_head_fills_the_ellipse_of_the_replaced_head(host, seed):
+    """A bright donor head fills exactly the frame's ellipse, for every flip."""
     donor = fill(DONOR, DONOR_ROWS, DONOR_COLUMNS, inside=220, outside=100)
-    swapped = put_head(host, HOST, donor, DONOR, np.random.default_rng(seed))
+    swapped = paste_head(host, HOST, donor, DONOR, np.random.default_rng(seed))
     seen = swapped > 160
     label = to_ellipse_coverage(HOST, ROWS, COLUMNS) > 0.5
     assert 2 * (seen & label).sum() / (seen.sum() + label.sum()) > 0.985
 
 
-def test_the_surroundings_stay(host):
-    """Beyond the widest rim no pixel changes; the host's own head is gone."""
+def test_surroundings_of_a_replaced_head_do_not_change(host):
+    """Outside the widest rim no pixel changes, and the original head is gone."""
     donor = fill(DONOR, DONOR_ROWS, DONOR_COLUMNS, inside=220, outside=60)
-    swapped = put_head(host, HOST, donor, DONOR, np.random.default_rng(0))
+    swapped = paste_head(host, HOST, donor, DONOR, np.random.default_rng(0))
     widest = replace(
         HOST,
         semi_axis_major_px=HOST.semi_axis_major_px * WIDEST_RIM + 1,
@@ -56,16 +56,16 @@ def test_the_surroundings_stay(host):
     assert swapped[to_ellipse_coverage(HOST, ROWS, COLUMNS) == 1].min() > 100
 
 
-def test_the_donor_is_as_bright_as_its_new_place(host):
-    """A donor of half the brightness is brightened to near twice, as its rim is to be as grey."""
+def test_brightness_of_the_donor_head_matches_the_frame(host):
+    """A donor of half the brightness is brightened to almost twice, to match the frame's rim."""
     donor = fill(DONOR, DONOR_ROWS, DONOR_COLUMNS, inside=110, outside=50)
-    swapped = put_head(host, HOST, donor, DONOR, np.random.default_rng(1))
+    swapped = paste_head(host, HOST, donor, DONOR, np.random.default_rng(1))
     middle = swapped[80:100, 90:110]
     assert middle.mean() == pytest.approx(220, rel=0.1)
 
 
-def test_only_like_sizes_are_swapped():
-    """Two heads are alike below the largest ratio of their circumferences, in either order."""
+def test_only_heads_of_similar_size_are_swapped():
+    """Two heads are similar below the maximum ratio of their circumferences, in either order."""
     near, far = 100 * LARGEST_SIZE_RATIO - 1, 100 * LARGEST_SIZE_RATIO + 1
     assert are_alike(100, near)
     assert are_alike(near, 100)
@@ -77,7 +77,7 @@ def test_only_like_sizes_are_swapped():
     ("center_x_px", "is_inside"), [(120.0, True), (50 * WIDEST_RIM, True), (57.0, False)]
 )
 def test_a_whole_head_has_its_rim_inside_the_frame(center_x_px, is_inside):
-    """A head is whole while its rim, widest at 20 % of its radius, touches no border."""
+    """A head is complete if its rim, at most 20 % of its radius, touches no border."""
     pixels = np.zeros((ROWS, COLUMNS), np.uint8)
     ellipse = Ellipse(center_x_px, 80.0, 50.0, 38.0, 0.0)
     assert is_whole(pixels, ellipse) == is_inside

@@ -23,7 +23,7 @@ def draw_frame(rows, columns):
 
 @pytest.mark.parametrize("shape", [(540, 800), (640, 928), (600, 600), (150, 300)])
 def test_ellipse_lies_on_the_canvas_where_the_head_does(shape):
-    """Drawn on the canvas, the mapped ellipse covers what was drawn in the frame."""
+    """The mapped ellipse covers the head on the canvas."""
     frame, ellipse = draw_frame(*shape)
     canvas = to_canvas(frame) > 100
     on_canvas = to_ellipse_on_canvas(ellipse, shape)
@@ -32,8 +32,8 @@ def test_ellipse_lies_on_the_canvas_where_the_head_does(shape):
 
 
 @pytest.mark.parametrize("shape", [(540, 800), (640, 928), (600, 600)])
-def test_canvas_gives_the_input_that_the_service_feeds(shape):
-    """Made small in two steps, a frame differs by little from the service's one step."""
+def test_input_from_a_canvas_is_close_to_the_services_input(shape):
+    """Resizing in two steps differs little from the service's single step."""
     frame = cv2.GaussianBlur(draw_frame(*shape)[0], (0, 0), 3)
     expected, _ = to_network_input(frame, GRID)
     found = to_plain_input(to_canvas(frame))
@@ -41,7 +41,7 @@ def test_canvas_gives_the_input_that_the_service_feeds(shape):
 
 
 def test_frames_are_read_once(tmp_path):
-    """The second call reads the cache: the frames' pixels no longer matter, their shapes stay."""
+    """The second call reads the cache, not the frames' pixels."""
     frame, _ = draw_frame(54, 80)
     path = tmp_path / "frame.png"
     cv2.imwrite(str(path), frame)
@@ -53,7 +53,7 @@ def test_frames_are_read_once(tmp_path):
 
 
 def test_another_list_of_frames_has_another_cache(tmp_path):
-    """A fold never reads the canvases of another."""
+    """A fold never reads another fold's canvases."""
     for name, grey in (("a", 50), ("b", 90)):
         cv2.imwrite(str(tmp_path / f"{name}.png"), np.full((54, 80), grey, np.uint8))
     for name, grey in (("a", 50), ("b", 90)):
@@ -62,7 +62,7 @@ def test_another_list_of_frames_has_another_cache(tmp_path):
 
 
 def test_jpeg_copy_keeps_the_picture_and_loses_its_sharpness():
-    """The head stays where it is, and fine noise is smoothed."""
+    """The head keeps its position, and fine noise is smoothed."""
     generator = np.random.default_rng(0)
     canvas = to_canvas(draw_frame(540, 800)[0])
     noise = generator.integers(0, 256, canvas.shape).astype(np.uint8)

@@ -36,14 +36,14 @@ def get_items(pool, source, **options):
     return [examples[i, seed] for i in places for seed in range(4)]
 
 
-def test_pool_holds_every_source(pool):
+def test_pool_contains_every_source(pool):
     """Six labelled frames, three foreign heads, three abdomens and two unlabelled frames."""
     counts = Counter(example.source for example in pool.examples)
     assert counts == {LABELLED: 6, FOREIGN_HEAD: 3, NO_HEAD: 3, UNLABELLED: 2}
 
 
-def test_plane_without_a_head_has_an_empty_mask_that_counts(pool):
-    """Its annotation is certain, so no teacher is asked."""
+def test_plane_without_a_head_has_an_empty_mask_with_full_weight(pool):
+    """Its annotation is certain, so the teacher has no weight."""
     for item in get_items(pool, NO_HEAD, annotation_weight=0.5):
         assert item["coverage"].max() == 0
         weights = [item[f"{name}_weight"].item() for name in ("annotation", "teacher")]
@@ -51,39 +51,39 @@ def test_plane_without_a_head_has_an_empty_mask_that_counts(pool):
         assert item["plane_label"].item() == 0
 
 
-def test_foreign_head_without_a_teacher_counts_little(pool):
-    """The annotated ellipse is no exact label; that it is a head plane is certain."""
+def test_foreign_head_without_a_teacher_has_a_low_weight(pool):
+    """The annotated ellipse is not an exact label, but the head-plane label is certain."""
     for item in get_items(pool, FOREIGN_HEAD, foreign_weight=0.2):
         assert item["coverage"].max() == 1
         assert item["annotation_weight"].item() == pytest.approx(0.2)
         assert item["plane_label"].item() == 1
 
 
-def test_taught_head_learns_from_the_teacher_alone(pool):
-    """Where the teacher is sure its answer is the label; elsewhere the plane's label is all."""
+def test_pseudo_labelled_head_is_trained_on_the_teacher_only(pool):
+    """Where the teacher is reliable, it is the label; other heads only train the plane output."""
     names = frozenset(each.name for each in pool.examples if each.source == UNLABELLED)
-    for item in get_items(pool, UNLABELLED, taught=names, annotation_weight=0.5):
+    for item in get_items(pool, UNLABELLED, pseudo_labelled=names, annotation_weight=0.5):
         assert (item["annotation_weight"].item(), item["teacher_weight"].item()) == (0, 1)
-    for item in get_items(pool, FOREIGN_HEAD, taught=names, annotation_weight=0.5):
+    for item in get_items(pool, FOREIGN_HEAD, pseudo_labelled=names, annotation_weight=0.5):
         assert (item["annotation_weight"].item(), item["teacher_weight"].item()) == (0, 0)
         assert item["plane_label"].item() == 1
 
 
 def test_labelled_frame_shares_its_weight_with_the_teacher(pool):
-    """Annotation and teacher make one together."""
+    """The weights of annotation and teacher sum to 1."""
     for item in get_items(pool, LABELLED, annotation_weight=0.5):
         assert (item["annotation_weight"].item(), item["teacher_weight"].item()) == (0.5, 0.5)
 
 
-def test_synthetic_pictures_hold_no_head(pool):
-    """Cut or drawn from a labelled frame, they are no head plane."""
+def test_synthetic_pictures_are_not_head_planes(pool):
+    """Crops and drawings from a labelled frame have no head and a plane label of 0."""
     for item in get_items(pool, LABELLED, mixture=replace(PLAIN, synthetic_share=1.0)):
         assert item["coverage"].max() == 0
         assert item["plane_label"].item() == 0
 
 
 def test_address_is_always_the_same_example(pool):
-    """Equal index and seed give equal tensors, another seed another picture."""
+    """Equal index and seed give equal tensors; another seed gives another picture."""
     examples = Examples(pool, PLAIN)
     first, again, other = examples[0, 5], examples[0, 5], examples[0, 6]
     for name, values in first.items():
@@ -109,7 +109,7 @@ def test_epoch_has_each_source_in_its_share_and_small_heads_more_often():
 
 
 def test_epochs_differ_and_repeat_by_seed():
-    """The same seed and epoch give the same addresses; each image is drawn evenly over epochs."""
+    """Same seed and epoch, same addresses; over many epochs all images are drawn equally."""
     examples = make_list()
     epochs = [draw_epoch(examples, Mixture(), seed=0, epoch=epoch) for epoch in range(20)]
     assert epochs[0] == draw_epoch(examples, Mixture(), seed=0, epoch=0)

@@ -14,7 +14,7 @@ def items(hc18_dir, planes_dir):
 
 
 def test_no_exam_and_no_patient_is_in_two_folds():
-    """The five lists share nothing."""
+    """The five lists are disjoint."""
     folds = Folds()
     for first, second in itertools.combinations(range(5), 2):
         assert not folds.exams[first] & folds.exams[second]
@@ -22,7 +22,7 @@ def test_no_exam_and_no_patient_is_in_two_folds():
 
 
 def test_every_image_is_held_out_exactly_once(items):
-    """Held-out parts make up everything, and a fold trains on the rest."""
+    """The held-out parts are all the data, and a fold is trained on the other images."""
     folds = Folds()
     held_out = [to_held_out_items(items, folds, fold) for fold in range(5)]
     assert sum(map(len, held_out)) == len(items)
@@ -33,7 +33,7 @@ def test_every_image_is_held_out_exactly_once(items):
 
 
 def test_no_patient_or_country_is_on_both_sides_of_a_fold(hc18_dir, planes_dir):
-    """Numbers before the underscore, read from the file names, are on one side each."""
+    """Each number before the underscore in a file name is either in training or held out."""
     folds, planes, images = Folds(), load_planes(planes_dir), load_images(hc18_dir)
     for fold in range(5):
         for everything, to_key in (
@@ -46,8 +46,8 @@ def test_no_patient_or_country_is_on_both_sides_of_a_fold(hc18_dir, planes_dir):
             assert not inside & outside
 
 
-def test_folds_are_of_like_size_and_hold_every_kind(items):
-    """Each fold has a fifth of HC18, of each band of size, and some planes of every kind."""
+def test_folds_have_similar_sizes_and_contain_every_kind(items):
+    """Each fold has a fifth of HC18, of each size range, and planes of every kind."""
     folds = Folds()
     for fold in range(5):
         held_out = to_held_out_items(items, folds, fold)
@@ -57,8 +57,8 @@ def test_folds_are_of_like_size_and_hold_every_kind(items):
         assert {item.kind for item in held_out if hasattr(item, "kind")} == set(KINDS)
 
 
-def test_committed_folds_are_those_of_the_rule(hc18_dir, planes_dir, capsys):
-    """The command prints the committed file, letter for letter."""
+def test_committed_folds_can_be_reproduced(hc18_dir, planes_dir, capsys):
+    """The command prints the committed file exactly."""
     assert main(["--hc18", str(hc18_dir), "--planes", str(planes_dir)]) == 0
     printed = capsys.readouterr().out
     assert json.loads(printed) == json.loads(FOLDS_PATH.read_text())

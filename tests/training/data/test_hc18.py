@@ -45,7 +45,7 @@ def to_perimeter_px(ellipse):
 
 
 def test_no_exam_is_in_two_parts(split):
-    """The three parts share no exam and hold 645 together."""
+    """The three parts share no exam and have 645 exams in total."""
     exams = [exam for part in PARTS for exam in split[part]]
     assert list(split) == list(PARTS)
     assert len(exams) == len(set(exams)) == 645
@@ -55,26 +55,26 @@ def test_no_exam_is_in_two_parts(split):
     ("part", "share"), [("train", 0.75), ("calibration", 0.125), ("test", 0.125)]
 )
 def test_each_part_has_its_share_of_the_exams(split, part, share):
-    """Components hold 75, 12.5 and 12.5 % of the exams, to within one exam."""
+    """The parts have 75, 12.5 and 12.5 % of the exams, to within one exam."""
     assert abs(len(split[part]) - share * 645) <= 1
 
 
-def test_committed_split_is_what_make_split_gives(split, hc18_dir):
-    """Dealing HC18's exams again gives the committed split, image order notwithstanding."""
+def test_committed_split_can_be_reproduced(split, hc18_dir):
+    """Splitting HC18's exams again gives the committed split, for any order of the images."""
     known = {exam for exams in split.values() for exam in exams}
     images = [image for image in load_images(hc18_dir) if image.exam in known]
     assert make_split(images) == split
     assert make_split(images[::-1]) == split
 
 
-def test_parts_leave_out_exams_that_are_not_in_the_split(hc18_dir):
-    """The three parts together are the 801 images, each once."""
+def test_parts_exclude_exams_that_are_not_in_the_split(hc18_dir):
+    """The three parts together contain each of the 801 images once."""
     names = [image.name for part in PARTS for image in load_part(hc18_dir, part)]
     assert len(names) == len(set(names)) == 801
 
 
-def test_missing_folder_is_named_with_what_is_expected(tmp_path):
-    """A folder without HC18's table raises, and the message says what belongs there."""
+def test_folder_without_hc18_is_refused_with_what_is_expected(tmp_path):
+    """The error message names the expected table."""
     with pytest.raises(FileNotFoundError, match="training_set_pixel_size_and_HC"):
         load_images(tmp_path)
 
@@ -88,7 +88,7 @@ def test_missing_folder_is_named_with_what_is_expected(tmp_path):
     ],
 )
 def test_outline_of_a_known_ellipse_has_its_perimeter(ellipse):
-    """The centre line of a drawn outline is found to 0.1 % of its perimeter."""
+    """The fitted centre line of a drawn outline has the perimeter to 0.1 %."""
     fitted = to_true_ellipse(draw_outline(ellipse, 201, 303))
     assert to_perimeter_px(fitted) == pytest.approx(to_perimeter_px(ellipse), rel=1e-3)
     assert fitted.center_x_px == pytest.approx(ellipse.center_x_px, abs=0.1)
@@ -96,7 +96,7 @@ def test_outline_of_a_known_ellipse_has_its_perimeter(ellipse):
 
 
 def test_outline_cut_off_by_the_border_has_the_whole_perimeter():
-    """An outline that leaves the image at the bottom still gives the whole ellipse, to 0.1 %."""
+    """An outline that leaves the image at the bottom still gives the complete ellipse, to 0.1 %."""
     ellipse = Ellipse(150.0, 130.0, 95.0, 80.0, 0.2)
     fitted = to_true_ellipse(draw_outline(ellipse, 190, 300))
     assert to_perimeter_px(fitted) == pytest.approx(to_perimeter_px(ellipse), rel=1e-3)

@@ -39,8 +39,8 @@ def test_committed_table_names_801_images_with_their_outlines():
     assert names - images == {name.replace(".png", "_Annotation.png") for name in images}
 
 
-def test_check_sorts_pictures_by_what_was_found(tmp_path):
-    """Same, other, missing and unlisted pictures are told apart."""
+def test_check_distinguishes_same_different_missing_and_unlisted_pictures(tmp_path):
+    """Each file name is in exactly one list."""
     for name in ("000_HC.png", "001_HC.png", "003_HC.png"):
         write_picture(tmp_path / hc18.IMAGE_FOLDER, name)
     right, wrong = to_pixel_sha256(PIXELS), to_pixel_sha256(PIXELS + np.uint8(1))
@@ -53,7 +53,7 @@ def test_check_sorts_pictures_by_what_was_found(tmp_path):
 
 
 def test_unpacking_writes_nothing_outside_its_folder(tmp_path):
-    """A member that points upwards lands in the folder; one that is no HC18 picture nowhere."""
+    """A member with an upward path is written inside the folder; other files are skipped."""
     archive_path = tmp_path / "a.zip"
     with zipfile.ZipFile(archive_path, "w") as archive:
         for name in (
@@ -71,8 +71,8 @@ def test_unpacking_writes_nothing_outside_its_folder(tmp_path):
     assert found == ["a.zip", "in/deep/000_HC.png", "in/deep/001_2HC.png"]
 
 
-def test_download_fetches_both_files_and_refuses_to_do_so_twice(tmp_path):
-    """A record's archive and table become HC18's folder, and nothing else is left behind."""
+def test_download_writes_both_files_and_refuses_an_existing_folder(tmp_path):
+    """Archive and table become HC18's folder, and no temporary files remain."""
     record, data_dir = tmp_path / "record", tmp_path / "hc18"
     write_picture(record, "000_HC.png")
     with zipfile.ZipFile(record / ARCHIVE_NAME, "w") as archive:
@@ -89,6 +89,6 @@ def test_download_fetches_both_files_and_refuses_to_do_so_twice(tmp_path):
 
 
 @pytest.mark.slow
-def test_hc18_on_this_disk_is_the_hc18_of_the_table(hc18_dir):
+def test_hc18_matches_the_committed_table(hc18_dir):
     """`verify` finds all 801 images and outlines with the committed pixels."""
     assert main(["verify", "--data", str(hc18_dir)]) == 0

@@ -16,21 +16,21 @@ def draw_frame(ellipse):
 
 
 @pytest.mark.parametrize("seed", range(40))
-def test_cut_never_shows_the_head(seed):
-    """A cut beside a white head on black is black, and has the frame's own proportions."""
+def test_crop_never_contains_the_head(seed):
+    """A crop beside a white head on black is black, and has the frame's proportions."""
     cut = cut_beside_head(draw_frame(SMALL_HEAD), SMALL_HEAD, np.random.default_rng(seed))
     assert cut.max() == 0
     assert cut.shape[1] / cut.shape[0] == pytest.approx(COLUMNS / ROWS, rel=0.05)
 
 
-def test_no_cut_where_the_head_fills_the_frame():
-    """There is no place beside a head that touches all borders."""
+def test_no_crop_if_the_head_fills_the_frame():
+    """A head that touches all borders leaves no room for a crop."""
     head = Ellipse(119.5, 79.5, 118.0, 78.0, 0.0)
     assert cut_beside_head(draw_frame(head), head, np.random.default_rng(0)) is None
 
 
 def test_every_kind_of_picture_has_the_networks_size_and_range():
-    """Fifty draws are float32 in [0, 1] on the network's grid, and differ from one another."""
+    """Fifty draws are float32 in [0, 1] on the network's grid, and all are different."""
     generator = np.random.default_rng(0)
     frame = draw_frame(SMALL_HEAD)
     pictures = [draw_negative(frame, SMALL_HEAD, FACTS, generator) for _ in range(50)]

@@ -12,8 +12,8 @@ def write_table(folder, *rows):
     return folder
 
 
-def test_row_with_an_ellipse(tmp_path):
-    """Axes are half axes in frame pixels and half a turn of the angle is none."""
+def test_plane_row_gives_an_ellipse_in_frame_pixels(tmp_path):
+    """The axes of the table are semi-axes in frame pixels, and angles are modulo 180 degrees."""
     row = "head/Patient00644_Plane3_1_of_3.jpg,head,FETAL_PLANES_DB,464.46,245.92,333.86,241.86,180"
     (plane,) = load_planes(write_table(tmp_path, row))
     assert plane.ellipse.semi_axis_major_px == pytest.approx(333.86)
@@ -22,8 +22,8 @@ def test_row_with_an_ellipse(tmp_path):
     assert (plane.country, plane.group) == (None, "FETAL_PLANES_DB Patient00644")
 
 
-def test_african_plane_belongs_to_its_country(tmp_path):
-    """Patients of different countries share numbers, so the country is part of the patient."""
+def test_patients_of_different_countries_are_different(tmp_path):
+    """Countries reuse patient numbers, so the country is part of the patient."""
     rows = [
         'femur/patient018_DZA_plane2.jpg,femur,"African planes, Algeria",,,,,',
         'femur/patient018_EGY_plane2.jpg,femur,"African planes, Egypt",,,,,',
@@ -34,15 +34,15 @@ def test_african_plane_belongs_to_its_country(tmp_path):
     assert first.ellipse is None
 
 
-def test_unknown_kind_is_refused(tmp_path):
-    """A new kind must be decided on, not trained as something else."""
+def test_unknown_kind_of_plane_is_refused(tmp_path):
+    """A new kind is not silently trained as another one."""
     row = "spine/Patient1_Plane1_1_of_1.jpg,spine,FETAL_PLANES_DB,,,,,"
     with pytest.raises(ValueError, match="spine"):
         load_planes(write_table(tmp_path, row))
 
 
-def test_missing_table_is_named(tmp_path):
-    """The error says what is expected."""
+def test_folder_without_planes_is_refused(tmp_path):
+    """The error message names the expected table."""
     with pytest.raises(FileNotFoundError, match=r"planes\.csv"):
         load_planes(tmp_path)
 

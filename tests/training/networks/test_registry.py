@@ -14,13 +14,13 @@ def test_network_is_built_by_name_and_arguments():
 
 
 def test_unknown_network_is_refused_with_the_known_names():
-    """The error names what there is."""
+    """The error lists the known networks."""
     with pytest.raises(ValueError, match=next(iter(NETWORKS))):
         build_network("no-such-network")
 
 
-def test_checkpoint_tells_its_network_and_what_it_saw(tmp_path):
-    """Name, arguments and seen images come back, and the same outputs with them."""
+def test_checkpoint_restores_its_network_and_its_record(tmp_path):
+    """Name, arguments, training data and outputs are the same after loading."""
     keywords = {"channels": [2, 2, 4, 4, 8], "halving_stem": True, "head_plane": True}
     record = NetworkRecord("attention-resunet", keywords, Seen(exams=(3,), groups=("Egypt",)))
     network, path = record.build().eval(), tmp_path / "weights.safetensors"
