@@ -27,6 +27,8 @@ MOST_SIDES = 10
 """An ellipse may reach beyond its picture, but not so many times the picture's sides."""
 BODY_BYTES = 2_000
 """Roughly, of an answer in memory beside its pictures."""
+MOST_BODY_BYTES = 8_000
+"""Of an answer that is written down; names and warnings of more would fill a caption, and time."""
 
 
 @dataclass(frozen=True)
@@ -115,6 +117,8 @@ def _read_parts(content: bytes, analysis_id: str, maximum_pixels: int) -> Stored
     magic, *lengths = HEADER.unpack_from(content)
     if magic != MAGIC or HEADER.size + sum(lengths) != len(content):
         raise ValueError("It is no kept result, or is cut.")
+    if lengths[0] > MOST_BODY_BYTES:
+        raise ValueError("Its answer is longer than any of ours.")
     ends = list(accumulate(lengths, initial=HEADER.size))
     told, frame, mask = (content[begin:end] for begin, end in pairwise(ends))
     body = AnalysisBody.model_validate_json(told)
