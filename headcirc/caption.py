@@ -127,10 +127,9 @@ def _wrap(text: str, width_px: float, font: Font) -> Iterator[str]:
             yield line
         line = word
         while len(line) > 1 and font.getlength(line) > width_px:
-            end = next(
-                (end for end in range(len(line), 1, -1) if font.getlength(line[:end]) <= width_px),
-                1,
-            )
+            end = 1  # counted up: a line is short, and the rest of the word may be long
+            while font.getlength(line[: end + 1]) <= width_px:
+                end += 1
             yield line[:end]
             line = line[end:]
     yield line

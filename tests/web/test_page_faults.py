@@ -247,9 +247,10 @@ def test_key_is_asked_for_and_used(open_page, serve_synthetic):
     )
 
 
-def test_file_name_is_text_and_no_formula(open_page, serve_synthetic, tmp_path):
-    """Markup in a name is shown as text; a cell of the table is never a formula."""
-    name = '=1+1<img src=x onerror="alert(1)">.png'
+@pytest.mark.parametrize("mark", ["=", "\uff1d", "\uff0b"])
+def test_file_name_is_text_and_no_formula(open_page, serve_synthetic, tmp_path, mark):
+    """Markup in a name is shown as it stands; a table's cell does not begin a formula."""
+    name = f'{mark}1+1<img src=x onerror="alert(1)">.png'
     page = open_page(serve_synthetic())
     give(page, (name, CONTENT))
     wait_for(page, 1)
@@ -257,4 +258,4 @@ def test_file_name_is_text_and_no_formula(open_page, serve_synthetic, tmp_path):
     with page.expect_download() as download:
         page.get_by_role("button", name="Save CSV").click()
     download.value.save_as(tmp_path / "table.csv")
-    assert (tmp_path / "table.csv").read_text().splitlines()[1].startswith("\"'=1+1<img")
+    assert (tmp_path / "table.csv").read_text().splitlines()[1].startswith(f"\"'{mark}1+1<img")

@@ -103,8 +103,8 @@ class FormRequest(Request):
         return self._read_form
 
     async def _parse(self, limits: dict[str, Any]) -> FormData:
-        encoding = self.headers.get("content-encoding", "identity").strip().lower()
-        if encoding not in ("", "identity"):
+        stated = ",".join(self.headers.getlist("content-encoding")).lower().split(",")
+        if not {each.strip() for each in stated} <= {"", "identity"}:
             raise EncodedBodyError(
                 "The body is compressed (Content-Encoding), which is not supported; send it as it "
                 "is. PNG and JPEG are compressed already."
@@ -120,14 +120,16 @@ class FormRequest(Request):
             found = (REFUSALS[each] for each in REFUSALS if error.message.startswith(each))
             raise next(found, MissingImageError(CUT_FORM)) from error
         try:
-            require_image(form, has_ended=parser.has_ended)
+            if not parser.has_ended:  # a pixel size may be among what is lacking
+                raise MissingImageError(CUT_FORM)
+            require_image(form)
         except MissingImageError:
             parser.close_files()
             raise
         return form
 
 
-def require_image(form: FormData, *, has_ended: bool) -> None:
+def require_image(form: FormData) -> None:
     """Refuse a form without a picture, with the reason.
 
     Raises
@@ -141,7 +143,7 @@ def require_image(form: FormData, *, has_ended: bool) -> None:
         raise MissingImageError(TEXT_IMAGE)
     if any(isinstance(each, UploadFile) for each in form.values()):
         raise MissingImageError(OTHER_FIELD)
-    raise MissingImageError(NO_IMAGE if has_ended else CUT_FORM)
+    raise MissingImageError(NO_IMAGE)
 
 
 class FormRoute(APIRoute):

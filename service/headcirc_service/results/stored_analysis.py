@@ -32,6 +32,8 @@ MOST_SIDES = 10
 """Largest ellipse in a kept result, in multiples of the sum of the picture's sides."""
 BODY_BYTES = 2_000
 """Rough size of an answer in memory without its pictures."""
+MAXIMUM_BODY_BYTES = 8_000
+"""Largest written answer; names and warnings of more would fill a caption, and take time."""
 
 
 @dataclass(frozen=True)
@@ -120,6 +122,8 @@ def _read_parts(content: bytes, analysis_id: str, maximum_pixels: int) -> Stored
         raise ValueError("It is not a kept result, or it is cut off.")
     if not 1 / MAXIMUM_PIXEL_ASPECT <= pixel_aspect <= MAXIMUM_PIXEL_ASPECT:
         raise ValueError("Its pixels have a shape that no picture has.")
+    if lengths[0] > MAXIMUM_BODY_BYTES:
+        raise ValueError("Its answer is longer than any that the service writes.")
     ends = list(accumulate(lengths, initial=HEADER.size))
     answer, frame, mask = (content[begin:end] for begin, end in pairwise(ends))
     body = ANSWERS.validate_json(answer)

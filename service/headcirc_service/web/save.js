@@ -43,7 +43,7 @@ function toRow({ name, analysis, problem, state }) {
 /** A cell that no spreadsheet takes for a formula: a file's name is anybody's to choose. */
 function toCell(value) {
   if (value === undefined || value === null) return "";
-  const text = typeof value === "string" && /^[=+\-@\t\r]/.test(value) ? `'${value}` : String(value);
+  const text = typeof value === "string" && /^[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]/.test(value) ? `'${value}` : String(value);
   return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 }
 

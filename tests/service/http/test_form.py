@@ -138,3 +138,22 @@ def test_path_comes_before_the_form(client, path):
 def test_measured_as_ever(client):
     """What clients send today."""
     assert post(client, CONTENT, pixel_size_mm="0.1").status_code == 201
+
+
+@pytest.mark.parametrize("lacking", [0, 2, 3, 40, 60])
+def test_form_that_ends_after_its_picture_is_cut(client, lacking):
+    """The pixel size was among what is lacking: it was measured as if none had been stated."""
+    size = ('Content-Disposition: form-data; name="pixel_size_mm"', b"0.1")
+    body = to_body((NAMED + '; filename="a"', CONTENT), size, end="")
+    body = body[: -len(f"\r\n--{BOUNDARY}") - lacking]
+    answer = client.post("/v1/analyses", content=body, headers=HEADERS)
+    check(answer, 422, "missing-image")
+    assert "last boundary" in answer.json()["detail"]
+
+
+def test_second_content_encoding_header_counts(client):
+    """A header that comes twice is one list (RFC 9110, 5.3)."""
+    headers = [*HEADERS.items(), ("content-encoding", "identity"), ("content-encoding", "gzip")]
+    body = to_body((NAMED + '; filename="a"', CONTENT))
+    answer = client.post("/v1/analyses", content=body, headers=headers)
+    check(answer, 415, "unsupported-media-type")
