@@ -19,6 +19,9 @@ ERRORS = 400
 GOES_DOWN = "The service went down before the request was answered; send it again."
 REJECTIONS = (401, 413, 429, 499, 503, 504)
 """Statuses of requests that were refused; the problem's code says why."""
+TWO_LENGTHS = {"content-length", "transfer-encoding"}
+"""Of a request that has both, others may see the end elsewhere: its answer ends the connection, so
+that nothing is taken for a further request (RFC 9112, 6.1)."""
 SECURITY_HEADERS = {
     b"x-content-type-options": b"nosniff",
     b"x-frame-options": b"DENY",
@@ -51,6 +54,8 @@ class RequestFrame:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 headers = [*message["headers"], *request.state.name.to_headers()]
+                if {*request.headers} >= TWO_LENGTHS:
+                    headers.append((b"connection", b"close"))
                 message = {**message, "headers": add_security_headers(headers)}
             await send(message)
 
