@@ -22,6 +22,9 @@ ERRORS = 400
 SHUT_DOWN = "The service shut down before the request was answered; send it again."
 REJECTIONS = (401, 413, 429, 499, 503, 504)
 """Statuses that count as refusals, by the code of the problem."""
+TWO_LENGTHS = {"content-length", "transfer-encoding"}
+"""With both headers, another server may see the body's end elsewhere. The answer ends the connection,
+so that nothing is taken for a further request (RFC 9112, 6.1)."""
 SECURITY_HEADERS = {
     b"x-content-type-options": b"nosniff",
     b"x-frame-options": b"DENY",
@@ -54,6 +57,8 @@ class RequestFrame:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 headers = [*message["headers"], *context.name.to_headers()]
+                if {*request.headers} >= TWO_LENGTHS:
+                    headers.append((b"connection", b"close"))
                 message = {**message, "headers": add_security_headers(headers)}
             await send(message)
 

@@ -149,3 +149,18 @@ def test_nothing_follows_connect(full, stack, target):
     assert to_status(answer) == 405
     assert b"connection: close" in answer.lower()
     assert b"alive" not in answer
+
+
+def test_nothing_follows_a_body_with_two_lengths(full, stack):
+    """A gateway that goes by `Content-Length` takes what follows the chunks for the same body."""
+    connection = connect(full, stack)
+    body = b"0\r\n\r\n" + PROBE
+    head = (
+        "POST /nowhere HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n"
+        f"Content-Length: {len(body)}\r\n\r\n"
+    )
+    connection.sendall(head.encode() + body)
+    answer = read_all(connection)
+    assert answer.count(b"HTTP/1.1 ") == 1
+    assert b"connection: close" in answer.lower()
+    assert b"alive" not in answer

@@ -244,7 +244,7 @@ def test_answer_that_cannot_be_ours_is_a_miss(stored, changes):
 @pytest.mark.parametrize("warnings", [("w" * 100_000,), ("word",) * 20_000])
 def test_answer_that_is_longer_than_any_of_ours_is_a_miss(stored, warnings):
     """Its caption took longer to write than a request may take, or had no end."""
-    told = json.loads(stored.body.model_dump_json())
+    told = ANSWERS.dump_python(stored.body)
     told["quality"]["warnings"] = list(warnings)
     content = frame_parts(stored, json.dumps(told).encode())
     assert read_stored(content, "a" * 32, maximum_pixels=MAXIMUM_PIXELS) is None
