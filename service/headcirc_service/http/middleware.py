@@ -23,8 +23,8 @@ SHUT_DOWN = "The service shut down before the request was answered; send it agai
 REJECTIONS = (401, 413, 429, 499, 503, 504)
 """Statuses that count as refusals, by the code of the problem."""
 TWO_LENGTHS = {"content-length", "transfer-encoding"}
-"""With both, another server may see another end of the body. The answer ends the connection, so that
-nothing is taken for a further request (RFC 9112, 6.1)."""
+"""With both, another server may see another end of the body. The answer ends the connection, so
+that nothing is taken for a further request (RFC 9112, 6.1)."""
 SECURITY_HEADERS = {
     b"x-content-type-options": b"nosniff",
     b"x-frame-options": b"DENY",
