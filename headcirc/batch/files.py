@@ -22,8 +22,8 @@ from headcirc.errors import InputError, UnreadableImageError
 from headcirc.geometry import PixelSpacing
 from headcirc.overlay import to_png
 from headcirc.pipeline import Pipeline, load_pipeline
+from headcirc.readers import SUFFIXES
 
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
 DRAWN = ("_Annotation", "_overlay")
 HIDDEN = "."  # first letter of `._NAME`, which macOS writes beside each file, `.snapshot` ...
 SYSTEM_FOLDERS = frozenset(

@@ -15,7 +15,6 @@ from tqdm import tqdm
 
 from headcirc.answers import Row
 from headcirc.batch.files import (
-    SUFFIXES,
     Measure,
     UsageError,
     find_images,
@@ -48,6 +47,7 @@ from headcirc.cli.command import (
     report,
 )
 from headcirc.pipeline import SHIPPED_MODEL_DIR
+from headcirc.readers import SUFFIXES
 
 EXAMPLES = """examples:
   headcirc analyze scan.png --pixel-size-mm 0.12

@@ -3,7 +3,7 @@
 `decode.READERS` lists the readers, one module for each format.
 """
 
-from headcirc.readers.decode import decode_frame
+from headcirc.readers.decode import SUFFIXES, decode_frame
 from headcirc.readers.limits import DEFAULT_MAXIMUM_PIXELS
 
-__all__ = ["DEFAULT_MAXIMUM_PIXELS", "decode_frame"]
+__all__ = ["DEFAULT_MAXIMUM_PIXELS", "SUFFIXES", "decode_frame"]

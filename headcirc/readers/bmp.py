@@ -18,6 +18,7 @@ from headcirc.readers.still_image import (
 )
 
 NAME = "BMP"
+SUFFIXES: tuple[str, ...] = (".bmp",)
 RUN_LENGTH_ENCODED = (1, 2)
 """Compressions: run-length encoding of 8 and of 4 bits."""
 PIXELS_START_AT, HEADER_AT, BITS_AT, COLOURS_AT = 10, 14, 28, 46

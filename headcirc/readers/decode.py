@@ -12,6 +12,7 @@ from headcirc.readers.reader import Reader, ReadOptions
 
 READERS: tuple[Reader, ...] = (png, jpeg, bmp, tiff, webp)
 """The first one that recognises the content reads it."""
+SUFFIXES = frozenset(suffix for reader in READERS for suffix in reader.SUFFIXES)
 
 DICOM_PREAMBLE_BYTES = 128
 
@@ -55,7 +56,8 @@ def _find_reader(content: bytes) -> Reader:
     for reader in READERS:
         if reader.recognises(content):
             return reader
-    accepted = "PNG, JPEG, BMP, TIFF and WebP are accepted"
+    *others, last = (reader.NAME for reader in READERS)
+    accepted = f"{', '.join(others)} and {last} are accepted"
     if content.startswith(b"DICM", DICOM_PREAMBLE_BYTES):
         raise UnsupportedMediaTypeError(
             f"The file is DICOM, which this version does not read yet; {accepted}. "

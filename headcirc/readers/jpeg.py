@@ -33,6 +33,7 @@ from headcirc.readers.still_image import refusing_damage, require_single_image, 
 from headcirc.readers.tiff_directory import find_number, read_entries, read_values
 
 NAME = "JPEG"
+SUFFIXES: tuple[str, ...] = (".jpg", ".jpeg")
 SIGNATURE = b"\xff\xd8\xff"
 COLOURS = {1: "GRAY", 3: "RGB", 4: "CMYK"}
 """Samples of a pixel to the colours they are decoded to; ink is stored inverted, as Adobe does."""

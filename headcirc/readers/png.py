@@ -25,6 +25,7 @@ from headcirc.readers.still_image import (
 )
 
 NAME = "PNG"
+SUFFIXES: tuple[str, ...] = (".png",)
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 BITS_AT = 24
 EIGHT_BITS = (b"\x08\x00", b"\x08\x02", b"\x08\x06")

@@ -27,9 +27,11 @@ class ReadOptions:
 
 
 class Reader(Protocol):
-    """Reads the files of one format; a module with these three names is a reader."""
+    """Reads the files of one format; a module with these four names is a reader."""
 
     NAME: str
+    SUFFIXES: tuple[str, ...]
+    """Suffixes of the files in a folder that may have this format: in lower case, with the dot."""
 
     def recognises(self, content: bytes) -> bool:
         """Return whether the content starts like a file of this format."""

@@ -30,6 +30,7 @@ from headcirc.readers.tiff_directory import (
 )
 
 NAME = "TIFF"
+SUFFIXES: tuple[str, ...] = (".tif", ".tiff")
 SIGNATURES = (b"II*\x00", b"MM\x00*")
 OFFSETS = frozenset({TiffImagePlugin.STRIPOFFSETS, TiffImagePlugin.TILEOFFSETS})
 FRACTIONS = frozenset({TiffTags.RATIONAL, TiffTags.SIGNED_RATIONAL})

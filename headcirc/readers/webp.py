@@ -23,6 +23,7 @@ from headcirc.readers.still_image import (
 )
 
 NAME = "WEBP"
+SUFFIXES: tuple[str, ...] = (".webp",)
 SIDE_BITS = 14
 """A side in the header of a single image, less one if it is lossless."""
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
-from headcirc.batch.files import SUFFIXES
 from headcirc.quality import assessment as quality
+from headcirc.readers import SUFFIXES
 from tests.support.synthetic import draw_head, to_file
 from tests.web.steps import answer_busy, ask, give, state_pixel_size, wait_for
 

@@ -138,7 +138,7 @@ def test_truncated_file_is_unreadable(format_name, share):
 @pytest.mark.parametrize("content", [b"just some text", b"%PDF-1.7", b"\x00" * 400, b"GIF89a..."])
 def test_other_content_is_unsupported_whatever_its_name(content):
     """What a file is, its content says."""
-    with pytest.raises(UnsupportedMediaTypeError, match="PNG, JPEG, BMP, TIFF and WebP"):
+    with pytest.raises(UnsupportedMediaTypeError, match="PNG, JPEG, BMP, TIFF and WEBP"):
         decode_frame(content)
 
 
