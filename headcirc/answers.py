@@ -50,10 +50,10 @@ class Image:
 
     width_px: int
     height_px: int
-    orientation: int = field(metadata=added_later(1))
     pixel_size_x_mm: float | None
     pixel_size_y_mm: float | None
     pixel_size_source: str | None
+    orientation: int = field(default=1, metadata=added_later(1))
 
 
 @dataclass(frozen=True)

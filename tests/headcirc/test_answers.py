@@ -41,6 +41,7 @@ NOT_IN_ROWS = {
     "model.precision",
     "image.width_px",
     "image.height_px",
+    "image.orientation",
     "image.pixel_size_source",
     "head.head_circumference_interval_mm.level",
     "head.ellipse.center_x_px",

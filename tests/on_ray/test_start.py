@@ -66,7 +66,7 @@ def test_replicas_without_room_are_refused(two_machines, monkeypatch, capsys, op
 def test_impossible_port_is_refused(capsys, port):
     """As by `headcirc serve`, before Ray is started."""
     assert serving.main([f"--port={port}"]) == 2
-    assert f"{port} is no port" in capsys.readouterr().err
+    assert f"{port} is not a port" in capsys.readouterr().err
 
 
 def test_taken_port_is_refused(capsys):

@@ -183,7 +183,7 @@ def test_result_that_is_not_kept_still_has_its_number(open_page, serve_synthetic
     page = open_page(serve_synthetic(result_ttl_s=0))
     give(page, ("head.png", CONTENT), pixel_size_mm="0.1")
     wait_for(page, 1)
-    expect(page.locator("#picture-fault")).to_contain_text("post it again")
+    expect(page.locator("#picture-fault")).to_contain_text("post the picture again")
     expect(page.locator("#draw-ellipse ellipse")).to_be_attached()
     expect(page.locator("#hc")).to_have_text(re.compile(r"\d+\.\d"))
 

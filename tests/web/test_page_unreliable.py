@@ -5,6 +5,7 @@ import pytest
 from headcirc_service.results.stored_analysis import to_result_facts
 from headcirc_service.schemas import AnalysisBody
 from playwright.sync_api import expect
+from pydantic import TypeAdapter
 
 from headcirc.caption import to_details, to_headline
 from tests.support.synthetic import draw_head, to_file
@@ -96,7 +97,7 @@ def test_picture_has_the_overlay_s_caption_below_it(open_page, synthetic_url, pi
     stated = {} if pixel_size_mm in (None, "black") else {"pixel_size_mm": float(pixel_size_mm)}
     expect(page.locator("#caption")).to_be_hidden()
     give(page, ("head.png", content), pixel_size_mm=None if not stated else pixel_size_mm)
-    body = AnalysisBody.model_validate(ask(synthetic_url, content, **stated))
+    body = TypeAdapter(AnalysisBody).validate_python(ask(synthetic_url, content, **stated))
     facts = to_result_facts(body)
     expect(page.locator("#caption-headline")).to_have_text(to_headline(facts))
     expect(page.locator("#caption-details")).to_have_text(to_details(facts))
