@@ -98,6 +98,8 @@ def open_page(browser):
 
     yield start
     for context in contexts:
+        for page in context.pages:
+            page.unroute_all(behavior="ignoreErrors")  # a handler may still be at work
         context.close()
     assert faults == []
 
