@@ -162,7 +162,7 @@ class SaliencyFigures:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelFacts(Model):
-    """A served model as `/v1/models` tells of it."""
+    """A served model, as `/v1/models` describes it."""
 
     width: int
     parameters: int

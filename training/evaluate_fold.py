@@ -21,8 +21,9 @@ from tqdm import tqdm
 from headcirc.ellipse import fit_head_ellipse
 from headcirc.geometry import Ellipse, to_ellipse_perimeter
 from headcirc.mask import to_frame_grid, to_head_mask
-from headcirc.model.manifest import MaskFacts
+from headcirc.model.manifest import load_manifest
 from headcirc.network_input import to_network_input
+from headcirc.pipeline import SHIPPED_MODEL_DIR
 from headcirc.raster import to_filled_ellipse
 from training.checkpoint import load_record, load_trained
 from training.data.canvas import GRID
@@ -32,14 +33,7 @@ from training.data.planes import HEAD, KINDS, Plane, load_planes
 from training.lineage import require_unseen
 from training.pseudo_labels import to_dice
 
-MASK = MaskFacts(
-    threshold=0.5,
-    minimum_head_share=0.005,
-    minimum_mean_probability=0.85,
-    acceptable_mean_probability=0.94,
-    sure_mean_probability=0.95,
-    ellipticity_power=4,
-)
+MASK = load_manifest(SHIPPED_MODEL_DIR).mask
 HC18_KIND = "hc18"
 Answer = Callable[[NDArray[np.float32]], tuple[NDArray[np.float32], float | None]]
 
