@@ -108,13 +108,18 @@ def compute_maps(
         each gate, on the gate's grid.
     """
     with _recorded(network) as (features, gate_logits):
-        logits = network(network_input)
+        logits = to_mask_logits(network(network_input))
     head = (logits > math.log(threshold / (1 - threshold))).to(logits.dtype)
     # The sum over the head replaces the mean: each map is divided by its maximum anyway, and
     # gradients of a mean over 20 000 pixels would be too small for float16.
     gradients = torch.autograd.grad(logits, features, grad_outputs=head)
     saliency = map(to_grad_cam, features, gradients)
     return (torch.sigmoid(logits), *saliency, *map(torch.sigmoid, gate_logits))
+
+
+def to_mask_logits(output: Tensor | tuple[Tensor, Tensor]) -> Tensor:
+    """Return the mask's logits from a network's output, which may have the head plane's, too."""
+    return output[0] if isinstance(output, tuple) else output
 
 
 def to_grad_cam(features: Tensor, gradients: Tensor) -> Tensor:
@@ -144,7 +149,7 @@ def fold_batch_norms(network: AttentionResUNet) -> AttentionResUNet:
     """Return a copy for inference with batch norm folded into the convolutions."""
     folded = copy.deepcopy(network).eval()
     for parent in folded.modules():
-        if isinstance(parent, nn.Sequential) and isinstance(parent[-1], nn.BatchNorm2d):
+        if isinstance(parent, nn.Sequential) and isinstance(parent[1], nn.BatchNorm2d):
             parent[0] = fuse_conv_bn_eval(parent[0], parent[1])
             parent[1] = nn.Identity()
     return folded.requires_grad_(False)

@@ -150,7 +150,7 @@ def test_failed_build_does_not_change_the_folder(tmp_path, calibration_dir):
             tmp_path / "checkpoint.safetensors",
             model_dir,
             calibration_dir,
-            tmp_path / "training.json",
+            training_notes=tmp_path / "training.json",
         )
     assert read_all(model_dir) == before
     assert [path.name for path in tmp_path.glob("model*")] == ["model"]
@@ -162,4 +162,9 @@ def test_weights_without_a_version_are_not_exported(tmp_path, calibration_dir):
     notes = tmp_path / "training.json"
     notes.write_text("{}")
     with pytest.raises(SystemExit, match="has no version"):
-        build(tmp_path / "checkpoint.safetensors", tmp_path / "model", calibration_dir, notes)
+        build(
+            tmp_path / "checkpoint.safetensors",
+            tmp_path / "model",
+            calibration_dir,
+            training_notes=notes,
+        )
