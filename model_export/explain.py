@@ -200,7 +200,8 @@ def _to_input_gradient(  # noqa: PLR0917 - the operator's own signature
     For a transposed convolution, it is the strided convolution with the same kernel. For a stride-1
     convolution, it is the convolution with the rotated kernel and swapped input and output
     channels. `ConvTranspose` is avoided, because OpenVINO 2026.4.1 silently gives wrong maps for
-    it.
+    it. It does the same where a `Conv` and a `ConvTranspose` share a kernel with as many input as
+    output channels, so the gradient gets a kernel of its own there.
 
     Raises
     ------
@@ -212,8 +213,12 @@ def _to_input_gradient(  # noqa: PLR0917 - the operator's own signature
         raise NotImplementedError(
             "Only plain stride-1 and transposed convolutions without weight gradients."
         )
-    if transposed:
+    if transposed and weight.shape[0] != weight.shape[1]:
         return conv2d(gradient, weight, stride=stride, padding=padding), None, None
+    if transposed:
+        with disable_proxy_modes_tracing():
+            doubled = 2 * weight  # its own constant, and still exact
+        return conv2d(gradient, doubled, stride=stride, padding=padding) / 2, None, None
     with disable_proxy_modes_tracing():  # a constant weight, computed now and not at run time
         kernel = weight.flip(2, 3).transpose(0, 1).contiguous()
     margin = [size - 1 - each for size, each in zip(weight.shape[2:], padding, strict=True)]
