@@ -14,7 +14,11 @@ from torch import nn
 from tqdm import tqdm
 
 from headcirc.backends import Backend
-from headcirc.backends.base import SAME_ANSWERS_95TH_PERCENTILE_MM, SAME_ANSWERS_LARGEST_MM
+from headcirc.backends.base import (
+    SAME_ANSWERS_95TH_PERCENTILE_MM,
+    SAME_ANSWERS_LARGEST_MM,
+    SAME_HEAD_PLANE,
+)
 from headcirc.geometry import PixelSpacing
 from headcirc.model.prediction import Prediction, to_predictions
 from headcirc.pipeline import Pipeline, Prepared
@@ -24,8 +28,6 @@ from model_export.onnx_graph import OUTPUT_NAMES, ProbabilityNetwork
 Array = NDArray[np.float32]
 MAXIMUM_PROBABILITY_DIFFERENCE = 1e-4
 MAXIMUM_HEAD_CIRCUMFERENCE_DIFFERENCE_MM = 0.01
-SAME_HEAD_PLANE = 0.05
-"""Allowed difference of the head-plane probability from float32, in any precision."""
 
 
 class ParityError(Exception):

@@ -11,6 +11,8 @@ from headcirc.model.prediction import Prediction
 
 SAME_ANSWERS_95TH_PERCENTILE_MM, SAME_ANSWERS_LARGEST_MM = 0.5, 2.0
 """Allowed difference of a circumference, in any backend and precision, from ONNX Runtime FP32."""
+SAME_HEAD_PLANE = 0.05
+"""Allowed difference of the head-plane probability, from the same reference."""
 
 
 def _need_nothing() -> None:

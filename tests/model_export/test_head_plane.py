@@ -11,6 +11,7 @@ import pytest
 import tensorrt_rtx as trt
 import torch
 
+from headcirc.backends.base import SAME_HEAD_PLANE
 from headcirc.backends.registry import load_backend, load_explain_backend
 from headcirc.backends.tensorrt_builder import build_engine, find_wide_layers, parse_network
 from headcirc.backends.tensorrt_builder import to_logger as to_trt_logger
@@ -28,7 +29,6 @@ from model_export.explain_parity import (
 from model_export.fp16 import load_rounded, write_fp16
 from model_export.onnx_graph import OUTPUT_NAMES
 from model_export.parity import (
-    SAME_HEAD_PLANE,
     ParityError,
     measure_agreement,
     measure_parity,
