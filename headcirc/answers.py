@@ -109,13 +109,17 @@ class Quality:
 
 @dataclass(frozen=True, kw_only=True)
 class AnalysisFacts:
-    """Everything about one picture; `head` is None when none was found."""
+    """Everything about one picture; `head` is None when none was found.
+
+    `head_plane_probability` is None where the model does not judge the kind of plane.
+    """
 
     id: str
     created: str
     model: Model
     image: Image
     head: Head | None
+    head_plane_probability: float | None = field(metadata=added_later(None))
     gestational_age: dict[str, Any] | None = None
     quality: Quality
     timing_ms: dict[str, float]
@@ -215,6 +219,7 @@ def to_analysis_facts(
             pixel_size_source=None if region is None else region.source,
         ),
         head=None if analysis.head is None else _to_head(analysis.head),
+        head_plane_probability=analysis.head_plane_probability,
         quality=Quality(analysis.quality.acceptable, analysis.quality.warnings),
         timing_ms={stage: round(analysis.timing_ms.get(stage, 0.0), 3) for stage in STAGES},
     )
@@ -303,6 +308,7 @@ class Row:
     head_circumference_px: float | None = column("head.head_circumference_px", decimals=2)
     pixel_size_x_mm: float | None = column("image.pixel_size_x_mm")
     pixel_size_y_mm: float | None = column("image.pixel_size_y_mm")
+    head_plane_probability: float | None = column("head_plane_probability", decimals=4)
     acceptable: bool = column("quality.acceptable", default=False)
     warnings: str = ""
     error: str = ""
@@ -312,7 +318,8 @@ def to_row(answer: AnalysisFacts) -> Row:
     """Return an answer, made here or by a service, as one line of output without a file's name."""
     warnings = " ".join(answer.quality.warnings)
     if answer.head is None:
-        return Row(warnings=warnings, error=NO_HEAD)
+        plane = answer.head_plane_probability
+        return Row(head_plane_probability=plane, warnings=warnings, error=NO_HEAD)
     given = {
         each.name: _follow(answer, each.metadata[PATH])
         for each in fields(Row)

@@ -89,6 +89,14 @@ class Measurement:
         return None if self._head is None else self._head.mask.pixels
 
     @property
+    def head_plane_probability(self) -> float | None:
+        """Return the probability that the picture shows a head plane.
+
+        None if the model does not judge the kind of plane.
+        """
+        return None if self.analysis is None else self.analysis.head_plane_probability
+
+    @property
     def acceptable(self) -> bool:
         """Return whether the quality checks let a person rely on the result."""
         return self.analysis is not None and self.analysis.quality.acceptable

@@ -16,7 +16,7 @@ from headcirc.backends import Backend, load_backend
 from headcirc.caption import ResultFacts, add_caption
 from headcirc.cpus import count_available_cpus
 from headcirc.ellipse import fit_head_ellipse
-from headcirc.errors import InferenceError
+from headcirc.errors import InferenceError, ModelArtifactError
 from headcirc.geometry import (
     CalibratedRegion,
     Ellipse,
@@ -30,9 +30,10 @@ from headcirc.mask import to_frame_grid, to_head_mask
 from headcirc.measurement import HeadMeasurement, find_region, measure_head
 from headcirc.model.graph import Graph
 from headcirc.model.manifest import Manifest, load_manifest
+from headcirc.model.prediction import Prediction
 from headcirc.network_input import to_network_input
 from headcirc.overlay import Picture, draw_overlay
-from headcirc.quality.assessment import Quality, assess_quality
+from headcirc.quality.assessment import Quality, assess_quality, find_image_warnings
 from headcirc.quality.augmentation import infer_with_augmentation
 from headcirc.quality.uncertainty import Interval, Uncertainty, measure_uncertainty, to_interval
 from headcirc.readers import DEFAULT_MAXIMUM_PIXELS, decode_frame
@@ -103,6 +104,8 @@ class Analysis:
         Name and version of the model that measured.
     pixel_aspect : float
         Width over height of a pixel, as the network saw it; an explanation needs the same.
+    head_plane_probability : float or None
+        Probability that the picture shows a head plane; None if the network has no such output.
     """
 
     frame: Frame
@@ -112,6 +115,7 @@ class Analysis:
     timing_ms: Timing = field(default_factory=dict)
     model: str = "unknown"
     pixel_aspect: float = 1.0
+    head_plane_probability: float | None = None
 
     def draw_overlay(self, *, caption: bool = True) -> Picture:
         """Return (rows, columns, 3) uint8: the frame with what was found drawn over it.
@@ -177,27 +181,32 @@ class Pipeline:
         timing_ms = {"decode": decode_ms, "preprocess": watch.lap_ms()}
         return Prepared(frame, network_input, mapping, timing_ms, pixel_aspect)
 
-    def infer(self, network_input: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return probabilities (n, h, w) for (n, 1, h, w), with test-time augmentation if unsure.
+    def infer(self, network_input: NDArray[np.float32]) -> list[Prediction]:
+        """Return n predictions for (n, 1, h, w), with test-time augmentation where unsure.
 
         Raises
         ------
         InferenceError
             The backend gave NaN or infinity, which would be reported as no head.
         """
-        maps = infer_with_augmentation(self.backend.infer, network_input, self.manifest.mask)
-        if not np.isfinite(maps).all():
+        predictions = infer_with_augmentation(self.backend.infer, network_input, self.manifest.mask)
+        if not all(each.is_finite() for each in predictions):
             raise InferenceError(
                 f"The backend {self.backend.name!r} on {self.backend.device!r} answered with NaN "
                 "or infinity; probabilities are needed. Start it again, or name another backend."
             )
-        return maps
+        return predictions
 
-    def finish(self, prepared: Prepared, probability_map: NDArray[np.float32]) -> Analysis:
-        """Make mask, ellipse, millimetres and warnings from one (h, w) probability map."""
+    def finish(self, prepared: Prepared, prediction: Prediction) -> Analysis:
+        """Make mask, ellipse, millimetres and warnings from the network's outputs."""
         watch = Stopwatch()
-        probabilities = to_frame_grid(probability_map, prepared.mapping)
-        head, region, quality = self._find_head(prepared.frame, probabilities)
+        probabilities = to_frame_grid(prediction.probability_map, prepared.mapping)
+        image_warnings = find_image_warnings(
+            has_narrow_range=prepared.frame.has_narrow_range,
+            head_plane_probability=prediction.head_plane_probability,
+            head_plane=self.manifest.head_plane,
+        )
+        head, region, quality = self._find_head(prepared.frame, probabilities, image_warnings)
         timing_ms = {**prepared.timing_ms, "postprocess": watch.lap_ms()}
         return Analysis(
             prepared.frame,
@@ -207,17 +216,21 @@ class Pipeline:
             timing_ms,
             model=f"{self.manifest.name} {self.manifest.version}",
             pixel_aspect=prepared.pixel_aspect,
+            head_plane_probability=prediction.head_plane_probability,
         )
 
     def _find_head(
-        self, frame: Frame, probabilities: NDArray[np.float32]
+        self,
+        frame: Frame,
+        probabilities: NDArray[np.float32],
+        image_warnings: tuple[str, ...],
     ) -> tuple[Head | None, CalibratedRegion | None, Quality]:
         facts, known = self.manifest.mask, self.manifest.uncertainty
         mask, ellipse = to_head_mask(probabilities, facts), None
         if mask is not None:
             ellipse = fit_head_ellipse(probabilities, mask, facts.threshold)
         if mask is None or ellipse is None:
-            quality = assess_quality(mask, ellipse, facts, has_narrow_range=frame.has_narrow_range)
+            quality = assess_quality(mask, ellipse, facts, image_warnings=image_warnings)
             return None, None, quality
         region = find_region(frame.calibrations, ellipse)
         measured = None if region is None else measure_head(ellipse, region.spacing)
@@ -239,7 +252,7 @@ class Pipeline:
             cephalic_index=None if measured is None else measured.cephalic_index,
             uncertainty=uncertainty,
             limits=None if known is None else known.limits,
-            has_narrow_range=frame.has_narrow_range,
+            image_warnings=image_warnings,
         )
         return Head(mask, ellipse, measured, uncertainty, interval), region, quality
 
@@ -247,9 +260,9 @@ class Pipeline:
         """Measure the head in one file, from bytes to millimetres."""
         prepared = self.prepare(content, pixel_spacing=pixel_spacing)
         watch = Stopwatch()
-        probability_maps = self.infer(prepared.network_input)
+        (prediction,) = self.infer(prepared.network_input)
         inference_ms = watch.lap_ms()
-        analysis = self.finish(prepared, probability_maps[0])
+        analysis = self.finish(prepared, prediction)
         return replace(analysis, timing_ms={**analysis.timing_ms, "inference": inference_ms})
 
 
@@ -289,14 +302,24 @@ def load_pipeline(
 
 
 def _warm_up(pipeline: Pipeline) -> None:
-    """Run every stage but the reader once: libraries initialise at their first call."""
+    """Run every stage but the reader once: libraries initialise at their first call.
+
+    Raises
+    ------
+    ModelArtifactError
+        The graph's outputs are not those that the manifest states.
+    """
     facts = pipeline.manifest.input
     black = np.zeros((facts.height_px, facts.width_px), np.uint8)
     network_input, mapping = to_network_input(black, facts)
-    pipeline.infer(network_input)
+    (prediction,) = pipeline.infer(network_input)
+    if (prediction.head_plane_probability is None) != (pipeline.manifest.head_plane is None):
+        raise ModelArtifactError(
+            "Only one of manifest and graph has a head-plane output. Export the model again."
+        )
     radius = np.hypot(*np.mgrid[-1 : 1 : facts.height_px * 1j, -1 : 1 : facts.width_px * 1j])
     disc = np.clip(8 - 16 * radius, 0, 1).astype(np.float32)
-    pipeline.finish(Prepared(Frame(black), network_input, mapping, {}), disc)
+    pipeline.finish(Prepared(Frame(black), network_input, mapping, {}), Prediction(disc))
 
 
 class Stopwatch:

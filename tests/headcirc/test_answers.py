@@ -115,6 +115,7 @@ def test_columns_are_those_of_earlier_releases():
         "head_circumference_px",
         "pixel_size_x_mm",
         "pixel_size_y_mm",
+        "head_plane_probability",
         "acceptable",
         "warnings",
         "error",

@@ -237,9 +237,9 @@ class Measurer:
                 frame_index=question.frame_index,
             )
             inference = self.batcher.infer(prepared.network_input, ticket)
-        assert inference.probability_map is not None
+        assert inference.prediction is not None
         finishing_s = time.perf_counter()
-        analysis = self.pipeline.finish(prepared, inference.probability_map)
+        analysis = self.pipeline.finish(prepared, inference.prediction)
         timing_ms = {
             **analysis.timing_ms,
             "queue": (began_s - arrived_s + inference.queue_s) * 1000,

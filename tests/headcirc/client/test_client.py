@@ -526,6 +526,7 @@ def test_text_of_a_server_is_escaped():
         model=model,
         image=image,
         head=None,
+        head_plane_probability=None,
         quality=quality,
         timing_ms={},
         links={},
