@@ -7,6 +7,7 @@
     │   ├── ImageTooLargeError        bytes  -x-> frame   refused before decoding
     │   ├── InvalidFrameError         bytes  -x-> frame   several pictures and none selected
     │   ├── InvalidPixelSizeError     the stated pixel size is not plausible
+    │   ├── InvalidGestationalAgeError  the stated gestational age is not plausible
     │   ├── NoHeadFoundError          mask   -x-> number  (only where a value is required)
     │   └── PixelSizeMissingError     pixels -x-> mm      (only where a value is required)
     └── InferenceError                the operator must fix it
@@ -60,6 +61,12 @@ class InvalidPixelSizeError(InputError):
     """The stated pixel size is implausible, incomplete or contradictory."""
 
     code = "invalid-pixel-size"
+
+
+class InvalidGestationalAgeError(InputError):
+    """The stated gestational age is not a plausible number of days."""
+
+    code = "invalid-gestational-age"
 
 
 class NoHeadFoundError(InputError):
