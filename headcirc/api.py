@@ -12,8 +12,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from headcirc.answers import (
+    GestationalAge,
+    Growth,
+    Millimetres,
+    to_gestational_age,
+    to_growth,
+    to_head,
+)
 from headcirc.errors import InputError, UnreadableImageError
 from headcirc.geometry import Ellipse, PixelSpacing
+from headcirc.growth import require_gestational_age
 from headcirc.overlay import Picture, to_png
 from headcirc.pipeline import SHIPPED_MODEL_DIR, Analysis, Head, Pipeline, load_pipeline
 from headcirc.readers.pixel_size import to_stated_spacing
@@ -74,6 +83,25 @@ class Measurement:
         return None if interval is None else (interval.low_mm, interval.high_mm)
 
     @property
+    def gestational_age(self) -> GestationalAge | None:
+        """Return the gestational age from the circumference, by two published methods.
+
+        None without millimetres.
+        """
+        figures = self._to_figures()
+        return None if figures is None else to_gestational_age(figures)
+
+    @property
+    def growth(self) -> Growth | None:
+        """Return z-scores and centiles by the INTERGROWTH-21st standard.
+
+        None if no gestational age was stated.
+        """
+        if self.analysis is None:
+            return None
+        return to_growth(self._to_figures(), self.analysis.gestational_age_days)
+
+    @property
     def head_circumference_px(self) -> float | None:
         """Return the ellipse's perimeter in pixels; None without a head."""
         return None if self._head is None else self._head.head_circumference_px
@@ -127,6 +155,9 @@ class Measurement:
     def _head(self) -> Head | None:
         return None if self.analysis is None else self.analysis.head
 
+    def _to_figures(self) -> Millimetres | None:
+        return None if self._head is None else to_head(self._head)
+
     def _get_millimetres(self, name: str) -> float | None:
         measured = None if self._head is None else self._head.measurement
         return None if measured is None else float(getattr(measured, name))
@@ -165,7 +196,11 @@ class Model:
         return self.pipeline.backend.precision
 
     def measure(
-        self, source: Source, *, pixel_size_mm: float | PixelSpacing | None = None
+        self,
+        source: Source,
+        *,
+        pixel_size_mm: float | PixelSpacing | None = None,
+        gestational_age_days: int | None = None,
     ) -> Measurement:
         """Measure the head in one picture.
 
@@ -176,6 +211,8 @@ class Model:
             or (rows, columns, 3) RGB, uint8.
         pixel_size_mm : float or PixelSpacing, optional
             Width and height of a pixel in mm. Without it there are no millimetres.
+        gestational_age_days : int, optional
+            By last menstrual period or early scan. Without it there is no `Measurement.growth`.
 
         Returns
         -------
@@ -185,18 +222,27 @@ class Model:
         Raises
         ------
         InputError
-            The picture cannot be decoded, is too large, or the pixel size is not plausible.
+            The picture cannot be decoded, is too large, or the pixel size or the gestational age
+            is not plausible.
         InferenceError
             The runtime failed.
         OSError
             The file cannot be opened.
         """
         spacing = _to_spacing(pixel_size_mm)
+        age_days = require_gestational_age(gestational_age_days)
         content, path = _read(source)
-        return Measurement(self.pipeline.analyze(content, pixel_spacing=spacing), path)
+        analysis = self.pipeline.analyze(
+            content, pixel_spacing=spacing, gestational_age_days=age_days
+        )
+        return Measurement(analysis, path)
 
     def measure_many(
-        self, sources: Iterable[Source], *, pixel_size_mm: float | PixelSpacing | None = None
+        self,
+        sources: Iterable[Source],
+        *,
+        pixel_size_mm: float | PixelSpacing | None = None,
+        gestational_age_days: int | None = None,
     ) -> Iterator[Measurement]:
         """Measure pictures one after the other, as the results are asked for.
 
@@ -205,7 +251,8 @@ class Model:
         sources : iterable of path, bytes or array
             As `measure` takes them.
         pixel_size_mm : float or PixelSpacing, optional
-            Applies to every picture.
+        gestational_age_days : int, optional
+            Both apply to every picture.
 
         Yields
         ------
@@ -215,15 +262,18 @@ class Model:
 
         Raises
         ------
-        InvalidPixelSizeError
-            The pixel size is not plausible. Raised at the call, before anything is measured.
+        InvalidPixelSizeError, InvalidGestationalAgeError
+            One of them is not plausible. Raised at the call, before anything is measured.
         """
         spacing = _to_spacing(pixel_size_mm)
-        return (self._measure_or_report(source, spacing) for source in sources)
+        age_days = require_gestational_age(gestational_age_days)
+        return (self._measure_or_report(source, spacing, age_days) for source in sources)
 
-    def _measure_or_report(self, source: Source, spacing: PixelSpacing | None) -> Measurement:
+    def _measure_or_report(
+        self, source: Source, spacing: PixelSpacing | None, age_days: int | None
+    ) -> Measurement:
         try:
-            return self.measure(source, pixel_size_mm=spacing)
+            return self.measure(source, pixel_size_mm=spacing, gestational_age_days=age_days)
         except (InputError, OSError) as error:
             path = Path(source) if isinstance(source, str | os.PathLike) else None
             return Measurement(None, path, error)

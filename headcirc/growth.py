@@ -19,6 +19,8 @@ BELOW_AGE_RANGE, ABOVE_AGE_RANGE = "gestational-age-below-range", "gestational-a
 BEYOND_DOCUMENTED_AGE = "beyond-documented-age"
 """The age is given, but the equation's use is documented for younger fetuses only."""
 
+STANDARD = "intergrowth21_2014"
+"""Name of the growth standard in answers."""
 PLAUSIBLE_DAYS = (1, 330)
 """What a caller may state; 330 days are 47 weeks."""
 STANDARD_DAYS = (98, 280)

@@ -103,6 +103,8 @@ class Analysis:
         Name and version of the model that measured.
     pixel_aspect : float
         Width over height of a pixel, as the network saw it; an explanation needs the same.
+    gestational_age_days : int or None
+        As the caller states it; it changes no measurement.
     """
 
     frame: Frame
@@ -112,6 +114,7 @@ class Analysis:
     timing_ms: Timing = field(default_factory=dict)
     model: str = "unknown"
     pixel_aspect: float = 1.0
+    gestational_age_days: int | None = None
 
     def draw_overlay(self, *, caption: bool = True) -> Picture:
         """Return (rows, columns, 3) uint8: the frame with what was found drawn over it.
@@ -243,14 +246,24 @@ class Pipeline:
         )
         return Head(mask, ellipse, measured, uncertainty, interval), region, quality
 
-    def analyze(self, content: bytes, *, pixel_spacing: PixelSpacing | None = None) -> Analysis:
+    def analyze(
+        self,
+        content: bytes,
+        *,
+        pixel_spacing: PixelSpacing | None = None,
+        gestational_age_days: int | None = None,
+    ) -> Analysis:
         """Measure the head in one file, from bytes to millimetres."""
         prepared = self.prepare(content, pixel_spacing=pixel_spacing)
         watch = Stopwatch()
         probability_maps = self.infer(prepared.network_input)
         inference_ms = watch.lap_ms()
         analysis = self.finish(prepared, probability_maps[0])
-        return replace(analysis, timing_ms={**analysis.timing_ms, "inference": inference_ms})
+        return replace(
+            analysis,
+            timing_ms={**analysis.timing_ms, "inference": inference_ms},
+            gestational_age_days=gestational_age_days,
+        )
 
 
 def load_pipeline(

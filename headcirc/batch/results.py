@@ -184,7 +184,7 @@ def _to_cell(column: str, value: str | float | bool | None) -> str:
         return ""
     if isinstance(value, bool):
         return TRUE if value else FALSE
-    if isinstance(value, float):
+    if isinstance(value, int | float):
         return str(round(value, DECIMALS_OF[column]))
     return guard_formula(value)
 

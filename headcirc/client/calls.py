@@ -31,12 +31,13 @@ FILE_NAME = "image"
 
 
 class Stated(TypedDict, total=False):
-    """What a caller states about an image: its pixel size, as one number or two, and the frame."""
+    """What a caller states: the pixel size, as one number or two, the frame, and the age."""
 
     pixel_size_mm: float | None
     pixel_size_x_mm: float | None
     pixel_size_y_mm: float | None
     frame: int | None
+    gestational_age_days: int | None
 
 
 SaliencyForm = Literal["overlay", "map"]

@@ -4,6 +4,7 @@ from dataclasses import asdict, fields
 
 from headcirc.answers import (
     Concentration,
+    HeadCircumference,
     Millimetres,
     ModelFacts,
     SaliencyFigures,
@@ -14,7 +15,7 @@ from headcirc.explain import EDGE_BAND_SHARE
 from headcirc.explain import Concentration as MeasuredConcentration
 from headcirc.model.manifest import Manifest
 from headcirc.pipeline import Analysis, Pipeline
-from headcirc_service.schemas import AnalysisBody, HeadCircumferenceBody, LinksBody
+from headcirc_service.schemas import AnalysisBody, LinksBody
 
 
 def to_analysis_body(analysis_id: str, analysis: Analysis, pipeline: Pipeline) -> AnalysisBody:
@@ -37,13 +38,15 @@ def to_links(analysis_id: str, *, has_saliency: bool) -> LinksBody:
     )
 
 
-def to_head_circumference_body(body: AnalysisBody) -> HeadCircumferenceBody | None:
+def to_head_circumference_body(body: AnalysisBody) -> HeadCircumference | None:
     """Return the number alone, or None if the analysis has none."""
     if body.head is None or body.head.head_circumference_mm is None:
         return None
-    return HeadCircumferenceBody(
+    return HeadCircumference(
         **{each.name: getattr(body.head, each.name) for each in fields(Millimetres)},
         id=body.id,
+        gestational_age=body.gestational_age,
+        growth=body.growth,
         quality=body.quality,
         timing_ms=body.timing_ms,
     )
@@ -60,7 +63,6 @@ def to_model_facts(pipeline: Pipeline, *, asked_backend: str) -> ModelFacts:
         parameters=manifest.parameters,
         input_width_px=manifest.input.width_px,
         input_height_px=manifest.input.height_px,
-        sha256=pipeline.graph.sha256,
         saliency_layers=() if explain is None else tuple(explain.layers),
         default_saliency_layer=None if explain is None else explain.default_layer,
         attention_levels=() if explain is None else tuple(explain.attention_levels),

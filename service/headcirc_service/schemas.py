@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel, Field
 
-from headcirc.answers import AnalysisFacts, HeadCircumference
+from headcirc.answers import AnalysisFacts
 
 
 class LinksBody(BaseModel):
@@ -22,15 +22,7 @@ class LinksBody(BaseModel):
 class AnalysisBody(AnalysisFacts):
     """Everything about one picture."""
 
-    gestational_age: None = None  # the OpenAPI document must not promise more than is sent
     links: LinksBody
-
-
-@dataclass(frozen=True, kw_only=True)
-class HeadCircumferenceBody(HeadCircumference):
-    """The number alone, for callers that want no more."""
-
-    gestational_age: None = None
 
 
 class HealthBody(BaseModel):

@@ -9,7 +9,13 @@ from fastapi.security import HTTPBearer
 from pydantic import WithJsonSchema
 from starlette.exceptions import HTTPException
 
-from headcirc.errors import InputError, InvalidFrameError, InvalidPixelSizeError
+from headcirc.errors import (
+    InputError,
+    InvalidFrameError,
+    InvalidGestationalAgeError,
+    InvalidPixelSizeError,
+)
+from headcirc.growth import PLAUSIBLE_DAYS, require_gestational_age
 from headcirc.readers.pixel_size import (
     MAXIMUM_PIXEL_SIZE_MM,
     MINIMUM_PIXEL_SIZE_MM,
@@ -26,6 +32,7 @@ REFUSED_TWICE: dict[str, type[InputError]] = {
     "pixel_size_x_mm": InvalidPixelSizeError,
     "pixel_size_y_mm": InvalidPixelSizeError,
     "frame": InvalidFrameError,
+    "gestational_age_days": InvalidGestationalAgeError,
 }
 """Fields of the form, and the error if a field is sent twice."""
 EXAMPLE_MM = 0.1277
@@ -85,6 +92,10 @@ def describe_optional(**schema: object) -> WithJsonSchema:
 SIZE_SCHEMA = {"type": "number", "minimum": MINIMUM_PIXEL_SIZE_MM, "maximum": MAXIMUM_PIXEL_SIZE_MM}
 SquareSize = Annotated[float | None, describe_optional(**SIZE_SCHEMA, example=EXAMPLE_MM)]
 SideSize = Annotated[float | None, describe_optional(**SIZE_SCHEMA)]
+AgeDays = Annotated[
+    int | None,
+    describe_optional(type="integer", minimum=PLAUSIBLE_DAYS[0], maximum=PLAUSIBLE_DAYS[1]),
+]
 FrameIndex = Annotated[int | None, describe_optional(type="integer", minimum=0)]
 
 
@@ -96,12 +107,15 @@ async def read_question(
     pixel_size_x_mm: Annotated[SideSize, Form(description="width of a pixel, in mm")] = None,
     pixel_size_y_mm: Annotated[SideSize, Form(description="height of a pixel, in mm")] = None,
     frame: Annotated[FrameIndex, Form(description="0-based, of a multi-frame file")] = None,
+    gestational_age_days: Annotated[
+        AgeDays, Form(description="by last menstrual period or early scan, for growth centiles")
+    ] = None,
 ) -> Question:
     """Read the multipart form that all measuring routes share.
 
     Raises
     ------
-    InvalidPixelSizeError, InvalidFrameError
+    InvalidPixelSizeError, InvalidFrameError, InvalidGestationalAgeError
     """
     form = await request.form()  # already parsed
     for name, refusal in REFUSED_TWICE.items():
@@ -110,7 +124,14 @@ async def read_question(
     spacing = to_stated_spacing(
         pixel_size_mm, pixel_size_x_mm=pixel_size_x_mm, pixel_size_y_mm=pixel_size_y_mm
     )
-    return Question(await image.read(), spacing, frame, find_context(request.scope).result_scope)
+    age_days = require_gestational_age(gestational_age_days)
+    return Question(
+        await image.read(),
+        spacing,
+        frame,
+        find_context(request.scope).result_scope,
+        gestational_age_days=age_days,
+    )
 
 
 async def require_own_id(analysis_id: str, request: Request) -> str:

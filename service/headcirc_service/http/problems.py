@@ -187,6 +187,8 @@ def install_problem_handlers(app: FastAPI) -> None:
             code, detail = "missing-image", MISSING_IMAGE
         elif name.startswith("pixel_size"):
             code, detail = "invalid-pixel-size", f"{name} must be a number of mm from 0.005 to 2."
+        elif name == "gestational_age_days":
+            code, detail = "invalid-gestational-age", f"{name} must be a whole number of days."
         elif name == "frame":
             code, detail = "invalid-frame", "frame must be a whole number, counted from 0."
         else:

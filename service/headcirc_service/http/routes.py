@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from headcirc.answers import Models
+from headcirc.answers import HeadCircumference, Models
 from headcirc.errors import NoHeadFoundError, PixelSizeMissingError
 from headcirc.overlay import Picture, to_png
 from headcirc_service.admission.renderers import Renderers
@@ -33,7 +33,6 @@ from headcirc_service.measuring.measurer import Measurer
 from headcirc_service.results.stored_analysis import StoredAnalysis
 from headcirc_service.schemas import (
     AnalysisBody,
-    HeadCircumferenceBody,
     HealthBody,
     ProblemBody,
 )
@@ -197,7 +196,7 @@ async def read_overlay(
     responses=NUMBER_PROBLEMS,
     tags=["results"],
 )
-async def read_head_circumference(analysis_id: OwnId, owner: Owner) -> HeadCircumferenceBody:
+async def read_head_circumference(analysis_id: OwnId, owner: Owner) -> HeadCircumference:
     """Return the circumference of a kept analysis."""
     async with owner.renderers.take():
         analysis = (await require_stored(owner, analysis_id)).body
@@ -235,7 +234,7 @@ async def create_mask(question: Asked, owner: Owner, watch: Watch, request: Requ
 )
 async def create_head_circumference(
     question: Asked, owner: Owner, watch: Watch
-) -> HeadCircumferenceBody:
+) -> HeadCircumference:
     """Return the circumference of a picture in one request."""
     stored, _ = await owner.answer(question, watch)
     if stored.body.head is None:

@@ -377,16 +377,10 @@ def test_answer_of_an_older_service_is_read():
         answers.to_answer(Millimetres, facts)
 
 
-@pytest.mark.parametrize(
-    ("read", "sent"),
-    [
-        (answers.Analysis, schemas.AnalysisBody),
-        (answers.HeadCircumference, schemas.HeadCircumferenceBody),
-    ],
-)
-def test_client_reads_every_field_that_the_service_adds(read, sent):
+def test_client_reads_every_field_that_the_service_adds():
     """The rest of an answer is the same type on both sides."""
-    names = [[field.name for field in dataclasses.fields(kind)] for kind in (read, sent)]
+    kinds = answers.Analysis, schemas.AnalysisBody
+    names = [[field.name for field in dataclasses.fields(kind)] for kind in kinds]
     assert names[0] == names[1]
 
 
