@@ -8,6 +8,7 @@
     │   ├── InvalidFrameError         bytes  -x-> frame   several pictures and none selected
     │   ├── InvalidPixelSizeError     the stated pixel size is not plausible
     │   ├── InvalidGestationalAgeError  the stated gestational age is not plausible
+    │   ├── GestationalAgeMissingError  a growth chart is required, but no age was stated
     │   ├── NoHeadFoundError          mask   -x-> number  (only where a value is required)
     │   └── PixelSizeMissingError     pixels -x-> mm      (only where a value is required)
     └── InferenceError                the operator must fix it
@@ -67,6 +68,12 @@ class InvalidGestationalAgeError(InputError):
     """The stated gestational age is not a plausible number of days."""
 
     code = "invalid-gestational-age"
+
+
+class GestationalAgeMissingError(InputError):
+    """A comparison with others of the same age is required, but no gestational age was stated."""
+
+    code = "gestational-age-missing"
 
 
 class NoHeadFoundError(InputError):

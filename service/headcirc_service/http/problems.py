@@ -17,6 +17,7 @@ from starlette.types import Receive, Scope, Send
 
 from headcirc.errors import (
     BackendUnavailableError,
+    GestationalAgeMissingError,
     HeadCircumferenceError,
     ImageTooLargeError,
     InferenceError,
@@ -49,6 +50,7 @@ STATUSES: dict[type[HeadCircumferenceError], int] = {
     InvalidFrameError: 422,
     InvalidPixelSizeError: 422,
     InvalidGestationalAgeError: 422,
+    GestationalAgeMissingError: 422,
     NoHeadFoundError: 422,
     PixelSizeMissingError: 422,
     InferenceError: 500,
