@@ -280,7 +280,7 @@ def to_analysis_facts(
     """
     rows, columns = analysis.frame.pixels.shape
     region = analysis.region or next(iter(analysis.frame.calibrations), None)
-    head = None if analysis.head is None else to_head(analysis.head)
+    head = None if analysis.head is None else _to_head(analysis.head)
     return AnalysisFacts(
         id=analysis_id,
         created=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
@@ -309,8 +309,7 @@ def to_model(pipeline: "measured_by.Pipeline") -> Model:
     )
 
 
-def to_head(head: "measured_by.Head") -> Head:
-    """Return a head as the part of an answer."""
+def _to_head(head: "measured_by.Head") -> Head:
     measured = head.measurement
     return Head(
         ellipse=_to_ellipse(head.ellipse),

@@ -4,31 +4,27 @@
 """
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from headcirc.answers import (
-    GestationalAge,
-    Growth,
-    Millimetres,
-    to_gestational_age,
-    to_growth,
-    to_head,
-)
+from headcirc.answers import AnalysisFacts, GestationalAge, Growth, to_analysis_facts
 from headcirc.errors import InputError, UnreadableImageError
 from headcirc.geometry import Ellipse, PixelSpacing
 from headcirc.growth import require_gestational_age
 from headcirc.overlay import Picture, to_png
 from headcirc.pipeline import SHIPPED_MODEL_DIR, Analysis, Head, Pipeline, load_pipeline
 from headcirc.readers.pixel_size import to_stated_spacing
+from headcirc.reports.drawing import Drawing, to_picture, to_svg
+from headcirc.reports.growth_chart import EarlierPoint, draw_growth_chart
 
 Source = str | os.PathLike[str] | bytes | NDArray[Any]
 """A path, the bytes of a file, or pixels: (rows, columns) grey or (rows, columns, 3) RGB, uint8."""
+Part = TypeVar("Part")
 GREY_DIMENSIONS, COLOR_SHAPE = 2, (3,)
 
 
@@ -44,11 +40,14 @@ class Measurement:
         The file that was measured; None for bytes and pixels.
     error : Exception or None
         Why the picture could not be read. Only `Model.measure_many` gives such a result.
+    answer : AnalysisFacts or None
+        What the service would answer, field by field; None if the picture could not be read.
     """
 
     analysis: Analysis | None
     path: Path | None = None
     error: InputError | OSError | None = None
+    answer: AnalysisFacts | None = None
 
     @property
     def head_circumference_mm(self) -> float | None:
@@ -88,8 +87,7 @@ class Measurement:
 
         None without millimetres.
         """
-        figures = self._to_figures()
-        return None if figures is None else to_gestational_age(figures)
+        return None if self.answer is None else self.answer.gestational_age
 
     @property
     def growth(self) -> Growth | None:
@@ -97,9 +95,7 @@ class Measurement:
 
         None if no gestational age was stated.
         """
-        if self.analysis is None:
-            return None
-        return to_growth(self._to_figures(), self.analysis.gestational_age_days)
+        return None if self.answer is None else self.answer.growth
 
     @property
     def head_circumference_px(self) -> float | None:
@@ -138,14 +134,44 @@ class Measurement:
         InputError, OSError
             The picture could not be read.
         """
-        if self.analysis is None:
-            assert self.error is not None, "a result has an analysis or an error"
-            raise self.error
-        return self.analysis.draw_overlay()
+        return _require(self.analysis, self.error).draw_overlay()
 
     def save_overlay(self, path: str | os.PathLike[str]) -> None:
         """Write the overlay as a PNG file."""
         Path(path).write_bytes(to_png(self.overlay()))
+
+    def growth_chart(self, earlier: Sequence[tuple[int, float]] = ()) -> Drawing:
+        """Draw the circumference into the centiles of the growth standard.
+
+        Parameters
+        ----------
+        earlier : sequence of (gestational age in days, circumference in mm)
+            Measured before; they are drawn too.
+
+        Returns
+        -------
+        Drawing
+            `reports.drawing.to_picture` makes pixels of it, and `to_svg` a document.
+
+        Raises
+        ------
+        NoHeadFoundError, PixelSizeMissingError, GestationalAgeMissingError
+            There is nothing to draw.
+        InputError, OSError
+            The picture could not be read, or an earlier point is later than this one.
+        """
+        points = [EarlierPoint(days, value_mm) for days, value_mm in earlier]
+        return draw_growth_chart(_require(self.answer, self.error), points)
+
+    def save_growth_chart(
+        self, path: str | os.PathLike[str], earlier: Sequence[tuple[int, float]] = ()
+    ) -> None:
+        """Write the growth chart as SVG where the file's name ends so, otherwise as PNG."""
+        drawing, target = self.growth_chart(earlier), Path(path)
+        if target.suffix.lower() == ".svg":
+            target.write_text(to_svg(drawing), encoding="utf-8")
+        else:
+            target.write_bytes(to_png(to_picture(drawing)))
 
     def _repr_png_(self) -> bytes | None:
         """Show the overlay in a notebook."""
@@ -154,9 +180,6 @@ class Measurement:
     @property
     def _head(self) -> Head | None:
         return None if self.analysis is None else self.analysis.head
-
-    def _to_figures(self) -> Millimetres | None:
-        return None if self._head is None else to_head(self._head)
 
     def _get_millimetres(self, name: str) -> float | None:
         measured = None if self._head is None else self._head.measurement
@@ -235,7 +258,8 @@ class Model:
         analysis = self.pipeline.analyze(
             content, pixel_spacing=spacing, gestational_age_days=age_days
         )
-        return Measurement(analysis, path)
+        answer = to_analysis_facts(analysis, self.pipeline)
+        return Measurement(analysis, path, answer=answer)
 
     def measure_many(
         self,
@@ -314,6 +338,14 @@ def load_model(
             threads=threads,
         )
     )
+
+
+def _require(part: Part | None, error: Exception | None) -> Part:
+    """Return a part of a result, or raise why the picture could not be read."""
+    if part is None:
+        assert error is not None, "a result has an analysis or an error"
+        raise error
+    return part
 
 
 def _to_spacing(pixel_size_mm: float | PixelSpacing | None) -> PixelSpacing | None:

@@ -1,6 +1,7 @@
 """The client. `make client` generates `synchronous.py` from `asynchronous.py`."""
 
 import asyncio
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Self, TypeVar, Unpack
 
@@ -8,7 +9,7 @@ import httpx
 
 from headcirc.client import calls
 from headcirc.client.answers import Analysis, HeadCircumference, ModelFacts, SaliencyFigures
-from headcirc.client.calls import Call, SaliencyForm, Stated
+from headcirc.client.calls import Call, ChartForm, SaliencyForm, Stated
 from headcirc.client.retries import Attempts, RetryPolicy
 from headcirc.client.server import require_server_url, to_headers
 
@@ -107,6 +108,25 @@ class AsyncHeadcircClient:
     async def read_overlay(self, analysis_id: str, *, caption: bool = True) -> bytes:
         """Return the image with mask edge, ellipse and both axes, and a caption below, as a PNG."""
         return await self._ask(calls.read_overlay(analysis_id, caption=caption))
+
+    async def read_growth_chart(
+        self,
+        analysis_id: str,
+        *,
+        form: ChartForm = "png",
+        earlier: Sequence[tuple[int, float]] = (),
+    ) -> bytes:
+        """Return a growth chart with the circumference at the gestational age that was stated.
+
+        Parameters
+        ----------
+        analysis_id : str
+        form : str
+            `png` or `svg`.
+        earlier : sequence of (gestational age in days, circumference in mm)
+            Measured before; they are drawn too.
+        """
+        return await self._ask(calls.read_growth_chart(analysis_id, form=form, earlier=earlier))
 
     async def read_saliency(
         self,

@@ -1,6 +1,6 @@
 """Build requests and read responses: what both clients share, without any input or output."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Generic, Literal, TypedDict, TypeVar
@@ -25,7 +25,8 @@ from headcirc.client.retries import (
 )
 
 Answer = TypeVar("Answer")
-JSON_TYPE, PNG_TYPE, PROBLEM_TYPE = "application/json", "image/png", "application/problem+json"
+JSON_TYPE, PROBLEM_TYPE = "application/json", "application/problem+json"
+PNG_TYPE, SVG_TYPE = "image/png", "image/svg+xml"
 FILE_NAME = "image"
 """Sent for every image: a real file name may contain a patient's name."""
 
@@ -44,6 +45,9 @@ SaliencyForm = Literal["overlay", "map"]
 """Over the image, or the map alone: one channel, 0 to 255."""
 
 
+ChartForm = Literal["png", "svg"]
+
+
 @dataclass(frozen=True)
 class Call(Generic[Answer]):
     """One request, which can be sent more than once, and how to read its answer."""
@@ -54,7 +58,7 @@ class Call(Generic[Answer]):
     read: Callable[[httpx.Response], Answer]
     content: bytes | None = None
     fields: dict[str, str] | None = None
-    query: dict[str, str] | None = None
+    query: Mapping[str, str | list[str]] | None = None
 
     def to_arguments(self) -> dict[str, Any]:
         """Return the arguments of `httpx.Client.request`."""
@@ -129,6 +133,16 @@ def read_picture(analysis_id: str, name: str) -> Call[bytes]:
 def read_overlay(analysis_id: str, *, caption: bool) -> Call[bytes]:
     """Return what was found, drawn over the picture."""
     return replace(to_png_call(to_path(analysis_id, "overlay")), query=_to_caption_query(caption))
+
+
+def read_growth_chart(
+    analysis_id: str, *, form: ChartForm, earlier: Sequence[tuple[int, float]]
+) -> Call[bytes]:
+    """Read the growth chart of a stored result."""
+    kind = {"png": PNG_TYPE, "svg": SVG_TYPE}[form]
+    path = to_path(analysis_id, f"growth.{form}")
+    points = [f"{days}:{value_mm}" for days, value_mm in earlier]
+    return Call("GET", path, kind, partial(read_picture_file, kind=kind), query={"earlier": points})
 
 
 def read_saliency(
@@ -220,9 +234,14 @@ def read_json(response: httpx.Response, *, kind: type[Answer]) -> Answer:
 
 def read_png(response: httpx.Response) -> bytes:
     """Return the PNG file of an answer; raises as `read_json` does."""
+    return read_picture_file(response, kind=PNG_TYPE)
+
+
+def read_picture_file(response: httpx.Response, *, kind: str) -> bytes:
+    """Return the file of an answer, of one media type; raises as `read_json` does."""
     require_success(response)
-    if response.headers.get("content-type") != PNG_TYPE:
-        raise UnexpectedAnswerError("The server's answer is not a PNG; is it Headcirc?")
+    if response.headers.get("content-type") != kind:
+        raise UnexpectedAnswerError(f"The server's answer is not {kind}; is it Headcirc?")
     return response.content
 
 

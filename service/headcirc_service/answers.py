@@ -3,6 +3,7 @@
 from dataclasses import asdict, fields
 
 from headcirc.answers import (
+    AnalysisFacts,
     Concentration,
     HeadCircumference,
     Millimetres,
@@ -21,11 +22,21 @@ from headcirc_service.schemas import AnalysisBody, LinksBody
 def to_analysis_body(analysis_id: str, analysis: Analysis, pipeline: Pipeline) -> AnalysisBody:
     """Return an analysis with the links under which it is kept."""
     answer = to_analysis_facts(analysis, pipeline, analysis_id=analysis_id)
-    links = to_links(analysis_id, has_saliency=pipeline.manifest.explain is not None)
+    links = to_links(
+        analysis_id,
+        has_saliency=pipeline.manifest.explain is not None,
+        has_chart=has_chart(answer),
+    )
     return AnalysisBody(**vars(answer), links=links)
 
 
-def to_links(analysis_id: str, *, has_saliency: bool) -> LinksBody:
+def has_chart(answer: AnalysisFacts) -> bool:
+    """Return whether there is a growth chart: millimetres, and an age that the caller stated."""
+    is_measured = answer.head is not None and answer.head.head_circumference_mm is not None
+    return is_measured and answer.growth is not None
+
+
+def to_links(analysis_id: str, *, has_saliency: bool, has_chart: bool) -> LinksBody:
     """Return where a kept analysis and its parts are found."""
     base = f"/v1/analyses/{analysis_id}"
     return LinksBody(
@@ -35,6 +46,8 @@ def to_links(analysis_id: str, *, has_saliency: bool) -> LinksBody:
         overlay=f"{base}/overlay",
         saliency=f"{base}/saliency" if has_saliency else None,
         head_circumference=f"{base}/head-circumference",
+        growth_png=f"{base}/growth.png" if has_chart else None,
+        growth_svg=f"{base}/growth.svg" if has_chart else None,
     )
 
 

@@ -74,6 +74,11 @@ async def accept_png(request: Request) -> None:
     require_acceptable(request, "image/png")
 
 
+async def accept_svg(request: Request) -> None:
+    """Refuse callers that do not accept SVG."""
+    require_acceptable(request, "image/svg+xml")
+
+
 async def watch_client(request: Request) -> Callable[[], Awaitable[None]]:
     """Return a function that waits until the client has left; call it after the body is read."""
 
@@ -153,5 +158,6 @@ Asked = Annotated[Question, Depends(read_question)]
 Watch = Annotated[Callable[[], Awaitable[None]], Depends(watch_client)]
 TAKES_JSON = Depends(accept_json)
 TAKES_PNG = Depends(accept_png)
+TAKES_SVG = Depends(accept_svg)
 KEYED = Depends(HTTPBearer(auto_error=False, description="Where the service was given API keys."))
 """Documents the keys in the OpenAPI document; the gate checks them before the route is found."""

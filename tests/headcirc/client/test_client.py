@@ -128,6 +128,25 @@ def test_every_map_of_the_real_service(server):
         assert other.concentration != figures.concentration
 
 
+def test_growth_chart_of_the_real_service(server):
+    """As picture and as document; earlier points change it; without an age it is refused."""
+    with HeadcircClient(server, api_key=KEY) as client:
+        stated = {"pixel_size_mm": PIXEL_SIZE_MM, "gestational_age_days": 143}
+        analysis = client.analyze(CONTENT, **stated)
+        assert analysis.growth.head_circumference.z_score == pytest.approx(0.7, abs=0.4)
+        assert client.measure_head_circumference(CONTENT, **stated).growth == analysis.growth
+        chart = client.read_growth_chart(analysis.id)
+        assert decode_frame(chart).pixels.shape[1] == 900
+        document = client.read_growth_chart(analysis.id, form="svg", earlier=[(105, 110.5)])
+        assert document.count(b"<circle") == 2
+        assert client.read_growth_chart(analysis.id, earlier=[(105, 110.5)]) != chart
+        without_age = client.analyze(CONTENT, pixel_size_mm=PIXEL_SIZE_MM)
+        assert without_age.growth is None
+        with pytest.raises(ProblemError) as refused:
+            client.read_growth_chart(without_age.id)
+    assert (refused.value.status, refused.value.code) == (409, "gestational-age-missing")
+
+
 @pytest.mark.parametrize(
     ("ask", "status", "code"),
     [

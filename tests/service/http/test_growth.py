@@ -1,7 +1,11 @@
 """Gestational age and growth over HTTP; `tests/headcirc/test_growth.py` holds the known answers."""
 
+import io
+from xml.etree import ElementTree
+
 import numpy as np
 import pytest
+from PIL import Image
 
 from headcirc.growth import HEAD_CIRCUMFERENCE, to_z_score
 from tests.service.http.test_analyses import CONTENT, post
@@ -82,3 +86,76 @@ def test_age_given_twice_is_refused(client):
 
 def test_empty_age_counts_as_left_out(client):
     assert post(client, gestational_age_days="").json()["growth"] is None
+
+
+# --- the chart ----------------------------------------------------------------------------------
+
+
+def test_chart_comes_as_picture_and_as_document(client):
+    """Both are linked, and of their own types; the document names the number."""
+    body = post(client, **STATED).json()
+    png = client.get(body["links"]["growth_png"])
+    assert png.headers["content-type"] == "image/png"
+    picture = np.asarray(Image.open(io.BytesIO(png.content)))
+    svg = client.get(body["links"]["growth_svg"])
+    assert svg.headers["content-type"] == "image/svg+xml"
+    root = ElementTree.fromstring(svg.text)
+    assert picture.shape == (int(root.get("height")), int(root.get("width")), 3)
+    assert f"HC {body['head']['head_circumference_mm']:.1f} mm" in svg.text
+    assert len(root.findall("{*}circle")) == 1
+
+
+def test_chart_has_the_earlier_points_of_the_request(client):
+    links = post(client, **STATED).json()["links"]
+    query = {"earlier": ["105:110.5", "119:130"]}
+    root = ElementTree.fromstring(client.get(links["growth_svg"], params=query).text)
+    assert len(root.findall("{*}circle")) == 3
+    plain = client.get(links["growth_png"]).content
+    assert client.get(links["growth_png"], params=query).content != plain
+
+
+@pytest.mark.parametrize(
+    "earlier", [["x"], ["134:150"], ["120:nan"], ["105:110"] * 21, ["105:110", ""]]
+)
+@pytest.mark.parametrize("form", ["growth_png", "growth_svg"])
+def test_earlier_points_that_cannot_be_used_are_refused(client, earlier, form):
+    """No days and mm, later than this measurement, too many."""
+    link = post(client, **STATED).json()["links"][form]
+    problem = client.get(link, params={"earlier": earlier})
+    assert (problem.status_code, problem.json()["code"]) == (422, "invalid-parameter")
+
+
+@pytest.mark.parametrize(
+    ("content", "stated", "code"),
+    [
+        (CONTENT, {"pixel_size_mm": "0.13"}, "gestational-age-missing"),
+        (CONTENT, {"gestational_age_days": "133"}, "pixel-size-missing"),
+        (BLACK, STATED, "no-head-found"),
+    ],
+)
+def test_without_a_number_or_an_age_there_is_no_chart(client, content, stated, code):
+    """No link, and 409 where one asks all the same."""
+    links = post(client, content=content, **stated).json()["links"]
+    assert {"growth_png", "growth_svg"}.isdisjoint(links)
+    for name in ("growth.png", "growth.svg"):
+        problem = client.get(f"{links['self']}/{name}")
+        assert (problem.status_code, problem.json()["code"]) == (409, code)
+
+
+def test_chart_of_an_age_outside_the_standard_says_so(client):
+    links = post(client, **STATED | {"gestational_age_days": "90"}).json()["links"]
+    answer = client.get(links["growth_svg"])
+    assert answer.status_code == 200
+    assert "outside the growth standard" in answer.text
+
+
+def test_chart_of_an_unknown_result_is_not_found(client):
+    for name in ("growth.png", "growth.svg"):
+        problem = client.get(f"/v1/analyses/{'0' * 32}/{name}")
+        assert (problem.status_code, problem.json()["code"]) == (404, "not-found")
+
+
+def test_caller_that_takes_no_svg_is_refused(client):
+    links = post(client, **STATED).json()["links"]
+    problem = client.get(links["growth_svg"], headers={"accept": "image/png"})
+    assert (problem.status_code, problem.json()["code"]) == (406, "not-acceptable")
