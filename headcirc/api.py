@@ -20,6 +20,8 @@ from headcirc.overlay import Picture, to_png
 from headcirc.pipeline import SHIPPED_MODEL_DIR, Analysis, Head, Pipeline, load_pipeline
 from headcirc.readers.pixel_size import to_stated_spacing
 from headcirc.reports.drawing import Drawing, to_picture, to_svg
+from headcirc.reports.fhir import to_bundle
+from headcirc.reports.fhir_elements import ImagingSource
 from headcirc.reports.growth_chart import EarlierPoint, draw_growth_chart
 
 Source = str | os.PathLike[str] | bytes | NDArray[Any]
@@ -172,6 +174,31 @@ class Measurement:
             target.write_text(to_svg(drawing), encoding="utf-8")
         else:
             target.write_bytes(to_png(to_picture(drawing)))
+
+    def to_fhir(
+        self,
+        *,
+        subject: str | None = None,
+        focus: str | None = None,
+        imaging: ImagingSource | None = None,
+    ) -> dict[str, Any]:
+        """Return the result as a FHIR R4 Bundle, in plain JSON types.
+
+        Parameters
+        ----------
+        subject, focus : str, optional
+            References, such as `Patient/123`: whose record it is, and the fetus where the subject
+            is the mother.
+        imaging : ImagingSource, optional
+            Identifiers of the DICOM object that was measured.
+
+        Raises
+        ------
+        InputError, OSError
+            The picture could not be read, or a reference cannot be used.
+        """
+        answer = _require(self.answer, self.error)
+        return to_bundle(answer, subject=subject, focus=focus, imaging=imaging)
 
     def _repr_png_(self) -> bytes | None:
         """Show the overlay in a notebook."""

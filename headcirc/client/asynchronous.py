@@ -3,13 +3,13 @@
 import asyncio
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Self, TypeVar, Unpack
+from typing import Any, Self, TypeVar, Unpack
 
 import httpx
 
 from headcirc.client import calls
 from headcirc.client.answers import Analysis, HeadCircumference, ModelFacts, SaliencyFigures
-from headcirc.client.calls import Call, ChartForm, SaliencyForm, Stated
+from headcirc.client.calls import Call, ChartForm, FhirStated, SaliencyForm, Stated
 from headcirc.client.retries import Attempts, RetryPolicy
 from headcirc.client.server import require_server_url, to_headers
 
@@ -92,6 +92,16 @@ class AsyncHeadcircClient:
     async def read_analysis(self, analysis_id: str) -> Analysis:
         """Return a stored result."""
         return await self._ask(calls.read_analysis(analysis_id))
+
+    async def read_fhir_bundle(
+        self, analysis_id: str, **stated: Unpack[FhirStated]
+    ) -> dict[str, Any]:
+        """Return a stored result as a FHIR R4 Bundle.
+
+        `subject` and `focus` are references, such as `Patient/123`; the DICOM identifiers
+        (`study_uid` and so on) are those of the object that was measured.
+        """
+        return await self._ask(calls.read_fhir_bundle(analysis_id, stated))
 
     async def read_head_circumference(self, analysis_id: str) -> HeadCircumference:
         """Return the head circumference of a stored result."""

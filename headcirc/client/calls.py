@@ -1,5 +1,6 @@
 """Build requests and read responses: what both clients share, without any input or output."""
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -26,6 +27,7 @@ from headcirc.client.retries import (
 
 Answer = TypeVar("Answer")
 JSON_TYPE, PROBLEM_TYPE = "application/json", "application/problem+json"
+FHIR_TYPE = "application/fhir+json"
 PNG_TYPE, SVG_TYPE = "image/png", "image/svg+xml"
 FILE_NAME = "image"
 """Sent for every image: a real file name may contain a patient's name."""
@@ -92,12 +94,17 @@ def to_post(asked: Call[Answer], content: bytes, stated: Stated) -> Call[Answer]
     """
     if not isinstance(content, bytes):
         raise TypeError(f"The image is a {type(content).__name__}; give its file's bytes.")
-    unknown = stated.keys() - Stated.__annotations__.keys()
-    if unknown:
-        known = ", ".join(Stated.__annotations__)
-        raise TypeError(f"{', '.join(sorted(unknown))} cannot be stated; {known} can.")
-    fields = {name: str(value) for name, value in stated.items() if value is not None}
+    fields = _to_known_fields(stated, Stated.__annotations__)
     return Call("POST", asked.path, asked.accept, asked.read, content, fields)
+
+
+def _to_known_fields(stated: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, str]:
+    """Return what is stated as text, without what is None; refuse a name that is not known."""
+    unknown = stated.keys() - known.keys()
+    if unknown:
+        names = ", ".join(known)
+        raise TypeError(f"{', '.join(sorted(unknown))} cannot be stated; {names} can.")
+    return {name: str(value) for name, value in stated.items() if value is not None}
 
 
 def analyze(content: bytes, stated: Stated) -> Call[Analysis]:
@@ -118,6 +125,29 @@ def measure_mask(content: bytes, stated: Stated) -> Call[bytes]:
 def read_analysis(analysis_id: str) -> Call[Analysis]:
     """Read a stored result."""
     return to_json_call(to_path(analysis_id), Analysis)
+
+
+class FhirStated(TypedDict, total=False):
+    """Whom a FHIR Bundle is about, and the DICOM object that was measured, by its identifiers."""
+
+    subject: str | None
+    focus: str | None
+    study_uid: str | None
+    series_uid: str | None
+    instance_uid: str | None
+    sop_class_uid: str | None
+
+
+def read_fhir_bundle(analysis_id: str, stated: FhirStated) -> Call[dict[str, Any]]:
+    """Read a stored result as a FHIR R4 Bundle.
+
+    Raises
+    ------
+    TypeError
+        The service does not know a stated field.
+    """
+    fields = _to_known_fields(stated, FhirStated.__annotations__)
+    return Call("GET", to_path(analysis_id), FHIR_TYPE, read_fhir, query=fields)
 
 
 def read_head_circumference(analysis_id: str) -> Call[HeadCircumference]:
@@ -142,7 +172,7 @@ def read_growth_chart(
     kind = {"png": PNG_TYPE, "svg": SVG_TYPE}[form]
     path = to_path(analysis_id, f"growth.{form}")
     points = [f"{days}:{value_mm}" for days, value_mm in earlier]
-    return Call("GET", path, kind, partial(read_picture_file, kind=kind), query={"earlier": points})
+    return Call("GET", path, kind, partial(read_file, kind=kind), query={"earlier": points})
 
 
 def read_saliency(
@@ -232,12 +262,24 @@ def read_json(response: httpx.Response, *, kind: type[Answer]) -> Answer:
     return to_answer(kind, facts)
 
 
+def read_fhir(response: httpx.Response) -> dict[str, Any]:
+    """Return the Bundle of an answer; raises as `read_json` does."""
+    content = read_file(response, kind=FHIR_TYPE)
+    try:
+        bundle = json.loads(content)
+    except ValueError:
+        bundle = None
+    if not isinstance(bundle, dict):
+        raise UnexpectedAnswerError("The server's answer is no FHIR Bundle; is it Headcirc?")
+    return bundle
+
+
 def read_png(response: httpx.Response) -> bytes:
     """Return the PNG file of an answer; raises as `read_json` does."""
-    return read_picture_file(response, kind=PNG_TYPE)
+    return read_file(response, kind=PNG_TYPE)
 
 
-def read_picture_file(response: httpx.Response, *, kind: str) -> bytes:
+def read_file(response: httpx.Response, *, kind: str) -> bytes:
     """Return the file of an answer, of one media type; raises as `read_json` does."""
     require_success(response)
     if response.headers.get("content-type") != kind:

@@ -1,3 +1,4 @@
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -197,3 +198,12 @@ def test_age_that_is_not_plausible_is_refused(model, days):
     for measure in (model.measure, lambda *each, **stated: model.measure_many([*each], **stated)):
         with pytest.raises(headcirc.InputError, match="whole number of days"):
             measure(PHANTOM, gestational_age_days=days)
+
+
+def test_result_is_written_as_fhir(result):
+    """In plain JSON types, the same each time."""
+    bundle = result.to_fhir(subject="Patient/1")
+    assert json.loads(json.dumps(bundle)) == bundle == result.to_fhir(subject="Patient/1")
+    assert bundle["entry"][0]["resource"]["subject"] == {"reference": "Patient/1"}
+    with pytest.raises(headcirc.InputError, match="FHIR reference"):
+        result.to_fhir(subject="Jane")

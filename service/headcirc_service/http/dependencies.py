@@ -39,8 +39,8 @@ EXAMPLE_MM = 0.1277
 """Pixel size of the phantom in the example of `/docs`."""
 LEFT_OUT = ""
 """The first value of a field in `/docs`; without it `/docs` would send 0, which is refused."""
-NOT_AT_ALL = re.compile(r"q=0(\.0*)?")
-"""The weight that refuses a media range (RFC 9110, 12.4.2)."""
+WEIGHT = re.compile(r"q=([01](?:\.[0-9]*)?)")
+"""The weight of a media range; 0 refuses it (RFC 9110, 12.4.2)."""
 
 
 async def require_measurer(request: Request) -> Measurer:
@@ -51,17 +51,38 @@ async def require_measurer(request: Request) -> Measurer:
     return measurer
 
 
-def require_acceptable(request: Request, media_type: str) -> None:
-    """Refuse a request if its Accept header excludes the media type of the answer."""
-    stated = {}
+def read_accept(request: Request) -> dict[str, float]:
+    """Return the weight of each media range of the Accept header."""
+    weights = {}
     for part in ",".join(request.headers.getlist("accept")).lower().split(","):
         media_range, *parameters = (each.strip() for each in part.split(";"))
-        stated[media_range] = not any(NOT_AT_ALL.fullmatch(each) for each in parameters)
+        found = (WEIGHT.fullmatch(each) for each in parameters)
+        weights[media_range] = next((float(each[1]) for each in found if each), 1.0)
+    return weights
+
+
+def weigh(accepted: dict[str, float], media_type: str) -> float:
+    """Return how much a caller wants a media type; 0 excludes it."""
     kind = media_type.split("/", maxsplit=1)[0]
     # The most specific range decides; an empty header excludes nothing.
     most_specific_first = (media_type, f"{kind}/*", "*/*", "")
-    if not next((stated[each] for each in most_specific_first if each in stated), False):
+    return next((accepted[each] for each in most_specific_first if each in accepted), 0.0)
+
+
+def require_acceptable(request: Request, media_type: str) -> None:
+    """Refuse a request if its Accept header excludes the media type of the answer."""
+    if not weigh(read_accept(request), media_type):
         raise HTTPException(406, f"The answer is {media_type}; the Accept header excludes it.")
+
+
+def prefers(request: Request, media_type: str, plain_type: str) -> bool:
+    """Return whether a caller names a media type, and wants it at least as much as the plain one.
+
+    A range such as `*/*` names neither; then the answer is the plain one.
+    """
+    accepted = read_accept(request)
+    weight = accepted.get(media_type, 0.0)
+    return weight > 0 and weight >= weigh(accepted, plain_type)
 
 
 async def accept_json(request: Request) -> None:

@@ -147,6 +147,29 @@ def test_growth_chart_of_the_real_service(server):
     assert (refused.value.status, refused.value.code) == (409, "gestational-age-missing")
 
 
+def test_fhir_bundle_of_the_real_service(server):
+    """Subject and study are as stated; a name that is none of the service's is a TypeError."""
+    with HeadcircClient(server, api_key=KEY) as client:
+        analysis = client.analyze(CONTENT, pixel_size_mm=PIXEL_SIZE_MM)
+        bundle = client.read_fhir_bundle(analysis.id, subject="Patient/1", study_uid="1.2.3")
+        kinds = [each["resource"]["resourceType"] for each in bundle["entry"]]
+        assert (kinds[0], kinds[-1]) == ("DiagnosticReport", "ImagingStudy")
+        assert bundle["entry"][0]["resource"]["subject"] == {"reference": "Patient/1"}
+        with pytest.raises(TypeError, match="patient cannot be stated"):
+            client.read_fhir_bundle(analysis.id, patient="1")
+        with pytest.raises(ProblemError) as refused:
+            client.read_fhir_bundle(analysis.id, subject="Jane")
+    assert (refused.value.status, refused.value.code) == (422, "invalid-parameter")
+
+
+@pytest.mark.parametrize("content", [b"[]", b"no json"])
+def test_fhir_answer_that_is_no_bundle_is_unexpected(content):
+    reply = httpx.Response(200, content=content, headers={"content-type": "application/fhir+json"})
+    client, _ = to_client(reply)
+    with pytest.raises(UnexpectedAnswerError):
+        client.read_fhir_bundle("a")
+
+
 @pytest.mark.parametrize(
     ("ask", "status", "code"),
     [
