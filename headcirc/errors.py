@@ -7,6 +7,8 @@
     │   ├── ImageTooLargeError        bytes  -x-> frame   refused before decoding
     │   ├── InvalidFrameError         bytes  -x-> frame   several pictures and none selected
     │   ├── InvalidPixelSizeError     the stated pixel size is not plausible
+    │   ├── InvalidGestationalAgeError  the stated gestational age is not plausible
+    │   ├── GestationalAgeMissingError  a growth chart is required, but no age was stated
     │   ├── NoHeadFoundError          mask   -x-> number  (only where a value is required)
     │   └── PixelSizeMissingError     pixels -x-> mm      (only where a value is required)
     └── InferenceError                the operator must fix it
@@ -60,6 +62,18 @@ class InvalidPixelSizeError(InputError):
     """The stated pixel size is implausible, incomplete or contradictory."""
 
     code = "invalid-pixel-size"
+
+
+class InvalidGestationalAgeError(InputError):
+    """The stated gestational age is not a plausible number of days."""
+
+    code = "invalid-gestational-age"
+
+
+class GestationalAgeMissingError(InputError):
+    """A comparison with others of the same age is required, but no gestational age was stated."""
+
+    code = "gestational-age-missing"
 
 
 class NoHeadFoundError(InputError):

@@ -106,6 +106,8 @@ class Analysis:
         Width over height of a pixel, as the network saw it; an explanation needs the same.
     head_plane_probability : float or None
         Probability that the picture shows a head plane; None if the network has no such output.
+    gestational_age_days : int or None
+        As the caller states it; it changes no measurement.
     """
 
     frame: Frame
@@ -116,6 +118,7 @@ class Analysis:
     model: str = "unknown"
     pixel_aspect: float = 1.0
     head_plane_probability: float | None = None
+    gestational_age_days: int | None = None
 
     def draw_overlay(self, *, caption: bool = True) -> Picture:
         """Return (rows, columns, 3) uint8: the frame with what was found drawn over it.
@@ -256,14 +259,24 @@ class Pipeline:
         )
         return Head(mask, ellipse, measured, uncertainty, interval), region, quality
 
-    def analyze(self, content: bytes, *, pixel_spacing: PixelSpacing | None = None) -> Analysis:
+    def analyze(
+        self,
+        content: bytes,
+        *,
+        pixel_spacing: PixelSpacing | None = None,
+        gestational_age_days: int | None = None,
+    ) -> Analysis:
         """Measure the head in one file, from bytes to millimetres."""
         prepared = self.prepare(content, pixel_spacing=pixel_spacing)
         watch = Stopwatch()
         (prediction,) = self.infer(prepared.network_input)
         inference_ms = watch.lap_ms()
         analysis = self.finish(prepared, prediction)
-        return replace(analysis, timing_ms={**analysis.timing_ms, "inference": inference_ms})
+        return replace(
+            analysis,
+            timing_ms={**analysis.timing_ms, "inference": inference_ms},
+            gestational_age_days=gestational_age_days,
+        )
 
 
 def load_pipeline(

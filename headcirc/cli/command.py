@@ -9,7 +9,9 @@ from pathlib import Path
 from headcirc.backends.registry import BACKENDS
 from headcirc.batch.pixel_size_table import load_pixel_sizes, to_spacings_of
 from headcirc.batch.safe_text import escape_controls
+from headcirc.errors import InvalidGestationalAgeError
 from headcirc.geometry import PixelSpacing
+from headcirc.growth import require_gestational_age
 from headcirc.pipeline import SHIPPED_MODEL_DIR
 from headcirc.readers.pixel_size import read_decimal, to_stated_spacing
 
@@ -96,6 +98,18 @@ def add_image_arguments(parser: argparse.ArgumentParser) -> None:
         help="table of pixel sizes: filename (or folder/name) and pixel_size_mm, or "
         "pixel_size_x_mm and pixel_size_y_mm; HC18's own table works",
     )
+
+
+def read_age_days(text: str) -> int:
+    """Read a gestational age in days; raises as argparse expects."""
+    try:
+        days = require_gestational_age(read_decimal(text))
+        assert days is not None
+        return days
+    except (ValueError, InvalidGestationalAgeError) as error:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a whole number of days from 1 to 330; 20 weeks and 3 days are 143"
+        ) from error
 
 
 def _read_mm(text: str) -> float:

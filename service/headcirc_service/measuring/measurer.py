@@ -55,6 +55,7 @@ class Question:
     pixel_spacing : PixelSpacing, optional
     frame_index : int, optional
         Counted from 0, for a file with several frames.
+    gestational_age_days : int, optional
     result_scope : str
         Scope of the result; see `results.result_names`.
     """
@@ -63,6 +64,7 @@ class Question:
     pixel_spacing: PixelSpacing | None
     frame_index: int | None
     result_scope: str = ""
+    gestational_age_days: int | None = None
 
     def to_id(self, pipeline: Pipeline) -> str:
         """Return the id of the result, which is the same for equal questions and models.
@@ -74,6 +76,7 @@ class Question:
         facts = (
             self.pixel_spacing,
             self.frame_index or 0,
+            self.gestational_age_days,
             pipeline.graph.sha256,
             pipeline.backend.precision,
             pipeline.manifest.version,
@@ -255,7 +258,8 @@ class Measurer:
             Stage("inference", inference.arrived_s + inference.queue_s, inference.run_s),
             Stage("postprocess", finishing_s, timing_ms["postprocess"] / 1000),
         )
-        return replace(analysis, timing_ms=timing_ms), stages
+        age_days = question.gestational_age_days
+        return replace(analysis, timing_ms=timing_ms, gestational_age_days=age_days), stages
 
     def begin_shutdown(self) -> None:
         """Report not ready from now on; requests that still come are answered."""
