@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from headcirc.dicom_source import DicomSource
+
 FloatArray = NDArray[np.float64]
 
 
@@ -66,12 +68,15 @@ class Frame:
         may show other black and white levels than intended.
     orientation : int
         EXIF orientation, 1 to 8, that was applied to the stored picture; 1 leaves it unchanged.
+    source : DicomSource or None
+        The DICOM object that the picture was read from; None for other files.
     """
 
     pixels: NDArray[np.uint8]
     calibrations: tuple[CalibratedRegion, ...] = ()
     has_narrow_range: bool = False
     orientation: int = 1
+    source: DicomSource | None = None
 
     @property
     def pixel_aspect(self) -> float:
