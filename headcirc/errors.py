@@ -7,6 +7,8 @@
     │   ├── ImageTooLargeError        bytes  -x-> frame   refused before decoding
     │   ├── InvalidFrameError         bytes  -x-> frame   several pictures and none selected
     │   ├── InvalidPixelSizeError     the stated pixel size is not plausible
+    │   ├── UnusableHeaderError       DICOM  -x-> report  the header lacks what a report repeats
+    │   ├── UnreliableResultError     answer -x-> report  the report cannot carry a warning
     │   ├── NoHeadFoundError          mask   -x-> number  (only where a value is required)
     │   └── PixelSizeMissingError     pixels -x-> mm      (only where a value is required)
     └── InferenceError                the operator must fix it
@@ -60,6 +62,18 @@ class InvalidPixelSizeError(InputError):
     """The stated pixel size is implausible, incomplete or contradictory."""
 
     code = "invalid-pixel-size"
+
+
+class UnusableHeaderError(InputError):
+    """The DICOM file's header lacks what a report about the picture must repeat."""
+
+    code = "dicom-header-unusable"
+
+
+class UnreliableResultError(InputError):
+    """The result is not acceptable, and what is asked for cannot say so."""
+
+    code = "result-unreliable"
 
 
 class NoHeadFoundError(InputError):

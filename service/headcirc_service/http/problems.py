@@ -27,7 +27,9 @@ from headcirc.errors import (
     NoHeadFoundError,
     PixelSizeMissingError,
     UnreadableImageError,
+    UnreliableResultError,
     UnsupportedMediaTypeError,
+    UnusableHeaderError,
 )
 from headcirc_service.errors import ClientLeftError, NotReadyError, ServiceError
 from headcirc_service.telemetry.request_context import find_context
@@ -47,6 +49,8 @@ STATUSES: dict[type[HeadCircumferenceError], int] = {
     ImageTooLargeError: 413,
     InvalidFrameError: 422,
     InvalidPixelSizeError: 422,
+    UnusableHeaderError: 422,
+    UnreliableResultError: 422,
     NoHeadFoundError: 422,
     PixelSizeMissingError: 422,
     InferenceError: 500,
