@@ -4,17 +4,20 @@ import shutil
 import subprocess
 from collections.abc import Callable
 
+import httpx
 import numpy as np
 import pytest
 from pydicom.dataset import Dataset
 
 from headcirc.reports.capture import to_capture
-from headcirc.reports.dicom_file import to_dicom_file
 from headcirc.reports.finding import Finding
 from headcirc.reports.measurement_report import to_measurement_report
 from headcirc.reports.obstetric_report import to_obstetric_report
+from headcirc.reports.report_file import to_dicom_file
 from headcirc.reports.segmentation import to_segmentation
+from tests.support.dicom_sources import to_dicom_file as to_source_file
 from tests.support.dicom_sources import to_finding, to_ultrasound
+from tests.support.orthanc import run_orthanc
 
 CINE = np.zeros((3, 540, 800), np.uint8)
 BROKEN = {"StudyTime": "25:61", "PatientSex": "U", "AccessionNumber": None, "StudyID": None}
@@ -86,3 +89,19 @@ def test_dsrdump_reads_the_reports(file):
     assert "E:" not in done.stderr
     assert 'NUM:(,,"Head Circumference")="246.05" (mm,UCUM,"mm")' in done.stdout
     assert "Verification Flag   : UNVERIFIED" in done.stdout
+
+
+def test_archive_keeps_them_beside_the_picture(tmp_path):
+    """Orthanc stores each kind in the patient's study; a repeat is the same instance."""
+    finding, mask = to_finding()
+    files = [to_dicom_file(build(finding, mask)) for build in KINDS.values()]
+    with run_orthanc(tmp_path / "orthanc") as archive:
+        picture = to_source_file(to_ultrasound())
+        statuses = [
+            httpx.post(f"{archive.url}/instances", content=each).json()["Status"]
+            for each in (picture, *files, *files)
+        ]
+        assert statuses == ["Success"] * 5 + ["AlreadyStored"] * 4
+        (study,) = httpx.get(f"{archive.url}/studies", params={"expand": "true"}).json()
+        assert study["PatientMainDicomTags"]["PatientID"] == "P-1"
+        assert len(study["Series"]) == 5

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from headcirc.errors import InvalidFrameError, NoHeadFoundError, PixelSizeMissingError
-from headcirc.reports.dicom_file import to_dicom_file
+from headcirc.reports.report_file import to_dicom_file
 from headcirc.reports.segmentation import to_segmentation
 from tests.support.dicom_sources import ROOT, SHA256, to_finding, to_ultrasound
 
