@@ -26,6 +26,7 @@ from headcirc.client.retries import (
 
 Answer = TypeVar("Answer")
 JSON_TYPE, PNG_TYPE, PROBLEM_TYPE = "application/json", "image/png", "application/problem+json"
+DICOM_TYPE = "application/dicom"
 FILE_NAME = "image"
 """Sent for every image: a real file name may contain a patient's name."""
 
@@ -39,6 +40,8 @@ class Stated(TypedDict, total=False):
     frame: int | None
 
 
+ReportKind = Literal["sr", "seg", "capture"]
+"""Structured report, segmentation, captioned picture."""
 SaliencyForm = Literal["overlay", "map"]
 """Over the image, or the map alone: one channel, 0 to 255."""
 
@@ -92,7 +95,7 @@ def to_post(asked: Call[Answer], content: bytes, stated: Stated) -> Call[Answer]
         known = ", ".join(Stated.__annotations__)
         raise TypeError(f"{', '.join(sorted(unknown))} cannot be stated; {known} can.")
     fields = {name: str(value) for name, value in stated.items() if value is not None}
-    return Call("POST", asked.path, asked.accept, asked.read, content, fields)
+    return replace(asked, method="POST", content=content, fields=fields)
 
 
 def analyze(content: bytes, stated: Stated) -> Call[Analysis]:
@@ -108,6 +111,15 @@ def measure_head_circumference(content: bytes, stated: Stated) -> Call[HeadCircu
 def measure_mask(content: bytes, stated: Stated) -> Call[bytes]:
     """Segment the head in an image."""
     return to_post(to_png_call("/v1/mask"), content, stated)
+
+
+def make_report(
+    content: bytes, kind: ReportKind, *, template: str | None, stated: Stated
+) -> Call[bytes]:
+    """Measure a DICOM file and build a report about it."""
+    query = None if template is None else {"template": template}
+    asked = Call("GET", f"/v1/{kind}", DICOM_TYPE, read_dicom, query=query)
+    return to_post(asked, content, stated)
 
 
 def read_analysis(analysis_id: str) -> Call[Analysis]:
@@ -219,9 +231,18 @@ def read_json(response: httpx.Response, *, kind: type[Answer]) -> Answer:
 
 def read_png(response: httpx.Response) -> bytes:
     """Return the PNG file of an answer; raises as `read_json` does."""
+    return _read_file(response, PNG_TYPE, "a PNG")
+
+
+def read_dicom(response: httpx.Response) -> bytes:
+    """Return the DICOM file of an answer; raises as `read_json` does."""
+    return _read_file(response, DICOM_TYPE, "a DICOM file")
+
+
+def _read_file(response: httpx.Response, media_type: str, name: str) -> bytes:
     require_success(response)
-    if response.headers.get("content-type") != PNG_TYPE:
-        raise UnexpectedAnswerError("The server's answer is not a PNG; is it Headcirc?")
+    if response.headers.get("content-type") != media_type:
+        raise UnexpectedAnswerError(f"The server's answer is not {name}; is it Headcirc?")
     return response.content
 
 
