@@ -7,6 +7,7 @@
     │   ├── ImageTooLargeError        bytes  -x-> frame   refused before decoding
     │   ├── InvalidFrameError         bytes  -x-> frame   several pictures and none selected
     │   ├── InvalidPixelSizeError     the stated pixel size is not plausible
+    │   ├── PixelSizeConflictError    the stated pixel size is not that of the file
     │   ├── NoHeadFoundError          mask   -x-> number  (only where a value is required)
     │   └── PixelSizeMissingError     pixels -x-> mm      (only where a value is required)
     └── InferenceError                the operator must fix it
@@ -60,6 +61,12 @@ class InvalidPixelSizeError(InputError):
     """The stated pixel size is implausible, incomplete or contradictory."""
 
     code = "invalid-pixel-size"
+
+
+class PixelSizeConflictError(InputError):
+    """The stated pixel size differs from that of the DICOM file."""
+
+    code = "pixel-size-conflict"
 
 
 class NoHeadFoundError(InputError):
