@@ -201,7 +201,7 @@ def to_analysis_facts(
         Under which a service keeps the result; empty where nothing is kept.
     """
     rows, columns = analysis.frame.pixels.shape
-    region = analysis.region or next(iter(analysis.frame.calibrations), None)
+    region = analysis.known_region
     return AnalysisFacts(
         id=analysis_id,
         created=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),

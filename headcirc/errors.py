@@ -7,6 +7,7 @@
     │   ├── ImageTooLargeError        bytes  -x-> frame   refused before decoding
     │   ├── InvalidFrameError         bytes  -x-> frame   several pictures and none selected
     │   ├── InvalidPixelSizeError     the stated pixel size is not plausible
+    │   ├── PixelSizeConflictError    the stated pixel size is not that of the file
     │   ├── UnusableHeaderError       DICOM  -x-> report  the header lacks what a report repeats
     │   ├── UnreliableResultError     answer -x-> report  the report cannot carry a warning
     │   ├── NoHeadFoundError          mask   -x-> number  (only where a value is required)
@@ -62,6 +63,12 @@ class InvalidPixelSizeError(InputError):
     """The stated pixel size is implausible, incomplete or contradictory."""
 
     code = "invalid-pixel-size"
+
+
+class PixelSizeConflictError(InputError):
+    """The stated pixel size differs from that of the DICOM file."""
+
+    code = "pixel-size-conflict"
 
 
 class UnusableHeaderError(InputError):

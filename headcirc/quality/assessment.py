@@ -30,6 +30,8 @@ UNLIKE_TRAINING_DATA = "unlike-training-data"
 LOW_CONTRAST = "low-contrast"
 SHADOWED_BOUNDARY = "shadowed-boundary"
 NARROW_SAMPLE_RANGE = "narrow-sample-range"
+DICOM_CALIBRATION_UNUSABLE = "dicom-calibration-unusable"
+DICOM_PIXEL_SPACING_USED = "dicom-pixel-spacing-used"
 
 DISQUALIFYING = frozenset(
     {
@@ -83,7 +85,7 @@ def assess_quality(
     cephalic_index: float | None = None,
     uncertainty: Uncertainty | None = None,
     limits: UncertaintyLimits | None = None,
-    has_narrow_range: bool = False,
+    notes: tuple[str, ...] = (),
 ) -> Quality:
     """Collect the warnings that apply to a result.
 
@@ -98,12 +100,11 @@ def assess_quality(
         None if the pixel size is unknown.
     uncertainty, limits : Uncertainty or None, UncertaintyLimits or None
         If either is None, only gross failures are checked.
-    has_narrow_range : bool
-        See `geometry.Frame`.
+    notes : tuple of str
+        Warning codes that follow from the file and its calibration, not from the head.
     """
-    narrow = (NARROW_SAMPLE_RANGE,) if has_narrow_range else ()
     if head_mask is None or ellipse is None:
-        return Quality((NO_HEAD_FOUND, *narrow))
+        return Quality((NO_HEAD_FOUND, *notes))
     rows, columns = head_mask.pixels.shape
     low_mm, high_mm = PLAUSIBLE_HEAD_CIRCUMFERENCE_MM
     known = head_circumference_mm is not None
@@ -120,7 +121,7 @@ def assess_quality(
     }
     if uncertainty is not None and limits is not None:
         checks |= _judge_uncertainty(uncertainty, limits)
-    return Quality((*(code for code, holds in checks.items() if holds), *narrow))
+    return Quality((*(code for code, holds in checks.items() if holds), *notes))
 
 
 def _judge_uncertainty(uncertainty: Uncertainty, limits: UncertaintyLimits) -> dict[str, bool]:

@@ -35,7 +35,7 @@ Decode = Callable[[bytes, Layout], tuple[Samples, str]]
 """Returns the samples of an encoded frame, and what they mean."""
 
 NATIVE = (uid.ImplicitVRLittleEndian, uid.ExplicitVRLittleEndian, uid.ExplicitVRBigEndian)
-JPEG_START = b"\xff\xd8\xff"
+JPEG_START, JPEG_END = b"\xff\xd8\xff", b"\xff\xd9"
 SOF3, SOF55 = 0xC3, 0xF7
 JPEG_2000_START = b"\xff\x4f\xff\x51"
 """Start of a codestream and the marker of its sizes."""
@@ -148,6 +148,9 @@ def _decode_jpeg_ls(encoded: bytes, layout: Layout) -> tuple[Samples, str]:
     if marker != SOF55 or bits > layout.bits_allocated:
         raise ValueError("No JPEG-LS data, or of too many bits.")
     _require_size(layout, tuple(size))
+    encoded = encoded.rstrip(b"\0")  # which makes the length even
+    if not encoded.endswith(JPEG_END):  # the decoder would take half a minute of zeros for pixels
+        raise ValueError("The end marker is missing.")
     return _decode_by_plugin(uid.JPEGLSLossless, "pyjpegls", encoded, layout)
 
 

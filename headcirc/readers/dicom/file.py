@@ -34,7 +34,7 @@ PIXEL_DATA_TAGS = (PIXEL_DATA, 0x7FE00008, 0x7FE00009)
 UNDEFINED_LENGTH = 0xFFFFFFFF
 LONG_LENGTH_VRS = (b"OB", b"OW", b"UN")
 """Kinds of pixel data, whose length takes four bytes and follows two that are unused."""
-MAXIMUM_INFLATED_BYTES = 200_000_000
+MAXIMUM_INFLATED_BYTES = 100_000_000
 MAXIMUM_VALUE_BYTES = 1_000_000
 """A longer value of an attribute that is parsed here is damaged: each number takes some time."""
 

@@ -3,7 +3,7 @@ import pytest
 
 from headcirc.geometry import Ellipse, HeadMask
 from headcirc.model.uncertainty_model import UncertaintyLimits
-from headcirc.quality.assessment import assess_quality, to_fit_overlap
+from headcirc.quality.assessment import NARROW_SAMPLE_RANGE, assess_quality, to_fit_overlap
 from headcirc.quality.uncertainty import Uncertainty
 from headcirc.raster import to_ellipse_coverage
 from tests.support.synthetic import to_manifest
@@ -79,10 +79,12 @@ def test_uncertainty_beyond_a_limit_has_its_code(
 def test_narrow_range_is_a_warning_that_does_not_disqualify():
     """It is given with and without a head."""
     head = HeadMask(MASK, 0.0, 0.98)
-    found = assess_quality(head, HEAD, FACTS, head_circumference_mm=180.0, has_narrow_range=True)
+    found = assess_quality(
+        head, HEAD, FACTS, head_circumference_mm=180.0, notes=(NARROW_SAMPLE_RANGE,)
+    )
     assert found.warnings == ("narrow-sample-range",)
     assert found.acceptable
-    missed = assess_quality(None, None, FACTS, has_narrow_range=True)
+    missed = assess_quality(None, None, FACTS, notes=(NARROW_SAMPLE_RANGE,))
     assert missed.warnings == ("no-head-found", "narrow-sample-range")
 
 
