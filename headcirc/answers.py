@@ -281,7 +281,7 @@ def to_analysis_facts(
         Under which a service keeps the result; empty where nothing is kept.
     """
     rows, columns = analysis.frame.pixels.shape
-    region = analysis.region or next(iter(analysis.frame.calibrations), None)
+    region = analysis.known_region
     head = None if analysis.head is None else _to_head(analysis.head)
     return AnalysisFacts(
         id=analysis_id,

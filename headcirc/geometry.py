@@ -11,7 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from headcirc.dicom_source import DicomSource
+
 FloatArray = NDArray[np.float64]
+FROM_REQUEST, FROM_DICOM = "request", "dicom"
+"""Where a pixel size comes from: its caller stated it, or a DICOM file."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +44,9 @@ class CalibratedRegion:
         Its outermost pixel centres, inclusive.
     spacing : PixelSpacing
     source : str
-        Where the pixel spacing comes from: `request` or `dicom`.
+        Where the pixel spacing comes from: `FROM_REQUEST` or `FROM_DICOM`.
+    is_from_pixel_spacing : bool
+        It is DICOM's Pixel Spacing and not that of an ultrasound region, so it is less certain.
     """
 
     left_px: float
@@ -49,6 +55,7 @@ class CalibratedRegion:
     bottom_px: float
     spacing: PixelSpacing
     source: str
+    is_from_pixel_spacing: bool = False
 
 
 @dataclass(frozen=True)
@@ -66,12 +73,18 @@ class Frame:
         may show other black and white levels than intended.
     orientation : int
         EXIF orientation, 1 to 8, that was applied to the stored picture; 1 leaves it unchanged.
+    has_unusable_calibration : bool
+        The file states pixel sizes that cannot be true, or none that is a length.
+    source : DicomSource or None
+        The DICOM object that the picture was read from; None for other files.
     """
 
     pixels: NDArray[np.uint8]
     calibrations: tuple[CalibratedRegion, ...] = ()
     has_narrow_range: bool = False
     orientation: int = 1
+    has_unusable_calibration: bool = False
+    source: DicomSource | None = None
 
     @property
     def pixel_aspect(self) -> float:

@@ -27,13 +27,24 @@ from headcirc.geometry import (
     to_ellipse_perimeter,
 )
 from headcirc.mask import to_frame_grid, to_head_mask
-from headcirc.measurement import HeadMeasurement, find_region, measure_head
+from headcirc.measurement import (
+    ChosenCalibration,
+    HeadMeasurement,
+    choose_calibration,
+    measure_head,
+)
 from headcirc.model.graph import Graph
 from headcirc.model.manifest import Manifest, load_manifest
 from headcirc.model.prediction import Prediction
 from headcirc.network_input import to_network_input
 from headcirc.overlay import Picture, draw_overlay
-from headcirc.quality.assessment import Quality, assess_quality, find_image_warnings
+from headcirc.quality.assessment import (
+    DICOM_CALIBRATION_UNUSABLE,
+    DICOM_PIXEL_SPACING_USED,
+    Quality,
+    assess_quality,
+    find_image_warnings,
+)
 from headcirc.quality.augmentation import infer_with_augmentation
 from headcirc.quality.uncertainty import Interval, Uncertainty, measure_uncertainty, to_interval
 from headcirc.readers import DEFAULT_MAXIMUM_PIXELS, decode_frame
@@ -120,6 +131,17 @@ class Analysis:
     head_plane_probability: float | None = None
     gestational_age_days: int | None = None
 
+    @property
+    def known_region(self) -> CalibratedRegion | None:
+        """Return the region whose pixel size is stated with the result.
+
+        Without a head, that is the only calibrated region, because of several none is chosen.
+        """
+        calibrations = self.frame.calibrations
+        if self.head is not None or len(calibrations) != 1:
+            return self.region
+        return calibrations[0]
+
     def draw_overlay(self, *, caption: bool = True) -> Picture:
         """Return (rows, columns, 3) uint8: the frame with what was found drawn over it.
 
@@ -131,7 +153,7 @@ class Analysis:
         return add_caption(picture, self._to_facts()) if caption else picture
 
     def _to_facts(self) -> ResultFacts:
-        head, region = self.head, self.region or next(iter(self.frame.calibrations), None)
+        head, region = self.head, self.known_region
         measured = None if head is None else head.measurement
         interval = None if head is None else head.interval
         return ResultFacts(
@@ -201,7 +223,13 @@ class Pipeline:
         return predictions
 
     def finish(self, prepared: Prepared, prediction: Prediction) -> Analysis:
-        """Make mask, ellipse, millimetres and warnings from the network's outputs."""
+        """Make mask, ellipse, millimetres and warnings from the network's outputs.
+
+        Raises
+        ------
+        PixelSizeConflictError
+            The stated pixel size differs from that of the DICOM file.
+        """
         watch = Stopwatch()
         probabilities = to_frame_grid(prediction.probability_map, prepared.mapping)
         image_warnings = find_image_warnings(
@@ -233,9 +261,11 @@ class Pipeline:
         if mask is not None:
             ellipse = fit_head_ellipse(probabilities, mask, facts.threshold)
         if mask is None or ellipse is None:
-            quality = assess_quality(mask, ellipse, facts, image_warnings=image_warnings)
+            noted = (*image_warnings, *_to_calibration_warnings(frame))
+            quality = assess_quality(mask, ellipse, facts, image_warnings=noted)
             return None, None, quality
-        region = find_region(frame.calibrations, ellipse)
+        chosen = choose_calibration(frame, ellipse)
+        region = chosen.region
         measured = None if region is None else measure_head(ellipse, region.spacing)
         measured_mm = None if measured is None else measured.head_circumference_mm
         uncertainty = measure_uncertainty(
@@ -255,7 +285,7 @@ class Pipeline:
             cephalic_index=None if measured is None else measured.cephalic_index,
             uncertainty=uncertainty,
             limits=None if known is None else known.limits,
-            image_warnings=image_warnings,
+            image_warnings=(*image_warnings, *_to_calibration_warnings(frame, chosen)),
         )
         return Head(mask, ellipse, measured, uncertainty, interval), region, quality
 
@@ -265,9 +295,10 @@ class Pipeline:
         *,
         pixel_spacing: PixelSpacing | None = None,
         gestational_age_days: int | None = None,
+        frame_index: int | None = None,
     ) -> Analysis:
-        """Measure the head in one file, from bytes to millimetres."""
-        prepared = self.prepare(content, pixel_spacing=pixel_spacing)
+        """Measure the head in one file, from bytes to millimetres; raises `InputError`s."""
+        prepared = self.prepare(content, pixel_spacing=pixel_spacing, frame_index=frame_index)
         watch = Stopwatch()
         (prediction,) = self.infer(prepared.network_input)
         inference_ms = watch.lap_ms()
@@ -277,6 +308,19 @@ class Pipeline:
             timing_ms={**analysis.timing_ms, "inference": inference_ms},
             gestational_age_days=gestational_age_days,
         )
+
+
+def _to_calibration_warnings(
+    frame: Frame, chosen: ChosenCalibration | None = None
+) -> tuple[str, ...]:
+    """Return the warning codes about the pixel size of the file and, with a head, of its region."""
+    region = None if chosen is None else chosen.region
+    is_unusable = frame.has_unusable_calibration if chosen is None else chosen.is_dicom_unusable
+    checks = {
+        DICOM_CALIBRATION_UNUSABLE: is_unusable,
+        DICOM_PIXEL_SPACING_USED: region is not None and region.is_from_pixel_spacing,
+    }
+    return tuple(code for code, holds in checks.items() if holds)
 
 
 def load_pipeline(

@@ -87,7 +87,7 @@ def add_image_arguments(parser: argparse.ArgumentParser) -> None:
     pixel_size = parser.add_mutually_exclusive_group()
     pixel_size.add_argument(
         "--pixel-size-mm",
-        type=_read_mm,
+        type=read_mm,
         metavar="X",
         help="width and height of a pixel in every image; without it there are no millimetres",
     )
@@ -112,7 +112,13 @@ def read_age_days(text: str) -> int:
         ) from error
 
 
-def _read_mm(text: str) -> float:
+def read_mm(text: str) -> float:
+    """Return millimetres that were written on the command line.
+
+    Raises
+    ------
+    argparse.ArgumentTypeError
+    """
     try:
         return read_decimal(text)
     except ValueError as error:

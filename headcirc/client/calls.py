@@ -27,7 +27,7 @@ from headcirc.client.retries import (
 
 Answer = TypeVar("Answer")
 JSON_TYPE, PROBLEM_TYPE = "application/json", "application/problem+json"
-FHIR_TYPE = "application/fhir+json"
+FHIR_TYPE, DICOM_TYPE = "application/fhir+json", "application/dicom"
 PNG_TYPE, SVG_TYPE = "image/png", "image/svg+xml"
 FILE_NAME = "image"
 """Sent for every image: a real file name may contain a patient's name."""
@@ -43,6 +43,8 @@ class Stated(TypedDict, total=False):
     gestational_age_days: int | None
 
 
+ReportKind = Literal["sr", "seg", "capture"]
+"""Structured report, segmentation, captioned picture."""
 SaliencyForm = Literal["overlay", "map"]
 """Over the image, or the map alone: one channel, 0 to 255."""
 
@@ -95,7 +97,7 @@ def to_post(asked: Call[Answer], content: bytes, stated: Stated) -> Call[Answer]
     if not isinstance(content, bytes):
         raise TypeError(f"The image is a {type(content).__name__}; give its file's bytes.")
     fields = _to_known_fields(stated, Stated.__annotations__)
-    return Call("POST", asked.path, asked.accept, asked.read, content, fields)
+    return replace(asked, method="POST", content=content, fields=fields)
 
 
 def _to_known_fields(stated: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, str]:
@@ -120,6 +122,15 @@ def measure_head_circumference(content: bytes, stated: Stated) -> Call[HeadCircu
 def measure_mask(content: bytes, stated: Stated) -> Call[bytes]:
     """Segment the head in an image."""
     return to_post(to_png_call("/v1/mask"), content, stated)
+
+
+def make_report(
+    content: bytes, kind: ReportKind, *, template: str | None, stated: Stated
+) -> Call[bytes]:
+    """Measure a DICOM file and build a report about it."""
+    query = None if template is None else {"template": template}
+    asked = Call("GET", f"/v1/{kind}", DICOM_TYPE, read_dicom, query=query)
+    return to_post(asked, content, stated)
 
 
 def read_analysis(analysis_id: str) -> Call[Analysis]:
@@ -277,6 +288,11 @@ def read_fhir(response: httpx.Response) -> dict[str, Any]:
 def read_png(response: httpx.Response) -> bytes:
     """Return the PNG file of an answer; raises as `read_json` does."""
     return read_file(response, kind=PNG_TYPE)
+
+
+def read_dicom(response: httpx.Response) -> bytes:
+    """Return the DICOM file of an answer; raises as `read_json` does."""
+    return read_file(response, kind=DICOM_TYPE)
 
 
 def read_file(response: httpx.Response, *, kind: str) -> bytes:

@@ -10,7 +10,7 @@ import httpx
 
 from headcirc.client import calls
 from headcirc.client.answers import Analysis, HeadCircumference, ModelFacts, SaliencyFigures
-from headcirc.client.calls import Call, ChartForm, FhirStated, SaliencyForm, Stated
+from headcirc.client.calls import Call, ChartForm, FhirStated, ReportKind, SaliencyForm, Stated
 from headcirc.client.retries import Attempts, RetryPolicy
 from headcirc.client.server import require_server_url, to_headers
 
@@ -89,6 +89,30 @@ class HeadcircClient:
         No head is a `ProblemError`.
         """
         return self._ask(calls.measure_mask(content, stated))
+
+    def make_report(
+        self,
+        content: bytes,
+        kind: ReportKind,
+        *,
+        template: str | None = None,
+        **stated: Unpack[Stated],
+    ) -> bytes:
+        """Measure a DICOM file and return a DICOM file about it.
+
+        Parameters
+        ----------
+        content : bytes
+            A DICOM file.
+        kind : str
+            `sr`: structured report; `seg`: segmentation; `capture`: captioned picture.
+        template : str, optional
+            Of a structured report: 1500 (default) or 5000.
+        **stated
+            As for `analyze`.
+        """
+        call = calls.make_report(content, kind, template=template, stated=stated)
+        return self._ask(call)
 
     def read_analysis(self, analysis_id: str) -> Analysis:
         """Return a stored result."""

@@ -31,6 +31,8 @@ LOW_CONTRAST = "low-contrast"
 SHADOWED_BOUNDARY = "shadowed-boundary"
 NARROW_SAMPLE_RANGE = "narrow-sample-range"
 NOT_A_HEAD_PLANE = "not-a-head-plane"
+DICOM_CALIBRATION_UNUSABLE = "dicom-calibration-unusable"
+DICOM_PIXEL_SPACING_USED = "dicom-pixel-spacing-used"
 
 DISQUALIFYING = frozenset(
     {
@@ -101,7 +103,7 @@ def assess_quality(
     uncertainty, limits : Uncertainty or None, UncertaintyLimits or None
         If either is None, only gross failures are checked.
     image_warnings : tuple of str
-        From `find_image_warnings`; they hold with and without a head.
+        Codes about the whole picture and its file; they hold with and without a head.
     """
     if head_mask is None or ellipse is None:
         return Quality((NO_HEAD_FOUND, *image_warnings))

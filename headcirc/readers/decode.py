@@ -6,15 +6,13 @@ it decodes a pixel. Resolution tags are ignored, because they say nothing about 
 
 from headcirc.errors import UnreadableImageError, UnsupportedMediaTypeError
 from headcirc.geometry import Frame, PixelSpacing
-from headcirc.readers import bmp, jpeg, png, tiff, webp
+from headcirc.readers import bmp, dicom, jpeg, png, tiff, webp
 from headcirc.readers.limits import DEFAULT_MAXIMUM_PIXELS
 from headcirc.readers.reader import Reader, ReadOptions
 
-READERS: tuple[Reader, ...] = (png, jpeg, bmp, tiff, webp)
-"""The first one that recognises the content reads it."""
+READERS: tuple[Reader, ...] = (dicom, png, jpeg, bmp, tiff, webp)
+"""The first one that recognises the content reads it. A DICOM file may also start like a TIFF."""
 SUFFIXES = frozenset(suffix for reader in READERS for suffix in reader.SUFFIXES)
-
-DICOM_PREAMBLE_BYTES = 128
 
 
 def decode_frame(
@@ -58,9 +56,4 @@ def _find_reader(content: bytes) -> Reader:
             return reader
     *others, last = (reader.NAME for reader in READERS)
     accepted = f"{', '.join(others)} and {last} are accepted"
-    if content.startswith(b"DICM", DICOM_PREAMBLE_BYTES):
-        raise UnsupportedMediaTypeError(
-            f"The file is DICOM, which this version does not read yet; {accepted}. "
-            "Export the frame as PNG and state its pixel size."
-        )
     raise UnsupportedMediaTypeError(f"The content is no image format known here; {accepted}.")

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headcirc.errors import InvalidFrameError, UnreadableImageError
-from headcirc.geometry import CalibratedRegion, Frame
+from headcirc.geometry import FROM_REQUEST, CalibratedRegion, Frame
 from headcirc.readers.orientation import turn_upright
 from headcirc.readers.reader import ReadOptions
 
@@ -107,5 +107,5 @@ def to_frame(
     if options.pixel_spacing is not None:
         rows, columns = pixels.shape
         spacing = options.pixel_spacing
-        regions = (CalibratedRegion(0, 0, columns - 1, rows - 1, spacing, source="request"),)
+        regions = (CalibratedRegion(0, 0, columns - 1, rows - 1, spacing, FROM_REQUEST),)
     return Frame(pixels, regions, has_narrow_range, orientation)

@@ -306,7 +306,7 @@ def test_row_without_millimetres_states_no_pixel_size(analysis, pipeline):
     head = replace(analysis.head, measurement=None, interval=None)
     frame = replace(analysis.frame, calibrations=(aside,))
     answer = to_analysis_facts(replace(analysis, head=head, region=None, frame=frame), pipeline)
-    assert answer.image.pixel_size_x_mm == 0.1
+    assert answer.image.pixel_size_x_mm is None
     row = to_row(answer)
     assert (row.pixel_size_x_mm, row.pixel_size_y_mm) == (None, None)
     assert row.error == NO_PIXEL_SIZE

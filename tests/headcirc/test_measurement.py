@@ -3,8 +3,8 @@ import math
 import numpy as np
 import pytest
 
-from headcirc.geometry import CalibratedRegion, Ellipse, PixelSpacing
-from headcirc.measurement import find_region, measure_head
+from headcirc.geometry import FROM_DICOM, CalibratedRegion, Ellipse, Frame, PixelSpacing
+from headcirc.measurement import ChosenCalibration, choose_calibration, measure_head
 
 
 def test_circle_of_known_radius_measures_two_pi_r():
@@ -34,9 +34,28 @@ def test_rotated_ellipse_is_mapped_as_a_whole():
     )
 
 
-def test_region_is_the_one_that_contains_the_centre():
-    """The ellipse's centre selects the region; outside all regions there is none."""
-    left = CalibratedRegion(0, 0, 99, 99, PixelSpacing(0.1, 0.1), "dicom")
-    right = CalibratedRegion(100, 0, 199, 99, PixelSpacing(0.3, 0.3), "dicom")
-    assert find_region((left, right), Ellipse(150, 50, 20, 10, 0)) is right
-    assert find_region((left, right), Ellipse(150, 150, 20, 10, 0)) is None
+def to_frame(*calibrations):
+    return Frame(np.zeros((200, 200), np.uint8), calibrations)
+
+
+def test_region_is_the_one_that_contains_the_head():
+    """Outside all regions, or across two of them, no millimetres are known."""
+    left = CalibratedRegion(0, 0, 99, 99, PixelSpacing(0.1, 0.1), FROM_DICOM)
+    right = CalibratedRegion(100, 0, 199, 99, PixelSpacing(0.3, 0.3), FROM_DICOM)
+    frame = to_frame(left, right)
+    assert choose_calibration(frame, Ellipse(150, 50, 20, 10, 0)).region is right
+    for outside in (Ellipse(150, 150, 20, 10, 0), Ellipse(100, 50, 20, 10, 0)):
+        chosen = choose_calibration(frame, outside)
+        assert chosen.region is None
+        assert chosen.is_dicom_unusable
+
+
+def test_head_that_the_frame_cuts_is_still_in_its_region():
+    """Only the visible part of the outline counts."""
+    whole = CalibratedRegion(0, 0, 199, 199, PixelSpacing(0.1, 0.1), FROM_DICOM)
+    assert choose_calibration(to_frame(whole), Ellipse(190, 100, 60, 50, 0)).region is whole
+
+
+def test_frame_without_calibration_has_no_region_and_no_fault():
+    chosen = choose_calibration(to_frame(), Ellipse(100, 100, 60, 50, 0))
+    assert chosen == ChosenCalibration(None)

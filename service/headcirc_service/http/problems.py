@@ -27,9 +27,12 @@ from headcirc.errors import (
     InvalidPixelSizeError,
     ModelArtifactError,
     NoHeadFoundError,
+    PixelSizeConflictError,
     PixelSizeMissingError,
     UnreadableImageError,
+    UnreliableResultError,
     UnsupportedMediaTypeError,
+    UnusableHeaderError,
 )
 from headcirc_service.errors import ClientLeftError, NotReadyError, ServiceError
 from headcirc_service.telemetry.request_context import find_context
@@ -51,6 +54,9 @@ STATUSES: dict[type[HeadCircumferenceError], int] = {
     InvalidPixelSizeError: 422,
     InvalidGestationalAgeError: 422,
     GestationalAgeMissingError: 422,
+    PixelSizeConflictError: 422,
+    UnusableHeaderError: 422,
+    UnreliableResultError: 422,
     NoHeadFoundError: 422,
     PixelSizeMissingError: 422,
     InferenceError: 500,

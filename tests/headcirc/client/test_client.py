@@ -31,6 +31,7 @@ from headcirc.client.retries import Attempts, read_retry_after_s
 from headcirc.errors import InputError
 from headcirc.pipeline import SHIPPED_MODEL_DIR
 from headcirc.readers.decode import decode_frame
+from tests.support.dicom_sources import to_dicom_file, to_ultrasound
 
 EXAMPLE = Path("examples/phantom.png")
 CONTENT = EXAMPLE.read_bytes()
@@ -168,6 +169,20 @@ def test_fhir_answer_that_is_no_bundle_is_unexpected(content):
     client, _ = to_client(reply)
     with pytest.raises(UnexpectedAnswerError):
         client.read_fhir_bundle("a")
+
+
+def test_reports_of_the_real_service(server):
+    """A DICOM file of the phantom gives each kind of DICOM object about it."""
+    pixels = decode_frame(CONTENT).pixels
+    source = to_dicom_file(to_ultrasound(pixels, SequenceOfUltrasoundRegions=None))
+    with HeadcircClient(server, api_key=KEY) as client:
+        ask = partial(client.make_report, source, pixel_size_mm=PIXEL_SIZE_MM)
+        made = [ask("sr"), ask("sr", template="5000"), ask("seg"), ask("capture")]
+        assert len(set(made)) == 4
+        assert {each[128:132] for each in made} == {b"DICM"}
+        with pytest.raises(ProblemError) as refused:
+            client.make_report(CONTENT, "sr", pixel_size_mm=PIXEL_SIZE_MM)
+    assert refused.value.code == "unsupported-media-type"
 
 
 @pytest.mark.parametrize(

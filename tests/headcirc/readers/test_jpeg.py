@@ -11,7 +11,7 @@ from PIL import Image
 from headcirc.errors import UnreadableImageError, UnsupportedMediaTypeError
 from headcirc.readers import decode_frame
 from headcirc.readers.grey import to_grey
-from headcirc.readers.jpeg import MAXIMUM_JPEG_SCANS, read_jpeg
+from headcirc.readers.jpeg_stream import MAXIMUM_JPEG_SCANS, read_jpeg
 from tests.headcirc.jpeg_files import make_rare_jpegs
 from tests.support.synthetic import SMALL_HEAD, draw_head, to_file
 

@@ -5,7 +5,7 @@ import headcirc_service.app
 import pytest
 from headcirc_service.settings import Settings, load_settings, to_public_settings
 
-from headcirc.readers.jpeg import MAXIMUM_JPEG_SCANS
+from headcirc.readers.jpeg_stream import MAXIMUM_JPEG_SCANS
 from tests.service.http.test_problems import CONTENT, check, post
 from tests.support.synthetic import draw_head, to_file
 
