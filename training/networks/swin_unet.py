@@ -224,11 +224,20 @@ class SwinUNet(nn.Module):
     grid_px : int
         Rows and columns of the input. It must be a multiple of 32 * `window`, so that the windows
         divide every level; the paper uses 224.
+    head_plane : bool
+        Add a second output: the logit that the image is a head plane.
     """
 
     paper_levels = tuple(PAPER_WIDTH * 2**level for level in reversed(range(LEVELS - 1)))
 
-    def __init__(self, *, width: int = PAPER_WIDTH, window: int = 8, grid_px: int = 256) -> None:
+    def __init__(
+        self,
+        *,
+        width: int = PAPER_WIDTH,
+        window: int = 8,
+        grid_px: int = 256,
+        head_plane: bool = False,
+    ) -> None:
         super().__init__()
         coarsest_px = PATCH_PX * 2 ** (LEVELS - 1)
         if grid_px % (coarsest_px * window) or width % FIRST_HEADS:
@@ -251,20 +260,27 @@ class SwinUNet(nn.Module):
         )
         self.expansion = PatchExpansion(width, width, PATCH_PX)
         self.head = nn.Conv2d(width, 1, 1, bias=False)
+        self.plane_head = nn.Linear(shapes[-1][0], 1) if head_plane else None
         self.apply(_initialise)
 
-    def forward(self, network_input: Tensor) -> Tensor:
-        """Map (n, 1, grid_px, grid_px) normalised grey values to logits of the same shape."""
+    def forward(self, network_input: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+        """Map (n, 1, grid_px, grid_px) normalised grey values to logits of the same shape.
+
+        With `head_plane` the second output is the (n, 1) logits of a head plane.
+        """
         tokens = self.embedding_norm(self.embedding(network_input).permute(0, 2, 3, 1))
         features, skips = tokens.permute(0, 3, 1, 2), []
         for level, merge in zip(self.encoder, self.merging, strict=True):
             skips.append(level(features))
             features = merge(skips[-1])
-        features = self.bottleneck(features)
+        bottom = self.bottleneck(features)
+        features = bottom
         for level, skip in zip(self.decoder, reversed(skips), strict=True):
             features = level(features, skip)
         logits: Tensor = self.head(self.expansion(features))
-        return logits
+        if self.plane_head is None:
+            return logits
+        return logits, self.plane_head(bottom.mean(dim=(2, 3)))
 
 
 def _initialise(layer: nn.Module) -> None:

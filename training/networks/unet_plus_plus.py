@@ -42,11 +42,19 @@ class UNetPlusPlus(nn.Module):
     deep_supervision : bool
         Give logits from each of the four nodes X(0, 1) to X(0, 4). In training mode each is one
         channel of the output; in evaluation mode the output is their mean.
+    head_plane : bool
+        Add a second output: the logit that the image is a head plane.
     """
 
     paper_levels = tuple(PAPER_WIDTH * 2**level for level in reversed(range(LEVELS)))
 
-    def __init__(self, *, width: int = PAPER_WIDTH, deep_supervision: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        width: int = PAPER_WIDTH,
+        deep_supervision: bool = False,
+        head_plane: bool = False,
+    ) -> None:
         super().__init__()
         self.width = width
         channels = [width * 2**level for level in range(LEVELS + 1)]
@@ -62,17 +70,18 @@ class UNetPlusPlus(nn.Module):
         )
         self.branches = LEVELS if deep_supervision else 1
         self.head = nn.Conv2d(self.branches * width, self.branches, 1, groups=self.branches)
+        self.plane_head = nn.Linear(bottom, 1) if head_plane else None
 
     @property
     def decoder(self) -> list[nn.Module]:
         """Return the nodes X(3, 1), X(2, 2), X(1, 3) and X(0, 4), which a U-Net has, too."""
         return [column[-1] for column in self.columns]  # type: ignore[index]
 
-    def forward(self, network_input: Tensor) -> Tensor:
+    def forward(self, network_input: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         """Map (n, 1, h, w) normalised grey values to (n, 1, h, w) logits.
 
-        In training mode with deep supervision, the output is (n, 4, h, w). h and w must be
-        multiples of 16.
+        In training mode with deep supervision, the logits are (n, 4, h, w). With `head_plane` the
+        second output is the (n, 1) logits of a head plane. h and w must be multiples of 16.
         """
         rows = [[self.encoder[0](network_input)]]
         for level in (*self.encoder[1:], self.bottleneck):
@@ -81,10 +90,11 @@ class UNetPlusPlus(nn.Module):
             for i, node in enumerate(column):  # type: ignore[arg-type]
                 rows[i].append(node(rows[i + 1][-1], rows[i]))
         features = torch.cat(rows[0][-self.branches :], dim=1)
-        if self.training or self.branches == 1:
-            logits: Tensor = self.head(features)
+        is_mean = self.branches > 1 and not self.training
+        logits: Tensor = self._to_mean_logits(features) if is_mean else self.head(features)
+        if self.plane_head is None:
             return logits
-        return self._to_mean_logits(features)
+        return logits, self.plane_head(rows[-1][0].mean(dim=(2, 3)))
 
     def _to_mean_logits(self, features: Tensor) -> Tensor:
         """Return the mean of all branches' logits as one convolution, so that graphs end in it."""
