@@ -165,17 +165,24 @@ class Model:
         return self.pipeline.backend.precision
 
     def measure(
-        self, source: Source, *, pixel_size_mm: float | PixelSpacing | None = None
+        self,
+        source: Source,
+        *,
+        pixel_size_mm: float | PixelSpacing | None = None,
+        frame: int | None = None,
     ) -> Measurement:
         """Measure the head in one picture.
 
         Parameters
         ----------
         source : path, bytes or array
-            A file (PNG, JPEG, BMP, TIFF, WebP), its content, or its pixels: (rows, columns) grey
-            or (rows, columns, 3) RGB, uint8.
+            A file (PNG, JPEG, BMP, TIFF, WebP, DICOM), its content, or its pixels: (rows, columns)
+            grey or (rows, columns, 3) RGB, uint8.
         pixel_size_mm : float or PixelSpacing, optional
-            Width and height of a pixel in mm. Without it there are no millimetres.
+            Width and height of a pixel in mm. Without it only DICOM files, which state their own,
+            have millimetres.
+        frame : int, optional
+            The frame of a DICOM file of several frames, counted from 0.
 
         Returns
         -------
@@ -185,7 +192,8 @@ class Model:
         Raises
         ------
         InputError
-            The picture cannot be decoded, is too large, or the pixel size is not plausible.
+            The picture cannot be decoded or is too large, or the pixel size is not plausible or
+            not that of the DICOM file.
         InferenceError
             The runtime failed.
         OSError
@@ -193,7 +201,8 @@ class Model:
         """
         spacing = _to_spacing(pixel_size_mm)
         content, path = _read(source)
-        return Measurement(self.pipeline.analyze(content, pixel_spacing=spacing), path)
+        analysis = self.pipeline.analyze(content, pixel_spacing=spacing, frame_index=frame)
+        return Measurement(analysis, path)
 
     def measure_many(
         self, sources: Iterable[Source], *, pixel_size_mm: float | PixelSpacing | None = None

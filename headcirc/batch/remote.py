@@ -31,7 +31,11 @@ MAX_CONSECUTIVE_UNANSWERED = 12
 
 @contextmanager
 def open_remote_measure(
-    server_url: str, api_key_file: Path | None, *, caption: bool = True
+    server_url: str,
+    api_key_file: Path | None,
+    *,
+    caption: bool = True,
+    frame_index: int | None = None,
 ) -> Iterator[tuple[Measure, ModelIdentity]]:
     """Connect to a service; give the function that measures there, and the model it uses.
 
@@ -55,7 +59,7 @@ def open_remote_measure(
             backend=served.backend,
             precision=served.precision,
         )
-        yield RemoteMeasure(client, caption=caption), model
+        yield RemoteMeasure(client, caption=caption, frame_index=frame_index), model
 
 
 def read_api_key(path: Path) -> str:
@@ -76,8 +80,11 @@ def read_api_key(path: Path) -> str:
 class RemoteMeasure:
     """Lets a service measure one file after another, and stops if the service is gone."""
 
-    def __init__(self, client: HeadcircClient, *, caption: bool = True) -> None:
+    def __init__(
+        self, client: HeadcircClient, *, caption: bool = True, frame_index: int | None = None
+    ) -> None:
         self._client = client
+        self._frame_index = frame_index
         self._caption = caption
         self._unanswered = 0
 
@@ -91,9 +98,9 @@ class RemoteMeasure:
         UsageError
             So many files in a row had no answer that the rest would fail, too.
         """
-        stated: Stated = {}
+        stated: Stated = {"frame": self._frame_index}
         if spacing is not None:
-            stated = {"pixel_size_x_mm": spacing.column_mm, "pixel_size_y_mm": spacing.row_mm}
+            stated |= {"pixel_size_x_mm": spacing.column_mm, "pixel_size_y_mm": spacing.row_mm}
         try:
             analysis = self._client.analyze(content, **stated)
         except ClientError as error:

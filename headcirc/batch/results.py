@@ -3,7 +3,8 @@
 A row is done, and its image is not measured again, if all of this holds:
 
 - It was written completely and nobody edited it: its `checksum` fits its cells.
-- Its file, stated pixel size, model and headcirc release have not changed: the `fingerprint` fits.
+- Its file, stated pixel size, frame, model and headcirc release have not changed: the `fingerprint`
+  fits.
 - It holds a result: a measurement, "no head" or "no pixel size". A file that crashed its decoder is
   done too, unless the caller wants to try it again.
 
@@ -44,7 +45,13 @@ DECIMALS_OF = {each.name: each.metadata.get(DECIMALS, PIXEL_SIZE_DECIMALS) for e
 STANDARD_OUTPUT = ("-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
 
 
-def read_fingerprint(path: Path, spacing: PixelSpacing | None, model: ModelIdentity) -> str:
+def read_fingerprint(
+    path: Path,
+    spacing: PixelSpacing | None,
+    model: ModelIdentity,
+    *,
+    frame_index: int | None = None,
+) -> str:
     """Return a hash of all facts that a row depends on; call it before the file is read.
 
     It is empty where the file cannot be read. Such a row is never done.
@@ -56,7 +63,7 @@ def read_fingerprint(path: Path, spacing: PixelSpacing | None, model: ModelIdent
     # Two files of one archive may have the same size and modification time. If they swap names,
     # only the change time shows it.
     times_ns = status.st_mtime_ns, status.st_ctime_ns
-    return _hash((status.st_size, times_ns, spacing, model, __version__))
+    return _hash((status.st_size, times_ns, spacing, frame_index, model, __version__))
 
 
 def _hash(facts: object) -> str:

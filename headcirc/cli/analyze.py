@@ -52,6 +52,7 @@ from headcirc.readers import SUFFIXES
 EXAMPLES = """examples:
   headcirc analyze scan.png --pixel-size-mm 0.12
   headcirc analyze scans/ --recursive --pixel-sizes sizes.csv --csv out.csv
+  headcirc analyze study/DICOMDIR --csv out.csv
 
 """
 
@@ -117,7 +118,12 @@ def run(options: argparse.Namespace) -> int:
         measure, model = _open_measure(options, stack)
         names = {path: to_name(path) for path in images}
         rule = DoneRule(
-            {names[path]: read_fingerprint(path, spacings[path], model) for path in images},
+            {
+                names[path]: read_fingerprint(
+                    path, spacings[path], model, frame_index=options.frame
+                )
+                for path in images
+            },
             retry_crashed=options.retry_crashed,
         )
         done = _find_done(options, rule, overlays)
@@ -200,6 +206,7 @@ def _open_measure(options: argparse.Namespace, stack: ExitStack) -> tuple[Measur
             backend=options.backend,
             precision=options.precision,
             caption=not options.bare_overlays,
+            frame_index=options.frame,
         )
         process = MeasuringProcess(load)
         stack.callback(process.close)
@@ -211,7 +218,12 @@ def _open_measure(options: argparse.Namespace, stack: ExitStack) -> tuple[Measur
     from headcirc.batch.remote import open_remote_measure
 
     return stack.enter_context(
-        open_remote_measure(options.server, options.api_key_file, caption=not options.bare_overlays)
+        open_remote_measure(
+            options.server,
+            options.api_key_file,
+            caption=not options.bare_overlays,
+            frame_index=options.frame,
+        )
     )
 
 
