@@ -204,9 +204,12 @@ client: test-env  ### Generate the synchronous client from the asynchronous one
 
 # Only the load benchmarks and some tests need these (shared store, monitoring, container, gateways), so that
 # being unable to install them stops nothing else.
-DEBIAN   := wrk redis-server prometheus buildah debootstrap chromium nginx caddy haproxy openssl
-system-deps:  ## Install what is needed from Debian (wrk, redis-server, nginx, chromium, ...)
-	@if (for each in $(DEBIAN); do command -v $$each || exit 1; done); then echo "All are installed."; \
+DEBIAN   := wrk redis-server prometheus buildah debootstrap chromium nginx caddy haproxy openssl \
+            dcmtk dicom3tools orthanc orthanc-dicomweb
+# What each of them brings.
+COMMANDS := $(filter-out dcmtk dicom3tools orthanc%,$(DEBIAN)) dsrdump dciodvfy Orthanc
+system-deps:  ## Install what is needed from Debian (wrk, redis-server, nginx, chromium, dcmtk, ...)
+	@if (for each in $(COMMANDS); do command -v $$each || exit 1; done); then echo "All are installed."; \
 	elif [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then \
 	  echo "Skipped: installing $(DEBIAN) needs root and apt-get; only benchmarks and some tests need them."; \
 	else apt-get update --quiet && apt-get install --quiet --yes --no-install-recommends $(DEBIAN) \

@@ -106,8 +106,8 @@ def add_areas(
     measured = []
     for row, image in zip(rows, tqdm(images, "areas under curves", unit="image"), strict=True):
         prepared = pipeline.prepare(image.path.read_bytes())
-        probability_map = pipeline.infer(prepared.network_input)[0]
-        probabilities = to_frame_grid(probability_map, prepared.mapping)
+        (prediction,) = pipeline.infer(prepared.network_input)
+        probabilities = to_frame_grid(prediction.probability_map, prepared.mapping)
         areas = measure_areas_under_curves(probabilities, load_truth(image))
         measured.append(replace(row, **to_area_columns(areas)))
     return measured

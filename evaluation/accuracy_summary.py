@@ -74,6 +74,7 @@ class ImageResult:
     acceptable: bool
     auc_roc: float | None = None
     auc_pr: float | None = None
+    head_plane_probability: float | None = None
 
 
 def fill_ellipse(ellipse: Ellipse, rows: int, columns: int) -> BoolMask:
@@ -121,6 +122,7 @@ def to_image_result(image: HC18Image, truth: BoolMask, answer: ServedAnswer) -> 
         mask_average_surface_distance_mm=mask and mask.average_mm,
         warnings=" ".join(answer.warnings),
         acceptable=answer.acceptable,
+        head_plane_probability=answer.head_plane_probability,
     )
 
 

@@ -36,6 +36,8 @@ class ServedAnswer:
         All False without a head.
     warnings : tuple of str
     acceptable : bool
+    head_plane_probability : float or None
+        None if the model has no such output.
     """
 
     ellipse: Ellipse | None
@@ -43,6 +45,7 @@ class ServedAnswer:
     mask: NDArray[np.bool_]
     warnings: tuple[str, ...]
     acceptable: bool
+    head_plane_probability: float | None = None
 
 
 @contextmanager
@@ -116,6 +119,7 @@ def ask(client: httpx.Client, content: bytes, pixel_size_mm: float) -> ServedAns
         mask=_to_mask(picture.content),
         warnings=tuple(body["quality"]["warnings"]),
         acceptable=body["quality"]["acceptable"],
+        head_plane_probability=body.get("head_plane_probability"),
     )
 
 

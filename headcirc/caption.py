@@ -3,7 +3,7 @@
 The caption is added below the picture, so that coordinates and width do not change.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,8 +13,6 @@ from PIL import Image, ImageDraw, ImageFont
 RESEARCH_ONLY = "Research use only, not a medical device."
 HEADLINE_WARNINGS = ("no-head-found", "pixel-size-missing")
 """Warnings that the headline states already."""
-
-Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 GROUND_RGB = (16, 20, 24)
 TEXT_RGB, QUIET_RGB, UNRELIABLE_RGB = (255, 255, 255), (200, 208, 214), (255, 138, 190)
@@ -77,7 +75,7 @@ def add_caption(
     lines = [
         (line, color)
         for text, color in texts
-        for line in _wrap(text, columns - 2 * margin_px, font)
+        for line in wrap_text(text, columns - 2 * margin_px, font.getlength)
     ]
     line_px = round(LINE_HEIGHT * font_px)
     strip = Image.new("RGB", (columns, len(lines) * line_px + font_px), GROUND_RGB)
@@ -115,20 +113,20 @@ def to_details(facts: ResultFacts) -> str:
     return " ".join([*sentences, f"Pixel size {size}.", f"Model {facts.model}.", RESEARCH_ONLY])
 
 
-def _wrap(text: str, width_px: float, font: Font) -> Iterator[str]:
+def wrap_text(text: str, width_px: float, measure_px: Callable[[str], float]) -> Iterator[str]:
     """Yield lines that fit the width; a word that is wider than a line is broken."""
     line = ""
     for word in text.split():
         longer = f"{line} {word}".lstrip()
-        if font.getlength(longer) <= width_px:
+        if measure_px(longer) <= width_px:
             line = longer
             continue
         if line:
             yield line
         line = word
-        while len(line) > 1 and font.getlength(line) > width_px:
+        while len(line) > 1 and measure_px(line) > width_px:
             end = 1  # counted up: a line is short, and the rest of the word may be long
-            while font.getlength(line[: end + 1]) <= width_px:
+            while measure_px(line[: end + 1]) <= width_px:
                 end += 1
             yield line[:end]
             line = line[end:]

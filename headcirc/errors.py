@@ -7,7 +7,11 @@
     │   ├── ImageTooLargeError        bytes  -x-> frame   refused before decoding
     │   ├── InvalidFrameError         bytes  -x-> frame   several pictures and none selected
     │   ├── InvalidPixelSizeError     the stated pixel size is not plausible
+    │   ├── InvalidGestationalAgeError  the stated gestational age is not plausible
+    │   ├── GestationalAgeMissingError  a growth chart is required, but no age was stated
     │   ├── PixelSizeConflictError    the stated pixel size is not that of the file
+    │   ├── UnusableHeaderError       DICOM  -x-> report  the header lacks what a report repeats
+    │   ├── UnreliableResultError     answer -x-> report  the report cannot carry a warning
     │   ├── NoHeadFoundError          mask   -x-> number  (only where a value is required)
     │   └── PixelSizeMissingError     pixels -x-> mm      (only where a value is required)
     └── InferenceError                the operator must fix it
@@ -63,10 +67,34 @@ class InvalidPixelSizeError(InputError):
     code = "invalid-pixel-size"
 
 
+class InvalidGestationalAgeError(InputError):
+    """The stated gestational age is not a plausible number of days."""
+
+    code = "invalid-gestational-age"
+
+
+class GestationalAgeMissingError(InputError):
+    """A comparison with others of the same age is required, but no gestational age was stated."""
+
+    code = "gestational-age-missing"
+
+
 class PixelSizeConflictError(InputError):
     """The stated pixel size differs from that of the DICOM file."""
 
     code = "pixel-size-conflict"
+
+
+class UnusableHeaderError(InputError):
+    """The DICOM file's header lacks what a report about the picture must repeat."""
+
+    code = "dicom-header-unusable"
+
+
+class UnreliableResultError(InputError):
+    """The result is not acceptable, and what is asked for cannot say so."""
+
+    code = "result-unreliable"
 
 
 class NoHeadFoundError(InputError):

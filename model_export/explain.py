@@ -108,13 +108,18 @@ def compute_maps(
         each gate, on the gate's grid.
     """
     with _recorded(network) as (features, gate_logits):
-        logits = network(network_input)
+        logits = to_mask_logits(network(network_input))
     head = (logits > math.log(threshold / (1 - threshold))).to(logits.dtype)
     # The sum over the head replaces the mean: each map is divided by its maximum anyway, and
     # gradients of a mean over 20 000 pixels would be too small for float16.
     gradients = torch.autograd.grad(logits, features, grad_outputs=head)
     saliency = map(to_grad_cam, features, gradients)
     return (torch.sigmoid(logits), *saliency, *map(torch.sigmoid, gate_logits))
+
+
+def to_mask_logits(output: Tensor | tuple[Tensor, Tensor]) -> Tensor:
+    """Return the mask's logits from a network's output, which may have the head plane's, too."""
+    return output[0] if isinstance(output, tuple) else output
 
 
 def to_grad_cam(features: Tensor, gradients: Tensor) -> Tensor:
@@ -144,7 +149,7 @@ def fold_batch_norms(network: AttentionResUNet) -> AttentionResUNet:
     """Return a copy for inference with batch norm folded into the convolutions."""
     folded = copy.deepcopy(network).eval()
     for parent in folded.modules():
-        if isinstance(parent, nn.Sequential) and isinstance(parent[-1], nn.BatchNorm2d):
+        if isinstance(parent, nn.Sequential) and isinstance(parent[1], nn.BatchNorm2d):
             parent[0] = fuse_conv_bn_eval(parent[0], parent[1])
             parent[1] = nn.Identity()
     return folded.requires_grad_(False)
@@ -195,7 +200,8 @@ def _to_input_gradient(  # noqa: PLR0917 - the operator's own signature
     For a transposed convolution, it is the strided convolution with the same kernel. For a stride-1
     convolution, it is the convolution with the rotated kernel and swapped input and output
     channels. `ConvTranspose` is avoided, because OpenVINO 2026.4.1 silently gives wrong maps for
-    it.
+    it. It does the same where a `Conv` and a `ConvTranspose` share a kernel with as many input as
+    output channels, so the gradient gets a kernel of its own there.
 
     Raises
     ------
@@ -207,8 +213,12 @@ def _to_input_gradient(  # noqa: PLR0917 - the operator's own signature
         raise NotImplementedError(
             "Only plain stride-1 and transposed convolutions without weight gradients."
         )
-    if transposed:
+    if transposed and weight.shape[0] != weight.shape[1]:
         return conv2d(gradient, weight, stride=stride, padding=padding), None, None
+    if transposed:
+        with disable_proxy_modes_tracing():
+            doubled = 2 * weight  # its own constant, and still exact
+        return conv2d(gradient, doubled, stride=stride, padding=padding) / 2, None, None
     with disable_proxy_modes_tracing():  # a constant weight, computed now and not at run time
         kernel = weight.flip(2, 3).transpose(0, 1).contiguous()
     margin = [size - 1 - each for size, each in zip(weight.shape[2:], padding, strict=True)]

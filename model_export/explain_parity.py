@@ -18,7 +18,7 @@ from headcirc.cpus import count_available_cpus
 from headcirc.geometry import PixelSpacing
 from headcirc.model.manifest import to_attention_output
 from headcirc.pipeline import Pipeline
-from model_export.explain import ATTENTION_LEVELS, LAYERS
+from model_export.explain import ATTENTION_LEVELS, LAYERS, to_mask_logits
 from model_export.onnx_graph import OUTPUT_NAME
 from model_export.parity import ParityError
 from training.networks.attention_resunet import AttentionResUNet
@@ -73,7 +73,7 @@ def compute_reference_maps(
     gates = [level.gate.to_coefficient for level in network.decoder]  # type: ignore[union-attr]
     names = [*LAYERS, *map(to_attention_output, ATTENTION_LEVELS)]
     hooks = [keep(*each) for each in zip(names, (*layers, *gates), strict=True)]
-    logits = network(torch.from_numpy(network_input))
+    logits = to_mask_logits(network(torch.from_numpy(network_input)))
     for hook in hooks:
         hook.remove()
     probabilities = torch.sigmoid(logits)

@@ -14,23 +14,34 @@ from torch import Tensor, nn
 from torch.fx.experimental.optimization import fuse
 
 from headcirc.model.manifest import InputFacts
+from headcirc.model.prediction import HEAD_PLANE_OUTPUT, PROBABILITY_OUTPUT
 from training.networks.attention_resunet import AttentionResUNet
 
 OPSET = 20
 INPUT_NAME = "network_input"
-OUTPUT_NAME = "probability_map"
+OUTPUT_NAME = PROBABILITY_OUTPUT
+OUTPUT_NAMES = (OUTPUT_NAME, HEAD_PLANE_OUTPUT)
+"""The second output exists only if the network has it."""
 
 
 class ProbabilityNetwork(nn.Module):
-    """A network with a sigmoid after its logits."""
+    """A network with a sigmoid after its logits; without or with the head-plane output."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network
 
-    def forward(self, network_input: Tensor) -> Tensor:
-        """Map (n, 1, h, w) normalised grey values to (n, 1, h, w) in [0, 1]."""
-        return torch.sigmoid(self.network(network_input))
+    def forward(self, network_input: Tensor) -> tuple[Tensor, ...]:
+        """Map (n, 1, h, w) normalised grey values to (n, 1, h, w) and (n, 1) in [0, 1]."""
+        logits = self.network(network_input)
+        if isinstance(logits, tuple):
+            return tuple(map(torch.sigmoid, logits))
+        return (torch.sigmoid(logits),)
+
+
+def has_head_plane(network: AttentionResUNet) -> bool:
+    """Return whether a network has the head-plane output."""
+    return network.plane_head is not None
 
 
 def write_onnx(network: AttentionResUNet, path: Path, facts: InputFacts) -> None:
@@ -47,7 +58,7 @@ def write_onnx(network: AttentionResUNet, path: Path, facts: InputFacts) -> None
     """
     folded = ProbabilityNetwork(fuse(network)).eval()
     example = torch.zeros(2, 1, facts.height_px, facts.width_px)
-    export_module(folded, example, path, (OUTPUT_NAME,))
+    export_module(folded, example, path, OUTPUT_NAMES[: 1 + has_head_plane(network)])
 
 
 def export_module(

@@ -98,8 +98,9 @@ def measure_images(
     measured = Measured()
     for image in tqdm(images, "deletion and insertion", unit="image"):
         prepared = pipeline.prepare(image.path.read_bytes())
-        probability_map = pipeline.infer(prepared.network_input)[0]
-        head = pipeline.finish(prepared, probability_map).head
+        (prediction,) = pipeline.infer(prepared.network_input)
+        probability_map = prediction.probability_map
+        head = pipeline.finish(prepared, prediction).head
         if head is None:
             measured.without_head.append(image.name)
             continue
@@ -135,10 +136,12 @@ def measure_all_curves(
         for name, values in maps.items()
     } | draw_baselines(picture, probability_map, generator)
     black = -facts.mean / facts.standard_deviation
+
+    def infer_maps(inputs: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+        return [each.probability_map for each in pipeline.infer(inputs)]
+
     return {
-        name: measure_curves(
-            pipeline.infer, picture, head, to_ranks(values, generator), black=black
-        )
+        name: measure_curves(infer_maps, picture, head, to_ranks(values, generator), black=black)
         for name, values in ranked.items()
     }
 

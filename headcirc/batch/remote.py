@@ -36,6 +36,7 @@ def open_remote_measure(
     *,
     caption: bool = True,
     frame_index: int | None = None,
+    gestational_age_days: int | None = None,
 ) -> Iterator[tuple[Measure, ModelIdentity]]:
     """Connect to a service; give the function that measures there, and the model it uses.
 
@@ -59,7 +60,13 @@ def open_remote_measure(
             backend=served.backend,
             precision=served.precision,
         )
-        yield RemoteMeasure(client, caption=caption, frame_index=frame_index), model
+        measure = RemoteMeasure(
+            client,
+            caption=caption,
+            frame_index=frame_index,
+            gestational_age_days=gestational_age_days,
+        )
+        yield measure, model
 
 
 def read_api_key(path: Path) -> str:
@@ -81,11 +88,17 @@ class RemoteMeasure:
     """Lets a service measure one file after another, and stops if the service is gone."""
 
     def __init__(
-        self, client: HeadcircClient, *, caption: bool = True, frame_index: int | None = None
+        self,
+        client: HeadcircClient,
+        *,
+        caption: bool = True,
+        frame_index: int | None = None,
+        gestational_age_days: int | None = None,
     ) -> None:
         self._client = client
         self._frame_index = frame_index
         self._caption = caption
+        self._age_days = gestational_age_days
         self._unanswered = 0
 
     def __call__(self, content: bytes, spacing: PixelSpacing | None) -> Measured:
@@ -98,7 +111,7 @@ class RemoteMeasure:
         UsageError
             So many files in a row had no answer that the rest would fail, too.
         """
-        stated: Stated = {"frame": self._frame_index}
+        stated: Stated = {"frame": self._frame_index, "gestational_age_days": self._age_days}
         if spacing is not None:
             stated |= {"pixel_size_x_mm": spacing.column_mm, "pixel_size_y_mm": spacing.row_mm}
         try:
@@ -112,8 +125,8 @@ class RemoteMeasure:
                 ) from error
             raise InputError(_to_reason(error)) from error
         self._unanswered = 0
-        row = to_row(escape_warnings(analysis))
-        return Measured(row, lambda: self._read_overlay(analysis.id))
+        answer = escape_warnings(analysis)
+        return Measured(to_row(answer), lambda: self._read_overlay(analysis.id), answer)
 
     def _read_overlay(self, analysis_id: str) -> bytes:
         try:

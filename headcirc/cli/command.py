@@ -9,7 +9,9 @@ from pathlib import Path
 from headcirc.backends.registry import BACKENDS
 from headcirc.batch.pixel_size_table import load_pixel_sizes, to_spacings_of
 from headcirc.batch.safe_text import escape_controls
+from headcirc.errors import InvalidGestationalAgeError
 from headcirc.geometry import PixelSpacing
+from headcirc.growth import require_gestational_age
 from headcirc.pipeline import SHIPPED_MODEL_DIR
 from headcirc.readers.pixel_size import read_decimal, to_stated_spacing
 
@@ -91,7 +93,7 @@ def add_image_arguments(parser: argparse.ArgumentParser) -> None:
     pixel_size = parser.add_mutually_exclusive_group()
     pixel_size.add_argument(
         "--pixel-size-mm",
-        type=_read_mm,
+        type=read_mm,
         metavar="X",
         help="width and height of a pixel in every image; without it only DICOM files, which state "
         "their own, have millimetres",
@@ -105,7 +107,25 @@ def add_image_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _read_mm(text: str) -> float:
+def read_age_days(text: str) -> int:
+    """Read a gestational age in days; raises as argparse expects."""
+    try:
+        days = require_gestational_age(read_decimal(text))
+        assert days is not None
+        return days
+    except (ValueError, InvalidGestationalAgeError) as error:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a whole number of days from 1 to 330; 20 weeks and 3 days are 143"
+        ) from error
+
+
+def read_mm(text: str) -> float:
+    """Return millimetres that were written on the command line.
+
+    Raises
+    ------
+    argparse.ArgumentTypeError
+    """
     try:
         return read_decimal(text)
     except ValueError as error:

@@ -69,6 +69,19 @@ class MaskFacts:
 
 
 @dataclass(frozen=True)
+class HeadPlaneFacts:
+    """Limit on the network's output for the kind of plane.
+
+    Attributes
+    ----------
+    acceptable_probability : float
+        Below this probability of a head plane the result is not acceptable (`not-a-head-plane`).
+    """
+
+    acceptable_probability: float
+
+
+@dataclass(frozen=True)
 class ExplainFacts:
     """The explain graphs and the names of their outputs.
 
@@ -106,6 +119,8 @@ class Manifest:
     width, parameters : int
         Channels of the first level; number of trained parameters.
     input, mask : InputFacts, MaskFacts
+    head_plane : HeadPlaneFacts or None
+        None if the graphs have no output for the kind of plane.
     graphs : dict
         Precision to `Graph`, for every precision that ships.
     trained_on : tuple of str
@@ -130,6 +145,7 @@ class Manifest:
     trained_on: tuple[str, ...] = ()
     accuracy: dict[str, Any] = field(default_factory=dict)
     explain: ExplainFacts | None = None
+    head_plane: HeadPlaneFacts | None = None
     uncertainty: UncertaintyModel | None = None
 
 
@@ -200,6 +216,7 @@ def to_manifest(facts: Any, artifact_dir: Path) -> Manifest:
             trained_on=tuple(facts.get("training", {}).get("recipe", {}).get("parts", ())),
             accuracy=facts.get("accuracy", {}),
             explain=_to_explain(facts["explain"], graphs) if "explain" in facts else None,
+            head_plane=HeadPlaneFacts(**facts["head_plane"]) if "head_plane" in facts else None,
             uncertainty=to_uncertainty_model(facts["uncertainty"])
             if "uncertainty" in facts
             else None,

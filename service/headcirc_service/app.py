@@ -19,10 +19,12 @@ from headcirc_service.allocator import keep_freed_memory
 from headcirc_service.http.explain_routes import router as explain_router
 from headcirc_service.http.form import MAXIMUM_FIELD_BYTES, MAXIMUM_FIELDS
 from headcirc_service.http.gate import Gate
+from headcirc_service.http.growth_routes import router as growth_router
 from headcirc_service.http.middleware import FailureGuard, RequestFrame
 from headcirc_service.http.pages import router as pages_router
 from headcirc_service.http.problems import install_problem_handlers
 from headcirc_service.http.protocol import STATE_NAME, ConnectionLimits, to_connection_limits
+from headcirc_service.http.report_routes import router as report_router
 from headcirc_service.http.routes import router as measuring_router
 from headcirc_service.lifecycle import delay_shutdown
 from headcirc_service.measuring.measurer import Measurer
@@ -40,7 +42,7 @@ DESCRIPTION = """Measure fetal head circumference in a 2-D ultrasound image.
 
 Research use only: this is not a medical device. A physical number that could not be measured is
 `null`, with a warning that says why."""
-ROUTERS = (measuring_router, explain_router, pages_router)
+ROUTERS = (measuring_router, report_router, explain_router, growth_router, pages_router)
 
 
 @dataclass(frozen=True)

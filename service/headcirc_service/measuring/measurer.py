@@ -56,6 +56,7 @@ class Question:
     pixel_spacing : PixelSpacing, optional
     frame_index : int, optional
         Counted from 0, for a file with several frames.
+    gestational_age_days : int, optional
     result_scope : str
         Scope of the result; see `results.result_names`.
     """
@@ -64,6 +65,7 @@ class Question:
     pixel_spacing: PixelSpacing | None
     frame_index: int | None
     result_scope: str = ""
+    gestational_age_days: int | None = None
 
     def to_id(self, pipeline: Pipeline) -> str:
         """Return the id of the result, which is the same for equal questions and models.
@@ -75,6 +77,7 @@ class Question:
         facts = (
             self.pixel_spacing,
             self.frame_index or 0,
+            self.gestational_age_days,
             pipeline.graph.sha256,
             pipeline.backend.precision,
             pipeline.manifest.version,
@@ -239,9 +242,9 @@ class Measurer:
                 frame_index=question.frame_index,
             )
             inference = self.batcher.infer(prepared.network_input, ticket)
-        assert inference.probability_map is not None
+        assert inference.prediction is not None
         finishing_s = time.perf_counter()
-        analysis = self.pipeline.finish(prepared, inference.probability_map)
+        analysis = self.pipeline.finish(prepared, inference.prediction)
         timing_ms = {
             **analysis.timing_ms,
             "queue": (began_s - arrived_s + inference.queue_s) * 1000,
@@ -257,7 +260,8 @@ class Measurer:
             Stage("inference", inference.arrived_s + inference.queue_s, inference.run_s),
             Stage("postprocess", finishing_s, timing_ms["postprocess"] / 1000),
         )
-        return replace(analysis, timing_ms=timing_ms), stages
+        age_days = question.gestational_age_days
+        return replace(analysis, timing_ms=timing_ms, gestational_age_days=age_days), stages
 
     def begin_shutdown(self) -> None:
         """Report not ready from now on; requests that still come are answered."""

@@ -6,6 +6,7 @@ const WARNINGS = {
     "The pixel size is unknown, so nothing can be given in millimetres. State it under “Pixel size” and press “Use for this image”.",
   "head-touches-border":
     "The head reaches the picture's border: part of its outline was not seen. Use a frame that shows the whole head.",
+  "not-a-head-plane": "This does not look like a plane through the fetal head. Use a frame of the standard head plane.",
   "poor-ellipse-fit": "The outline that was found is no good ellipse.",
   "fragmented-mask":
     "More than one large part looks like a head; the one most like a head was measured.",

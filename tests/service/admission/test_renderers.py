@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from headcirc_service.admission.renderers import Renderers
 from headcirc_service.errors import OverloadedError, RequestTimeoutError
-from headcirc_service.http.png import PART_BYTES
+from headcirc_service.http.counted import PART_BYTES
 
 from tests.service.admission.test_overload import run
 from tests.support.raw_http import Answer, never, to_form, to_receive

@@ -1,0 +1,55 @@
+"""The table of codes in `docs/dicom_reports.md` is complete."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pydicom.dataset import Dataset
+
+from headcirc.reports.capture import to_capture
+from headcirc.reports.measurement_report import to_measurement_report
+from headcirc.reports.obstetric_report import to_obstetric_report
+from headcirc.reports.segmentation import to_segmentation
+from tests.support.dicom_sources import to_finding
+
+TABLE = Path("docs/dicom_reports.md").read_text().partition("## Codes")[2].partition("\n## ")[0]
+
+
+def read_codes() -> set[tuple[str, str]]:
+    """Return the codes of the page's table, with their schemes."""
+    rows = [line.split("|") for line in TABLE.splitlines() if line.startswith("|")][2:]
+    return {(code, row[3].strip()) for row in rows for code in re.split(", ", row[2].strip())}
+
+
+def find_codes(item: Dataset) -> Iterator[tuple[str, str]]:
+    """Yield every code of an object, at any depth."""
+    if "CodeValue" in item:
+        yield item.CodeValue, item.CodingSchemeDesignator
+    for element in item:
+        if element.VR == "SQ":
+            for each in element.value:
+                yield from find_codes(each)
+
+
+@pytest.fixture(scope="module")
+def sent():
+    finding, mask = to_finding()
+    picture = np.zeros((8, 8, 3), np.uint8)
+    unreliable = {("not-acceptable", "99HEADCIRC")}
+    made = [
+        to_measurement_report(finding),
+        to_obstetric_report(finding),
+        to_segmentation(finding, mask),
+        to_capture(finding, picture),
+    ]
+    return unreliable | {code for each in made for code in find_codes(each)}
+
+
+def test_every_code_that_goes_out_is_in_the_table(sent):
+    assert sent - read_codes() == set()
+
+
+def test_no_other_code_is_in_the_table(sent):
+    assert read_codes() - sent == set()
