@@ -258,6 +258,7 @@ class Model:
         source: Source,
         *,
         pixel_size_mm: float | PixelSpacing | None = None,
+        frame: int | None = None,
         gestational_age_days: int | None = None,
     ) -> Measurement:
         """Measure the head in one picture.
@@ -265,10 +266,13 @@ class Model:
         Parameters
         ----------
         source : path, bytes or array
-            A file (PNG, JPEG, BMP, TIFF, WebP), its content, or its pixels: (rows, columns) grey
-            or (rows, columns, 3) RGB, uint8.
+            A file (PNG, JPEG, BMP, TIFF, WebP, DICOM), its content, or its pixels: (rows, columns)
+            grey or (rows, columns, 3) RGB, uint8.
         pixel_size_mm : float or PixelSpacing, optional
-            Width and height of a pixel in mm. Without it there are no millimetres.
+            Width and height of a pixel in mm. Without it only DICOM files, which state their own,
+            have millimetres.
+        frame : int, optional
+            The frame of a DICOM file of several frames, counted from 0.
         gestational_age_days : int, optional
             By last menstrual period or early scan. Without it there is no `Measurement.growth`.
 
@@ -280,8 +284,8 @@ class Model:
         Raises
         ------
         InputError
-            The picture cannot be decoded, is too large, or the pixel size or the gestational age
-            is not plausible.
+            The picture cannot be decoded or is too large, the pixel size or the gestational age is
+            not plausible, or the pixel size is not that of the DICOM file.
         InferenceError
             The runtime failed.
         OSError
@@ -291,7 +295,7 @@ class Model:
         age_days = require_gestational_age(gestational_age_days)
         content, path = _read(source)
         analysis = self.pipeline.analyze(
-            content, pixel_spacing=spacing, gestational_age_days=age_days
+            content, pixel_spacing=spacing, frame_index=frame, gestational_age_days=age_days
         )
         answer = to_analysis_facts(analysis, self.pipeline)
         return Measurement(analysis, path, answer=answer)

@@ -16,6 +16,12 @@ from typing import Any
 from tqdm import tqdm
 
 from headcirc.answers import AnalysisFacts, Row, to_analysis_facts, to_row
+from headcirc.batch.dicom_media import (
+    is_dicom,
+    is_directory_file,
+    list_directory_file,
+    may_be_dicom,
+)
 from headcirc.batch.model_identity import ModelIdentity, identify_model
 from headcirc.batch.replace_file import UNFINISHED
 from headcirc.batch.safe_text import FORMULA_MARKS, escape_controls
@@ -53,16 +59,17 @@ class UsageError(Exception):
 def find_images(paths: Sequence[Path], *, recursive: bool) -> list[Path]:
     """Return the named files and the images in the named folders, sorted by name, each once.
 
-    Of a folder, annotations (HC18's `*_Annotation.png`), overlays, hidden files and the contents of
-    `SYSTEM_FOLDERS` are left out. A folder that cannot be read is returned itself, so that a row
-    reports it.
+    DICOM files are found without a suffix, too, and a DICOMDIR stands for the pictures that it
+    lists. Of a folder, annotations (HC18's `*_Annotation.png`), overlays, hidden files and the
+    contents of `SYSTEM_FOLDERS` are left out. A folder that cannot be read is returned itself, so
+    that a row reports it.
     """
     found: list[Path] = []
     for path in paths:
         if not path.exists():
             raise UsageError(f"{str(path)!r} does not exist.")
         if path.is_file():
-            found.append(path)
+            found += list_directory_file(path) if is_directory_file(path) else [path]
             continue
         found += sorted(_find_inside(path, recursive=recursive))
     if not found:
@@ -83,7 +90,8 @@ def _find_inside(folder: Path, *, recursive: bool) -> set[Path]:
         else:
             names = [*folders, *files]
             folders.clear()
-        found |= {Path(parent, name) for name in names if _is_image(name)}
+        for path in (Path(parent, name) for name in names if _is_image(parent, name)):
+            found |= {*list_directory_file(path)} if is_directory_file(path) else {path}
     return found
 
 
@@ -92,10 +100,11 @@ def _is_own(folder_name: str) -> bool:
     return not folder_name.startswith(HIDDEN) and folder_name.lower() not in SYSTEM_FOLDERS
 
 
-def _is_image(name: str) -> bool:
-    path = Path(name)
-    is_shown = path.suffix.lower() in SUFFIXES and not name.startswith(HIDDEN)
-    return is_shown and not path.stem.endswith(DRAWN)
+def _is_image(folder: str, name: str) -> bool:
+    path = Path(folder, name)
+    if name.startswith(HIDDEN) or path.stem.endswith(DRAWN):
+        return False
+    return path.suffix.lower() in SUFFIXES or (may_be_dicom(name) and is_dicom(path))
 
 
 def to_drawing_paths(
@@ -171,13 +180,30 @@ Measure = Callable[[bytes, PixelSpacing | None], Measured]
 
 
 def to_local_measure(
-    pipeline: Pipeline, *, caption: bool = True, gestational_age_days: int | None = None
+    pipeline: Pipeline,
+    *,
+    caption: bool = True,
+    frame_index: int | None = None,
+    gestational_age_days: int | None = None,
 ) -> Measure:
-    """Return a function that measures in this process; `caption` puts one below each overlay."""
+    """Return a function that measures in this process.
+
+    Parameters
+    ----------
+    pipeline : Pipeline
+    caption : bool
+        Put one below each overlay.
+    frame_index : int, optional
+        The frame to measure in files of several frames.
+    gestational_age_days : int, optional
+    """
 
     def measure(content: bytes, spacing: PixelSpacing | None) -> Measured:
         analysis = pipeline.analyze(
-            content, pixel_spacing=spacing, gestational_age_days=gestational_age_days
+            content,
+            pixel_spacing=spacing,
+            frame_index=frame_index,
+            gestational_age_days=gestational_age_days,
         )
         answer = to_analysis_facts(analysis, pipeline)
         draw = partial(analysis.draw_overlay, caption=caption)
@@ -192,11 +218,17 @@ def load_local_measure(
     backend: str,
     precision: str,
     caption: bool = True,
+    frame_index: int | None = None,
     gestational_age_days: int | None = None,
 ) -> tuple[Measure, ModelIdentity]:
     """Load a model; return the function that measures with it; raises as `load_pipeline`."""
     pipeline = load_pipeline(model_dir, backend=backend, precision=precision)
-    measure = to_local_measure(pipeline, caption=caption, gestational_age_days=gestational_age_days)
+    measure = to_local_measure(
+        pipeline,
+        caption=caption,
+        frame_index=frame_index,
+        gestational_age_days=gestational_age_days,
+    )
     return measure, identify_model(pipeline)
 
 

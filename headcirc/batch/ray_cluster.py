@@ -44,6 +44,8 @@ class Plan:
         For one worker; workers with a fraction share a CPU or GPU.
     address : str, optional
         Address of a running Ray; by default one is started on this machine and stopped at the end.
+    frame_index : int, optional
+        The frame to measure in files of several frames.
 
     Raises
     ------
@@ -58,6 +60,7 @@ class Plan:
     cpus: float = 1.0
     gpus: float = 0.0
     address: str | None = None
+    frame_index: int | None = None
 
     def __post_init__(self) -> None:
         """Refuse numbers with which Ray would fail or wait forever."""

@@ -59,7 +59,7 @@ class MeasuringWorker:
             precision=plan.precision,
             threads=max(1, int(plan.cpus)),
         )
-        self._measure = to_local_measure(pipeline)
+        self._measure = to_local_measure(pipeline, frame_index=plan.frame_index)
         return identify_model(pipeline)
 
     def measure(self, tasks: Sequence[Task]) -> list[Row]:

@@ -35,6 +35,7 @@ def open_remote_measure(
     api_key_file: Path | None,
     *,
     caption: bool = True,
+    frame_index: int | None = None,
     gestational_age_days: int | None = None,
 ) -> Iterator[tuple[Measure, ModelIdentity]]:
     """Connect to a service; give the function that measures there, and the model it uses.
@@ -59,7 +60,12 @@ def open_remote_measure(
             backend=served.backend,
             precision=served.precision,
         )
-        measure = RemoteMeasure(client, caption=caption, gestational_age_days=gestational_age_days)
+        measure = RemoteMeasure(
+            client,
+            caption=caption,
+            frame_index=frame_index,
+            gestational_age_days=gestational_age_days,
+        )
         yield measure, model
 
 
@@ -86,9 +92,11 @@ class RemoteMeasure:
         client: HeadcircClient,
         *,
         caption: bool = True,
+        frame_index: int | None = None,
         gestational_age_days: int | None = None,
     ) -> None:
         self._client = client
+        self._frame_index = frame_index
         self._caption = caption
         self._age_days = gestational_age_days
         self._unanswered = 0
@@ -103,7 +111,7 @@ class RemoteMeasure:
         UsageError
             So many files in a row had no answer that the rest would fail, too.
         """
-        stated: Stated = {"gestational_age_days": self._age_days}
+        stated: Stated = {"frame": self._frame_index, "gestational_age_days": self._age_days}
         if spacing is not None:
             stated |= {"pixel_size_x_mm": spacing.column_mm, "pixel_size_y_mm": spacing.row_mm}
         try:

@@ -3,8 +3,8 @@
 A row is done, and its image is not measured again, if all of this holds:
 
 - It was written completely and nobody edited it: its `checksum` fits its cells.
-- Its file, stated pixel size and gestational age, model and headcirc release have not changed: the
-  `fingerprint` fits.
+- Its file, stated pixel size, frame and gestational age, model and headcirc release have not
+  changed: the `fingerprint` fits.
 - It holds a result: a measurement, "no head" or "no pixel size". A file that crashed its decoder is
   done too, unless the caller wants to try it again.
 
@@ -50,6 +50,7 @@ def read_fingerprint(
     spacing: PixelSpacing | None,
     model: ModelIdentity,
     *,
+    frame_index: int | None = None,
     gestational_age_days: int | None = None,
 ) -> str:
     """Return a hash of all facts that a row depends on; call it before the file is read.
@@ -63,7 +64,7 @@ def read_fingerprint(
     # Two files of one archive may have the same size and modification time. If they swap names,
     # only the change time shows it.
     times_ns = status.st_mtime_ns, status.st_ctime_ns
-    stated = spacing, gestational_age_days
+    stated = spacing, frame_index, gestational_age_days
     return _hash((status.st_size, times_ns, stated, model, __version__))
 
 

@@ -57,6 +57,7 @@ from headcirc.reports.growth_chart import EarlierPoint, to_earlier_point
 EXAMPLES = """examples:
   headcirc analyze scan.png --pixel-size-mm 0.12
   headcirc analyze scans/ --recursive --pixel-sizes sizes.csv --csv out.csv
+  headcirc analyze study/DICOMDIR --csv out.csv
 
 """
 
@@ -156,7 +157,11 @@ def run(options: argparse.Namespace) -> int:
         rule = DoneRule(
             {
                 names[path]: read_fingerprint(
-                    path, spacings[path], model, gestational_age_days=age_days
+                    path,
+                    spacings[path],
+                    model,
+                    frame_index=options.frame,
+                    gestational_age_days=age_days,
                 )
                 for path in images
             },
@@ -264,6 +269,7 @@ def _open_measure(options: argparse.Namespace, stack: ExitStack) -> tuple[Measur
             backend=options.backend,
             precision=options.precision,
             caption=not options.bare_overlays,
+            frame_index=options.frame,
             gestational_age_days=options.gestational_age_days,
         )
         process = MeasuringProcess(load)
@@ -280,6 +286,7 @@ def _open_measure(options: argparse.Namespace, stack: ExitStack) -> tuple[Measur
             options.server,
             options.api_key_file,
             caption=not options.bare_overlays,
+            frame_index=options.frame,
             gestational_age_days=options.gestational_age_days,
         )
     )

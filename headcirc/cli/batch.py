@@ -56,6 +56,7 @@ def run(options: argparse.Namespace) -> int:
         cpus=options.cpus_per_worker,
         gpus=options.gpus_per_worker,
         address=options.ray_address,
+        frame_index=options.frame,
     )
     if options.source.is_file():
         raise UsageError(

@@ -84,12 +84,19 @@ def add_image_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="measure files again that crashed their decoder in an earlier run",
     )
+    parser.add_argument(
+        "--frame",
+        type=int,
+        metavar="N",
+        help="frame to measure in DICOM files of several frames, counted from 0",
+    )
     pixel_size = parser.add_mutually_exclusive_group()
     pixel_size.add_argument(
         "--pixel-size-mm",
         type=read_mm,
         metavar="X",
-        help="width and height of a pixel in every image; without it there are no millimetres",
+        help="width and height of a pixel in every image; without it only DICOM files, which state "
+        "their own, have millimetres",
     )
     pixel_size.add_argument(
         "--pixel-sizes",

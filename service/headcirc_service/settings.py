@@ -53,6 +53,8 @@ class Settings(BaseSettings):
         CPUs for one inference; 0 means all that the process may use.
     max_upload_bytes, max_pixels : int
         Larger bodies and larger pictures are refused with 413.
+    max_dicom_bytes, dicom_upload_timeout_ms : int
+        The same for bodies with a DICOM file, which may hold many frames.
     queue_capacity : int
         Requests at work or waiting at the same time; more are refused with 429. 0 means 16 for each
         picture of the best batch (`max_batch`): by default 16 on CPUs and 128 on a GPU.
@@ -106,10 +108,12 @@ class Settings(BaseSettings):
     precision: Literal["auto", "fp16", "int8", "fp32"] = "auto"
     threads: NonNegativeInt = 0
     max_upload_bytes: PositiveInt = 10_000_000
+    max_dicom_bytes: PositiveInt = 50_000_000
     max_pixels: PositiveInt = 40_000_000
     queue_capacity: NonNegativeInt = 0
     request_timeout_ms: PositiveInt = 10_000
     upload_timeout_ms: PositiveInt = 30_000
+    dicom_upload_timeout_ms: PositiveInt = 120_000
     upload_least_bytes_per_s: PositiveInt = 10_000
     trusted_gateways: Annotated[tuple[str, ...], NoDecode] = ()
     header_timeout_ms: PositiveInt = 10_000

@@ -1,7 +1,7 @@
 """Dependencies of the routes: the measurer, the form, and checks of the request's headers."""
 
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Annotated
 
 from fastapi import Depends, File, Form, Request, UploadFile
@@ -127,7 +127,8 @@ FrameIndex = Annotated[int | None, describe_optional(type="integer", minimum=0)]
 
 async def read_question(
     request: Request,
-    image: Annotated[UploadFile, File(description="PNG, JPEG, BMP, TIFF or WebP")],
+    owner: Annotated[Measurer, Depends(require_measurer)],
+    image: Annotated[UploadFile, File(description="PNG, JPEG, BMP, TIFF, WebP or DICOM")],
     *,
     pixel_size_mm: Annotated[SquareSize, Form(description="of square pixels, in mm")] = None,
     pixel_size_x_mm: Annotated[SideSize, Form(description="width of a pixel, in mm")] = None,
@@ -136,12 +137,12 @@ async def read_question(
     gestational_age_days: Annotated[
         AgeDays, Form(description="by last menstrual period or early scan, for growth centiles")
     ] = None,
-) -> Question:
-    """Read the multipart form that all measuring routes share.
+) -> AsyncIterator[Question]:
+    """Read the multipart form that all measuring routes share; its file stays until the answer.
 
     Raises
     ------
-    InvalidPixelSizeError, InvalidFrameError, InvalidGestationalAgeError
+    InvalidPixelSizeError, InvalidFrameError, InvalidGestationalAgeError, OverloadedError
     """
     form = await request.form()  # already parsed
     for name, refusal in REFUSED_TWICE.items():
@@ -151,13 +152,10 @@ async def read_question(
         pixel_size_mm, pixel_size_x_mm=pixel_size_x_mm, pixel_size_y_mm=pixel_size_y_mm
     )
     age_days = require_gestational_age(gestational_age_days)
-    return Question(
-        await image.read(),
-        spacing,
-        frame,
-        find_context(request.scope).result_scope,
-        gestational_age_days=age_days,
-    )
+    scope = find_context(request.scope).result_scope
+    with owner.large_files.take(image.size or 0):
+        content = await image.read()
+        yield Question(content, spacing, frame, scope, gestational_age_days=age_days)
 
 
 async def require_own_id(analysis_id: str, request: Request) -> str:

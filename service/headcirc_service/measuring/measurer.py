@@ -21,6 +21,7 @@ from headcirc.pipeline import Analysis, Pipeline
 from headcirc_service.admission.arrivals import Arrivals
 from headcirc_service.admission.batcher import Batcher, Inference
 from headcirc_service.admission.coalescing import RequestCoalescer
+from headcirc_service.admission.large_files import LargeFiles
 from headcirc_service.admission.renderers import MOST_RENDERERS, Places, Renderers, Unread
 from headcirc_service.admission.workers import Ticket, Workers
 from headcirc_service.answers import to_analysis_body
@@ -115,6 +116,7 @@ class Measurer:
             timeout_s=settings.request_timeout_ms / 1000,
         )
         self.arrivals = Arrivals(self.workers.capacity)
+        self.large_files = LargeFiles(settings.max_upload_bytes)
         metrics.queue_depth.set_function(lambda: self.workers.depth + self.arrivals.count)
         self.explanations = Explanations(
             pipeline, settings, metrics, capacity=self.workers.capacity
