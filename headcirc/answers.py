@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from headcirc import pipeline as measured_by
     from headcirc.geometry import Ellipse
+    from headcirc.model.site import SiteFacts
     from headcirc.quality import uncertainty
 
 STAGES = ("decode", "preprocess", "queue", "inference", "postprocess", "total")
@@ -80,10 +81,12 @@ class Interval:
 class Millimetres:
     """Figures in millimetres; None where no pixel size is known.
 
-    Axes are outer to outer. The interval is None, too, where the model states none.
+    Axes are outer to outer. The interval is None, too, where the model states none. The raw
+    circumference is the one without a site's correction.
     """
 
     head_circumference_mm: float | None
+    head_circumference_raw_mm: float | None = field(metadata=added_later(None))
     head_circumference_interval_mm: Interval | None = field(metadata=added_later(None))
     biparietal_diameter_mm: float | None
     occipitofrontal_diameter_mm: float | None
@@ -107,11 +110,36 @@ class Quality:
     warnings: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class Site:
+    """A site's own recalibration of the model.
+
+    The corrected circumference is `scale` times the measured one plus `offset_mm`, and intervals
+    are `interval_factor` times as wide as the model's own. It was made from `cases` exams.
+    """
+
+    offset_mm: float
+    scale: float
+    interval_factor: float
+    cases: int
+    date: str
+
+
+@dataclass(frozen=True)
+class SiteGuarantee(Site):
+    """A site's recalibration, with what its intervals promise."""
+
+    level: float
+    guarantee: str
+    sha256: str
+
+
 @dataclass(frozen=True, kw_only=True)
 class AnalysisFacts:
     """Everything about one picture; `head` is None when none was found.
 
-    `head_plane_probability` is None where the model does not judge the kind of plane.
+    `head_plane_probability` is None where the model does not judge the kind of plane; `site` is
+    None without a site file.
     """
 
     id: str
@@ -122,6 +150,7 @@ class AnalysisFacts:
     head_plane_probability: float | None = field(metadata=added_later(None))
     gestational_age: dict[str, Any] | None = None
     quality: Quality
+    site: Site | None = field(metadata=added_later(None))
     timing_ms: dict[str, float]
 
 
@@ -133,6 +162,7 @@ class HeadCircumference(Millimetres):
     head_circumference_mm: float
     gestational_age: dict[str, Any] | None = None
     quality: Quality
+    site: Site | None = field(metadata=added_later(None))
     timing_ms: dict[str, float]
 
 
@@ -179,6 +209,7 @@ class ModelFacts(Model):
     accuracy: dict[str, Any]
     device: str = field(metadata=added_later(""))
     chosen_because: str = field(metadata=added_later(""))
+    site: SiteGuarantee | None = field(default=None, metadata=added_later(None))
 
 
 @dataclass(frozen=True)
@@ -221,6 +252,7 @@ def to_analysis_facts(
         head=None if analysis.head is None else _to_head(analysis.head),
         head_plane_probability=analysis.head_plane_probability,
         quality=Quality(analysis.quality.acceptable, analysis.quality.warnings),
+        site=_to_site(pipeline.site),
         timing_ms={stage: round(analysis.timing_ms.get(stage, 0.0), 3) for stage in STAGES},
     )
 
@@ -231,12 +263,28 @@ def to_model(pipeline: "measured_by.Pipeline") -> Model:
     return Model(manifest.name, manifest.version, backend.name, backend.precision)
 
 
+def _to_site(site: "SiteFacts | None") -> Site | None:
+    if site is None:
+        return None
+    return Site(**{each.name: getattr(site, each.name) for each in fields(Site)})
+
+
+def to_site_guarantee(site: "SiteFacts | None") -> SiteGuarantee | None:
+    """Return what `/v1/models` says of a site's recalibration."""
+    if site is None:
+        return None
+    return SiteGuarantee(**{each.name: getattr(site, each.name) for each in fields(SiteGuarantee)})
+
+
 def _to_head(head: "measured_by.Head") -> Head:
     measured = head.measurement
     return Head(
         ellipse=_to_ellipse(head.ellipse),
         head_circumference_px=head.head_circumference_px,
         head_circumference_mm=None if measured is None else measured.head_circumference_mm,
+        head_circumference_raw_mm=(
+            None if measured is None else measured.head_circumference_raw_mm
+        ),
         head_circumference_interval_mm=_to_interval(head.interval),
         biparietal_diameter_mm=None if measured is None else measured.biparietal_diameter_mm,
         occipitofrontal_diameter_mm=(
@@ -300,6 +348,7 @@ class Row:
     head_circumference_high_mm: float | None = column(
         "head.head_circumference_interval_mm.high", decimals=2
     )
+    head_circumference_raw_mm: float | None = column("head.head_circumference_raw_mm", decimals=2)
     biparietal_diameter_mm: float | None = column("head.biparietal_diameter_mm", decimals=2)
     occipitofrontal_diameter_mm: float | None = column(
         "head.occipitofrontal_diameter_mm", decimals=2

@@ -6,7 +6,7 @@ calibrated region contains the head, there are no values in millimetres.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from headcirc.geometry import (
     to_axes,
     to_ellipse_perimeter,
 )
+from headcirc.model.site import SiteFacts
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,10 @@ class HeadMeasurement:
     Attributes
     ----------
     head_circumference_mm : float
-        Perimeter of the ellipse on the outer edge of the skull.
+        Perimeter of the ellipse on the outer edge of the skull, corrected where there is a site
+        file.
+    head_circumference_raw_mm : float
+        The same perimeter without a site's correction.
     biparietal_diameter_mm, occipitofrontal_diameter_mm : float
         Minor and major axis of that ellipse, outer edge to outer edge. Some charts use the
         outer-to-inner diameter instead.
@@ -37,6 +41,7 @@ class HeadMeasurement:
     """
 
     head_circumference_mm: float
+    head_circumference_raw_mm: float
     biparietal_diameter_mm: float
     occipitofrontal_diameter_mm: float
     cephalic_index: float
@@ -60,13 +65,21 @@ def measure_head(ellipse: Ellipse, spacing: PixelSpacing) -> HeadMeasurement:
     """
     to_mm = np.diag([spacing.column_mm, spacing.row_mm])
     semi_major_mm, semi_minor_mm, _ = to_axes(to_mm @ ellipse.to_shape_matrix())
+    circumference_mm = to_ellipse_perimeter(semi_major_mm, semi_minor_mm)
     return HeadMeasurement(
-        head_circumference_mm=to_ellipse_perimeter(semi_major_mm, semi_minor_mm),
+        head_circumference_mm=circumference_mm,
+        head_circumference_raw_mm=circumference_mm,
         biparietal_diameter_mm=2 * semi_minor_mm,
         occipitofrontal_diameter_mm=2 * semi_major_mm,
         cephalic_index=semi_minor_mm / semi_major_mm,
         area_mm2=math.pi * semi_major_mm * semi_minor_mm,
     )
+
+
+def correct_head(measurement: HeadMeasurement, site: SiteFacts) -> HeadMeasurement:
+    """Apply a site's correction to the circumference; axes, index and area stay as measured."""
+    raw_mm = measurement.head_circumference_raw_mm
+    return replace(measurement, head_circumference_mm=site.correct(raw_mm))
 
 
 def find_region(

@@ -27,10 +27,11 @@ from headcirc.geometry import (
     to_ellipse_perimeter,
 )
 from headcirc.mask import to_frame_grid, to_head_mask
-from headcirc.measurement import HeadMeasurement, find_region, measure_head
+from headcirc.measurement import HeadMeasurement, correct_head, find_region, measure_head
 from headcirc.model.graph import Graph
 from headcirc.model.manifest import Manifest, load_manifest
 from headcirc.model.prediction import Prediction
+from headcirc.model.site import SiteFacts, load_site
 from headcirc.network_input import to_network_input
 from headcirc.overlay import Picture, draw_overlay
 from headcirc.quality.assessment import Quality, assess_quality, find_image_warnings
@@ -106,6 +107,8 @@ class Analysis:
         Width over height of a pixel, as the network saw it; an explanation needs the same.
     head_plane_probability : float or None
         Probability that the picture shows a head plane; None if the network has no such output.
+    site : SiteFacts or None
+        The site's recalibration that was applied.
     """
 
     frame: Frame
@@ -116,6 +119,7 @@ class Analysis:
     model: str = "unknown"
     pixel_aspect: float = 1.0
     head_plane_probability: float | None = None
+    site: SiteFacts | None = None
 
     def draw_overlay(self, *, caption: bool = True) -> Picture:
         """Return (rows, columns, 3) uint8: the frame with what was found drawn over it.
@@ -135,6 +139,7 @@ class Analysis:
             acceptable=self.quality.acceptable,
             warnings=self.quality.warnings,
             model=self.model,
+            site="" if self.site is None else self.site.describe(),
             pixel_size_mm=(
                 None if region is None else (region.spacing.column_mm, region.spacing.row_mm)
             ),
@@ -153,6 +158,7 @@ class Pipeline:
     manifest: Manifest
     backend: Backend
     maximum_pixels: int = DEFAULT_MAXIMUM_PIXELS
+    site: SiteFacts | None = None
 
     @property
     def graph(self) -> Graph:
@@ -217,6 +223,7 @@ class Pipeline:
             model=f"{self.manifest.name} {self.manifest.version}",
             pixel_aspect=prepared.pixel_aspect,
             head_plane_probability=prediction.head_plane_probability,
+            site=self.site,
         )
 
     def _find_head(
@@ -233,17 +240,18 @@ class Pipeline:
             quality = assess_quality(mask, ellipse, facts, image_warnings=image_warnings)
             return None, None, quality
         region = find_region(frame.calibrations, ellipse)
-        measured = None if region is None else measure_head(ellipse, region.spacing)
+        measured = None if region is None else self._measure(ellipse, region.spacing)
         measured_mm = None if measured is None else measured.head_circumference_mm
+        raw_mm = None if measured is None else measured.head_circumference_raw_mm
         uncertainty = measure_uncertainty(
             frame.pixels,
             probabilities,
             mask,
             ellipse,
             facts=known,
-            head_circumference_mm=measured_mm,
+            head_circumference_mm=raw_mm,
         )
-        interval = to_interval(measured_mm, uncertainty, facts=known)
+        interval = to_interval(measured_mm, uncertainty, facts=known, site=self.site)
         quality = assess_quality(
             mask,
             ellipse,
@@ -255,6 +263,10 @@ class Pipeline:
             image_warnings=image_warnings,
         )
         return Head(mask, ellipse, measured, uncertainty, interval), region, quality
+
+    def _measure(self, ellipse: Ellipse, spacing: PixelSpacing) -> HeadMeasurement:
+        measured = measure_head(ellipse, spacing)
+        return measured if self.site is None else correct_head(measured, self.site)
 
     def analyze(self, content: bytes, *, pixel_spacing: PixelSpacing | None = None) -> Analysis:
         """Measure the head in one file, from bytes to millimetres."""
@@ -273,6 +285,7 @@ def load_pipeline(
     precision: str = "auto",
     threads: int | None = None,
     maximum_pixels: int = DEFAULT_MAXIMUM_PIXELS,
+    site_file: Path | None = None,
 ) -> Pipeline:
     """Load a model and warm it up.
 
@@ -288,15 +301,20 @@ def load_pipeline(
         CPUs for inference; by default those that the process really has.
     maximum_pixels : int
         Of one picture.
+    site_file : Path, optional
+        File of `headcirc recalibrate`, made with the same graph.
 
     Raises
     ------
-    ModelArtifactError, BackendUnavailableError
+    ModelArtifactError, BackendUnavailableError, SiteFileError
     """
     manifest = load_manifest(artifact_dir)
     cpus = threads or count_available_cpus()
     loaded = load_backend(backend, manifest, threads=cpus, precision=precision)
     pipeline = Pipeline(manifest, loaded, maximum_pixels)
+    if site_file is not None:
+        site = load_site(site_file, model_sha256=pipeline.graph.sha256)
+        pipeline = replace(pipeline, site=site)
     _warm_up(pipeline)
     return pipeline
 

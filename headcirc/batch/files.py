@@ -167,10 +167,15 @@ def to_local_measure(pipeline: Pipeline, *, caption: bool = True) -> Measure:
 
 
 def load_local_measure(
-    model_dir: Path, *, backend: str, precision: str, caption: bool = True
+    model_dir: Path,
+    *,
+    backend: str,
+    precision: str,
+    site_file: Path | None = None,
+    caption: bool = True,
 ) -> tuple[Measure, ModelIdentity]:
     """Load a model; return the function that measures with it; raises as `load_pipeline`."""
-    pipeline = load_pipeline(model_dir, backend=backend, precision=precision)
+    pipeline = load_pipeline(model_dir, backend=backend, precision=precision, site_file=site_file)
     return to_local_measure(pipeline, caption=caption), identify_model(pipeline)
 
 

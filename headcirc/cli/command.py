@@ -72,6 +72,12 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--precision", default="auto", metavar="NAME", help="auto, fp16 (GPU), int8 (CPU) or fp32"
     )
+    parser.add_argument(
+        "--site-file",
+        type=Path,
+        metavar="FILE",
+        help="file of `headcirc recalibrate`: the site's own offset and intervals",
+    )
 
 
 def add_image_arguments(parser: argparse.ArgumentParser) -> None:
@@ -82,6 +88,11 @@ def add_image_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="measure files again that crashed their decoder in an earlier run",
     )
+    add_pixel_size_arguments(parser)
+
+
+def add_pixel_size_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options that state the images' pixel sizes."""
     pixel_size = parser.add_mutually_exclusive_group()
     pixel_size.add_argument(
         "--pixel-size-mm",

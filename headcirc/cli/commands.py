@@ -20,7 +20,7 @@ from collections.abc import Sequence
 
 from headcirc import __version__
 from headcirc.batch.files import UsageError
-from headcirc.cli import analyze, batch, check, serve
+from headcirc.cli import analyze, batch, check, evaluate, recalibrate, serve
 from headcirc.cli.command import (
     EXIT_HELP,
     EXIT_SOME_NOT,
@@ -30,7 +30,14 @@ from headcirc.cli.command import (
 )
 from headcirc.errors import HeadCircumferenceError
 
-COMMANDS = (analyze.COMMAND, batch.COMMAND, serve.COMMAND, check.COMMAND)
+COMMANDS = (
+    analyze.COMMAND,
+    batch.COMMAND,
+    serve.COMMAND,
+    check.COMMAND,
+    evaluate.COMMAND,
+    recalibrate.COMMAND,
+)
 BY_NAME = {command.name: command for command in COMMANDS}
 EXAMPLES = """examples:
   headcirc check

@@ -9,6 +9,7 @@ from headcirc.answers import (
     SaliencyFigures,
     to_analysis_facts,
     to_model,
+    to_site_guarantee,
 )
 from headcirc.explain import EDGE_BAND_SHARE
 from headcirc.explain import Concentration as MeasuredConcentration
@@ -45,6 +46,7 @@ def to_head_circumference_body(body: AnalysisBody) -> HeadCircumferenceBody | No
         **{each.name: getattr(body.head, each.name) for each in fields(Millimetres)},
         id=body.id,
         quality=body.quality,
+        site=body.site,
         timing_ms=body.timing_ms,
     )
 
@@ -67,6 +69,7 @@ def to_model_facts(pipeline: Pipeline, *, asked_backend: str) -> ModelFacts:
         accuracy=manifest.accuracy,
         device=pipeline.backend.device,
         chosen_because=because,
+        site=to_site_guarantee(pipeline.site),
     )
 
 

@@ -50,6 +50,11 @@ NOT_IN_ROWS = {
     "head.ellipse.semi_minor_px",
     "head.ellipse.angle_deg",
     "head.area_mm2",
+    "site.offset_mm",
+    "site.scale",
+    "site.interval_factor",
+    "site.cases",
+    "site.date",
 }
 """What a table leaves out: what identifies the request, or is of no use in a spreadsheet."""
 NOT_FROM_AN_ANSWER = {"image", "error"}
@@ -109,6 +114,7 @@ def test_columns_are_those_of_earlier_releases():
         "head_circumference_mm",
         "head_circumference_low_mm",
         "head_circumference_high_mm",
+        "head_circumference_raw_mm",
         "biparietal_diameter_mm",
         "occipitofrontal_diameter_mm",
         "cephalic_index",

@@ -26,6 +26,7 @@ from headcirc.errors import (
     ModelArtifactError,
     NoHeadFoundError,
     PixelSizeMissingError,
+    SiteFileError,
     UnreadableImageError,
     UnsupportedMediaTypeError,
 )
@@ -51,6 +52,7 @@ STATUSES: dict[type[HeadCircumferenceError], int] = {
     PixelSizeMissingError: 422,
     InferenceError: 500,
     ModelArtifactError: 500,
+    SiteFileError: 500,
     BackendUnavailableError: 500,
 }
 HTTP_CODES = {

@@ -4,7 +4,7 @@ import json
 import logging
 import math
 import struct
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import accumulate, pairwise
 
 import numpy as np
@@ -13,6 +13,7 @@ from pydantic import TypeAdapter
 
 from headcirc.caption import ResultFacts, add_caption
 from headcirc.geometry import Ellipse
+from headcirc.model.site import describe_site
 from headcirc.overlay import Picture, draw_overlay, to_mask_picture, to_png
 from headcirc.pipeline import Analysis
 from headcirc.readers import decode_frame
@@ -193,6 +194,7 @@ def to_result_facts(body: AnalysisBody) -> ResultFacts:
         acceptable=body.quality.acceptable,
         warnings=body.quality.warnings,
         model=f"{body.model.name} {body.model.version}",
+        site="" if body.site is None else describe_site(**asdict(body.site)),
         pixel_size_mm=None if x_mm is None or y_mm is None else (x_mm, y_mm),
         head_circumference_px=None if head is None else head.head_circumference_px,
         head_circumference_mm=None if head is None else head.head_circumference_mm,
