@@ -138,8 +138,7 @@ class SiteGuarantee(Site):
 class AnalysisFacts:
     """Everything about one picture; `head` is None when none was found.
 
-    `head_plane_probability` is None where the model does not judge the kind of plane; `site` is
-    None without a site file.
+    `head_plane_probability` is None where the model does not judge the kind of plane.
     """
 
     id: str

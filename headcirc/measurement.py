@@ -47,6 +47,11 @@ class HeadMeasurement:
     cephalic_index: float
     area_mm2: float
 
+    def correct(self, site: SiteFacts) -> "HeadMeasurement":
+        """Apply a site's correction to the circumference; axes, index and area stay."""
+        corrected_mm = site.correct(self.head_circumference_raw_mm)
+        return replace(self, head_circumference_mm=corrected_mm)
+
 
 def measure_head(ellipse: Ellipse, spacing: PixelSpacing) -> HeadMeasurement:
     """Map the ellipse to millimetres and compute its measurements.
@@ -74,12 +79,6 @@ def measure_head(ellipse: Ellipse, spacing: PixelSpacing) -> HeadMeasurement:
         cephalic_index=semi_minor_mm / semi_major_mm,
         area_mm2=math.pi * semi_major_mm * semi_minor_mm,
     )
-
-
-def correct_head(measurement: HeadMeasurement, site: SiteFacts) -> HeadMeasurement:
-    """Apply a site's correction to the circumference; axes, index and area stay as measured."""
-    raw_mm = measurement.head_circumference_raw_mm
-    return replace(measurement, head_circumference_mm=site.correct(raw_mm))
 
 
 def find_region(

@@ -27,7 +27,7 @@ from headcirc.geometry import (
     to_ellipse_perimeter,
 )
 from headcirc.mask import to_frame_grid, to_head_mask
-from headcirc.measurement import HeadMeasurement, correct_head, find_region, measure_head
+from headcirc.measurement import HeadMeasurement, find_region, measure_head
 from headcirc.model.graph import Graph
 from headcirc.model.manifest import Manifest, load_manifest
 from headcirc.model.prediction import Prediction
@@ -103,12 +103,12 @@ class Analysis:
         By stage.
     model : str
         Name and version of the model that measured.
+    site : SiteFacts or None
+        The site's recalibration that was applied.
     pixel_aspect : float
         Width over height of a pixel, as the network saw it; an explanation needs the same.
     head_plane_probability : float or None
         Probability that the picture shows a head plane; None if the network has no such output.
-    site : SiteFacts or None
-        The site's recalibration that was applied.
     """
 
     frame: Frame
@@ -117,9 +117,9 @@ class Analysis:
     quality: Quality
     timing_ms: Timing = field(default_factory=dict)
     model: str = "unknown"
+    site: SiteFacts | None = None
     pixel_aspect: float = 1.0
     head_plane_probability: float | None = None
-    site: SiteFacts | None = None
 
     def draw_overlay(self, *, caption: bool = True) -> Picture:
         """Return (rows, columns, 3) uint8: the frame with what was found drawn over it.
@@ -240,17 +240,19 @@ class Pipeline:
             quality = assess_quality(mask, ellipse, facts, image_warnings=image_warnings)
             return None, None, quality
         region = find_region(frame.calibrations, ellipse)
-        measured = None if region is None else self._measure(ellipse, region.spacing)
+        measured = None if region is None else measure_head(ellipse, region.spacing)
         measured_mm = None if measured is None else measured.head_circumference_mm
-        raw_mm = None if measured is None else measured.head_circumference_raw_mm
         uncertainty = measure_uncertainty(
             frame.pixels,
             probabilities,
             mask,
             ellipse,
             facts=known,
-            head_circumference_mm=raw_mm,
+            head_circumference_mm=measured_mm,
         )
+        if measured is not None and self.site is not None:
+            measured = measured.correct(self.site)
+            measured_mm = measured.head_circumference_mm
         interval = to_interval(measured_mm, uncertainty, facts=known, site=self.site)
         quality = assess_quality(
             mask,
@@ -263,10 +265,6 @@ class Pipeline:
             image_warnings=image_warnings,
         )
         return Head(mask, ellipse, measured, uncertainty, interval), region, quality
-
-    def _measure(self, ellipse: Ellipse, spacing: PixelSpacing) -> HeadMeasurement:
-        measured = measure_head(ellipse, spacing)
-        return measured if self.site is None else correct_head(measured, self.site)
 
     def analyze(self, content: bytes, *, pixel_spacing: PixelSpacing | None = None) -> Analysis:
         """Measure the head in one file, from bytes to millimetres."""

@@ -64,22 +64,27 @@ SIZED = "file,hc_mm,pixel_size_mm"
 
 
 @pytest.mark.parametrize(
-    ("lines", "options", "message"),
+    ("lines", "message"),
     [
-        (["file,hc_mm", "a.png,184"], [], "No pixel size is known"),
-        ([SIZED, "a.png,184,0.1"], ["--pixel-size-mm", "0.1"], "leave out --pixel-size-mm"),
-        ([SIZED, "z.png,184,0.1"], [], "not in the folder, such as 'z.png'"),
-        ([SIZED, "a.png,18.4,0.1"], [], "looks like centimetres"),
-        ([SIZED, "a.png,184,0.1", "a.png,185,0.1"], [], "second row"),
+        (["file,hc_mm", "a.png,184"], "No pixel size is known"),
+        ([SIZED, "z.png,184,0.1"], "not in the folder, such as 'z.png'"),
+        ([SIZED, "a.png,18.4,0.1"], "looks like centimetres"),
+        ([SIZED, "a.png,184,0.1", "a.png,185,0.1"], "second row"),
     ],
 )
-def test_wrong_table_is_refused_before_measuring(folder, tmp_path, capsys, lines, options, message):
+def test_wrong_table_is_refused_before_measuring(folder, tmp_path, capsys, lines, message):
     header, *rows = lines
     table = write_table(tmp_path / "t.csv", *rows, header=header)
     out = tmp_path / "out"
-    assert main(["evaluate", str(folder), table, "--out", str(out), *options]) == 2
+    assert main(["evaluate", str(folder), table, "--out", str(out)]) == 2
     assert message in capsys.readouterr().err
     assert not out.exists()
+
+
+def test_two_pixel_sizes_are_refused(folder, tmp_path, capsys):
+    table = write_table(tmp_path / "t.csv", "a.png,184,0.1")
+    assert main(["evaluate", str(folder), table, "--pixel-size-mm", "0.1"]) == 2
+    assert "leave out --pixel-size-mm" in capsys.readouterr().err
 
 
 def test_missing_folder_is_refused(tmp_path, capsys):
