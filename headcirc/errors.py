@@ -16,6 +16,7 @@
     │   └── PixelSizeMissingError     pixels -x-> mm      (only where a value is required)
     └── InferenceError                the operator must fix it
         ├── ModelArtifactError        the shipped model is missing, damaged or not as described
+        ├── SiteFileError             the site file is missing, damaged or of another model
         └── BackendUnavailableError   a requested runtime cannot run here
 
 Each class has a stable `code`; each message says what was found, what is needed and what to do.
@@ -115,6 +116,12 @@ class InferenceError(HeadCircumferenceError):
 
 class ModelArtifactError(InferenceError):
     """The model's files are missing, damaged or do not match the manifest."""
+
+
+class SiteFileError(InferenceError):
+    """The site file is missing, damaged or implausible, or belongs to another model."""
+
+    code = "site-file"
 
 
 class BackendUnavailableError(InferenceError):

@@ -111,7 +111,11 @@ def estimate(
     if math.isnan(value) or not resamples:
         return Estimate(None if math.isnan(value) else value, None, None, *counts)
     draws = np.random.default_rng(seed).integers(len(groups), size=(resamples, len(groups)))
-    drawn = [statistic(np.concatenate([groups[i] for i in draw])) for draw in draws]
+    if len(groups) == kept.size:  # one image for each exam: ten times as fast
+        single = np.concatenate(groups)
+        drawn = [statistic(single[draw]) for draw in draws]
+    else:
+        drawn = [statistic(np.concatenate([groups[i] for i in draw])) for draw in draws]
     tail = (1 - INTERVAL_LEVEL) / 2
     low, high = np.quantile(drawn, [tail, 1 - tail])
     return Estimate(value, float(low), float(high), *counts)
