@@ -16,6 +16,7 @@ from headcirc import growth
 
 if TYPE_CHECKING:
     from headcirc import pipeline as measured_by
+    from headcirc.dicom_source import DicomSource
     from headcirc.geometry import Ellipse
     from headcirc.model.site import SiteFacts
     from headcirc.quality import uncertainty
@@ -47,10 +48,26 @@ class Model:
 
 
 @dataclass(frozen=True)
+class DicomImage:
+    """Where the picture is in its DICOM object: the frame, counted from 0, and the region.
+
+    The picture's first pixel is at `left_px`, `top_px` of the stored frame.
+    """
+
+    frame: int
+    frames: int
+    left_px: int
+    top_px: int
+    stored_width_px: int
+    stored_height_px: int
+
+
+@dataclass(frozen=True)
 class Image:
     """The upright picture; its pixel size where one is known.
 
-    `orientation` is the EXIF orientation, 1 to 8, by which the stored picture was turned.
+    `orientation` is the EXIF orientation, 1 to 8, by which the stored picture was turned; `dicom`
+    is None for files of other formats.
     """
 
     width_px: int
@@ -59,6 +76,7 @@ class Image:
     pixel_size_y_mm: float | None
     pixel_size_source: str | None
     orientation: int = field(default=1, metadata=added_later(1))
+    dicom: DicomImage | None = field(default=None, metadata=added_later(None))
 
 
 @dataclass(frozen=True)
@@ -311,7 +329,7 @@ def to_analysis_facts(
         Under which a service keeps the result; empty where nothing is kept.
     """
     rows, columns = analysis.frame.pixels.shape
-    region = analysis.known_region
+    region, source = analysis.known_region, analysis.frame.source
     head = None if analysis.head is None else _to_head(analysis.head)
     return AnalysisFacts(
         id=analysis_id,
@@ -324,6 +342,7 @@ def to_analysis_facts(
             pixel_size_x_mm=None if region is None else region.spacing.column_mm,
             pixel_size_y_mm=None if region is None else region.spacing.row_mm,
             pixel_size_source=None if region is None else region.source,
+            dicom=None if source is None else _to_dicom_image(source),
         ),
         head=head,
         head_plane_probability=analysis.head_plane_probability,
@@ -332,6 +351,17 @@ def to_analysis_facts(
         quality=Quality(analysis.quality.acceptable, analysis.quality.warnings),
         site=_to_site(pipeline.site),
         timing_ms={stage: round(analysis.timing_ms.get(stage, 0.0), 3) for stage in STAGES},
+    )
+
+
+def _to_dicom_image(source: "DicomSource") -> DicomImage:
+    return DicomImage(
+        frame=source.frame_index,
+        frames=source.frames,
+        left_px=source.left_px,
+        top_px=source.top_px,
+        stored_width_px=int(source.header.Columns),
+        stored_height_px=int(source.header.Rows),
     )
 
 

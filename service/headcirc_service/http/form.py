@@ -141,11 +141,11 @@ class FormRequest(Request):
             found = (REFUSALS[each] for each in REFUSALS if error.message.startswith(each))
             raise next(found, MissingImageError(CUT_FORM)) from error
         try:
+            if body is not None:
+                body.require_size()
             if not parser.has_ended:  # a pixel size may be among what is lacking
                 raise MissingImageError(CUT_FORM)
             require_image(form)
-            if body is not None:
-                body.require_size()
         except (HTTPException, MissingImageError):
             parser.close_files()
             raise

@@ -19,6 +19,8 @@ from headcirc_service.measuring.measurer import Measurer
 from headcirc_service.settings import Settings
 from headcirc_service.telemetry.request_context import find_context
 
+FORM_TYPE = "multipart/form-data"
+
 
 class Gate:
     """ASGI middleware that lets requests in or refuses them; it buffers nothing.
@@ -98,9 +100,12 @@ class Gate:
         key_sha256 = self._keys.require_key(path, request.headers.get("authorization"))
         if self._keeps_keys_apart:
             find_context(request.scope).result_scope = key_sha256 or ""
+        is_form = request.headers.get("content-type", "").lower().startswith(FORM_TYPE)
+        # Only a form can hold DICOM, whose limit is larger; the form's parser tells which holds.
+        max_bytes = self._limits.most_bytes if is_form else self._limits.max_bytes
         announced_bytes = to_announced_bytes(request)
-        if announced_bytes > self._limits.most_bytes:
-            raise ImageTooLargeError(say_too_large(announced_bytes, self._limits.most_bytes))
+        if announced_bytes > max_bytes:
+            raise ImageTooLargeError(say_too_large(announced_bytes, max_bytes))
         if request.method == "POST" and path.startswith("/v1/"):
             self._workers.require_capacity(coming=self._arrivals.count_fresh())
             self._arrivals.require_capacity(name_client(request.scope.get("client")))
