@@ -7,6 +7,7 @@
     │   ├── ImageTooLargeError        bytes  -x-> frame   refused before decoding
     │   ├── InvalidFrameError         bytes  -x-> frame   several pictures and none selected
     │   ├── InvalidPixelSizeError     the stated pixel size is not plausible
+    │   ├── ScaleBarError             pixels -x-> mm      no depth scale can be trusted
     │   ├── NoHeadFoundError          mask   -x-> number  (only where a value is required)
     │   └── PixelSizeMissingError     pixels -x-> mm      (only where a value is required)
     └── InferenceError                the operator must fix it
@@ -60,6 +61,12 @@ class InvalidPixelSizeError(InputError):
     """The stated pixel size is implausible, incomplete or contradictory."""
 
     code = "invalid-pixel-size"
+
+
+class ScaleBarError(InputError):
+    """The pixel size was to come from the depth scale, and none was found that can be trusted."""
+
+    code = "scale-bar-not-found"
 
 
 class NoHeadFoundError(InputError):
