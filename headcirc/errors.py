@@ -12,6 +12,7 @@
     │   ├── PixelSizeConflictError    the stated pixel size is not that of the file
     │   ├── UnusableHeaderError       DICOM  -x-> report  the header lacks what a report repeats
     │   ├── UnreliableResultError     answer -x-> report  the report cannot carry a warning
+    │   ├── ScaleBarError             pixels -x-> mm      no depth scale can be trusted
     │   ├── NoHeadFoundError          mask   -x-> number  (only where a value is required)
     │   └── PixelSizeMissingError     pixels -x-> mm      (only where a value is required)
     └── InferenceError                the operator must fix it
@@ -96,6 +97,12 @@ class UnreliableResultError(InputError):
     """The result is not acceptable, and what is asked for cannot say so."""
 
     code = "result-unreliable"
+
+
+class ScaleBarError(InputError):
+    """The pixel size was to come from the depth scale, and none was found that can be trusted."""
+
+    code = "scale-bar-not-found"
 
 
 class NoHeadFoundError(InputError):
