@@ -27,7 +27,6 @@ from training.checkpoint import load_record, load_trained, save_weights, to_file
 from training.data.examples import (
     LABELLED,
     NO_HEAD,
-    SOURCES,
     Examples,
     Mixture,
     Pool,

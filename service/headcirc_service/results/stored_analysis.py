@@ -4,7 +4,7 @@ import json
 import logging
 import math
 import struct
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import accumulate, pairwise
 
 import numpy as np
