@@ -243,7 +243,10 @@ class Pipeline:
             head_plane_probability=prediction.head_plane_probability,
             head_plane=self.manifest.head_plane,
         )
-        head, region, quality = self._find_head(prepared.frame, probabilities, image_warnings)
+        plane, facts = prediction.head_plane_probability, self.manifest.head_plane
+        may_be_head = facts is None or not facts.excludes_head(plane)
+        mask = to_head_mask(probabilities, self.manifest.mask) if may_be_head else None
+        head, region, quality = self._find_head(prepared.frame, probabilities, mask, image_warnings)
         timing_ms = {**prepared.timing_ms, "postprocess": watch.lap_ms()}
         return Analysis(
             prepared.frame,
@@ -261,10 +264,11 @@ class Pipeline:
         self,
         frame: Frame,
         probabilities: NDArray[np.float32],
+        mask: HeadMask | None,
         image_warnings: tuple[str, ...],
     ) -> tuple[Head | None, CalibratedRegion | None, Quality]:
         facts, known = self.manifest.mask, self.manifest.uncertainty
-        mask, ellipse = to_head_mask(probabilities, facts), None
+        ellipse = None
         if mask is not None:
             ellipse = fit_head_ellipse(probabilities, mask, facts.threshold)
         if mask is None or ellipse is None:

@@ -206,12 +206,14 @@ def summarise(kinds: Sequence[str], probabilities: NDArray[np.float64]) -> list[
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse the command line and train."""
-    parser = argparse.ArgumentParser(prog="python -m training.train_plane_head", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m training.train_plane_head", description=__doc__
+    )
     parser.add_argument("--weights", type=Path, required=True, help="weights of the network")
     parser.add_argument("--hc18", type=Path, required=True, help="HC18's folder")
     parser.add_argument("--planes", type=Path, required=True, help="folder of the planes")
     parser.add_argument("--out", type=Path, required=True, help="folder to write")
-    parser.add_argument("--looks", type=int, default=1, help="augmented looks per image (default 1)")
+    parser.add_argument("--looks", type=int, default=1, help="augmented looks per image")
     parser.add_argument("--threads", type=int, default=2, help="CPU threads (default 2)")
     chosen = parser.parse_args(arguments)
     torch.set_num_threads(chosen.threads)
