@@ -242,7 +242,7 @@ def to_sign_test_p(differences: FloatArray) -> float:
     positive = int(np.count_nonzero(differences > 0))
     signs = int(np.count_nonzero(differences))
     fewer = min(positive, signs - positive)
-    tail = sum(math.comb(signs, count) for count in range(fewer + 1)) / 2**signs
+    tail: float = sum(math.comb(signs, count) for count in range(fewer + 1)) / 2**signs
     return min(2 * tail, 1.0)
 
 

@@ -87,7 +87,7 @@ def _read_references(reader: "csv.DictReader[str]") -> dict[str, Reference]:
         if not any(row.values()):
             continue  # spreadsheets write empty rows at the end
         line = reader.line_num
-        if any(row.pop(None, [])):  # type: ignore[call-overload]  # fields beyond the last column
+        if any(row.pop(None, [])):  # fields beyond the last column
             raise UsageError(
                 f"Line {line} of the table of measurements has more fields than there are columns; "
                 "write decimals with a point, or semicolons between columns."
