@@ -41,6 +41,9 @@ class Sender(Protocol):
         A report that is not yielded was not tried.
         """
 
+    def close(self) -> None:
+        """Close what stays open between reports."""
+
 
 def open_sender(destination: Destination, ae_title: str) -> Sender:
     """Return the sender for a destination.
@@ -95,6 +98,9 @@ class StoreSender:
             with suppress(RuntimeError):  # the other side ended it
                 association.release()
 
+    def close(self) -> None:
+        """See `Sender`; an association ends with its reports."""
+
 
 def _store(association: Any, delivery: Delivery) -> str:
     try:
@@ -125,6 +131,10 @@ class StowSender:
             if outcome != "unreachable":
                 outcome = self._post(each)
             yield each, outcome
+
+    def close(self) -> None:
+        """See `Sender`."""
+        self._http.close()
 
     def _post(self, delivery: Delivery) -> str:
         boundary = secrets.token_hex(16)

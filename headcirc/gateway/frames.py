@@ -11,11 +11,14 @@ from pydicom.dataset import FileDataset
 from pydicom.encaps import encapsulate, get_frame
 
 from headcirc.errors import ImageTooLargeError, UnreadableImageError
+from headcirc.readers.dicom import recognises
 from headcirc.readers.dicom.file import ignore_warnings, refusing_damaged_dicom
 
 MOST_FRAMES = 1_000_000
 MOST_FRAME_BYTES = 100_000_000
 """No ultrasound frame is as large; a file of one frame above this is refused."""
+START_BYTES = 132
+"""Preamble and mark of a DICOM file."""
 UNDEFINED_LENGTH = 0xFFFFFFFF
 LONG_LENGTH_VRS = (b"OB", b"OW", b"UN")
 OF_SEVERAL_FRAMES = (
@@ -75,8 +78,12 @@ def open_received(path: Path) -> ReceivedFile:
     """
     ignore_warnings()
     with path.open("rb") as stream, refusing_damaged_dicom():
+        if not recognises(stream.read(START_BYTES)):
+            raise UnreadableImageError("The file is not DICOM.")
+        stream.seek(0)
         header = dcmread(stream, stop_before_pixels=True, specific_tags=["NumberOfFrames"])
-        frames = int(header.get("NumberOfFrames") or 1)
+        stated = header.get("NumberOfFrames")
+        frames = 1 if stated in (None, "") else int(stated)
     if not 0 < frames <= MOST_FRAMES:
         raise UnreadableImageError(f"The DICOM file states {frames} frames.")
     return ReceivedFile(path, frames)
@@ -122,7 +129,10 @@ def _read_pixels(
     if size * frames > length:
         raise ValueError("The pixel data are shorter than the frames.")
     stream.seek(index * size, 1)
-    return stream.read(size), False
+    frame = stream.read(size)
+    if len(frame) < size:
+        raise ValueError("The file is cut off.")
+    return frame, False
 
 
 def _count_frame_bytes(header: FileDataset) -> int:

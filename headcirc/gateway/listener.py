@@ -6,6 +6,7 @@ is a setting of the whole process, which is one reason why the gateway is one of
 
 import logging
 import re
+import sqlite3
 import ssl
 import tempfile
 import threading
@@ -66,8 +67,8 @@ class ImageListener:
     on_image : callable
         Called after an image was taken.
     on_store : callable
-        Called with the outcome of every C-STORE: `stored`, `repeated`, `disk-full`, `queue-full`,
-        `invalid`.
+        Called with the outcome of every C-STORE: `stored`, `repeated`, `disk-full`, `disk-error`,
+        `queue-full`, `invalid`; and with `association-rejected`.
     """
 
     def __init__(
@@ -132,9 +133,9 @@ class ImageListener:
             outcome, status = self._take(event, arrived)
         except QueueFullError as refusal:
             outcome, status = str(refusal), OUT_OF_RESOURCES
-        except OSError as error:
-            logger.error("an image cannot be written: %s", error.strerror)
-            outcome, status = "disk-full", OUT_OF_RESOURCES
+        except (OSError, sqlite3.Error) as error:
+            logger.error("an image cannot be kept: %s", getattr(error, "strerror", None) or error)
+            outcome, status = "disk-error", OUT_OF_RESOURCES
         if status != STORED:
             arrived.unlink(missing_ok=True)
         self._on_store(outcome)

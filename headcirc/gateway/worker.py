@@ -6,6 +6,7 @@ ends, in whatever way, the input ends, and so does the worker.
 
 import logging
 import os
+import sqlite3
 import sys
 import threading
 from collections.abc import Callable
@@ -113,7 +114,11 @@ class Worker:
                 for kind in each.reports
                 if kind in made.reports
             ]
-            self._queue.finish_image(image, reports, note=" ".join(made.notes))
+            try:
+                self._queue.finish_image(image, reports, note=" ".join(made.notes))
+            except (OSError, sqlite3.Error):  # a full disk must not count as a crash
+                self._queue.postpone_image(image, DISK)
+                raise
             for event in self._has_reports.values():
                 event.set()
         return True

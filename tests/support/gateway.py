@@ -2,6 +2,7 @@
 
 import json
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydicom.dataset import Dataset
+from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
 from pynetdicom import AE
 
@@ -20,7 +21,7 @@ from tests.support.dicom_sources import to_ultrasound
 
 ADDRESS = "127.0.0.1"
 AE_TITLE, SCANNER = "HEADCIRC", "SCANNER"
-PATIENCE_S = 60.0
+PATIENCE_S = 120.0
 
 
 @dataclass
@@ -54,8 +55,6 @@ class Gateway:
         wait_until(self._listens, "the gateway never listened")
 
     def _listens(self) -> bool:
-        import socket
-
         assert self.process.poll() is None, self.log_path.read_text()
         try:
             socket.create_connection((ADDRESS, self.port), timeout=1).close()
@@ -180,8 +179,6 @@ def send(
 
 
 def _to_meta(image: Dataset) -> Any:
-    from pydicom.dataset import FileMetaDataset
-
     meta = FileMetaDataset()
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
     meta.MediaStorageSOPClassUID = image.SOPClassUID

@@ -1,5 +1,6 @@
 """Serve the HTTP interface from this process, with a pipeline that measures bright ellipses."""
 
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,3 +31,9 @@ def serve_synthetic(port: int | None = None) -> Iterator[str]:
     finally:
         server.should_exit = True
         thread.join(20)
+
+
+if __name__ == "__main__":  # for a test that kills it
+    uvicorn.run(
+        create_app(Settings(), to_synthetic_pipeline()), host=ADDRESS, port=int(sys.argv[1])
+    )
