@@ -8,7 +8,8 @@ these hold:
 - the ellipse Dice falls by at most 0.05 points;
 - the circumference differs by at most 0.5 mm at the 95th percentile, and by at most 2 mm;
 - no image gains or loses its head;
-- the probability of a head plane, if the network has this output, differs by at most 0.05.
+- the probability of a head plane, if the network has this output, differs by at most 0.1; its
+  limits, 0.2 and 0.7, lie much further apart.
 
 Exit status 0: accepted; 1: refused; 2: the measurement failed.
 """
@@ -33,7 +34,6 @@ from harness.served import REQUEST_TIMEOUT_S, ServiceFailedError, fetch_model, s
 from headcirc.backends.base import (
     SAME_ANSWERS_95TH_PERCENTILE_MM,
     SAME_ANSWERS_LARGEST_MM,
-    SAME_HEAD_PLANE,
 )
 from headcirc.errors import HeadCircumferenceError
 from headcirc.model.manifest import load_manifest
@@ -51,7 +51,7 @@ LIMITS = {
     "difference_95th_percentile_mm": SAME_ANSWERS_95TH_PERCENTILE_MM,
     "largest_difference_mm": SAME_ANSWERS_LARGEST_MM,
     "images_with_another_verdict": 0.0,
-    "largest_head_plane_difference": SAME_HEAD_PLANE,
+    "largest_head_plane_difference": 0.1,
 }
 """The largest allowed difference between a candidate and the reference."""
 

@@ -43,8 +43,8 @@ from training.train_fold import WEIGHTS_NAME
 NETWORK_NAME = "attention-resunet"
 ROWS_NAME = "held_out.csv"
 PENALTY = 0.1
-"""Inverse strength of the L2 penalty on weights of standardised features. With 1.0 the output of the
-INT8 graph differs from float32 by up to 0.08, more than its gate allows, and is hardly better."""
+"""Inverse strength of the L2 penalty on weights of standardised features. With 1.0 the output of
+the INT8 graph differs from float32 by up to 0.08, more than its gate allows, and is no better."""
 SOURCE_WEIGHTS = {LABELLED: 1.0, "foreign-head": 1.0, NO_HEAD: 2.0, "unlabelled": 0.5}
 """Share of each source in the loss, whatever its number of images."""
 

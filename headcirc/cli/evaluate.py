@@ -136,7 +136,7 @@ def _measure(
         process = MeasuringProcess(load)
         stack.callback(process.close)
         level = _read_level(options, process.model)
-        measured = measure_files(process, list(matched), spacings, None)
+        measured = measure_files(process, list(matched), spacings)
         rows = [
             to_compared(row, reference, process.model, level=level)
             for row, reference in zip(measured, matched.values(), strict=True)
