@@ -17,6 +17,7 @@ from headcirc.errors import (
 )
 from headcirc.readers import decode_frame
 from headcirc.readers.dicom import file
+from headcirc.readers.dicom.directory import list_pictures
 from tests.headcirc.jpeg_files import make_rare_jpegs
 from tests.support.dicom_files import ENCODERS, PATIENT_NAME, encode_rle, make_dicom
 
@@ -421,3 +422,12 @@ def test_message_never_repeats_the_file(caplog, capsys, recwarn):
     texts += [str(each.message) for each in recwarn]
     assert not any(PATIENT_NAME[:8] in text for text in texts)
     assert PATIENT_NAME not in repr(decode_frame(make_dicom(GREY)))
+
+
+def test_dicomdir_of_pydicom_lists_its_pictures():
+    """Records of patients, studies and series name no file."""
+    for name in ("DICOMDIR", "DICOMDIR-implicit", "DICOMDIR-bigEnd"):
+        with open(get_testdata_file(f"dicomdirtests/{name}"), "rb") as example:
+            listed = list_pictures(example.read())
+        assert len(listed) == 31
+        assert listed[0] == ("77654033", "CR1", "6154")
