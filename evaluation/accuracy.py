@@ -32,19 +32,14 @@ from evaluation.accuracy_summary import (
     to_image_result,
     to_markdown,
 )
-from evaluation.metrics import (
-    INTERVAL_LEVEL,
-    RESAMPLES,
-    SEED,
-    BoolMask,
-    measure_areas_under_curves,
-)
+from evaluation.metrics import BoolMask, measure_areas_under_curves
 from evaluation.unseen_exams import SPLIT_MODEL_DIR, TrainedOnError, require_unseen
 from harness.documents import write_report
 from harness.machine import describe_machine, to_timestamp
 from harness.options import add_folder_options, add_model_option
 from harness.paths import EVALUATION_RESULTS_DIR
 from harness.served import REQUEST_TIMEOUT_S, ServiceFailedError, ask, fetch_model, serve
+from headcirc.agreement.estimates import INTERVAL_LEVEL, RESAMPLES, SEED
 from headcirc.errors import HeadCircumferenceError
 from headcirc.mask import to_frame_grid
 from headcirc.pipeline import Pipeline, load_pipeline

@@ -11,13 +11,13 @@ from evaluation.metrics import (
     AreasUnderCurves,
     BoolMask,
     count_confusion,
-    estimate,
     measure_surface_distances,
     summarise_errors,
     summarise_errors_by_bin,
     to_bin_members,
 )
 from harness.served import ServedAnswer
+from headcirc.agreement.estimates import estimate
 from headcirc.geometry import Ellipse, PixelSpacing
 from headcirc.raster import to_ellipse_coverage
 from training.data.hc18 import HC18Image

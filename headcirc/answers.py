@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from headcirc import pipeline as measured_by
     from headcirc.dicom_source import DicomSource
     from headcirc.geometry import Ellipse
+    from headcirc.model.site import SiteFacts
     from headcirc.quality import uncertainty
 
 STAGES = ("decode", "preprocess", "queue", "inference", "postprocess", "total")
@@ -102,10 +103,12 @@ class Interval:
 class Millimetres:
     """Figures in millimetres; None where no pixel size is known.
 
-    Axes are outer to outer. The interval is None, too, where the model states none.
+    Axes are outer to outer. The interval is None, too, where the model states none. The raw
+    circumference is the one without a site's correction.
     """
 
     head_circumference_mm: float | None
+    head_circumference_raw_mm: float | None = field(metadata=added_later(None))
     head_circumference_interval_mm: Interval | None = field(metadata=added_later(None))
     biparietal_diameter_mm: float | None
     occipitofrontal_diameter_mm: float | None
@@ -199,6 +202,30 @@ class Quality:
     warnings: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class Site:
+    """A site's own recalibration of the model.
+
+    The corrected circumference is `scale` times the measured one plus `offset_mm`, and intervals
+    are `interval_factor` times as wide as the model's own. It was made from `cases` exams.
+    """
+
+    offset_mm: float
+    scale: float
+    interval_factor: float
+    cases: int
+    date: str
+
+
+@dataclass(frozen=True)
+class SiteGuarantee(Site):
+    """A site's recalibration, with what its intervals promise."""
+
+    level: float
+    guarantee: str
+    sha256: str
+
+
 @dataclass(frozen=True, kw_only=True)
 class AnalysisFacts:
     """Everything about one picture; `head` is None when none was found.
@@ -216,6 +243,7 @@ class AnalysisFacts:
     gestational_age: GestationalAge | None = field(default=None, metadata=added_later(None))
     growth: Growth | None = field(default=None, metadata=added_later(None))
     quality: Quality
+    site: Site | None = field(metadata=added_later(None))
     timing_ms: dict[str, float]
 
 
@@ -228,6 +256,7 @@ class HeadCircumference(Millimetres):
     gestational_age: GestationalAge | None = field(default=None, metadata=added_later(None))
     growth: Growth | None = field(default=None, metadata=added_later(None))
     quality: Quality
+    site: Site | None = field(metadata=added_later(None))
     timing_ms: dict[str, float]
 
 
@@ -273,6 +302,7 @@ class ModelFacts(Model):
     accuracy: dict[str, Any]
     device: str = field(metadata=added_later(""))
     chosen_because: str = field(metadata=added_later(""))
+    site: SiteGuarantee | None = field(default=None, metadata=added_later(None))
 
 
 @dataclass(frozen=True)
@@ -319,6 +349,7 @@ def to_analysis_facts(
         gestational_age=None if head is None else to_gestational_age(head),
         growth=to_growth(head, analysis.gestational_age_days),
         quality=Quality(analysis.quality.acceptable, analysis.quality.warnings),
+        site=_to_site(pipeline.site),
         timing_ms={stage: round(analysis.timing_ms.get(stage, 0.0), 3) for stage in STAGES},
     )
 
@@ -342,12 +373,28 @@ def to_model(pipeline: "measured_by.Pipeline") -> Model:
     )
 
 
+def _to_site(site: "SiteFacts | None") -> Site | None:
+    if site is None:
+        return None
+    return Site(**{each.name: getattr(site, each.name) for each in fields(Site)})
+
+
+def to_site_guarantee(site: "SiteFacts | None") -> SiteGuarantee | None:
+    """Return what `/v1/models` says of a site's recalibration."""
+    if site is None:
+        return None
+    return SiteGuarantee(**{each.name: getattr(site, each.name) for each in fields(SiteGuarantee)})
+
+
 def _to_head(head: "measured_by.Head") -> Head:
     measured = head.measurement
     return Head(
         ellipse=_to_ellipse(head.ellipse),
         head_circumference_px=head.head_circumference_px,
         head_circumference_mm=None if measured is None else measured.head_circumference_mm,
+        head_circumference_raw_mm=(
+            None if measured is None else measured.head_circumference_raw_mm
+        ),
         head_circumference_interval_mm=_to_interval(head.interval),
         biparietal_diameter_mm=None if measured is None else measured.biparietal_diameter_mm,
         occipitofrontal_diameter_mm=(
@@ -500,6 +547,7 @@ class Row:
     head_circumference_high_mm: float | None = column(
         "head.head_circumference_interval_mm.high", decimals=2
     )
+    head_circumference_raw_mm: float | None = column("head.head_circumference_raw_mm", decimals=2)
     biparietal_diameter_mm: float | None = column("head.biparietal_diameter_mm", decimals=2)
     occipitofrontal_diameter_mm: float | None = column(
         "head.occipitofrontal_diameter_mm", decimals=2

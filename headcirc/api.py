@@ -60,6 +60,11 @@ class Measurement:
         return self._get_millimetres("head_circumference_mm")
 
     @property
+    def head_circumference_raw_mm(self) -> float | None:
+        """Return the head circumference without the correction of a site file, in mm."""
+        return self._get_millimetres("head_circumference_raw_mm")
+
+    @property
     def biparietal_diameter_mm(self) -> float | None:
         """Return the ellipse's minor axis in mm, outer edge to outer edge."""
         return self._get_millimetres("biparietal_diameter_mm")
@@ -348,6 +353,7 @@ def load_model(
     backend: str = "auto",
     precision: str = "auto",
     threads: int | None = None,
+    site_file: str | os.PathLike[str] | None = None,
 ) -> Model:
     """Load a model and warm it up.
 
@@ -361,6 +367,8 @@ def load_model(
         `auto`, `fp16`, `int8` or `fp32`.
     threads : int, optional
         CPUs for the network; by default all that the process may use.
+    site_file : path, optional
+        File of `headcirc recalibrate`: the site's own offset and intervals.
 
     Raises
     ------
@@ -368,6 +376,8 @@ def load_model(
         The folder holds no model, or a damaged one.
     BackendUnavailableError
         The runtime is not installed or cannot run here.
+    SiteFileError
+        The site file is missing, damaged, or was made with another model.
     """
     return Model(
         load_pipeline(
@@ -375,6 +385,7 @@ def load_model(
             backend=backend,
             precision=precision,
             threads=threads,
+            site_file=None if site_file is None else Path(site_file),
         )
     )
 

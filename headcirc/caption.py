@@ -35,6 +35,8 @@ class ResultFacts:
         Warning codes of the quality checks.
     model : str
         Name and version.
+    site : str
+        The site's recalibration as a sentence; empty without one.
     pixel_size_mm : (width, height) or None
     head_circumference_px, head_circumference_mm : float or None
     interval : (level, low_mm, high_mm) or None
@@ -43,6 +45,7 @@ class ResultFacts:
     acceptable: bool
     warnings: Sequence[str]
     model: str
+    site: str = ""
     pixel_size_mm: tuple[float, float] | None = None
     head_circumference_px: float | None = None
     head_circumference_mm: float | None = None
@@ -102,7 +105,7 @@ def to_headline(facts: ResultFacts) -> str:
 
 
 def to_details(facts: ResultFacts) -> str:
-    """Return warnings, pixel size, model and the research-only notice."""
+    """Return warnings, pixel size, model, recalibration and the research-only notice."""
     codes = [code for code in facts.warnings if code not in HEADLINE_WARNINGS]
     sentences = [f"Warnings: {', '.join(codes).replace('-', ' ')}."] if codes else []
     size = "unknown"
@@ -110,7 +113,8 @@ def to_details(facts: ResultFacts) -> str:
         size = (
             " x ".join(dict.fromkeys(f"{side_mm:.4g}" for side_mm in facts.pixel_size_mm)) + " mm"
         )
-    return " ".join([*sentences, f"Pixel size {size}.", f"Model {facts.model}.", RESEARCH_ONLY])
+    sentences += [f"Pixel size {size}.", f"Model {facts.model}."]
+    return " ".join([*sentences, *filter(None, (facts.site,)), RESEARCH_ONLY])
 
 
 def wrap_text(text: str, width_px: float, measure_px: Callable[[str], float]) -> Iterator[str]:

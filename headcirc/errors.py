@@ -12,10 +12,12 @@
     │   ├── PixelSizeConflictError    the stated pixel size is not that of the file
     │   ├── UnusableHeaderError       DICOM  -x-> report  the header lacks what a report repeats
     │   ├── UnreliableResultError     answer -x-> report  the report cannot carry a warning
+    │   ├── ScaleBarError             pixels -x-> mm      no depth scale can be trusted
     │   ├── NoHeadFoundError          mask   -x-> number  (only where a value is required)
     │   └── PixelSizeMissingError     pixels -x-> mm      (only where a value is required)
     └── InferenceError                the operator must fix it
         ├── ModelArtifactError        the shipped model is missing, damaged or not as described
+        ├── SiteFileError             the site file is missing, damaged or of another model
         └── BackendUnavailableError   a requested runtime cannot run here
 
 Each class has a stable `code`; each message says what was found, what is needed and what to do.
@@ -97,6 +99,12 @@ class UnreliableResultError(InputError):
     code = "result-unreliable"
 
 
+class ScaleBarError(InputError):
+    """The pixel size was to come from the depth scale, and none was found that can be trusted."""
+
+    code = "scale-bar-not-found"
+
+
 class NoHeadFoundError(InputError):
     """A measurement is required, but the picture shows no head."""
 
@@ -115,6 +123,12 @@ class InferenceError(HeadCircumferenceError):
 
 class ModelArtifactError(InferenceError):
     """The model's files are missing, damaged or do not match the manifest."""
+
+
+class SiteFileError(InferenceError):
+    """The site file is missing, damaged or implausible, or belongs to another model."""
+
+    code = "site-file"
 
 
 class BackendUnavailableError(InferenceError):

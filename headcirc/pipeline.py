@@ -36,6 +36,7 @@ from headcirc.measurement import (
 from headcirc.model.graph import Graph
 from headcirc.model.manifest import Manifest, load_manifest
 from headcirc.model.prediction import Prediction
+from headcirc.model.site import SiteFacts, load_site
 from headcirc.network_input import to_network_input
 from headcirc.overlay import Picture, draw_overlay
 from headcirc.quality.assessment import (
@@ -113,6 +114,8 @@ class Analysis:
         By stage.
     model : str
         Name and version of the model that measured.
+    site : SiteFacts or None
+        The site's recalibration that was applied.
     pixel_aspect : float
         Width over height of a pixel, as the network saw it; an explanation needs the same.
     head_plane_probability : float or None
@@ -127,6 +130,7 @@ class Analysis:
     quality: Quality
     timing_ms: Timing = field(default_factory=dict)
     model: str = "unknown"
+    site: SiteFacts | None = None
     pixel_aspect: float = 1.0
     head_plane_probability: float | None = None
     gestational_age_days: int | None = None
@@ -160,6 +164,7 @@ class Analysis:
             acceptable=self.quality.acceptable,
             warnings=self.quality.warnings,
             model=self.model,
+            site="" if self.site is None else self.site.describe(),
             pixel_size_mm=(
                 None if region is None else (region.spacing.column_mm, region.spacing.row_mm)
             ),
@@ -178,6 +183,7 @@ class Pipeline:
     manifest: Manifest
     backend: Backend
     maximum_pixels: int = DEFAULT_MAXIMUM_PIXELS
+    site: SiteFacts | None = None
 
     @property
     def graph(self) -> Graph:
@@ -237,7 +243,10 @@ class Pipeline:
             head_plane_probability=prediction.head_plane_probability,
             head_plane=self.manifest.head_plane,
         )
-        head, region, quality = self._find_head(prepared.frame, probabilities, image_warnings)
+        plane, facts = prediction.head_plane_probability, self.manifest.head_plane
+        may_be_head = facts is None or not facts.excludes_head(plane)
+        mask = to_head_mask(probabilities, self.manifest.mask) if may_be_head else None
+        head, region, quality = self._find_head(prepared.frame, probabilities, mask, image_warnings)
         timing_ms = {**prepared.timing_ms, "postprocess": watch.lap_ms()}
         return Analysis(
             prepared.frame,
@@ -248,16 +257,18 @@ class Pipeline:
             model=f"{self.manifest.name} {self.manifest.version}",
             pixel_aspect=prepared.pixel_aspect,
             head_plane_probability=prediction.head_plane_probability,
+            site=self.site,
         )
 
     def _find_head(
         self,
         frame: Frame,
         probabilities: NDArray[np.float32],
+        mask: HeadMask | None,
         image_warnings: tuple[str, ...],
     ) -> tuple[Head | None, CalibratedRegion | None, Quality]:
         facts, known = self.manifest.mask, self.manifest.uncertainty
-        mask, ellipse = to_head_mask(probabilities, facts), None
+        ellipse = None
         if mask is not None:
             ellipse = fit_head_ellipse(probabilities, mask, facts.threshold)
         if mask is None or ellipse is None:
@@ -276,7 +287,10 @@ class Pipeline:
             facts=known,
             head_circumference_mm=measured_mm,
         )
-        interval = to_interval(measured_mm, uncertainty, facts=known)
+        if measured is not None and self.site is not None:
+            measured = measured.correct(self.site)
+            measured_mm = measured.head_circumference_mm
+        interval = to_interval(measured_mm, uncertainty, facts=known, site=self.site)
         quality = assess_quality(
             mask,
             ellipse,
@@ -330,6 +344,7 @@ def load_pipeline(
     precision: str = "auto",
     threads: int | None = None,
     maximum_pixels: int = DEFAULT_MAXIMUM_PIXELS,
+    site_file: Path | None = None,
 ) -> Pipeline:
     """Load a model and warm it up.
 
@@ -345,15 +360,20 @@ def load_pipeline(
         CPUs for inference; by default those that the process really has.
     maximum_pixels : int
         Of one picture.
+    site_file : Path, optional
+        File of `headcirc recalibrate`, made with the same graph.
 
     Raises
     ------
-    ModelArtifactError, BackendUnavailableError
+    ModelArtifactError, BackendUnavailableError, SiteFileError
     """
     manifest = load_manifest(artifact_dir)
     cpus = threads or count_available_cpus()
     loaded = load_backend(backend, manifest, threads=cpus, precision=precision)
     pipeline = Pipeline(manifest, loaded, maximum_pixels)
+    if site_file is not None:
+        site = load_site(site_file, model_sha256=pipeline.graph.sha256)
+        pipeline = replace(pipeline, site=site)
     _warm_up(pipeline)
     return pipeline
 

@@ -24,6 +24,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch._decomp import get_decompositions
 from torch.fx import GraphModule
 from torch.fx.experimental.proxy_tensor import disable_proxy_modes_tracing, make_fx
 from torch.nn.functional import conv2d
@@ -31,14 +32,54 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from headcirc.model.manifest import InputFacts, to_attention_output
 from model_export.onnx_graph import OUTPUT_NAME, export_module
-from training.networks.attention_resunet import LEVELS, PAPER_WIDTH, AttentionResUNet
+from training.networks.attention_resunet import AttentionResUNet
+from training.networks.swin_unet import SwinUNet
 
-ATTENTION_LEVELS = tuple(PAPER_WIDTH * 2**level for level in reversed(range(LEVELS)))
-"""Names of the levels, deepest first: the channel counts of the paper, for every width."""
 DEFAULT_LAYER = "bottleneck"
 """At the last decoder level, Grad-CAM equals the logit map and explains nothing."""
-LAYERS = (DEFAULT_LAYER, *(f"decoder-{level}" for level in ATTENTION_LEVELS))
-OUTPUT_NAMES = (OUTPUT_NAME, *LAYERS, *map(to_attention_output, ATTENTION_LEVELS))
+DECOMPOSED = (
+    torch.ops.aten.native_layer_norm.default,
+    torch.ops.aten.native_layer_norm_backward.default,
+    torch.ops.aten._softmax_backward_data.default,
+    torch.ops.aten.gelu_backward.default,
+)
+"""Operators that torch decomposes: ONNX has no gradients, and its layer norm has no float16
+statistics, which the gradient needs."""
+
+
+def is_explainable(network: nn.Module) -> bool:
+    """Return whether a network has the layers of an explain graph: bottleneck and decoder."""
+    return hasattr(network, "paper_levels")
+
+
+def to_layers(network: Any) -> tuple[str, ...]:
+    """Return the names of the layers with a Grad-CAM map, deepest first.
+
+    The levels are named after the channels in the network's paper, for every width.
+    """
+    return (DEFAULT_LAYER, *(f"decoder-{level}" for level in network.paper_levels))
+
+
+def to_attention_levels(network: Any) -> tuple[int, ...]:
+    """Return the levels with an attention gate, deepest first."""
+    levels = zip(network.paper_levels, network.decoder, strict=True)
+    return tuple(level for level, module in levels if find_gate(module) is not None)
+
+
+def to_output_names(network: Any) -> tuple[str, ...]:
+    """Return the names of the explain graph's outputs."""
+    levels = to_attention_levels(network)
+    return (OUTPUT_NAME, *to_layers(network), *map(to_attention_output, levels))
+
+
+def find_gate(level: nn.Module) -> nn.Module | None:
+    """Return the module that gives the logits of a level's attention gate, or None without one."""
+    gate = getattr(level, "gate", None)
+    return None if gate is None else gate.to_coefficient
+
+
+LAYERS = to_layers(AttentionResUNet)
+"""Layers of the served architecture."""
 
 
 def write_explain(
@@ -46,10 +87,12 @@ def write_explain(
 ) -> None:
     """Export, check and write the explain graph.
 
+    The graph of a Swin U-Net takes one picture; the others take batches.
+
     Parameters
     ----------
     network : AttentionResUNet
-        In evaluation mode, with attention.
+        In evaluation mode, or another network with a bottleneck and a decoder.
     path : Path
         File to write, weights included.
     facts : InputFacts
@@ -57,8 +100,11 @@ def write_explain(
     threshold : float
         A pixel belongs to the predicted head above this probability.
     """
-    example = torch.zeros(2, 1, facts.height_px, facts.width_px)
-    export_module(trace_explain(network, example, threshold=threshold), example, path, OUTPUT_NAMES)
+    is_fixed = isinstance(network, SwinUNet)  # tracing fixes the sizes of its windows
+    example = torch.zeros(1 if is_fixed else 2, 1, facts.height_px, facts.width_px)
+    traced = trace_explain(network, example, threshold=threshold)
+    names = to_output_names(network)
+    export_module(traced, example, path, names, has_dynamic_batch=not is_fixed)
 
 
 def trace_explain(network: AttentionResUNet, example: Tensor, *, threshold: float) -> GraphModule:
@@ -77,7 +123,8 @@ def trace_explain(network: AttentionResUNet, example: Tensor, *, threshold: floa
     def explain(network_input: Tensor) -> tuple[Tensor, ...]:
         return compute_maps(folded, network_input, threshold=threshold)
 
-    table = {torch.ops.aten.convolution_backward.default: _to_input_gradient}
+    table = get_decompositions(DECOMPOSED)
+    table[torch.ops.aten.convolution_backward.default] = _to_input_gradient
     traced = make_fx(explain, decomposition_table=table)(example)
     for node in list(traced.graph.nodes):  # autograd's detach nodes have no effect here
         if node.target == torch.ops.aten.detach.default:
@@ -95,7 +142,8 @@ def compute_maps(
     Parameters
     ----------
     network : AttentionResUNet
-        In evaluation mode, with attention; its weights require no gradient.
+        In evaluation mode, or another network with a bottleneck and a decoder; its weights
+        require no gradient.
     network_input : (n, 1, h, w) float32
         Normalised grey values.
     threshold : float
@@ -103,7 +151,7 @@ def compute_maps(
 
     Returns
     -------
-    tuple of (n, 1, rows, columns) float32 in [0, 1], in the order of `OUTPUT_NAMES`
+    tuple of (n, 1, rows, columns) float32 in [0, 1], in the order of `to_output_names`
         Probabilities; the Grad-CAM map of each layer, on the layer's grid; the coefficients of
         each gate, on the gate's grid.
     """
@@ -174,7 +222,9 @@ def _recorded(network: AttentionResUNet) -> Iterator[tuple[list[Tensor], list[Te
     hooks = [network.bottleneck.register_forward_hook(begin)]
     for level in network.decoder:
         hooks.append(level.register_forward_hook(keep))
-        hooks.append(level.gate.to_coefficient.register_forward_hook(keep_gate))  # type: ignore[union-attr]
+        gate = find_gate(level)
+        if gate is not None:
+            hooks.append(gate.register_forward_hook(keep_gate))
     try:
         yield features, gate_logits
     finally:

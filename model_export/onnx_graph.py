@@ -62,7 +62,12 @@ def write_onnx(network: AttentionResUNet, path: Path, facts: InputFacts) -> None
 
 
 def export_module(
-    module: nn.Module, example: Tensor, path: Path, output_names: Sequence[str]
+    module: nn.Module,
+    example: Tensor,
+    path: Path,
+    output_names: Sequence[str],
+    *,
+    has_dynamic_batch: bool = True,
 ) -> None:
     """Export a module with one input, check the graph and write it.
 
@@ -71,12 +76,15 @@ def export_module(
     module : torch module
         In evaluation mode.
     example : (n, 1, h, w) float32
-        Example input. Its grid is fixed in the graph, its batch size is not.
+        Example input. Its grid is fixed in the graph.
     path : Path
         File to write, weights included.
     output_names : sequence of str
         Names in the order of the module's outputs.
+    has_dynamic_batch : bool
+        Whether the graph takes batches of any size, or of the example's size only.
     """
+    dynamic_shapes = ({0: torch.export.Dim("batch", min=1, max=64)},)
     program = torch.onnx.export(
         module,
         (example,),
@@ -84,7 +92,7 @@ def export_module(
         opset_version=OPSET,
         input_names=[INPUT_NAME],
         output_names=list(output_names),
-        dynamic_shapes=({0: torch.export.Dim("batch", min=1, max=64)},),
+        dynamic_shapes=dynamic_shapes if has_dynamic_batch else None,
         optimize=True,
         verbose=False,
     )

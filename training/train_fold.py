@@ -39,6 +39,7 @@ from training.data.examples import (
 from training.data.folds import FOLDS, HELD_OUT, Folds, to_training_items
 from training.data.hc18 import load_images
 from training.data.planes import load_planes
+from training.device import count_workers, is_bfloat16_fast
 from training.fold_run import FoldRecipe, FoldRun, begin
 from training.lineage import Seen, read_older_seen, require_unseen
 from training.losses import to_image_losses
@@ -196,7 +197,7 @@ def _train_one_epoch(
         examples.narrowed() if recipe.is_narrow(run.epoch) else examples,
         batch_size=recipe.batch_size,
         sampler=drawn,  # type: ignore[arg-type]
-        num_workers=1 if device.type == "cpu" else 8,
+        num_workers=count_workers(device),
         drop_last=True,
     )
     bar = tqdm(loader, f"epoch {run.epoch + 1}/{recipe.epochs}", mininterval=30, leave=False)
@@ -276,13 +277,6 @@ def to_losses(
         plane_logits.float(), batch["plane_label"]
     )
     return mask_loss / len(logits), plane_loss
-
-
-def is_bfloat16_fast(device: torch.device) -> bool:
-    """Return whether a device supports bfloat16; emulation is ten times slower."""
-    if device.type == "cpu":
-        return bool(torch.cpu.get_capabilities().get("avx512_bf16", False))
-    return True
 
 
 def _to_device(network: nn.Module, device: torch.device) -> nn.Module:

@@ -32,12 +32,12 @@ from evaluation.explanations.curves import (
 )
 from evaluation.explanations.plots import plot_curves, plot_randomised
 from evaluation.explanations.randomised import SEED, measure_randomised
-from evaluation.metrics import INTERVAL_LEVEL, RESAMPLES, estimate
 from evaluation.unseen_exams import SPLIT_MODEL_DIR
 from harness.documents import write_report
 from harness.machine import describe_machine, to_timestamp
 from harness.options import add_folder_options, add_model_option
 from harness.paths import EVALUATION_RESULTS_DIR
+from headcirc.agreement.estimates import INTERVAL_LEVEL, RESAMPLES, estimate
 from headcirc.backends.registry import choose_explain_graph
 from headcirc.cpus import count_available_cpus
 from headcirc.errors import HeadCircumferenceError

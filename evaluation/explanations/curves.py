@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.metrics import estimate
+from headcirc.agreement.estimates import estimate
 
 FloatMap = NDArray[np.float32]
 Infer = Callable[[FloatMap], Sequence[FloatMap]]

@@ -217,12 +217,13 @@ def load_local_measure(
     *,
     backend: str,
     precision: str,
+    site_file: Path | None = None,
     caption: bool = True,
     frame_index: int | None = None,
     gestational_age_days: int | None = None,
 ) -> tuple[Measure, ModelIdentity]:
     """Load a model; return the function that measures with it; raises as `load_pipeline`."""
-    pipeline = load_pipeline(model_dir, backend=backend, precision=precision)
+    pipeline = load_pipeline(model_dir, backend=backend, precision=precision, site_file=site_file)
     measure = to_local_measure(
         pipeline,
         caption=caption,

@@ -38,6 +38,8 @@ class Plan:
     model_dir : Path
         At the same path on every machine.
     backend, precision : str
+    site_file : Path, optional
+        At the same path on every machine, too.
     workers : int, optional
         By default as many as the CPUs or GPUs have room for.
     cpus, gpus : float
@@ -56,6 +58,7 @@ class Plan:
     model_dir: Path
     backend: str = "auto"
     precision: str = "auto"
+    site_file: Path | None = None
     workers: int | None = None
     cpus: float = 1.0
     gpus: float = 0.0

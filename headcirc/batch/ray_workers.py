@@ -57,6 +57,7 @@ class MeasuringWorker:
             plan.model_dir,
             backend=plan.backend,
             precision=plan.precision,
+            site_file=plan.site_file,
             threads=max(1, int(plan.cpus)),
         )
         self._measure = to_local_measure(pipeline, frame_index=plan.frame_index)

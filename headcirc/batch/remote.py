@@ -59,6 +59,7 @@ def open_remote_measure(
             sha256=served.sha256,
             backend=served.backend,
             precision=served.precision,
+            site_sha256="" if served.site is None else served.site.sha256,
         )
         measure = RemoteMeasure(
             client,

@@ -268,6 +268,7 @@ def _open_measure(options: argparse.Namespace, stack: ExitStack) -> tuple[Measur
             options.model,
             backend=options.backend,
             precision=options.precision,
+            site_file=options.site_file,
             caption=not options.bare_overlays,
             frame_index=options.frame,
             gestational_age_days=options.gestational_age_days,
@@ -275,8 +276,11 @@ def _open_measure(options: argparse.Namespace, stack: ExitStack) -> tuple[Measur
         process = MeasuringProcess(load)
         stack.callback(process.close)
         return process, process.model
-    if (options.model, options.backend, options.precision) != (SHIPPED_MODEL_DIR, "auto", "auto"):
-        raise UsageError("--model, --backend and --precision are the server's to choose.")
+    chosen = options.model, options.backend, options.precision, options.site_file
+    if chosen != (SHIPPED_MODEL_DIR, "auto", "auto", None):
+        raise UsageError(
+            "--model, --backend, --precision and --site-file are the server's to choose."
+        )
     if find_spec("httpx") is None:
         raise UsageError("--server needs httpx; install it with: pip install 'headcirc[client]'")
     from headcirc.batch.remote import open_remote_measure

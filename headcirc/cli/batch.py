@@ -52,6 +52,7 @@ def run(options: argparse.Namespace) -> int:
         options.model.absolute(),
         backend=options.backend,
         precision=options.precision,
+        site_file=options.site_file and options.site_file.absolute(),
         workers=options.workers,
         cpus=options.cpus_per_worker,
         gpus=options.gpus_per_worker,

@@ -74,6 +74,12 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--precision", default="auto", metavar="NAME", help="auto, fp16 (GPU), int8 (CPU) or fp32"
     )
+    parser.add_argument(
+        "--site-file",
+        type=Path,
+        metavar="FILE",
+        help="file of `headcirc recalibrate`: the site's own offset and intervals",
+    )
 
 
 def add_image_arguments(parser: argparse.ArgumentParser) -> None:
@@ -90,6 +96,11 @@ def add_image_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="frame to measure in DICOM files of several frames, counted from 0",
     )
+    add_pixel_size_arguments(parser)
+
+
+def add_pixel_size_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options that state the images' pixel sizes."""
     pixel_size = parser.add_mutually_exclusive_group()
     pixel_size.add_argument(
         "--pixel-size-mm",

@@ -70,15 +70,22 @@ class MaskFacts:
 
 @dataclass(frozen=True)
 class HeadPlaneFacts:
-    """Limit on the network's output for the kind of plane.
+    """Limits on the network's output for the kind of plane.
 
     Attributes
     ----------
     acceptable_probability : float
         Below this probability of a head plane the result is not acceptable (`not-a-head-plane`).
+    minimum_probability : float
+        Below this probability no head is reported, whatever the mask; 0 for no such limit.
     """
 
     acceptable_probability: float
+    minimum_probability: float = 0.0
+
+    def excludes_head(self, probability: float | None) -> bool:
+        """Return whether the plane is so surely another one that a mask is no head."""
+        return probability is not None and probability < self.minimum_probability
 
 
 @dataclass(frozen=True)

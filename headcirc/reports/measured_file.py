@@ -44,15 +44,13 @@ def measure_dicom(
     InputError
         It cannot be measured.
     """
-    prepared = pipeline.prepare(content, pixel_spacing=pixel_spacing, frame_index=frame_index)
-    source = prepared.frame.source
+    analysis = pipeline.analyze(content, pixel_spacing=pixel_spacing, frame_index=frame_index)
+    source = analysis.frame.source
     if source is None:
         raise UnsupportedMediaTypeError(
             "The file is not DICOM; a report repeats the patient, the study and the picture's "
             "identifier, which only a DICOM file has."
         )
-    analysis = pipeline.finish(prepared, pipeline.infer(prepared.network_input)[0])
     answer = to_analysis_facts(analysis, pipeline)
-    return MeasuredFile(
-        Finding(source=source, answer=answer, model_sha256=pipeline.graph.sha256), analysis
-    )
+    finding = Finding(source=source, answer=answer, model_sha256=pipeline.graph.sha256)
+    return MeasuredFile(finding, analysis)

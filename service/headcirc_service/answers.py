@@ -11,6 +11,7 @@ from headcirc.answers import (
     SaliencyFigures,
     to_analysis_facts,
     to_model,
+    to_site_guarantee,
 )
 from headcirc.explain import EDGE_BAND_SHARE
 from headcirc.explain import Concentration as MeasuredConcentration
@@ -61,6 +62,7 @@ def to_head_circumference_body(body: AnalysisBody) -> HeadCircumference | None:
         gestational_age=body.gestational_age,
         growth=body.growth,
         quality=body.quality,
+        site=body.site,
         timing_ms=body.timing_ms,
     )
 
@@ -82,6 +84,7 @@ def to_model_facts(pipeline: Pipeline, *, asked_backend: str) -> ModelFacts:
         accuracy=manifest.accuracy,
         device=pipeline.backend.device,
         chosen_because=because,
+        site=to_site_guarantee(pipeline.site),
     )
 
 

@@ -117,6 +117,7 @@ def load_chosen_pipeline(settings: Settings) -> Pipeline:
         precision=settings.precision,
         threads=settings.threads or None,
         maximum_pixels=settings.max_pixels,
+        site_file=settings.site_file,
     )
 
 
@@ -140,6 +141,8 @@ def to_lifespan(components: Components) -> Lifespan[FastAPI]:
         backend = measurer.pipeline.backend
         logger.info("settings: %s", to_public_settings(settings))
         logger.info("backend: %s %s", backend.name, backend.precision)
+        if measurer.pipeline.site is not None:
+            logger.info("site: %s", measurer.pipeline.site.describe())
         with delay_shutdown(measurer.begin_shutdown, drain_s=settings.drain_ms / 1000):
             yield {STATE_NAME: to_connection_limits(settings, components.metrics)}
         app.state.measurer = None

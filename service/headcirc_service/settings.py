@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from pydantic import (
     DirectoryPath,
+    FilePath,
     HttpUrl,
     NonNegativeFloat,
     NonNegativeInt,
@@ -45,6 +46,8 @@ class Settings(BaseSettings):
     ----------
     artifact_dir : Path
         Folder of the model, with its manifest and the files that it names.
+    site_file : Path, optional
+        File of `headcirc recalibrate`: the site's own offset and intervals.
     backend : str
         `auto` takes the first usable one of tensorrt, openvino and onnxruntime, and logs which.
     precision : str
@@ -104,6 +107,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True)
 
     artifact_dir: DirectoryPath = SHIPPED_MODEL_DIR
+    site_file: FilePath | None = None
     backend: str = "auto"
     precision: Literal["auto", "fp16", "int8", "fp32"] = "auto"
     threads: NonNegativeInt = 0
@@ -264,6 +268,7 @@ def to_public_settings(settings: Settings) -> dict[str, object]:
     """Return the settings for the log, without paths, addresses and keys."""
     shown = settings.model_dump()
     shown["artifact_dir"] = Path(settings.artifact_dir).name
+    shown["site_file"] = settings.site_file and "set"
     shown["otlp_endpoint"] = settings.otlp_endpoint and "set"
     shown["store_url"] = settings.store_url and "set"
     shown["api_key_hashes"] = len(settings.api_key_hashes)

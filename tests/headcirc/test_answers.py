@@ -34,6 +34,7 @@ from tests.support.synthetic import draw_head, to_file, to_synthetic_pipeline
 SPACING = PixelSpacing(row_mm=0.2, column_mm=0.1)
 AGE_DAYS = 140
 NOT_IN_ROWS = {
+    *(f"site.{name}" for name in ("offset_mm", "scale", "interval_factor", "cases", "date")),
     "id",
     "created",
     "timing_ms",
@@ -131,6 +132,7 @@ def test_columns_are_those_of_earlier_releases():
         "head_circumference_mm",
         "head_circumference_low_mm",
         "head_circumference_high_mm",
+        "head_circumference_raw_mm",
         "biparietal_diameter_mm",
         "occipitofrontal_diameter_mm",
         "cephalic_index",

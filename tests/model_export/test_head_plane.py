@@ -284,3 +284,8 @@ def test_answer_has_the_probability_and_the_warning(folder, network, picture):
         quality = stricter.analyze(path.read_bytes(), pixel_spacing=spacing).quality
         assert ("not-a-head-plane" in quality.warnings) is is_warned
         assert not (is_warned and quality.acceptable)
+    facts = replace(pipeline.manifest.head_plane, minimum_probability=found + 1e-3)
+    excluding = replace(pipeline, manifest=replace(pipeline.manifest, head_plane=facts))
+    excluded = excluding.analyze(path.read_bytes(), pixel_spacing=spacing)
+    assert excluded.head is None
+    assert "no-head-found" in excluded.quality.warnings

@@ -29,6 +29,7 @@ from headcirc.errors import (
     NoHeadFoundError,
     PixelSizeConflictError,
     PixelSizeMissingError,
+    SiteFileError,
     UnreadableImageError,
     UnreliableResultError,
     UnsupportedMediaTypeError,
@@ -61,6 +62,7 @@ STATUSES: dict[type[HeadCircumferenceError], int] = {
     PixelSizeMissingError: 422,
     InferenceError: 500,
     ModelArtifactError: 500,
+    SiteFileError: 500,
     BackendUnavailableError: 500,
 }
 HTTP_CODES = {

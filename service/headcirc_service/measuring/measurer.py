@@ -70,8 +70,8 @@ class Question:
     def to_id(self, pipeline: Pipeline) -> str:
         """Return the id of the result, which is the same for equal questions and models.
 
-        It depends on the versions, because replicas of two releases may share a store: with the
-        same network they can give other millimetres and other warnings.
+        It depends on the versions and the site file, because replicas of two releases or sites may
+        share a store: with the same network they can give other millimetres and other warnings.
         """
         digest = hashlib.sha256(self.content)
         facts = (
@@ -82,6 +82,7 @@ class Question:
             pipeline.backend.precision,
             pipeline.manifest.version,
             headcirc.__version__,
+            pipeline.site and pipeline.site.sha256,
         )
         digest.update(repr(facts).encode())
         return to_scoped_id(digest.digest(), self.result_scope)

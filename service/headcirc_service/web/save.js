@@ -4,6 +4,7 @@ import { readKept } from "./api.js";
 
 const COLUMNS = [
   "image", "head_circumference_mm", "head_circumference_low_mm", "head_circumference_high_mm",
+  "head_circumference_raw_mm",
   "biparietal_diameter_mm", "occipitofrontal_diameter_mm", "cephalic_index", "head_circumference_px",
   "pixel_size_x_mm", "pixel_size_y_mm", "head_plane_probability", "acceptable", "warnings", "error",
 ];

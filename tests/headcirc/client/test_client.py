@@ -579,6 +579,7 @@ def test_text_of_a_server_is_escaped():
         head=None,
         head_plane_probability=None,
         quality=quality,
+        site=None,
         timing_ms={},
         links={},
     )

@@ -22,7 +22,7 @@ def ask(client, link, accept=FHIR, **query):
 
 
 def test_kept_result_is_read_as_fhir(client, link):
-    """Of the asked media type, valid, and the same bytes each time."""
+    """The asked media type, valid, and the same bytes each time."""
     answer = ask(client, link, subject="Patient/1", focus="Patient/2")
     assert (answer.status_code, answer.headers["content-type"]) == (200, FHIR)
     assert "Accept" in answer.headers["vary"]
