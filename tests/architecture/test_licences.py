@@ -10,7 +10,7 @@ PROGRAMS = {
 }
 """Programs of their own, which no code here imports and the serving install lacks."""
 NEVER = ("pylibjpeg-libjpeg", "av")
-"""GPL, or with GPL libraries inside; each would be found and used by a package that is installed."""
+"""GPL, or with GPL libraries inside; a package that is installed would find and use them."""
 
 
 def read_licence(distribution) -> str:

@@ -63,7 +63,7 @@ def test_uncompressed_samples_are_read_in_every_byte_order(syntax, pixels):
 @pytest.mark.parametrize("syntax", ENCODERS, ids=lambda each: each.keyword)
 @pytest.mark.parametrize("pixels", [GREY, COLOUR], ids=["grey", "colour"])
 def test_compressed_samples_are_those_that_were_encoded(syntax, pixels):
-    """Of a lossless codec exactly, but for the rounding of luma."""
+    """A lossless codec gives them exactly, but for the rounding of luma."""
     kind = "MONOCHROME2" if pixels.ndim == 2 else "RGB"
     if syntax == uid.JPEGBaseline8Bit and pixels.ndim > 2:
         kind = "YBR_FULL_422"
