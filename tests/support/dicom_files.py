@@ -8,6 +8,7 @@ from typing import Any
 import imagecodecs
 import numpy as np
 from pydicom import uid
+from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate
 from pydicom.filewriter import dcmwrite
@@ -122,6 +123,29 @@ def make_dicom(
     is_implicit = syntax == uid.ImplicitVRLittleEndian
     encoding = {"implicit_vr": is_implicit, "little_endian": not is_big}
     dcmwrite(buffer, header, enforce_file_format=True, **encoding)
+    return buffer.getvalue()
+
+
+def make_dicomdir(*file_ids: str) -> bytes:
+    """Return a DICOMDIR that lists pictures, by folders and name with backslashes between."""
+    directory, records = Dataset(), []
+    for kind in ("PATIENT", "STUDY", "SERIES", *("IMAGE" for _ in file_ids)):
+        record = Dataset()
+        record.DirectoryRecordType = kind
+        records.append(record)
+    for record, file_id in zip(records[3:], file_ids, strict=True):
+        element = DataElement("ReferencedFileID", "CS", "", validation_mode=0)
+        element._value = file_id
+        record.add(element)
+    records[0].PatientName = PATIENT_NAME
+    directory.DirectoryRecordSequence = Sequence(records)
+    directory.SOPInstanceUID = uid.generate_uid()
+    directory.file_meta = FileMetaDataset()
+    directory.file_meta.TransferSyntaxUID = uid.ExplicitVRLittleEndian
+    directory.file_meta.MediaStorageSOPClassUID = uid.MediaStorageDirectoryStorage
+    directory.file_meta.MediaStorageSOPInstanceUID = directory.SOPInstanceUID
+    buffer = io.BytesIO()
+    dcmwrite(buffer, directory, enforce_file_format=True)
     return buffer.getvalue()
 
 

@@ -9,9 +9,12 @@ import zlib
 
 import numpy as np
 from PIL import Image
+from pydicom import uid
+from pydicom.dataset import Dataset
 
 from tests.headcirc.jpeg_files import SIDE_PX, make_rare_jpegs, put_frame_marker
 from tests.headcirc.readers.test_decode import make_png_bomb
+from tests.support.dicom_files import ENCODERS, make_dicom, make_region
 from tests.support.synthetic import SMALL_HEAD, draw_head, to_file
 from tests.support.tiff_files import GREY, make_chained_tiff, make_tiff, make_tiled_tiff
 
@@ -23,6 +26,10 @@ BOMB_SIDE_PX = 6_300
 """Side of the largest square picture within the default limit on pixels."""
 BOMB_BYTES = 10_000_000
 """The largest upload."""
+PIXELS = struct.pack("<HH", 0x7FE0, 0x0010)
+META_AT = 132
+"""Where a DICOM file begins to say something."""
+HEADER_BYTES = 200
 Random = np.random.Generator
 
 
@@ -48,7 +55,67 @@ def to_seeds() -> list[bytes]:
     files.append(put_chunk(to_file(deep), b"sBIT", b"\x0c"))
     exif = Image.Exif()
     exif[0x0112] = 6  # orientation: rotated by 90 degrees
-    return [*files, to_file(colour, "JPEG", exif=exif), to_file(colour, "PNG", exif=exif)]
+    files += [to_file(colour, "JPEG", exif=exif), to_file(colour, "PNG", exif=exif)]
+    return files + to_dicom_seeds(np.asarray(grey), np.asarray(colour))
+
+
+def to_dicom_seeds(grey: np.ndarray, colour: np.ndarray) -> list[bytes]:
+    """Return DICOM files of every transfer syntax, with regions, palette, window and frames."""
+    regions = [make_region((0, 0, COLUMNS - 1, ROWS - 1))]
+    ramp = np.arange(256, dtype="<u2").tobytes()
+    palette = {
+        f"{each}PaletteColorLookupTable{part}": value
+        for each in ("Red", "Green", "Blue")
+        for part, value in (("Descriptor", [256, 0, 16]), ("Data", ramp))
+    }
+    group = Dataset()
+    group.SequenceOfUltrasoundRegions = regions
+    files = [make_dicom(pixels, regions=regions) for pixels in (grey, colour)]
+    files += [
+        make_dicom(grey, syntax=uid.ImplicitVRLittleEndian, PixelSpacing=[0.1, 0.1]),
+        make_dicom(grey.astype(np.uint16), BitsStored=12, HighBit=11, WindowCenter=99,
+                   WindowWidth=99),
+        make_dicom(grey, PhotometricInterpretation="PALETTE COLOR", **palette),
+        make_dicom(grey, PerFrameFunctionalGroupsSequence=[group]),
+    ]  # fmt: skip
+    for syntax, encode in ENCODERS.items():
+        kinds = {} if syntax != uid.JPEGBaseline8Bit else {"PhotometricInterpretation": "YBR_FULL"}
+        files.append(make_dicom(grey, syntax=syntax, encoded=[encode(grey)], regions=regions))
+        files.append(make_dicom(colour, syntax=syntax, encoded=[encode(colour)], **kinds))
+    return files
+
+
+def to_dicom_bombs() -> list[bytes]:
+    """Return DICOM files of many elements, items or fragments, or whose pixels would grow."""
+    grey = np.zeros((ROWS, COLUMNS), np.uint8)
+    plain = make_dicom(grey)
+    at = plain.index(struct.pack("<HH", 0x0028, 0x0002))
+    element = struct.pack("<HH2sH", 0x0009, 0x1001, b"LO", 0)
+    item = struct.pack("<HHI", 0xFFFE, 0xE000, 0)
+    items = item * (BOMB_BYTES // len(item))
+    regions = struct.pack("<HH2sHI", 0x0018, 0x6011, b"SQ", 0, len(items)) + items
+    undefined = struct.pack("<HH2sHI", 0x0018, 0x6011, b"SQ", 0, 0xFFFFFFFF)
+    nested = (undefined + struct.pack("<HHI", 0xFFFE, 0xE000, 0xFFFFFFFF)) * (BOMB_BYTES // 20)
+    few = item * 9_900
+    many = (item + element) * (1_990_000 // 16)
+    short = struct.pack("<HH2sHI", 0x0018, 0x6011, b"SQ", 0, len(few)) + few
+    groups = struct.pack("<HH2sHI", 0x5200, 0x9230, b"SQ", 0, len(many)) + many
+    fragments = item * (BOMB_BYTES // len(item))
+    runs = struct.pack("<16I", 1, 64, *[0] * 14) + b"\x81\x07" * (BOMB_BYTES // 2)
+    large = {"Rows": 4_000, "Columns": 4_000}
+    wide = bytearray(ENCODERS[uid.JPEG2000Lossless](grey))
+    wide[8:16] = struct.pack(">2I", 4_000, 4_000)
+    return [
+        plain[:at] + element * (BOMB_BYTES // len(element)) + plain[at:],
+        plain[:at] + regions + plain[at:],
+        plain[:at] + nested + plain[at:],
+        plain[:at] + short + plain[at:],
+        plain.replace(PIXELS, groups + PIXELS),
+        make_dicom(grey, syntax=uid.JPEG2000, encoded=[b""], pixel_data=item + fragments),
+        make_dicom(grey, syntax=uid.RLELossless, encoded=[runs], **large),
+        make_dicom(grey, syntax=uid.JPEG2000Lossless, encoded=[bytes(wide)], **large),
+        make_dicom(np.zeros((3_000, 3_000), np.uint8)),
+    ]
 
 
 def to_refused_seeds() -> list[bytes]:
@@ -89,7 +156,7 @@ def to_bombs() -> list[bytes]:
         bombs.append(bytes(tiff))
     bmp = bytearray(to_file(flat.crop((0, 0, COLUMNS, ROWS)), "BMP"))
     bmp[18:26] = struct.pack("<ii", 0x7FFFFFFF, 0x7FFFFFFF)
-    return [*bombs, bytes(bmp)]
+    return [*bombs, bytes(bmp), *to_dicom_bombs()]
 
 
 def put_chunk(png: bytes, name: bytes, data: bytes) -> bytes:
@@ -127,7 +194,9 @@ def put_extreme(content: bytearray, random: Random) -> None:
     for _ in range(int(random.integers(1, 4))):
         form = str(random.choice(["<I", ">I", "<H", ">H"]))
         size = struct.calcsize(form)
-        at = int(random.integers(2, min(len(content) - size, 200)))
+        start = META_AT if content.startswith(b"DICM", META_AT - 4) else 2
+        end = len(content) - size
+        at = int(random.integers(min(start, end - 1), min(end, start + HEADER_BYTES)))
         content[at : at + size] = struct.pack(form, EXTREMES[random.integers(8)] % 256**size)
 
 

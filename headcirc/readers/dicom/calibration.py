@@ -14,7 +14,12 @@ from pydicom.dataset import Dataset
 
 from headcirc.errors import InputError
 from headcirc.geometry import PixelSpacing
-from headcirc.readers.dicom.file import DICOM_DAMAGE, read_number, read_value
+from headcirc.readers.dicom.file import (
+    DICOM_DAMAGE,
+    MAXIMUM_GROUPS_BYTES,
+    read_number,
+    read_value,
+)
 from headcirc.readers.dicom.pixels import Layout
 from headcirc.readers.pixel_size import to_stated_spacing
 
@@ -104,7 +109,7 @@ def _list_places(header: Dataset, frame_index: int) -> Iterator[Dataset]:
         ("PerFrameFunctionalGroupsSequence", frame_index),
         ("SharedFunctionalGroupsSequence", 0),
     ):
-        groups = read_value(header, keyword)
+        groups = read_value(header, keyword, maximum_bytes=MAXIMUM_GROUPS_BYTES)
         if groups:
             yield groups[index]
             yield from (read_value(groups[index], "PixelMeasuresSequence") or [])[:1]

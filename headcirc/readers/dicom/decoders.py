@@ -113,8 +113,10 @@ def _find_encoded(file: DicomFile, layout: Layout, index: int) -> bytes:
             f"The DICOM file lists more than {MAXIMUM_ELEMENTS:,} frames. Send fewer."
         )
     file.stream.seek(-8, io.SEEK_CUR)
-    offsets = read_value(file.header, "ExtendedOffsetTable")
-    lengths = read_value(file.header, "ExtendedOffsetTableLengths")
+    offsets, lengths = (
+        read_value(file.header, f"ExtendedOffsetTable{part}", maximum_bytes=8 * MAXIMUM_ELEMENTS)
+        for part in ("", "Lengths")
+    )
     extended = (offsets, lengths) if offsets and lengths else None
     return get_frame(file.stream, index, number_of_frames=layout.frames, extended_offsets=extended)
 

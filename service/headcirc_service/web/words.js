@@ -16,6 +16,10 @@ const WARNINGS = {
   "unlike-training-data": "The picture is unlike those that the network learned from.",
   "low-contrast": "The skull hardly stands out from what is beside it.",
   "shadowed-boundary": "A large part of the skull lies in shadow.",
+  "dicom-calibration-unusable":
+    "The DICOM file's pixel size cannot be used, often because the picture was scaled. Send the original, or state the pixel size.",
+  "dicom-pixel-spacing-used":
+    "The pixel size is the file's Pixel Spacing, which ultrasound devices seldom fill. Check the number.",
   "narrow-sample-range":
     "The 16-bit file uses only a small part of its range, so the picture may be too dark. Export it with 8 bits.",
 };

@@ -3,12 +3,16 @@ import json
 import cv2
 import numpy as np
 import pytest
-from pydicom import dcmread
-from pydicom.fileset import FileSet
 
 from headcirc.batch.files import UsageError, find_images
 from headcirc.cli.commands import main
-from tests.support.dicom_files import PATIENT_ID, PATIENT_NAME, make_dicom, make_region
+from tests.support.dicom_files import (
+    PATIENT_ID,
+    PATIENT_NAME,
+    make_dicom,
+    make_dicomdir,
+    make_region,
+)
 
 EXAMPLE_CM = 0.01277
 """Pixel size of the phantom, whose head measures 184 mm."""
@@ -30,10 +34,7 @@ def screen():
 def content(screen):
     rows, columns = screen.shape
     box = (LEFT, TOP, columns - 1, rows - TOP - 1)
-    return make_dicom(
-        screen, regions=[make_region(box, (EXAMPLE_CM, EXAMPLE_CM))], StudyID="1",
-        StudyDate="20260101", StudyTime="120000", SeriesNumber=1, InstanceNumber=1,
-    )  # fmt: skip
+    return make_dicom(screen, regions=[make_region(box, (EXAMPLE_CM, EXAMPLE_CM))], StudyID="1")
 
 
 @pytest.fixture(scope="module")
@@ -47,13 +48,11 @@ def cine(screen):
 @pytest.fixture
 def study(tmp_path, content):
     """Write a study as on a CD: files without suffixes in folders, and their DICOMDIR."""
-    source = tmp_path / "source.dcm"
-    source.write_bytes(content)
-    files = FileSet()
-    files.add(dcmread(source))
-    files.write(tmp_path / "cd")
-    source.unlink()
-    return tmp_path / "cd"
+    folder = tmp_path / "cd"
+    (folder / "PAT1" / "SE2").mkdir(parents=True)
+    (folder / "PAT1" / "SE2" / "IM000003").write_bytes(content)
+    (folder / "DICOMDIR").write_bytes(make_dicomdir("PAT1\\SE2\\IM000003"))
+    return folder
 
 
 def read_rows(capsys):
@@ -98,15 +97,12 @@ def test_names_of_a_cd_may_appear_in_lower_case(study):
     assert find_images([study / "DICOMDIR"], recursive=False) == [lower]
 
 
-@pytest.mark.parametrize("name", ["..\\..\\secret", "../secret", "/etc"])
+@pytest.mark.parametrize("name", ["..\\..\\secret", "A\\..\\secret", "../secret", "/etc"])
 def test_dicomdir_leads_to_no_other_folder(study, name, capsys):
     """One that names files outside is refused as a whole."""
     path = study / "DICOMDIR"
-    directory = dcmread(path)
-    record = next(each for each in directory.DirectoryRecordSequence if "ReferencedFileID" in each)
-    record["ReferencedFileID"]._value = name
-    directory.save_as(path)
-    assert find_images([path], recursive=False) in ([path], [study / ".." / ".." / "secret"])
+    path.write_bytes(make_dicomdir("PAT1\\SE2\\IM000003", name))
+    assert find_images([path], recursive=False) == [path]
     assert main(["analyze", str(path), "--json"]) == 1
     assert "no picture" in read_rows(capsys)[0]["error"]
 

@@ -17,6 +17,7 @@ from headcirc.errors import (
 )
 from headcirc.readers import decode_frame
 from headcirc.readers.dicom import file
+from headcirc.readers.dicom.directory import list_pictures
 from tests.headcirc.jpeg_files import make_rare_jpegs
 from tests.support.dicom_files import ENCODERS, PATIENT_NAME, encode_rle, make_dicom
 
@@ -62,7 +63,7 @@ def test_uncompressed_samples_are_read_in_every_byte_order(syntax, pixels):
 @pytest.mark.parametrize("syntax", ENCODERS, ids=lambda each: each.keyword)
 @pytest.mark.parametrize("pixels", [GREY, COLOUR], ids=["grey", "colour"])
 def test_compressed_samples_are_those_that_were_encoded(syntax, pixels):
-    """Of a lossless codec exactly, but for the rounding of luma."""
+    """A lossless codec gives them exactly, but for the rounding of luma."""
     kind = "MONOCHROME2" if pixels.ndim == 2 else "RGB"
     if syntax == uid.JPEGBaseline8Bit and pixels.ndim > 2:
         kind = "YBR_FULL_422"
@@ -421,3 +422,12 @@ def test_message_never_repeats_the_file(caplog, capsys, recwarn):
     texts += [str(each.message) for each in recwarn]
     assert not any(PATIENT_NAME[:8] in text for text in texts)
     assert PATIENT_NAME not in repr(decode_frame(make_dicom(GREY)))
+
+
+def test_dicomdir_of_pydicom_lists_its_pictures():
+    """Records of patients, studies and series name no file."""
+    for name in ("DICOMDIR", "DICOMDIR-implicit", "DICOMDIR-bigEnd"):
+        with open(get_testdata_file(f"dicomdirtests/{name}"), "rb") as example:
+            listed = list_pictures(example.read())
+        assert len(listed) == 31
+        assert listed[0] == ("77654033", "CR1", "6154")
