@@ -99,6 +99,10 @@ class Explanations:
         ExplanationNotFoundError, InputError
         """
         levels = self.require_facts().attention_levels
+        if not levels:
+            raise ExplanationNotFoundError(
+                f"The model {self._pipeline.manifest.name!r} has no attention gates."
+            )
         if level not in levels:
             raise InputError(f"The level is unknown; known are {', '.join(map(str, levels))}.")
         return level

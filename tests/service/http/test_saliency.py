@@ -303,3 +303,15 @@ def test_model_without_an_explain_graph_says_so():
             answer = client.get(f"/v1/analyses/{body['id']}/{route}")
             check(answer, 404, "not-found")
             assert "ships no explain graph" in answer.json()["detail"]
+
+
+def test_model_without_gates_has_no_attention_maps(pipeline):
+    """A U-Net has Grad-CAM maps and no gates; the answer says so, with 404."""
+    explain = replace(pipeline.manifest.explain, attention_levels=())
+    manifest = replace(pipeline.manifest, explain=explain)
+    with TestClient(create_app(Settings(), replace(pipeline, manifest=manifest))) as client:
+        links = post(client)["links"]
+        assert client.get(links["saliency"]).status_code == 200
+        refused = client.get(links["self"] + "/attention", params={"level": 64})
+    assert refused.status_code == 404
+    assert "no attention gates" in refused.json()["detail"]
