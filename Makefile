@@ -190,9 +190,9 @@ COMPILE   = .venv-lock/bin/uv pip compile --quiet --no-config --python-version 3
 
 lock:  ## Regenerate requirements/*.txt from pyproject.toml (LOCK=--upgrade)
 	test -x .venv-lock/bin/uv || { $(PYTHON) -m venv .venv-lock && .venv-lock/bin/pip install $(UV); }
-	$(COMPILE) pyproject.toml requirements/build.in --extra cpu --extra serve --extra redis \
+	$(COMPILE) pyproject.toml requirements/build.in --extra cpu --extra serve --extra dicom --extra redis \
 	  --extra client --extra otel --output-file requirements/serve.txt
-	$(COMPILE) pyproject.toml requirements/build.in --extra gpu --extra serve --extra redis \
+	$(COMPILE) pyproject.toml requirements/build.in --extra gpu --extra serve --extra dicom --extra redis \
 	  --extra otel --constraints requirements/serve.txt --output-file requirements/gpu.txt
 	$(COMPILE) pyproject.toml requirements/build.in requirements/torch-dependencies.in --extra test \
 	  --constraints requirements/serve.txt --output-file requirements/test.txt

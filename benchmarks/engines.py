@@ -28,7 +28,7 @@ TORCH = "torch-"
 COMPILED = "compiled"
 CUDA = "cuda"
 Array = NDArray[np.float32]
-Network = Callable[[Array], Array]
+Network = Callable[[Array], object]
 
 
 @dataclass(frozen=True)
@@ -149,7 +149,7 @@ def _load_served(manifest: Manifest, kind: Kind) -> Network:
     backend = load_backend(
         kind.backend, manifest, threads=count_available_cpus(), precision=kind.precision
     )
-    return backend.infer
+    return backend.infer_all
 
 
 def _load_torch(engine: Engine) -> Network:

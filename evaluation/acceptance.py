@@ -7,7 +7,8 @@ these hold:
 - the mean absolute error rises by at most 0.05 mm;
 - the ellipse Dice falls by at most 0.05 points;
 - the circumference differs by at most 0.5 mm at the 95th percentile, and by at most 2 mm;
-- no image gains or loses its head.
+- no image gains or loses its head;
+- the probability of a head plane, if the network has this output, differs by at most 0.05.
 
 Exit status 0: accepted; 1: refused; 2: the measurement failed.
 """
@@ -29,7 +30,11 @@ from harness.machine import describe_machine, to_timestamp
 from harness.options import add_folder_options, add_model_option
 from harness.paths import EVALUATION_RESULTS_DIR
 from harness.served import REQUEST_TIMEOUT_S, ServiceFailedError, fetch_model, serve
-from headcirc.backends.base import SAME_ANSWERS_95TH_PERCENTILE_MM, SAME_ANSWERS_LARGEST_MM
+from headcirc.backends.base import (
+    SAME_ANSWERS_95TH_PERCENTILE_MM,
+    SAME_ANSWERS_LARGEST_MM,
+    SAME_HEAD_PLANE,
+)
 from headcirc.errors import HeadCircumferenceError
 from headcirc.model.manifest import load_manifest
 from headcirc.pipeline import SHIPPED_MODEL_DIR
@@ -46,6 +51,7 @@ LIMITS = {
     "difference_95th_percentile_mm": SAME_ANSWERS_95TH_PERCENTILE_MM,
     "largest_difference_mm": SAME_ANSWERS_LARGEST_MM,
     "images_with_another_verdict": 0.0,
+    "largest_head_plane_difference": SAME_HEAD_PLANE,
 }
 """The largest allowed difference between a candidate and the reference."""
 
@@ -92,6 +98,11 @@ def compare(candidate: Run, reference: Run) -> dict[str, float]:
         for ours, theirs in zip(candidate.rows, reference.rows, strict=True)
     ]
     differences_mm = [abs(a - b) for a, b in pairs if a is not None and b is not None]
+    planes = [
+        (ours.head_plane_probability, theirs.head_plane_probability)
+        for ours, theirs in zip(candidate.rows, reference.rows, strict=True)
+    ]
+    plane_differences = [abs(a - b) for a, b in planes if a is not None and b is not None]
     changed_verdicts = sum((a is None) != (b is None) for a, b in pairs)
     return {
         "mean_absolute_error_rise_mm": (
@@ -101,6 +112,7 @@ def compare(candidate: Run, reference: Run) -> dict[str, float]:
         "difference_95th_percentile_mm": float(np.percentile(differences_mm, 95)),
         "largest_difference_mm": max(differences_mm),
         "images_with_another_verdict": float(changed_verdicts),
+        "largest_head_plane_difference": max(plane_differences, default=0.0),
     }
 
 

@@ -32,19 +32,14 @@ from evaluation.accuracy_summary import (
     to_image_result,
     to_markdown,
 )
-from evaluation.metrics import (
-    INTERVAL_LEVEL,
-    RESAMPLES,
-    SEED,
-    BoolMask,
-    measure_areas_under_curves,
-)
+from evaluation.metrics import BoolMask, measure_areas_under_curves
 from evaluation.unseen_exams import SPLIT_MODEL_DIR, TrainedOnError, require_unseen
 from harness.documents import write_report
 from harness.machine import describe_machine, to_timestamp
 from harness.options import add_folder_options, add_model_option
 from harness.paths import EVALUATION_RESULTS_DIR
 from harness.served import REQUEST_TIMEOUT_S, ServiceFailedError, ask, fetch_model, serve
+from headcirc.agreement.estimates import INTERVAL_LEVEL, RESAMPLES, SEED
 from headcirc.errors import HeadCircumferenceError
 from headcirc.mask import to_frame_grid
 from headcirc.pipeline import Pipeline, load_pipeline
@@ -106,8 +101,8 @@ def add_areas(
     measured = []
     for row, image in zip(rows, tqdm(images, "areas under curves", unit="image"), strict=True):
         prepared = pipeline.prepare(image.path.read_bytes())
-        probability_map = pipeline.infer(prepared.network_input)[0]
-        probabilities = to_frame_grid(probability_map, prepared.mapping)
+        (prediction,) = pipeline.infer(prepared.network_input)
+        probabilities = to_frame_grid(prediction.probability_map, prepared.mapping)
         areas = measure_areas_under_curves(probabilities, load_truth(image))
         measured.append(replace(row, **to_area_columns(areas)))
     return measured

@@ -11,13 +11,13 @@ from evaluation.metrics import (
     AreasUnderCurves,
     BoolMask,
     count_confusion,
-    estimate,
     measure_surface_distances,
     summarise_errors,
     summarise_errors_by_bin,
     to_bin_members,
 )
 from harness.served import ServedAnswer
+from headcirc.agreement.estimates import estimate
 from headcirc.geometry import Ellipse, PixelSpacing
 from headcirc.raster import to_ellipse_coverage
 from training.data.hc18 import HC18Image
@@ -74,6 +74,7 @@ class ImageResult:
     acceptable: bool
     auc_roc: float | None = None
     auc_pr: float | None = None
+    head_plane_probability: float | None = None
 
 
 def fill_ellipse(ellipse: Ellipse, rows: int, columns: int) -> BoolMask:
@@ -121,6 +122,7 @@ def to_image_result(image: HC18Image, truth: BoolMask, answer: ServedAnswer) -> 
         mask_average_surface_distance_mm=mask and mask.average_mm,
         warnings=" ".join(answer.warnings),
         acceptable=answer.acceptable,
+        head_plane_probability=answer.head_plane_probability,
     )
 
 

@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from evaluation.metrics import ERROR_STATISTICS
 from harness.documents import replace_block
 from harness.paths import EVALUATION_RESULTS_DIR
+from headcirc.agreement.estimates import ERROR_STATISTICS
 from headcirc.model.manifest import load_manifest
 from headcirc.pipeline import SHIPPED_MODEL_DIR
 

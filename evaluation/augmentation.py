@@ -58,7 +58,7 @@ def measure(pipeline: Pipeline, images: Sequence[HC18Image]) -> dict[str, dict[s
         for kind, picture in [(CLEAN, pixels), *degraded]:
             prepared = prepare_pixels(pipeline, picture, spacing)
             first = pipeline.backend.infer(prepared.network_input)[0]
-            if not is_unsure(first, pipeline.manifest.mask):
+            if not is_unsure(first.probability_map, pipeline.manifest.mask):
                 continue
             variant_errors_mm = errors_mm.setdefault(kind, {name: [] for name in VARIANTS})
             for name, augmentations in VARIANTS.items():

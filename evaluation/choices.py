@@ -84,8 +84,8 @@ def compare(pipeline: Pipeline, images: Sequence[HC18Image]) -> dict[str, Any]:
     head_shares, heads = [], []
     for image in tqdm(images):
         prepared = pipeline.prepare(image.path.read_bytes())
-        probability_map = pipeline.infer(prepared.network_input)[0]
-        probabilities = to_frame_grid(probability_map, prepared.mapping)
+        (prediction,) = pipeline.infer(prepared.network_input)
+        probabilities = to_frame_grid(prediction.probability_map, prepared.mapping)
         spacing = PixelSpacing(image.pixel_size_mm, image.pixel_size_mm)
         for name, (facts, fit) in variants.items():
             measured_mm = measure_mm(probabilities, facts, fit, spacing)
@@ -93,7 +93,7 @@ def compare(pipeline: Pipeline, images: Sequence[HC18Image]) -> dict[str, Any]:
         true = to_true_ellipse(load_pixels(image.annotation_path))
         area_px = np.pi * true.semi_axis_major_px * true.semi_axis_minor_px
         head_shares.append(area_px / prepared.frame.pixels.size)
-        head = pipeline.finish(prepared, probability_map).head
+        head = pipeline.finish(prepared, prediction).head
         if head is not None:
             heads.append(to_head_features(head))
     features = {name: [head[name] for head in heads] for name in HEAD_FEATURES}

@@ -6,7 +6,7 @@ excluded from the statistic and counted.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,19 +14,14 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from sklearn.metrics import average_precision_score, roc_auc_score
 
+from headcirc.agreement.estimates import ERROR_STATISTICS, Estimate, estimate
 from headcirc.geometry import PixelSpacing
 
 BoolMask = NDArray[np.bool_]
 FloatArray = NDArray[np.float64]
-Statistic = Callable[[FloatArray], float]
 
 BIN_EDGES_MM = (0.0, 100.0, 150.0, 200.0, 250.0, 300.0, math.inf)
 """Bands of true head circumference; a band includes its lower edge and excludes its upper edge."""
-LIMITS_OF_AGREEMENT_SD = 1.96
-"""Half width of the limits of agreement (Bland and Altman 1986), in standard deviations."""
-RESAMPLES = 2000
-SEED = 20_261_123
-INTERVAL_LEVEL = 0.95
 
 
 @dataclass(frozen=True)
@@ -78,30 +73,6 @@ class AreasUnderCurves:
 
     roc: float
     precision_recall: float
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A statistic with its bootstrap interval over exams.
-
-    Attributes
-    ----------
-    value : float or None
-        None if too few images were measured.
-    low, high : float or None
-        None also if no interval was computed.
-    n, exams : int
-        Number of measured images, and of their exams.
-    excluded : int
-        Number of images on which the figure could not be measured.
-    """
-
-    value: float | None
-    low: float | None
-    high: float | None
-    n: int
-    exams: int
-    excluded: int
 
 
 @dataclass(frozen=True)
@@ -175,62 +146,8 @@ def measure_areas_under_curves(
     )
 
 
-def _to_standard_deviation(errors: FloatArray) -> float:
-    return float(np.std(errors, ddof=1)) if errors.size > 1 else math.nan
-
-
-def _to_limit(errors: FloatArray, side: int) -> float:
-    return float(errors.mean()) + side * LIMITS_OF_AGREEMENT_SD * _to_standard_deviation(errors)
-
-
-ERROR_STATISTICS: dict[str, Statistic] = {
-    "mean_absolute_error_mm": lambda errors: float(np.abs(errors).mean()),
-    "median_absolute_error_mm": lambda errors: float(np.median(np.abs(errors))),
-    "bias_mm": lambda errors: float(errors.mean()),
-    "standard_deviation_mm": _to_standard_deviation,
-    "limit_of_agreement_low_mm": lambda errors: _to_limit(errors, -1),
-    "limit_of_agreement_high_mm": lambda errors: _to_limit(errors, +1),
-    "absolute_error_95th_percentile_mm": lambda errors: float(np.percentile(np.abs(errors), 95)),
-}
-"""Statistics of signed errors, measured minus true; the standard deviation divides by n - 1."""
 WORST = "worst_absolute_error_mm"
 """The largest absolute error; it has no interval, because a maximum cannot be bootstrapped."""
-
-
-def estimate(
-    values: Sequence[float | None] | FloatArray,
-    exams: Sequence[int] | NDArray[np.int64],
-    statistic: Statistic = lambda values: float(values.mean()),
-    *,
-    resamples: int = RESAMPLES,
-    seed: int = SEED,
-) -> Estimate:
-    """Return a statistic of per-image values with its 95 % percentile bootstrap interval.
-
-    Parameters
-    ----------
-    values : sequence of float or None
-        One value per image; None and NaN are excluded and counted.
-    exams : sequence of int
-        The exam of each image. Exams are drawn with replacement, with all their images.
-    statistic : callable, optional
-        Function of a float64 array; the mean by default. It returns NaN for too few values.
-    resamples, seed : int
-        With 0 resamples there is no interval.
-    """
-    every, owners = np.array(values, np.float64), np.asarray(exams)
-    measured = np.isfinite(every)
-    kept, owners = every[measured], owners[measured]
-    groups = [kept[owners == exam] for exam in np.unique(owners)]
-    counts = (kept.size, len(groups), every.size - kept.size)
-    value = statistic(kept) if groups else math.nan
-    if math.isnan(value) or not resamples:
-        return Estimate(None if math.isnan(value) else value, None, None, *counts)
-    draws = np.random.default_rng(seed).integers(len(groups), size=(resamples, len(groups)))
-    drawn = [statistic(np.concatenate([groups[i] for i in draw])) for draw in draws]
-    tail = (1 - INTERVAL_LEVEL) / 2
-    low, high = np.quantile(drawn, [tail, 1 - tail])
-    return Estimate(value, float(low), float(high), *counts)
 
 
 def summarise_errors(

@@ -52,7 +52,8 @@ def measure(pipeline: Pipeline, images: Sequence[HC18Image]) -> dict[str, dict[s
             generator = to_generator("shadow", image.name)
             shadowed = cast_shadow(pixels, head, share, generator) if share else pixels
             network_input, mapping = to_network_input(shadowed, pipeline.manifest.input)
-            probabilities = to_frame_grid(pipeline.infer(network_input)[0], mapping)
+            (prediction,) = pipeline.infer(network_input)
+            probabilities = to_frame_grid(prediction.probability_map, mapping)
             for name, fit in FITS.items():
                 measured_mm = measure_mm(probabilities, facts, fit, spacing)
                 errors_mm[name][str(share)].append(measured_mm - image.head_circumference_mm)

@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 from evaluation.accuracy_summary import to_bin_label
 from evaluation.accuracy_text import FIGURES as ACCURACY_TITLES
 from evaluation.accuracy_text import PARTS
-from evaluation.metrics import Estimate, estimate
 from evaluation.weights import to_p_text, to_paired_p
 from harness.documents import replace_block
 from harness.paths import EVALUATION_RESULTS_DIR
+from headcirc.agreement.estimates import Estimate, estimate
 
 OTHERS = ("attention-resunet-12", "attention-resunet-64")
 """Models that ship beside the served one; their results are in folders of the same name."""

@@ -7,12 +7,11 @@ reads the test exams. It writes the table in `docs/training.md`.
 
 import argparse
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.stats import wilcoxon
 from tqdm import tqdm
 
@@ -22,7 +21,7 @@ from harness.options import add_folder_options
 from harness.paths import EVALUATION_RESULTS_DIR
 from headcirc.geometry import PixelSpacing
 from headcirc.pipeline import Pipeline, load_pipeline
-from headcirc.quality.augmentation import infer_with_augmentation
+from headcirc.quality.augmentation import RunNetwork, infer_with_augmentation
 from model_export.parity import to_torch_runner
 from training.checkpoint import load_trained, to_file_sha256
 from training.data.hc18 import HC18Image, load_part
@@ -30,11 +29,10 @@ from training.data.hc18 import HC18Image, load_part
 PAGE, BLOCK = Path("docs/training.md"), "weights"
 SMALLEST_P = 0.01
 """Smaller p values are printed as `< 0.01`; with so few images more digits mean nothing."""
-Array = NDArray[np.float32]
 
 
 def measure_errors_mm(
-    run: Callable[[Array], Array], pipeline: Pipeline, images: Sequence[HC18Image]
+    run: RunNetwork, pipeline: Pipeline, images: Sequence[HC18Image]
 ) -> list[float]:
     """Return the error of the head circumference of each image, in mm; NaN without an answer."""
     errors_mm = []
@@ -42,8 +40,8 @@ def measure_errors_mm(
         spacing = PixelSpacing(image.pixel_size_mm, image.pixel_size_mm)
         prepared = pipeline.prepare(image.path.read_bytes(), pixel_spacing=spacing)
         facts = pipeline.manifest.mask
-        probability_map = infer_with_augmentation(run, prepared.network_input, facts)[0]
-        errors_mm.append(to_error_mm(pipeline.finish(prepared, probability_map), image))
+        (prediction,) = infer_with_augmentation(run, prepared.network_input, facts)
+        errors_mm.append(to_error_mm(pipeline.finish(prepared, prediction), image))
     return errors_mm
 
 

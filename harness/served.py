@@ -31,11 +31,13 @@ class ServedAnswer:
     ellipse : Ellipse or None
         None without a head.
     head_circumference_mm : float or None
-        None without a head.
+        None without a head, or without a pixel size.
     mask : (rows, columns) bool, frame grid
         All False without a head.
     warnings : tuple of str
     acceptable : bool
+    head_plane_probability : float or None
+        None if the model has no such output.
     """
 
     ellipse: Ellipse | None
@@ -43,6 +45,7 @@ class ServedAnswer:
     mask: NDArray[np.bool_]
     warnings: tuple[str, ...]
     acceptable: bool
+    head_plane_probability: float | None = None
 
 
 @contextmanager
@@ -82,7 +85,7 @@ def require_json(response: httpx.Response) -> dict[str, Any]:
     return body
 
 
-def ask(client: httpx.Client, content: bytes, pixel_size_mm: float) -> ServedAnswer:
+def ask(client: httpx.Client, content: bytes, pixel_size_mm: float | None) -> ServedAnswer:
     """Post one image and fetch its mask.
 
     Parameters
@@ -91,8 +94,8 @@ def ask(client: httpx.Client, content: bytes, pixel_size_mm: float) -> ServedAns
         Client whose `base_url` is the service's address.
     content : bytes
         Content of an image file.
-    pixel_size_mm : float
-        Size of the square pixels.
+    pixel_size_mm : float or None
+        Size of the square pixels; None if it is not known, and no millimetres are expected.
 
     Raises
     ------
@@ -103,7 +106,7 @@ def ask(client: httpx.Client, content: bytes, pixel_size_mm: float) -> ServedAns
         client.post(
             "/v1/analyses",
             files={"image": ("image.png", content, "image/png")},
-            data={"pixel_size_mm": repr(pixel_size_mm)},
+            data={} if pixel_size_mm is None else {"pixel_size_mm": repr(pixel_size_mm)},
         )
     )
     picture = client.get(body["links"]["mask"])
@@ -116,6 +119,7 @@ def ask(client: httpx.Client, content: bytes, pixel_size_mm: float) -> ServedAns
         mask=_to_mask(picture.content),
         warnings=tuple(body["quality"]["warnings"]),
         acceptable=body["quality"]["acceptable"],
+        head_plane_probability=body.get("head_plane_probability"),
     )
 
 

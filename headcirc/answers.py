@@ -2,18 +2,23 @@
 
 The service sends these types as JSON, the client reads them back, and `Row` takes its columns from
 them. A new output field is therefore computed by its stage and declared in this module, nowhere
-else. At run time this module imports the standard library only, because a caller of the client has
-neither numpy nor OpenCV.
+else. At run time this module needs the standard library only, as does `growth`, because a caller of
+the client has neither numpy nor OpenCV.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from headcirc import growth
+
 if TYPE_CHECKING:
     from headcirc import pipeline as measured_by
+    from headcirc.dicom_source import DicomSource
     from headcirc.geometry import Ellipse
+    from headcirc.model.site import SiteFacts
     from headcirc.quality import uncertainty
 
 STAGES = ("decode", "preprocess", "queue", "inference", "postprocess", "total")
@@ -33,19 +38,36 @@ def added_later(absent: object) -> dict[str, object]:
 
 @dataclass(frozen=True)
 class Model:
-    """Which model answered, and where it ran."""
+    """Which model answered, and where it ran; `sha256` is that of its graph."""
 
     name: str
     version: str
     backend: str
     precision: str
+    sha256: str = field(default="", metadata=added_later(""))
+
+
+@dataclass(frozen=True)
+class DicomImage:
+    """Where the picture is in its DICOM object: the frame, counted from 0, and the region.
+
+    The picture's first pixel is at `left_px`, `top_px` of the stored frame.
+    """
+
+    frame: int
+    frames: int
+    left_px: int
+    top_px: int
+    stored_width_px: int
+    stored_height_px: int
 
 
 @dataclass(frozen=True)
 class Image:
     """The upright picture; its pixel size where one is known.
 
-    `orientation` is the EXIF orientation, 1 to 8, by which the stored picture was turned.
+    `orientation` is the EXIF orientation, 1 to 8, by which the stored picture was turned; `dicom`
+    is None for files of other formats.
     """
 
     width_px: int
@@ -54,6 +76,7 @@ class Image:
     pixel_size_y_mm: float | None
     pixel_size_source: str | None
     orientation: int = field(default=1, metadata=added_later(1))
+    dicom: DicomImage | None = field(default=None, metadata=added_later(None))
 
 
 @dataclass(frozen=True)
@@ -80,10 +103,12 @@ class Interval:
 class Millimetres:
     """Figures in millimetres; None where no pixel size is known.
 
-    Axes are outer to outer. The interval is None, too, where the model states none.
+    Axes are outer to outer. The interval is None, too, where the model states none. The raw
+    circumference is the one without a site's correction.
     """
 
     head_circumference_mm: float | None
+    head_circumference_raw_mm: float | None = field(metadata=added_later(None))
     head_circumference_interval_mm: Interval | None = field(metadata=added_later(None))
     biparietal_diameter_mm: float | None
     occipitofrontal_diameter_mm: float | None
@@ -100,6 +125,76 @@ class Head(Millimetres):
 
 
 @dataclass(frozen=True)
+class MethodInterval:
+    """Two standard deviations to both sides; `verified` is false where sources disagree."""
+
+    low: float
+    high: float
+    verified: bool
+
+
+@dataclass(frozen=True)
+class ConvertedInterval:
+    """The circumference's interval, converted; an end is None where the method has no value."""
+
+    level: float
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class AgeEstimate:
+    """Gestational age by one published method; None out of its range, and `code` says why.
+
+    `interval_days` is the method's own error, where it is published; `measured_interval_days` is
+    the interval of the measured circumference, converted.
+    """
+
+    days: float | None
+    weeks: float | None
+    text: str | None
+    interval_days: MethodInterval | None
+    measured_interval_days: ConvertedInterval | None
+    code: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class GestationalAge:
+    """Gestational age from the circumference, by two methods."""
+
+    hadlock_1984: AgeEstimate
+    intergrowth21_2016: AgeEstimate
+
+
+@dataclass(frozen=True, kw_only=True)
+class GrowthFigure:
+    """How a measure compares with others of the same age; the centile is in per cent.
+
+    The intervals are that of the measured circumference, converted; other measures have none.
+    """
+
+    z_score: float
+    centile: float
+    z_score_interval: ConvertedInterval | None
+    centile_interval: ConvertedInterval | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Growth:
+    """Comparison with the growth standard at the gestational age that the caller stated.
+
+    Figures are None without millimetres, and out of the standard's range; `code` says the latter.
+    """
+
+    gestational_age_days: int
+    standard: str
+    head_circumference: GrowthFigure | None
+    biparietal_diameter: GrowthFigure | None
+    occipitofrontal_diameter: GrowthFigure | None
+    code: str | None
+
+
+@dataclass(frozen=True)
 class Quality:
     """Warning codes; `acceptable` is false when a person should not rely on the number."""
 
@@ -107,17 +202,48 @@ class Quality:
     warnings: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class Site:
+    """A site's own recalibration of the model.
+
+    The corrected circumference is `scale` times the measured one plus `offset_mm`, and intervals
+    are `interval_factor` times as wide as the model's own. It was made from `cases` exams.
+    """
+
+    offset_mm: float
+    scale: float
+    interval_factor: float
+    cases: int
+    date: str
+
+
+@dataclass(frozen=True)
+class SiteGuarantee(Site):
+    """A site's recalibration, with what its intervals promise."""
+
+    level: float
+    guarantee: str
+    sha256: str
+
+
 @dataclass(frozen=True, kw_only=True)
 class AnalysisFacts:
-    """Everything about one picture; `head` is None when none was found."""
+    """Everything about one picture; `head` is None when none was found.
+
+    `head_plane_probability` is None where the model does not judge the kind of plane.
+    `gestational_age` is None without millimetres, `growth` if no gestational age was stated.
+    """
 
     id: str
     created: str
     model: Model
     image: Image
     head: Head | None
-    gestational_age: dict[str, Any] | None = None
+    head_plane_probability: float | None = field(metadata=added_later(None))
+    gestational_age: GestationalAge | None = field(default=None, metadata=added_later(None))
+    growth: Growth | None = field(default=None, metadata=added_later(None))
     quality: Quality
+    site: Site | None = field(metadata=added_later(None))
     timing_ms: dict[str, float]
 
 
@@ -127,8 +253,10 @@ class HeadCircumference(Millimetres):
 
     id: str
     head_circumference_mm: float
-    gestational_age: dict[str, Any] | None = None
+    gestational_age: GestationalAge | None = field(default=None, metadata=added_later(None))
+    growth: Growth | None = field(default=None, metadata=added_later(None))
     quality: Quality
+    site: Site | None = field(metadata=added_later(None))
     timing_ms: dict[str, float]
 
 
@@ -168,13 +296,13 @@ class ModelFacts(Model):
     parameters: int
     input_width_px: int
     input_height_px: int
-    sha256: str
     saliency_layers: tuple[str, ...] = ()
     default_saliency_layer: str | None = None
     attention_levels: tuple[int, ...] = ()
     accuracy: dict[str, Any]
     device: str = field(metadata=added_later(""))
     chosen_because: str = field(metadata=added_later(""))
+    site: SiteGuarantee | None = field(default=None, metadata=added_later(None))
 
 
 @dataclass(frozen=True)
@@ -201,7 +329,8 @@ def to_analysis_facts(
         Under which a service keeps the result; empty where nothing is kept.
     """
     rows, columns = analysis.frame.pixels.shape
-    region = analysis.known_region
+    region, source = analysis.known_region, analysis.frame.source
+    head = None if analysis.head is None else _to_head(analysis.head)
     return AnalysisFacts(
         id=analysis_id,
         created=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
@@ -213,17 +342,48 @@ def to_analysis_facts(
             pixel_size_x_mm=None if region is None else region.spacing.column_mm,
             pixel_size_y_mm=None if region is None else region.spacing.row_mm,
             pixel_size_source=None if region is None else region.source,
+            dicom=None if source is None else _to_dicom_image(source),
         ),
-        head=None if analysis.head is None else _to_head(analysis.head),
+        head=head,
+        head_plane_probability=analysis.head_plane_probability,
+        gestational_age=None if head is None else to_gestational_age(head),
+        growth=to_growth(head, analysis.gestational_age_days),
         quality=Quality(analysis.quality.acceptable, analysis.quality.warnings),
+        site=_to_site(pipeline.site),
         timing_ms={stage: round(analysis.timing_ms.get(stage, 0.0), 3) for stage in STAGES},
+    )
+
+
+def _to_dicom_image(source: "DicomSource") -> DicomImage:
+    return DicomImage(
+        frame=source.frame_index,
+        frames=source.frames,
+        left_px=source.left_px,
+        top_px=source.top_px,
+        stored_width_px=int(source.header.Columns),
+        stored_height_px=int(source.header.Rows),
     )
 
 
 def to_model(pipeline: "measured_by.Pipeline") -> Model:
     """Return the name of the model and where it runs."""
     manifest, backend = pipeline.manifest, pipeline.backend
-    return Model(manifest.name, manifest.version, backend.name, backend.precision)
+    return Model(
+        manifest.name, manifest.version, backend.name, backend.precision, pipeline.graph.sha256
+    )
+
+
+def _to_site(site: "SiteFacts | None") -> Site | None:
+    if site is None:
+        return None
+    return Site(**{each.name: getattr(site, each.name) for each in fields(Site)})
+
+
+def to_site_guarantee(site: "SiteFacts | None") -> SiteGuarantee | None:
+    """Return what `/v1/models` says of a site's recalibration."""
+    if site is None:
+        return None
+    return SiteGuarantee(**{each.name: getattr(site, each.name) for each in fields(SiteGuarantee)})
 
 
 def _to_head(head: "measured_by.Head") -> Head:
@@ -232,6 +392,9 @@ def _to_head(head: "measured_by.Head") -> Head:
         ellipse=_to_ellipse(head.ellipse),
         head_circumference_px=head.head_circumference_px,
         head_circumference_mm=None if measured is None else measured.head_circumference_mm,
+        head_circumference_raw_mm=(
+            None if measured is None else measured.head_circumference_raw_mm
+        ),
         head_circumference_interval_mm=_to_interval(head.interval),
         biparietal_diameter_mm=None if measured is None else measured.biparietal_diameter_mm,
         occipitofrontal_diameter_mm=(
@@ -256,6 +419,95 @@ def _to_interval(interval: "uncertainty.Interval | None") -> Interval | None:
     if interval is None:
         return None
     return Interval(level=interval.level, low=interval.low_mm, high=interval.high_mm)
+
+
+def to_gestational_age(figures: Millimetres) -> GestationalAge | None:
+    """Return the gestational age from a circumference; None without millimetres."""
+    if figures.head_circumference_mm is None:
+        return None
+    return GestationalAge(
+        hadlock_1984=_to_age_estimate(growth.date_by_hadlock_1984, figures),
+        intergrowth21_2016=_to_age_estimate(growth.date_by_intergrowth_2016, figures),
+    )
+
+
+def _to_age_estimate(date: Callable[[float], growth.Dating], figures: Millimetres) -> AgeEstimate:
+    assert figures.head_circumference_mm is not None
+    found = date(figures.head_circumference_mm)
+    days, two_sd_days = found.days, found.two_sd_days
+    own, measured = None, None
+    if days is not None:
+        measured = _convert(figures.head_circumference_interval_mm, lambda mm: date(mm).days)
+        if two_sd_days is not None:
+            own = MethodInterval(
+                days - two_sd_days, days + two_sd_days, verified=bool(found.is_two_sd_verified)
+            )
+    return AgeEstimate(
+        days=days,
+        weeks=None if days is None else days / growth.DAYS_PER_WEEK,
+        text=None if days is None else growth.to_age_text(days),
+        interval_days=own,
+        measured_interval_days=measured,
+        code=found.code,
+    )
+
+
+def _convert(
+    interval: Interval | None, convert: Callable[[float], float | None]
+) -> ConvertedInterval | None:
+    """Return an interval whose ends a rising function has converted."""
+    if interval is None:
+        return None
+    return ConvertedInterval(interval.level, convert(interval.low), convert(interval.high))
+
+
+def to_growth(figures: Millimetres | None, age_days: int | None) -> Growth | None:
+    """Return the comparison with the growth standard; None if no gestational age is stated.
+
+    The age is never the one that the circumference gives: with that, every head is average.
+    """
+    if age_days is None:
+        return None
+    code = growth.find_age_code(age_days)
+    hc, bpd, ofd = None, None, None
+    if figures is not None and code is None:
+        interval = figures.head_circumference_interval_mm
+        hc = _to_figure(
+            growth.HEAD_CIRCUMFERENCE, figures.head_circumference_mm, age_days, interval
+        )
+        bpd = _to_figure(growth.BIPARIETAL_DIAMETER, figures.biparietal_diameter_mm, age_days)
+        ofd = _to_figure(
+            growth.OCCIPITOFRONTAL_DIAMETER, figures.occipitofrontal_diameter_mm, age_days
+        )
+    return Growth(
+        gestational_age_days=age_days,
+        standard=growth.STANDARD,
+        head_circumference=hc,
+        biparietal_diameter=bpd,
+        occipitofrontal_diameter=ofd,
+        code=code,
+    )
+
+
+def _to_figure(
+    standard: growth.GrowthStandard,
+    value_mm: float | None,
+    age_days: int,
+    interval: Interval | None = None,
+) -> GrowthFigure | None:
+    if value_mm is None:
+        return None
+
+    def to_z_score(mm: float) -> float:
+        return growth.to_z_score(standard, mm, age_days)
+
+    z_score = to_z_score(value_mm)
+    return GrowthFigure(
+        z_score=z_score,
+        centile=growth.to_centile(z_score),
+        z_score_interval=_convert(interval, to_z_score),
+        centile_interval=_convert(interval, lambda mm: growth.to_centile(to_z_score(mm))),
+    )
 
 
 # --- to one line of a table -------------------------------------------------------------------
@@ -295,14 +547,35 @@ class Row:
     head_circumference_high_mm: float | None = column(
         "head.head_circumference_interval_mm.high", decimals=2
     )
+    head_circumference_raw_mm: float | None = column("head.head_circumference_raw_mm", decimals=2)
     biparietal_diameter_mm: float | None = column("head.biparietal_diameter_mm", decimals=2)
     occipitofrontal_diameter_mm: float | None = column(
         "head.occipitofrontal_diameter_mm", decimals=2
     )
     cephalic_index: float | None = column("head.cephalic_index", decimals=4)
+    gestational_age_hadlock_1984_days: float | None = column(
+        "gestational_age.hadlock_1984.days", decimals=1
+    )
+    gestational_age_intergrowth21_2016_days: float | None = column(
+        "gestational_age.intergrowth21_2016.days", decimals=1
+    )
+    gestational_age_days: float | None = column("growth.gestational_age_days", decimals=0)
+    head_circumference_z_score: float | None = column(
+        "growth.head_circumference.z_score", decimals=3
+    )
+    head_circumference_centile: float | None = column(
+        "growth.head_circumference.centile", decimals=2
+    )
+    biparietal_diameter_z_score: float | None = column(
+        "growth.biparietal_diameter.z_score", decimals=3
+    )
+    occipitofrontal_diameter_z_score: float | None = column(
+        "growth.occipitofrontal_diameter.z_score", decimals=3
+    )
     head_circumference_px: float | None = column("head.head_circumference_px", decimals=2)
     pixel_size_x_mm: float | None = column("image.pixel_size_x_mm")
     pixel_size_y_mm: float | None = column("image.pixel_size_y_mm")
+    head_plane_probability: float | None = column("head_plane_probability", decimals=4)
     acceptable: bool = column("quality.acceptable", default=False)
     warnings: str = ""
     error: str = ""
@@ -312,7 +585,8 @@ def to_row(answer: AnalysisFacts) -> Row:
     """Return an answer, made here or by a service, as one line of output without a file's name."""
     warnings = " ".join(answer.quality.warnings)
     if answer.head is None:
-        return Row(warnings=warnings, error=NO_HEAD)
+        plane = answer.head_plane_probability
+        return Row(head_plane_probability=plane, warnings=warnings, error=NO_HEAD)
     given = {
         each.name: _follow(answer, each.metadata[PATH])
         for each in fields(Row)

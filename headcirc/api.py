@@ -4,22 +4,29 @@
 """
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from headcirc.answers import AnalysisFacts, GestationalAge, Growth, to_analysis_facts
 from headcirc.errors import InputError, UnreadableImageError
 from headcirc.geometry import Ellipse, PixelSpacing
+from headcirc.growth import require_gestational_age
 from headcirc.overlay import Picture, to_png
 from headcirc.pipeline import SHIPPED_MODEL_DIR, Analysis, Head, Pipeline, load_pipeline
 from headcirc.readers.pixel_size import to_stated_spacing
+from headcirc.reports.drawing import Drawing, to_picture, to_svg
+from headcirc.reports.fhir import to_bundle
+from headcirc.reports.fhir_elements import ImagingSource
+from headcirc.reports.growth_chart import EarlierPoint, draw_growth_chart
 
 Source = str | os.PathLike[str] | bytes | NDArray[Any]
 """A path, the bytes of a file, or pixels: (rows, columns) grey or (rows, columns, 3) RGB, uint8."""
+Part = TypeVar("Part")
 GREY_DIMENSIONS, COLOR_SHAPE = 2, (3,)
 
 
@@ -35,11 +42,14 @@ class Measurement:
         The file that was measured; None for bytes and pixels.
     error : Exception or None
         Why the picture could not be read. Only `Model.measure_many` gives such a result.
+    answer : AnalysisFacts or None
+        What the service would answer, field by field; None if the picture could not be read.
     """
 
     analysis: Analysis | None
     path: Path | None = None
     error: InputError | OSError | None = None
+    answer: AnalysisFacts | None = None
 
     @property
     def head_circumference_mm(self) -> float | None:
@@ -48,6 +58,11 @@ class Measurement:
         None without a head, or without a pixel size.
         """
         return self._get_millimetres("head_circumference_mm")
+
+    @property
+    def head_circumference_raw_mm(self) -> float | None:
+        """Return the head circumference without the correction of a site file, in mm."""
+        return self._get_millimetres("head_circumference_raw_mm")
 
     @property
     def biparietal_diameter_mm(self) -> float | None:
@@ -74,6 +89,22 @@ class Measurement:
         return None if interval is None else (interval.low_mm, interval.high_mm)
 
     @property
+    def gestational_age(self) -> GestationalAge | None:
+        """Return the gestational age from the circumference, by two published methods.
+
+        None without millimetres.
+        """
+        return None if self.answer is None else self.answer.gestational_age
+
+    @property
+    def growth(self) -> Growth | None:
+        """Return z-scores and centiles by the INTERGROWTH-21st standard.
+
+        None if no gestational age was stated.
+        """
+        return None if self.answer is None else self.answer.growth
+
+    @property
     def head_circumference_px(self) -> float | None:
         """Return the ellipse's perimeter in pixels; None without a head."""
         return None if self._head is None else self._head.head_circumference_px
@@ -87,6 +118,14 @@ class Measurement:
     def mask(self) -> NDArray[np.bool_] | None:
         """Return (rows, columns) bool, True inside the head; None without a head."""
         return None if self._head is None else self._head.mask.pixels
+
+    @property
+    def head_plane_probability(self) -> float | None:
+        """Return the probability that the picture shows a head plane.
+
+        None if the model does not judge the kind of plane.
+        """
+        return None if self.analysis is None else self.analysis.head_plane_probability
 
     @property
     def acceptable(self) -> bool:
@@ -110,14 +149,69 @@ class Measurement:
         InputError, OSError
             The picture could not be read.
         """
-        if self.analysis is None:
-            assert self.error is not None, "a result has an analysis or an error"
-            raise self.error
-        return self.analysis.draw_overlay()
+        return _require(self.analysis, self.error).draw_overlay()
 
     def save_overlay(self, path: str | os.PathLike[str]) -> None:
         """Write the overlay as a PNG file."""
         Path(path).write_bytes(to_png(self.overlay()))
+
+    def growth_chart(self, earlier: Sequence[tuple[int, float]] = ()) -> Drawing:
+        """Draw the circumference into the centiles of the growth standard.
+
+        Parameters
+        ----------
+        earlier : sequence of (gestational age in days, circumference in mm)
+            Measured before; they are drawn too.
+
+        Returns
+        -------
+        Drawing
+            `reports.drawing.to_picture` makes pixels of it, and `to_svg` a document.
+
+        Raises
+        ------
+        NoHeadFoundError, PixelSizeMissingError, GestationalAgeMissingError
+            There is nothing to draw.
+        InputError, OSError
+            The picture could not be read, or an earlier point is later than this one.
+        """
+        points = [EarlierPoint(days, value_mm) for days, value_mm in earlier]
+        return draw_growth_chart(_require(self.answer, self.error), points)
+
+    def save_growth_chart(
+        self, path: str | os.PathLike[str], earlier: Sequence[tuple[int, float]] = ()
+    ) -> None:
+        """Write the growth chart as SVG where the file's name ends so, otherwise as PNG."""
+        drawing, target = self.growth_chart(earlier), Path(path)
+        if target.suffix.lower() == ".svg":
+            target.write_text(to_svg(drawing), encoding="utf-8")
+        else:
+            target.write_bytes(to_png(to_picture(drawing)))
+
+    def to_fhir(
+        self,
+        *,
+        subject: str | None = None,
+        focus: str | None = None,
+        imaging: ImagingSource | None = None,
+    ) -> dict[str, Any]:
+        """Return the result as a FHIR R4 Bundle, in plain JSON types.
+
+        Parameters
+        ----------
+        subject, focus : str, optional
+            References, such as `Patient/123`: whose record it is, and the fetus where the subject
+            is the mother.
+        imaging : ImagingSource, optional
+            Identifiers of the DICOM object that was measured.
+
+        Raises
+        ------
+        InputError, OSError
+            The picture could not be read, or a reference cannot be used.
+        """
+        answer = _require(self.answer, self.error)
+        return to_bundle(answer, subject=subject, focus=focus, imaging=imaging)
 
     def _repr_png_(self) -> bytes | None:
         """Show the overlay in a notebook."""
@@ -165,17 +259,27 @@ class Model:
         return self.pipeline.backend.precision
 
     def measure(
-        self, source: Source, *, pixel_size_mm: float | PixelSpacing | None = None
+        self,
+        source: Source,
+        *,
+        pixel_size_mm: float | PixelSpacing | None = None,
+        frame: int | None = None,
+        gestational_age_days: int | None = None,
     ) -> Measurement:
         """Measure the head in one picture.
 
         Parameters
         ----------
         source : path, bytes or array
-            A file (PNG, JPEG, BMP, TIFF, WebP), its content, or its pixels: (rows, columns) grey
-            or (rows, columns, 3) RGB, uint8.
+            A file (PNG, JPEG, BMP, TIFF, WebP, DICOM), its content, or its pixels: (rows, columns)
+            grey or (rows, columns, 3) RGB, uint8.
         pixel_size_mm : float or PixelSpacing, optional
-            Width and height of a pixel in mm. Without it there are no millimetres.
+            Width and height of a pixel in mm. Without it only DICOM files, which state their own,
+            have millimetres.
+        frame : int, optional
+            The frame of a DICOM file of several frames, counted from 0.
+        gestational_age_days : int, optional
+            By last menstrual period or early scan. Without it there is no `Measurement.growth`.
 
         Returns
         -------
@@ -185,18 +289,28 @@ class Model:
         Raises
         ------
         InputError
-            The picture cannot be decoded, is too large, or the pixel size is not plausible.
+            The picture cannot be decoded or is too large, the pixel size or the gestational age is
+            not plausible, or the pixel size is not that of the DICOM file.
         InferenceError
             The runtime failed.
         OSError
             The file cannot be opened.
         """
         spacing = _to_spacing(pixel_size_mm)
+        age_days = require_gestational_age(gestational_age_days)
         content, path = _read(source)
-        return Measurement(self.pipeline.analyze(content, pixel_spacing=spacing), path)
+        analysis = self.pipeline.analyze(
+            content, pixel_spacing=spacing, frame_index=frame, gestational_age_days=age_days
+        )
+        answer = to_analysis_facts(analysis, self.pipeline)
+        return Measurement(analysis, path, answer=answer)
 
     def measure_many(
-        self, sources: Iterable[Source], *, pixel_size_mm: float | PixelSpacing | None = None
+        self,
+        sources: Iterable[Source],
+        *,
+        pixel_size_mm: float | PixelSpacing | None = None,
+        gestational_age_days: int | None = None,
     ) -> Iterator[Measurement]:
         """Measure pictures one after the other, as the results are asked for.
 
@@ -205,7 +319,8 @@ class Model:
         sources : iterable of path, bytes or array
             As `measure` takes them.
         pixel_size_mm : float or PixelSpacing, optional
-            Applies to every picture.
+        gestational_age_days : int, optional
+            Both apply to every picture.
 
         Yields
         ------
@@ -215,15 +330,18 @@ class Model:
 
         Raises
         ------
-        InvalidPixelSizeError
-            The pixel size is not plausible. Raised at the call, before anything is measured.
+        InvalidPixelSizeError, InvalidGestationalAgeError
+            One of them is not plausible. Raised at the call, before anything is measured.
         """
         spacing = _to_spacing(pixel_size_mm)
-        return (self._measure_or_report(source, spacing) for source in sources)
+        age_days = require_gestational_age(gestational_age_days)
+        return (self._measure_or_report(source, spacing, age_days) for source in sources)
 
-    def _measure_or_report(self, source: Source, spacing: PixelSpacing | None) -> Measurement:
+    def _measure_or_report(
+        self, source: Source, spacing: PixelSpacing | None, age_days: int | None
+    ) -> Measurement:
         try:
-            return self.measure(source, pixel_size_mm=spacing)
+            return self.measure(source, pixel_size_mm=spacing, gestational_age_days=age_days)
         except (InputError, OSError) as error:
             path = Path(source) if isinstance(source, str | os.PathLike) else None
             return Measurement(None, path, error)
@@ -235,6 +353,7 @@ def load_model(
     backend: str = "auto",
     precision: str = "auto",
     threads: int | None = None,
+    site_file: str | os.PathLike[str] | None = None,
 ) -> Model:
     """Load a model and warm it up.
 
@@ -248,6 +367,8 @@ def load_model(
         `auto`, `fp16`, `int8` or `fp32`.
     threads : int, optional
         CPUs for the network; by default all that the process may use.
+    site_file : path, optional
+        File of `headcirc recalibrate`: the site's own offset and intervals.
 
     Raises
     ------
@@ -255,6 +376,8 @@ def load_model(
         The folder holds no model, or a damaged one.
     BackendUnavailableError
         The runtime is not installed or cannot run here.
+    SiteFileError
+        The site file is missing, damaged, or was made with another model.
     """
     return Model(
         load_pipeline(
@@ -262,8 +385,17 @@ def load_model(
             backend=backend,
             precision=precision,
             threads=threads,
+            site_file=None if site_file is None else Path(site_file),
         )
     )
+
+
+def _require(part: Part | None, error: Exception | None) -> Part:
+    """Return a part of a result, or raise why the picture could not be read."""
+    if part is None:
+        assert error is not None, "a result has an analysis or an error"
+        raise error
+    return part
 
 
 def _to_spacing(pixel_size_mm: float | PixelSpacing | None) -> PixelSpacing | None:

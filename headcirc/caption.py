@@ -3,7 +3,7 @@
 The caption is added below the picture, so that coordinates and width do not change.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,8 +13,6 @@ from PIL import Image, ImageDraw, ImageFont
 RESEARCH_ONLY = "Research use only, not a medical device."
 HEADLINE_WARNINGS = ("no-head-found", "pixel-size-missing")
 """Warnings that the headline states already."""
-
-Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 GROUND_RGB = (16, 20, 24)
 TEXT_RGB, QUIET_RGB, UNRELIABLE_RGB = (255, 255, 255), (200, 208, 214), (255, 138, 190)
@@ -37,6 +35,8 @@ class ResultFacts:
         Warning codes of the quality checks.
     model : str
         Name and version.
+    site : str
+        The site's recalibration as a sentence; empty without one.
     pixel_size_mm : (width, height) or None
     head_circumference_px, head_circumference_mm : float or None
     interval : (level, low_mm, high_mm) or None
@@ -45,6 +45,7 @@ class ResultFacts:
     acceptable: bool
     warnings: Sequence[str]
     model: str
+    site: str = ""
     pixel_size_mm: tuple[float, float] | None = None
     head_circumference_px: float | None = None
     head_circumference_mm: float | None = None
@@ -77,7 +78,7 @@ def add_caption(
     lines = [
         (line, color)
         for text, color in texts
-        for line in _wrap(text, columns - 2 * margin_px, font)
+        for line in wrap_text(text, columns - 2 * margin_px, font.getlength)
     ]
     line_px = round(LINE_HEIGHT * font_px)
     strip = Image.new("RGB", (columns, len(lines) * line_px + font_px), GROUND_RGB)
@@ -104,7 +105,7 @@ def to_headline(facts: ResultFacts) -> str:
 
 
 def to_details(facts: ResultFacts) -> str:
-    """Return warnings, pixel size, model and the research-only notice."""
+    """Return warnings, pixel size, model, recalibration and the research-only notice."""
     codes = [code for code in facts.warnings if code not in HEADLINE_WARNINGS]
     sentences = [f"Warnings: {', '.join(codes).replace('-', ' ')}."] if codes else []
     size = "unknown"
@@ -112,23 +113,24 @@ def to_details(facts: ResultFacts) -> str:
         size = (
             " x ".join(dict.fromkeys(f"{side_mm:.4g}" for side_mm in facts.pixel_size_mm)) + " mm"
         )
-    return " ".join([*sentences, f"Pixel size {size}.", f"Model {facts.model}.", RESEARCH_ONLY])
+    sentences += [f"Pixel size {size}.", f"Model {facts.model}."]
+    return " ".join([*sentences, *filter(None, (facts.site,)), RESEARCH_ONLY])
 
 
-def _wrap(text: str, width_px: float, font: Font) -> Iterator[str]:
+def wrap_text(text: str, width_px: float, measure_px: Callable[[str], float]) -> Iterator[str]:
     """Yield lines that fit the width; a word that is wider than a line is broken."""
     line = ""
     for word in text.split():
         longer = f"{line} {word}".lstrip()
-        if font.getlength(longer) <= width_px:
+        if measure_px(longer) <= width_px:
             line = longer
             continue
         if line:
             yield line
         line = word
-        while len(line) > 1 and font.getlength(line) > width_px:
+        while len(line) > 1 and measure_px(line) > width_px:
             end = 1  # counted up: a line is short, and the rest of the word may be long
-            while font.getlength(line[: end + 1]) <= width_px:
+            while measure_px(line[: end + 1]) <= width_px:
                 end += 1
             yield line[:end]
             line = line[end:]

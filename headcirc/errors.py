@@ -7,13 +7,17 @@
     │   ├── ImageTooLargeError        bytes  -x-> frame   refused before decoding
     │   ├── InvalidFrameError         bytes  -x-> frame   several pictures and none selected
     │   ├── InvalidPixelSizeError     the stated pixel size is not plausible
+    │   ├── InvalidGestationalAgeError  the stated gestational age is not plausible
+    │   ├── GestationalAgeMissingError  a growth chart is required, but no age was stated
     │   ├── PixelSizeConflictError    the stated pixel size is not that of the file
     │   ├── UnusableHeaderError       DICOM  -x-> report  the header lacks what a report repeats
     │   ├── UnreliableResultError     answer -x-> report  the report cannot carry a warning
+    │   ├── ScaleBarError             pixels -x-> mm      no depth scale can be trusted
     │   ├── NoHeadFoundError          mask   -x-> number  (only where a value is required)
     │   └── PixelSizeMissingError     pixels -x-> mm      (only where a value is required)
     └── InferenceError                the operator must fix it
         ├── ModelArtifactError        the shipped model is missing, damaged or not as described
+        ├── SiteFileError             the site file is missing, damaged or of another model
         └── BackendUnavailableError   a requested runtime cannot run here
 
 Each class has a stable `code`; each message says what was found, what is needed and what to do.
@@ -65,6 +69,18 @@ class InvalidPixelSizeError(InputError):
     code = "invalid-pixel-size"
 
 
+class InvalidGestationalAgeError(InputError):
+    """The stated gestational age is not a plausible number of days."""
+
+    code = "invalid-gestational-age"
+
+
+class GestationalAgeMissingError(InputError):
+    """A comparison with others of the same age is required, but no gestational age was stated."""
+
+    code = "gestational-age-missing"
+
+
 class PixelSizeConflictError(InputError):
     """The stated pixel size differs from that of the DICOM file."""
 
@@ -81,6 +97,12 @@ class UnreliableResultError(InputError):
     """The result is not acceptable, and what is asked for cannot say so."""
 
     code = "result-unreliable"
+
+
+class ScaleBarError(InputError):
+    """The pixel size was to come from the depth scale, and none was found that can be trusted."""
+
+    code = "scale-bar-not-found"
 
 
 class NoHeadFoundError(InputError):
@@ -101,6 +123,12 @@ class InferenceError(HeadCircumferenceError):
 
 class ModelArtifactError(InferenceError):
     """The model's files are missing, damaged or do not match the manifest."""
+
+
+class SiteFileError(InferenceError):
+    """The site file is missing, damaged or implausible, or belongs to another model."""
+
+    code = "site-file"
 
 
 class BackendUnavailableError(InferenceError):

@@ -6,7 +6,7 @@ calibrated region contains the head, there are no values in millimetres.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,7 @@ from headcirc.geometry import (
     to_axes,
     to_ellipse_perimeter,
 )
+from headcirc.model.site import SiteFacts
 
 MAXIMUM_DIFFERENCE = 0.01
 """Two statements of one pixel size may differ by this share; more than that is a contradiction."""
@@ -38,7 +39,10 @@ class HeadMeasurement:
     Attributes
     ----------
     head_circumference_mm : float
-        Perimeter of the ellipse on the outer edge of the skull.
+        Perimeter of the ellipse on the outer edge of the skull, corrected where there is a site
+        file.
+    head_circumference_raw_mm : float
+        The same perimeter without a site's correction.
     biparietal_diameter_mm, occipitofrontal_diameter_mm : float
         Minor and major axis of that ellipse, outer edge to outer edge. Some charts use the
         outer-to-inner diameter instead.
@@ -49,10 +53,16 @@ class HeadMeasurement:
     """
 
     head_circumference_mm: float
+    head_circumference_raw_mm: float
     biparietal_diameter_mm: float
     occipitofrontal_diameter_mm: float
     cephalic_index: float
     area_mm2: float
+
+    def correct(self, site: SiteFacts) -> "HeadMeasurement":
+        """Apply a site's correction to the circumference; axes, index and area stay."""
+        corrected_mm = site.correct(self.head_circumference_raw_mm)
+        return replace(self, head_circumference_mm=corrected_mm)
 
 
 def measure_head(ellipse: Ellipse, spacing: PixelSpacing) -> HeadMeasurement:
@@ -72,8 +82,10 @@ def measure_head(ellipse: Ellipse, spacing: PixelSpacing) -> HeadMeasurement:
     """
     to_mm = np.diag([spacing.column_mm, spacing.row_mm])
     semi_major_mm, semi_minor_mm, _ = to_axes(to_mm @ ellipse.to_shape_matrix())
+    circumference_mm = to_ellipse_perimeter(semi_major_mm, semi_minor_mm)
     return HeadMeasurement(
-        head_circumference_mm=to_ellipse_perimeter(semi_major_mm, semi_minor_mm),
+        head_circumference_mm=circumference_mm,
+        head_circumference_raw_mm=circumference_mm,
         biparietal_diameter_mm=2 * semi_minor_mm,
         occipitofrontal_diameter_mm=2 * semi_major_mm,
         cephalic_index=semi_minor_mm / semi_major_mm,

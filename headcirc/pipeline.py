@@ -16,7 +16,7 @@ from headcirc.backends import Backend, load_backend
 from headcirc.caption import ResultFacts, add_caption
 from headcirc.cpus import count_available_cpus
 from headcirc.ellipse import fit_head_ellipse
-from headcirc.errors import InferenceError
+from headcirc.errors import InferenceError, ModelArtifactError
 from headcirc.geometry import (
     CalibratedRegion,
     Ellipse,
@@ -35,14 +35,16 @@ from headcirc.measurement import (
 )
 from headcirc.model.graph import Graph
 from headcirc.model.manifest import Manifest, load_manifest
+from headcirc.model.prediction import Prediction
+from headcirc.model.site import SiteFacts, load_site
 from headcirc.network_input import to_network_input
 from headcirc.overlay import Picture, draw_overlay
 from headcirc.quality.assessment import (
     DICOM_CALIBRATION_UNUSABLE,
     DICOM_PIXEL_SPACING_USED,
-    NARROW_SAMPLE_RANGE,
     Quality,
     assess_quality,
+    find_image_warnings,
 )
 from headcirc.quality.augmentation import infer_with_augmentation
 from headcirc.quality.uncertainty import Interval, Uncertainty, measure_uncertainty, to_interval
@@ -112,8 +114,14 @@ class Analysis:
         By stage.
     model : str
         Name and version of the model that measured.
+    site : SiteFacts or None
+        The site's recalibration that was applied.
     pixel_aspect : float
         Width over height of a pixel, as the network saw it; an explanation needs the same.
+    head_plane_probability : float or None
+        Probability that the picture shows a head plane; None if the network has no such output.
+    gestational_age_days : int or None
+        As the caller states it; it changes no measurement.
     """
 
     frame: Frame
@@ -122,7 +130,10 @@ class Analysis:
     quality: Quality
     timing_ms: Timing = field(default_factory=dict)
     model: str = "unknown"
+    site: SiteFacts | None = None
     pixel_aspect: float = 1.0
+    head_plane_probability: float | None = None
+    gestational_age_days: int | None = None
 
     @property
     def known_region(self) -> CalibratedRegion | None:
@@ -153,6 +164,7 @@ class Analysis:
             acceptable=self.quality.acceptable,
             warnings=self.quality.warnings,
             model=self.model,
+            site="" if self.site is None else self.site.describe(),
             pixel_size_mm=(
                 None if region is None else (region.spacing.column_mm, region.spacing.row_mm)
             ),
@@ -171,6 +183,7 @@ class Pipeline:
     manifest: Manifest
     backend: Backend
     maximum_pixels: int = DEFAULT_MAXIMUM_PIXELS
+    site: SiteFacts | None = None
 
     @property
     def graph(self) -> Graph:
@@ -199,24 +212,24 @@ class Pipeline:
         timing_ms = {"decode": decode_ms, "preprocess": watch.lap_ms()}
         return Prepared(frame, network_input, mapping, timing_ms, pixel_aspect)
 
-    def infer(self, network_input: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return probabilities (n, h, w) for (n, 1, h, w), with test-time augmentation if unsure.
+    def infer(self, network_input: NDArray[np.float32]) -> list[Prediction]:
+        """Return n predictions for (n, 1, h, w), with test-time augmentation where unsure.
 
         Raises
         ------
         InferenceError
             The backend gave NaN or infinity, which would be reported as no head.
         """
-        maps = infer_with_augmentation(self.backend.infer, network_input, self.manifest.mask)
-        if not np.isfinite(maps).all():
+        predictions = infer_with_augmentation(self.backend.infer, network_input, self.manifest.mask)
+        if not all(each.is_finite() for each in predictions):
             raise InferenceError(
                 f"The backend {self.backend.name!r} on {self.backend.device!r} answered with NaN "
                 "or infinity; probabilities are needed. Start it again, or name another backend."
             )
-        return maps
+        return predictions
 
-    def finish(self, prepared: Prepared, probability_map: NDArray[np.float32]) -> Analysis:
-        """Make mask, ellipse, millimetres and warnings from one (h, w) probability map.
+    def finish(self, prepared: Prepared, prediction: Prediction) -> Analysis:
+        """Make mask, ellipse, millimetres and warnings from the network's outputs.
 
         Raises
         ------
@@ -224,8 +237,16 @@ class Pipeline:
             The stated pixel size differs from that of the DICOM file.
         """
         watch = Stopwatch()
-        probabilities = to_frame_grid(probability_map, prepared.mapping)
-        head, region, quality = self._find_head(prepared.frame, probabilities)
+        probabilities = to_frame_grid(prediction.probability_map, prepared.mapping)
+        image_warnings = find_image_warnings(
+            has_narrow_range=prepared.frame.has_narrow_range,
+            head_plane_probability=prediction.head_plane_probability,
+            head_plane=self.manifest.head_plane,
+        )
+        plane, facts = prediction.head_plane_probability, self.manifest.head_plane
+        may_be_head = facts is None or not facts.excludes_head(plane)
+        mask = to_head_mask(probabilities, self.manifest.mask) if may_be_head else None
+        head, region, quality = self._find_head(prepared.frame, probabilities, mask, image_warnings)
         timing_ms = {**prepared.timing_ms, "postprocess": watch.lap_ms()}
         return Analysis(
             prepared.frame,
@@ -235,17 +256,24 @@ class Pipeline:
             timing_ms,
             model=f"{self.manifest.name} {self.manifest.version}",
             pixel_aspect=prepared.pixel_aspect,
+            head_plane_probability=prediction.head_plane_probability,
+            site=self.site,
         )
 
     def _find_head(
-        self, frame: Frame, probabilities: NDArray[np.float32]
+        self,
+        frame: Frame,
+        probabilities: NDArray[np.float32],
+        mask: HeadMask | None,
+        image_warnings: tuple[str, ...],
     ) -> tuple[Head | None, CalibratedRegion | None, Quality]:
         facts, known = self.manifest.mask, self.manifest.uncertainty
-        mask, ellipse = to_head_mask(probabilities, facts), None
+        ellipse = None
         if mask is not None:
             ellipse = fit_head_ellipse(probabilities, mask, facts.threshold)
         if mask is None or ellipse is None:
-            quality = assess_quality(mask, ellipse, facts, notes=_to_notes(frame))
+            noted = (*image_warnings, *_to_calibration_warnings(frame))
+            quality = assess_quality(mask, ellipse, facts, image_warnings=noted)
             return None, None, quality
         chosen = choose_calibration(frame, ellipse)
         region = chosen.region
@@ -259,7 +287,10 @@ class Pipeline:
             facts=known,
             head_circumference_mm=measured_mm,
         )
-        interval = to_interval(measured_mm, uncertainty, facts=known)
+        if measured is not None and self.site is not None:
+            measured = measured.correct(self.site)
+            measured_mm = measured.head_circumference_mm
+        interval = to_interval(measured_mm, uncertainty, facts=known, site=self.site)
         quality = assess_quality(
             mask,
             ellipse,
@@ -268,7 +299,7 @@ class Pipeline:
             cephalic_index=None if measured is None else measured.cephalic_index,
             uncertainty=uncertainty,
             limits=None if known is None else known.limits,
-            notes=_to_notes(frame, chosen),
+            image_warnings=(*image_warnings, *_to_calibration_warnings(frame, chosen)),
         )
         return Head(mask, ellipse, measured, uncertainty, interval), region, quality
 
@@ -277,27 +308,33 @@ class Pipeline:
         content: bytes,
         *,
         pixel_spacing: PixelSpacing | None = None,
+        gestational_age_days: int | None = None,
         frame_index: int | None = None,
     ) -> Analysis:
         """Measure the head in one file, from bytes to millimetres; raises `InputError`s."""
         prepared = self.prepare(content, pixel_spacing=pixel_spacing, frame_index=frame_index)
         watch = Stopwatch()
-        probability_maps = self.infer(prepared.network_input)
+        (prediction,) = self.infer(prepared.network_input)
         inference_ms = watch.lap_ms()
-        analysis = self.finish(prepared, probability_maps[0])
-        return replace(analysis, timing_ms={**analysis.timing_ms, "inference": inference_ms})
+        analysis = self.finish(prepared, prediction)
+        return replace(
+            analysis,
+            timing_ms={**analysis.timing_ms, "inference": inference_ms},
+            gestational_age_days=gestational_age_days,
+        )
 
 
-def _to_notes(frame: Frame, chosen: ChosenCalibration | None = None) -> tuple[str, ...]:
-    """Return the warning codes that follow from the file and, with a head, from its calibration."""
+def _to_calibration_warnings(
+    frame: Frame, chosen: ChosenCalibration | None = None
+) -> tuple[str, ...]:
+    """Return the warning codes about the pixel size of the file and, with a head, of its region."""
     region = None if chosen is None else chosen.region
     is_unusable = frame.has_unusable_calibration if chosen is None else chosen.is_dicom_unusable
-    notes = {
-        NARROW_SAMPLE_RANGE: frame.has_narrow_range,
+    checks = {
         DICOM_CALIBRATION_UNUSABLE: is_unusable,
         DICOM_PIXEL_SPACING_USED: region is not None and region.is_from_pixel_spacing,
     }
-    return tuple(code for code, holds in notes.items() if holds)
+    return tuple(code for code, holds in checks.items() if holds)
 
 
 def load_pipeline(
@@ -307,6 +344,7 @@ def load_pipeline(
     precision: str = "auto",
     threads: int | None = None,
     maximum_pixels: int = DEFAULT_MAXIMUM_PIXELS,
+    site_file: Path | None = None,
 ) -> Pipeline:
     """Load a model and warm it up.
 
@@ -322,28 +360,43 @@ def load_pipeline(
         CPUs for inference; by default those that the process really has.
     maximum_pixels : int
         Of one picture.
+    site_file : Path, optional
+        File of `headcirc recalibrate`, made with the same graph.
 
     Raises
     ------
-    ModelArtifactError, BackendUnavailableError
+    ModelArtifactError, BackendUnavailableError, SiteFileError
     """
     manifest = load_manifest(artifact_dir)
     cpus = threads or count_available_cpus()
     loaded = load_backend(backend, manifest, threads=cpus, precision=precision)
     pipeline = Pipeline(manifest, loaded, maximum_pixels)
+    if site_file is not None:
+        site = load_site(site_file, model_sha256=pipeline.graph.sha256)
+        pipeline = replace(pipeline, site=site)
     _warm_up(pipeline)
     return pipeline
 
 
 def _warm_up(pipeline: Pipeline) -> None:
-    """Run every stage but the reader once: libraries initialise at their first call."""
+    """Run every stage but the reader once: libraries initialise at their first call.
+
+    Raises
+    ------
+    ModelArtifactError
+        The graph's outputs are not those that the manifest states.
+    """
     facts = pipeline.manifest.input
     black = np.zeros((facts.height_px, facts.width_px), np.uint8)
     network_input, mapping = to_network_input(black, facts)
-    pipeline.infer(network_input)
+    (prediction,) = pipeline.infer(network_input)
+    if (prediction.head_plane_probability is None) != (pipeline.manifest.head_plane is None):
+        raise ModelArtifactError(
+            "Only one of manifest and graph has a head-plane output. Export the model again."
+        )
     radius = np.hypot(*np.mgrid[-1 : 1 : facts.height_px * 1j, -1 : 1 : facts.width_px * 1j])
     disc = np.clip(8 - 16 * radius, 0, 1).astype(np.float32)
-    pipeline.finish(Prepared(Frame(black), network_input, mapping, {}), disc)
+    pipeline.finish(Prepared(Frame(black), network_input, mapping, {}), Prediction(disc))
 
 
 class Stopwatch:

@@ -15,18 +15,30 @@ from headcirc.backends.tensorrt_builder import load_flavour
 from headcirc.backends.tensorrt_engines import write_engine
 from headcirc.cpus import count_available_cpus
 from headcirc.geometry import PixelSpacing
-from headcirc.model.manifest import MANIFEST_NAME, SCHEMA_VERSION, MaskFacts, load_manifest
+from headcirc.model.manifest import (
+    MANIFEST_NAME,
+    SCHEMA_VERSION,
+    HeadPlaneFacts,
+    MaskFacts,
+    load_manifest,
+)
 from headcirc.pipeline import load_pipeline
 from model_export.explain_files import write_explain_files
 from model_export.explain_parity import measure_explain_parity
 from model_export.fp16 import load_rounded, write_fp16
 from model_export.hub import write_hub_folder
-from model_export.onnx_graph import INPUT_NAME, OPSET, OUTPUT_NAME, write_onnx
+from model_export.onnx_graph import (
+    INPUT_NAME,
+    OPSET,
+    OUTPUT_NAMES,
+    has_head_plane,
+    write_onnx,
+)
 from model_export.parity import measure_agreement, measure_parity
 from model_export.quantise import EVERY, METHOD, write_int8
 from model_export.record import record_accuracy, record_uncertainty, replace_files, write_manifest
 from training.checkpoint import find_checkpoint, load_trained, to_file_sha256
-from training.data.hc18 import SPLIT_PATH, load_part, to_input_facts
+from training.data.hc18 import PARTS, SPLIT_PATH, load_part, to_input_facts
 from training.networks.attention_resunet import AttentionResUNet
 from training.networks.sizes import count_macs, count_parameters
 
@@ -43,13 +55,25 @@ MASK = MaskFacts(
 """Chosen on training and calibration exams (`python -m evaluation.choices`). The minimum mean
 probability lies midway between the highest value of a picture without a head and the lowest value
 of a head (`evaluation.non_heads`)."""
+HEAD_PLANE = HeadPlaneFacts(acceptable_probability=0.7, minimum_probability=0.3)
+"""Chosen on out-of-fold probabilities (`training.train_plane_head`): hardly a plane without a head
+is above the first, and hardly a head is below the second."""
+RECIPE_NAME, SEEN_NAME = "recipe.json", "seen.json"
+"""Records that `training.train_fold` writes beside its weights."""
 MEASURED = "folder of the model that was measured (default: the model itself)"
 LICENCE = (
     "CC BY 4.0; trained on HC18 (van den Heuvel et al. 2018, doi:10.5281/zenodo.1322001, CC BY 4.0)"
 )
 
 
-def build(checkpoint_path: Path, out_dir: Path, data_dir: Path, training_notes: Path) -> None:
+def build(
+    checkpoint_path: Path,
+    out_dir: Path,
+    data_dir: Path,
+    *,
+    training_notes: Path | None = None,
+    version: str | None = None,
+) -> None:
     """Write the float32, float16 and explain graphs and `manifest.json`.
 
     If an error is raised, the folder is not changed.
@@ -62,8 +86,10 @@ def build(checkpoint_path: Path, out_dir: Path, data_dir: Path, training_notes: 
         The model's folder.
     data_dir : Path
         HC18's folder; parity is measured on the calibration exams.
-    training_notes : Path
-        JSON with the version of the weights and the record of their training.
+    training_notes : Path, optional
+        JSON with the record of the training; by default see `load_training_notes`.
+    version : str, optional
+        Version of the weights; by default that of the notes.
 
     Raises
     ------
@@ -73,12 +99,17 @@ def build(checkpoint_path: Path, out_dir: Path, data_dir: Path, training_notes: 
     InferenceError
         A graph returns NaN or infinity.
     SystemExit
-        The training notes have no version.
+        There is no record of the training, or no version.
     """
     network = load_trained(checkpoint_path)
-    notes = json.loads(training_notes.read_text())
+    notes = load_training_notes(checkpoint_path, training_notes)
+    if version is not None:
+        notes["version"] = version
     if "version" not in notes:
-        raise SystemExit(f"{training_notes.name} has no version of the weights. Add 'version'.")
+        raise SystemExit(
+            "The record of the training has no version of the weights. Add 'version' to it, or "
+            "give --version."
+        )
     with replace_files(out_dir) as model_dir:
         manifest = _write_graphs(network, notes["version"], model_dir) | {
             "checkpoint": {"file": checkpoint_path.name, "sha256": to_file_sha256(checkpoint_path)},
@@ -88,6 +119,36 @@ def build(checkpoint_path: Path, out_dir: Path, data_dir: Path, training_notes: 
         parities = _measure_parities(network, model_dir, data_dir)
         write_manifest(model_dir, manifest | parities)
     print(json.dumps(parities, indent=2))
+
+
+def load_training_notes(checkpoint_path: Path, path: Path | None = None) -> dict[str, Any]:
+    """Return the record of the training of a checkpoint.
+
+    Parameters
+    ----------
+    checkpoint_path : Path
+    path : Path, optional
+        JSON file; by default `training.json` beside the checkpoint, or else the records that
+        `training.train_fold` wrote there. Such a run saw exams of every part of the split.
+
+    Raises
+    ------
+    SystemExit
+        There is no record.
+    """
+    folder = checkpoint_path.parent
+    notes_path = path or folder / "training.json"
+    if notes_path.is_file():
+        notes: dict[str, Any] = json.loads(notes_path.read_text())
+        return notes
+    recipe_path, seen_path = folder / RECIPE_NAME, folder / SEEN_NAME
+    if path is not None or not (recipe_path.is_file() and seen_path.is_file()):
+        raise SystemExit(
+            f"{notes_path.name} is missing, and so are the records of training.train_fold. Give "
+            "--training."
+        )
+    recipe = json.loads(recipe_path.read_text()) | {"parts": list(PARTS)}
+    return {"recipe": recipe, "seen": json.loads(seen_path.read_text())}
 
 
 def restore(model_dir: Path, checkpoint_path: Path, data_dir: Path) -> None:
@@ -125,14 +186,14 @@ def _to_explain_graphs(manifest: dict[str, Any]) -> dict[str, Any]:
 
 def _write_graphs(network: AttentionResUNet, version: str, model_dir: Path) -> dict[str, Any]:
     """Write all graphs; return the manifest's facts of the network and of the graphs."""
-    facts = to_input_facts()
+    facts, is_judging = to_input_facts(), has_head_plane(network)
     paths = {precision: model_dir / GRAPH_NAMES[precision] for precision in ("fp32", "fp16")}
     write_onnx(network, paths["fp32"], facts)
     write_fp16(paths["fp32"], paths["fp16"])
     explain = write_explain_files(network, paths, facts, threshold=MASK.threshold)
     return {
         "schema_version": SCHEMA_VERSION,
-        "name": f"attention-resunet-{network.width}",
+        "name": to_name(network),
         "version": version,
         "architecture": "Attention-ResUNet (arXiv 2604.18148)",
         "width": network.width,
@@ -141,10 +202,15 @@ def _write_graphs(network: AttentionResUNet, version: str, model_dir: Path) -> d
         "licence": LICENCE,
         "input": asdict(facts),
         "mask": asdict(MASK),
-        "onnx": {"opset": OPSET, "input": INPUT_NAME, "output": OUTPUT_NAME},
+        "onnx": {"opset": OPSET, "input": INPUT_NAME, "outputs": OUTPUT_NAMES[: 1 + is_judging]},
         "graphs": to_graph_facts(paths),
         "explain": explain,
-    }
+    } | ({"head_plane": asdict(HEAD_PLANE)} if is_judging else {})
+
+
+def to_name(network: AttentionResUNet) -> str:
+    """Return the model's name: its width, or `half` if all levels have half the resolution."""
+    return f"attention-resunet-{network.width if network.stem is None else 'half'}"
 
 
 def _measure_parities(network: AttentionResUNet, model_dir: Path, data_dir: Path) -> dict[str, Any]:
@@ -247,7 +313,13 @@ def to_parser() -> argparse.ArgumentParser:
     builder.add_argument("--checkpoint", type=Path, required=True, help="safetensors file")
     builder.add_argument("--out", type=Path, required=True, help="the model's folder")
     builder.add_argument("--data", type=Path, required=True, help="HC18's folder, for parity")
-    builder.add_argument("--training", type=Path, help="training.json (default: beside checkpoint)")
+    builder.add_argument(
+        "--training",
+        type=Path,
+        help="training.json (default: it, or the records of training.train_fold, beside the "
+        "checkpoint)",
+    )
+    builder.add_argument("--version", help="version of the weights (default: as recorded)")
     restorer = commands.add_parser("restore", help="export the graphs of a manifest again")
     restorer.add_argument("--model", type=Path, required=True, help="the manifest's folder")
     restorer.add_argument("--checkpoint", type=Path, help="safetensors file (default: found)")
@@ -297,8 +369,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     elif chosen.command == "record-uncertainty":
         record_uncertainty(chosen.model, chosen.fit, chosen.measured or chosen.model)
     elif chosen.command == "build":
-        notes = chosen.training or chosen.checkpoint.with_name("training.json")
-        build(chosen.checkpoint, chosen.out, chosen.data, notes)
+        build(
+            chosen.checkpoint,
+            chosen.out,
+            chosen.data,
+            training_notes=chosen.training,
+            version=chosen.version,
+        )
     else:
         record_accuracy(chosen.model, chosen.results, chosen.measured or chosen.model)
     return 0

@@ -24,6 +24,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch._decomp import get_decompositions
 from torch.fx import GraphModule
 from torch.fx.experimental.proxy_tensor import disable_proxy_modes_tracing, make_fx
 from torch.nn.functional import conv2d
@@ -31,14 +32,54 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from headcirc.model.manifest import InputFacts, to_attention_output
 from model_export.onnx_graph import OUTPUT_NAME, export_module
-from training.networks.attention_resunet import LEVELS, PAPER_WIDTH, AttentionResUNet
+from training.networks.attention_resunet import AttentionResUNet
+from training.networks.swin_unet import SwinUNet
 
-ATTENTION_LEVELS = tuple(PAPER_WIDTH * 2**level for level in reversed(range(LEVELS)))
-"""Names of the levels, deepest first: the channel counts of the paper, for every width."""
 DEFAULT_LAYER = "bottleneck"
 """At the last decoder level, Grad-CAM equals the logit map and explains nothing."""
-LAYERS = (DEFAULT_LAYER, *(f"decoder-{level}" for level in ATTENTION_LEVELS))
-OUTPUT_NAMES = (OUTPUT_NAME, *LAYERS, *map(to_attention_output, ATTENTION_LEVELS))
+DECOMPOSED = (
+    torch.ops.aten.native_layer_norm.default,
+    torch.ops.aten.native_layer_norm_backward.default,
+    torch.ops.aten._softmax_backward_data.default,
+    torch.ops.aten.gelu_backward.default,
+)
+"""Operators that torch decomposes: ONNX has no gradients, and its layer norm has no float16
+statistics, which the gradient needs."""
+
+
+def is_explainable(network: nn.Module) -> bool:
+    """Return whether a network has the layers of an explain graph: bottleneck and decoder."""
+    return hasattr(network, "paper_levels")
+
+
+def to_layers(network: Any) -> tuple[str, ...]:
+    """Return the names of the layers with a Grad-CAM map, deepest first.
+
+    The levels are named after the channels in the network's paper, for every width.
+    """
+    return (DEFAULT_LAYER, *(f"decoder-{level}" for level in network.paper_levels))
+
+
+def to_attention_levels(network: Any) -> tuple[int, ...]:
+    """Return the levels with an attention gate, deepest first."""
+    levels = zip(network.paper_levels, network.decoder, strict=True)
+    return tuple(level for level, module in levels if find_gate(module) is not None)
+
+
+def to_output_names(network: Any) -> tuple[str, ...]:
+    """Return the names of the explain graph's outputs."""
+    levels = to_attention_levels(network)
+    return (OUTPUT_NAME, *to_layers(network), *map(to_attention_output, levels))
+
+
+def find_gate(level: nn.Module) -> nn.Module | None:
+    """Return the module that gives the logits of a level's attention gate, or None without one."""
+    gate = getattr(level, "gate", None)
+    return None if gate is None else gate.to_coefficient
+
+
+LAYERS = to_layers(AttentionResUNet)
+"""Layers of the served architecture."""
 
 
 def write_explain(
@@ -46,10 +87,12 @@ def write_explain(
 ) -> None:
     """Export, check and write the explain graph.
 
+    The graph of a Swin U-Net takes one picture; the others take batches.
+
     Parameters
     ----------
     network : AttentionResUNet
-        In evaluation mode, with attention.
+        In evaluation mode, or another network with a bottleneck and a decoder.
     path : Path
         File to write, weights included.
     facts : InputFacts
@@ -57,8 +100,11 @@ def write_explain(
     threshold : float
         A pixel belongs to the predicted head above this probability.
     """
-    example = torch.zeros(2, 1, facts.height_px, facts.width_px)
-    export_module(trace_explain(network, example, threshold=threshold), example, path, OUTPUT_NAMES)
+    is_fixed = isinstance(network, SwinUNet)  # tracing fixes the sizes of its windows
+    example = torch.zeros(1 if is_fixed else 2, 1, facts.height_px, facts.width_px)
+    traced = trace_explain(network, example, threshold=threshold)
+    names = to_output_names(network)
+    export_module(traced, example, path, names, has_dynamic_batch=not is_fixed)
 
 
 def trace_explain(network: AttentionResUNet, example: Tensor, *, threshold: float) -> GraphModule:
@@ -77,7 +123,8 @@ def trace_explain(network: AttentionResUNet, example: Tensor, *, threshold: floa
     def explain(network_input: Tensor) -> tuple[Tensor, ...]:
         return compute_maps(folded, network_input, threshold=threshold)
 
-    table = {torch.ops.aten.convolution_backward.default: _to_input_gradient}
+    table = get_decompositions(DECOMPOSED)
+    table[torch.ops.aten.convolution_backward.default] = _to_input_gradient
     traced = make_fx(explain, decomposition_table=table)(example)
     for node in list(traced.graph.nodes):  # autograd's detach nodes have no effect here
         if node.target == torch.ops.aten.detach.default:
@@ -95,7 +142,8 @@ def compute_maps(
     Parameters
     ----------
     network : AttentionResUNet
-        In evaluation mode, with attention; its weights require no gradient.
+        In evaluation mode, or another network with a bottleneck and a decoder; its weights
+        require no gradient.
     network_input : (n, 1, h, w) float32
         Normalised grey values.
     threshold : float
@@ -103,18 +151,23 @@ def compute_maps(
 
     Returns
     -------
-    tuple of (n, 1, rows, columns) float32 in [0, 1], in the order of `OUTPUT_NAMES`
+    tuple of (n, 1, rows, columns) float32 in [0, 1], in the order of `to_output_names`
         Probabilities; the Grad-CAM map of each layer, on the layer's grid; the coefficients of
         each gate, on the gate's grid.
     """
     with _recorded(network) as (features, gate_logits):
-        logits = network(network_input)
+        logits = to_mask_logits(network(network_input))
     head = (logits > math.log(threshold / (1 - threshold))).to(logits.dtype)
     # The sum over the head replaces the mean: each map is divided by its maximum anyway, and
     # gradients of a mean over 20 000 pixels would be too small for float16.
     gradients = torch.autograd.grad(logits, features, grad_outputs=head)
     saliency = map(to_grad_cam, features, gradients)
     return (torch.sigmoid(logits), *saliency, *map(torch.sigmoid, gate_logits))
+
+
+def to_mask_logits(output: Tensor | tuple[Tensor, Tensor]) -> Tensor:
+    """Return the mask's logits from a network's output, which may have the head plane's, too."""
+    return output[0] if isinstance(output, tuple) else output
 
 
 def to_grad_cam(features: Tensor, gradients: Tensor) -> Tensor:
@@ -144,7 +197,7 @@ def fold_batch_norms(network: AttentionResUNet) -> AttentionResUNet:
     """Return a copy for inference with batch norm folded into the convolutions."""
     folded = copy.deepcopy(network).eval()
     for parent in folded.modules():
-        if isinstance(parent, nn.Sequential) and isinstance(parent[-1], nn.BatchNorm2d):
+        if isinstance(parent, nn.Sequential) and isinstance(parent[1], nn.BatchNorm2d):
             parent[0] = fuse_conv_bn_eval(parent[0], parent[1])
             parent[1] = nn.Identity()
     return folded.requires_grad_(False)
@@ -169,7 +222,9 @@ def _recorded(network: AttentionResUNet) -> Iterator[tuple[list[Tensor], list[Te
     hooks = [network.bottleneck.register_forward_hook(begin)]
     for level in network.decoder:
         hooks.append(level.register_forward_hook(keep))
-        hooks.append(level.gate.to_coefficient.register_forward_hook(keep_gate))  # type: ignore[union-attr]
+        gate = find_gate(level)
+        if gate is not None:
+            hooks.append(gate.register_forward_hook(keep_gate))
     try:
         yield features, gate_logits
     finally:
@@ -195,7 +250,8 @@ def _to_input_gradient(  # noqa: PLR0917 - the operator's own signature
     For a transposed convolution, it is the strided convolution with the same kernel. For a stride-1
     convolution, it is the convolution with the rotated kernel and swapped input and output
     channels. `ConvTranspose` is avoided, because OpenVINO 2026.4.1 silently gives wrong maps for
-    it.
+    it. It does the same where a `Conv` and a `ConvTranspose` share a kernel with as many input as
+    output channels, so the gradient gets a kernel of its own there.
 
     Raises
     ------
@@ -207,8 +263,12 @@ def _to_input_gradient(  # noqa: PLR0917 - the operator's own signature
         raise NotImplementedError(
             "Only plain stride-1 and transposed convolutions without weight gradients."
         )
-    if transposed:
+    if transposed and weight.shape[0] != weight.shape[1]:
         return conv2d(gradient, weight, stride=stride, padding=padding), None, None
+    if transposed:
+        with disable_proxy_modes_tracing():
+            doubled = 2 * weight  # its own constant, and still exact
+        return conv2d(gradient, doubled, stride=stride, padding=padding) / 2, None, None
     with disable_proxy_modes_tracing():  # a constant weight, computed now and not at run time
         kernel = weight.flip(2, 3).transpose(0, 1).contiguous()
     margin = [size - 1 - each for size, each in zip(weight.shape[2:], padding, strict=True)]

@@ -11,10 +11,16 @@ from typing import Any
 
 import onnx
 from onnx import numpy_helper
+from torch import nn
 
 from headcirc.model.manifest import InputFacts
 from headcirc.model.shared_weights import ROTATED_SUFFIX, fill_weights, rotate_kernel
-from model_export.explain import ATTENTION_LEVELS, DEFAULT_LAYER, LAYERS, write_explain
+from model_export.explain import (
+    DEFAULT_LAYER,
+    to_attention_levels,
+    to_layers,
+    write_explain,
+)
 from model_export.fp16 import write_fp16
 from training.checkpoint import to_file_sha256
 from training.networks.attention_resunet import AttentionResUNet
@@ -60,16 +66,16 @@ def write_explain_files(
         }
         for precision, path in paths.items()
     }
-    return to_explain_facts(graphs)
+    return to_explain_facts(network, graphs)
 
 
-def to_explain_facts(graphs: dict[str, dict[str, str]]) -> dict[str, Any]:
-    """Return the manifest's section `explain` for graphs by precision."""
+def to_explain_facts(network: nn.Module, graphs: dict[str, dict[str, str]]) -> dict[str, Any]:
+    """Return the manifest's section `explain` for a network's graphs by precision."""
     return {
         "graphs": graphs,
-        "layers": list(LAYERS),
+        "layers": list(to_layers(network)),
         "default_layer": DEFAULT_LAYER,
-        "attention_levels": list(ATTENTION_LEVELS),
+        "attention_levels": list(to_attention_levels(network)),
         "score": "mean logit over the predicted head (Seg-Grad-CAM, Vinogradova 2020)",
         "unit": "the map's own maximum",
     }

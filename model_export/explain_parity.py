@@ -18,7 +18,13 @@ from headcirc.cpus import count_available_cpus
 from headcirc.geometry import PixelSpacing
 from headcirc.model.manifest import to_attention_output
 from headcirc.pipeline import Pipeline
-from model_export.explain import ATTENTION_LEVELS, LAYERS
+from model_export.explain import (
+    DEFAULT_LAYER,
+    find_gate,
+    to_attention_levels,
+    to_layers,
+    to_mask_logits,
+)
 from model_export.onnx_graph import OUTPUT_NAME
 from model_export.parity import ParityError
 from training.networks.attention_resunet import AttentionResUNet
@@ -69,24 +75,25 @@ def compute_reference_maps(
     def keep(name: str, layer: torch.nn.Module) -> torch.utils.hooks.RemovableHandle:
         return layer.register_forward_hook(lambda _layer, _in, out: kept.update({name: out}))
 
-    layers = (network.bottleneck, *network.decoder)
-    gates = [level.gate.to_coefficient for level in network.decoder]  # type: ignore[union-attr]
-    names = [*LAYERS, *map(to_attention_output, ATTENTION_LEVELS)]
-    hooks = [keep(*each) for each in zip(names, (*layers, *gates), strict=True)]
-    logits = network(torch.from_numpy(network_input))
+    layers = dict(zip(to_layers(network), (network.bottleneck, *network.decoder), strict=True))
+    gates = [gate for gate in map(find_gate, network.decoder) if gate is not None]
+    attention = [to_attention_output(level) for level in to_attention_levels(network)]
+    named = layers | dict(zip(attention, gates, strict=True))
+    hooks = [keep(*each) for each in named.items()]
+    logits = to_mask_logits(network(torch.from_numpy(network_input)))
     for hook in hooks:
         hook.remove()
     probabilities = torch.sigmoid(logits)
     maps = {OUTPUT_NAME: probabilities}
-    maps |= {name: torch.sigmoid(kept[name]) for name in names[len(LAYERS) :]}
+    maps |= {name: torch.sigmoid(kept[name]) for name in attention}
     scored = probabilities > threshold if head is None else torch.from_numpy(head)
-    features = [kept[name] for name in LAYERS]
+    features = [kept[name] for name in layers]
     gradients = (
         torch.autograd.grad(logits[scored].mean(), features)
         if scored.any()
         else [torch.zeros_like(each) for each in features]
     )
-    for name, values, gradient in zip(LAYERS, features, gradients, strict=True):
+    for name, values, gradient in zip(layers, features, gradients, strict=True):
         weights = gradient.mean(dim=(2, 3), keepdim=True)
         grad_cam = (weights * values).sum(dim=1, keepdim=True).clamp(min=0)
         maps[name] = grad_cam / grad_cam.max() if grad_cam.max() > 0 else grad_cam
@@ -131,7 +138,7 @@ def measure_explain_parity(
         network_input = pipeline.prepare(path.read_bytes(), pixel_spacing=spacing).network_input
         found = backend.infer_all(network_input)
         expected = compute_reference_maps(network, network_input, threshold=manifest.mask.threshold)
-        heads += bool(expected[LAYERS[0]].any())
+        heads += bool(expected[DEFAULT_LAYER].any())
         for name, values in expected.items():
             share = to_share_of_range(found[name], values)
             largest[name] = max(largest.get(name, 0.0), share)

@@ -14,23 +14,34 @@ from torch import Tensor, nn
 from torch.fx.experimental.optimization import fuse
 
 from headcirc.model.manifest import InputFacts
+from headcirc.model.prediction import HEAD_PLANE_OUTPUT, PROBABILITY_OUTPUT
 from training.networks.attention_resunet import AttentionResUNet
 
 OPSET = 20
 INPUT_NAME = "network_input"
-OUTPUT_NAME = "probability_map"
+OUTPUT_NAME = PROBABILITY_OUTPUT
+OUTPUT_NAMES = (OUTPUT_NAME, HEAD_PLANE_OUTPUT)
+"""The second output exists only if the network has it."""
 
 
 class ProbabilityNetwork(nn.Module):
-    """A network with a sigmoid after its logits."""
+    """A network with a sigmoid after its logits; without or with the head-plane output."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network
 
-    def forward(self, network_input: Tensor) -> Tensor:
-        """Map (n, 1, h, w) normalised grey values to (n, 1, h, w) in [0, 1]."""
-        return torch.sigmoid(self.network(network_input))
+    def forward(self, network_input: Tensor) -> tuple[Tensor, ...]:
+        """Map (n, 1, h, w) normalised grey values to (n, 1, h, w) and (n, 1) in [0, 1]."""
+        logits = self.network(network_input)
+        if isinstance(logits, tuple):
+            return tuple(map(torch.sigmoid, logits))
+        return (torch.sigmoid(logits),)
+
+
+def has_head_plane(network: AttentionResUNet) -> bool:
+    """Return whether a network has the head-plane output."""
+    return network.plane_head is not None
 
 
 def write_onnx(network: AttentionResUNet, path: Path, facts: InputFacts) -> None:
@@ -47,11 +58,16 @@ def write_onnx(network: AttentionResUNet, path: Path, facts: InputFacts) -> None
     """
     folded = ProbabilityNetwork(fuse(network)).eval()
     example = torch.zeros(2, 1, facts.height_px, facts.width_px)
-    export_module(folded, example, path, (OUTPUT_NAME,))
+    export_module(folded, example, path, OUTPUT_NAMES[: 1 + has_head_plane(network)])
 
 
 def export_module(
-    module: nn.Module, example: Tensor, path: Path, output_names: Sequence[str]
+    module: nn.Module,
+    example: Tensor,
+    path: Path,
+    output_names: Sequence[str],
+    *,
+    has_dynamic_batch: bool = True,
 ) -> None:
     """Export a module with one input, check the graph and write it.
 
@@ -60,12 +76,15 @@ def export_module(
     module : torch module
         In evaluation mode.
     example : (n, 1, h, w) float32
-        Example input. Its grid is fixed in the graph, its batch size is not.
+        Example input. Its grid is fixed in the graph.
     path : Path
         File to write, weights included.
     output_names : sequence of str
         Names in the order of the module's outputs.
+    has_dynamic_batch : bool
+        Whether the graph takes batches of any size, or of the example's size only.
     """
+    dynamic_shapes = ({0: torch.export.Dim("batch", min=1, max=64)},)
     program = torch.onnx.export(
         module,
         (example,),
@@ -73,7 +92,7 @@ def export_module(
         opset_version=OPSET,
         input_names=[INPUT_NAME],
         output_names=list(output_names),
-        dynamic_shapes=({0: torch.export.Dim("batch", min=1, max=64)},),
+        dynamic_shapes=dynamic_shapes if has_dynamic_batch else None,
         optimize=True,
         verbose=False,
     )

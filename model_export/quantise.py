@@ -1,10 +1,10 @@
 """Quantise an FP32 ONNX graph to INT8 for CPUs: static quantisation (QDQ) with training images.
 
-The ranges of activations are measured on training images. The last convolution and the sigmoid stay
-in float32: the head's edge is where their values cross a threshold, and 256 steps are too coarse to
-locate it. Weights have 7 bits: CPUs without VNNI add two products in 16 bits, which overflows with
-8-bit weights, so the results would depend on the CPU. The new graph is a candidate. It ships only
-after `evaluation.acceptance` has accepted it over HTTP.
+The ranges of activations are measured on training images. The last layer and the sigmoid of each
+output stay in float32: the head's edge is where their values cross a threshold, and 256 steps are
+too coarse to locate it. Weights have 7 bits: CPUs without VNNI add two products in 16 bits, which
+overflows with 8-bit weights, so the results would depend on the CPU. The new graph is a candidate.
+It ships only after `evaluation.acceptance` has accepted it over HTTP.
 """
 
 from collections.abc import Iterator
@@ -32,6 +32,7 @@ METHOD = (
     "ONNX Runtime static quantisation (QDQ): ranges by minimum and maximum, weights int8 of "
     "7 bits by channel, activations uint8 by tensor, logits and probabilities float32"
 )
+LOGIT_LAYERS = ("Conv", "Gemm")
 EVERY = 8
 """The ranges are measured on every eighth training image: 76 of 606, with heads of all sizes."""
 
@@ -57,20 +58,30 @@ class Frames(CalibrationDataReader):
 def find_output_nodes(model: onnx.ModelProto) -> list[str]:
     """Return the names of the nodes that output the logits and the probabilities.
 
+    For each output these are the sigmoid and the nodes before it, up to the last convolution or
+    fully connected layer; between the two, a sub-pixel head rearranges the logits.
+
     Raises
     ------
     ValueError
-        The graph does not end in a convolution and a sigmoid.
+        An output does not come from a sigmoid of such a layer.
     """
     producers = {output: node for node in model.graph.node for output in node.output}
-    sigmoid = producers[model.graph.output[0].name]
-    head = producers[sigmoid.input[0]]
-    if (sigmoid.op_type, head.op_type) != ("Sigmoid", "Conv"):
-        raise ValueError(
-            f"The graph ends in {head.op_type} and {sigmoid.op_type}; it must end in Conv and "
-            "Sigmoid."
-        )
-    return [head.name, sigmoid.name]
+    names = []
+    for output in model.graph.output:
+        node = producers[output.name]
+        kinds = [node.op_type]
+        names.append(node.name)
+        while kinds[-1] not in LOGIT_LAYERS and node.input[0] in producers:
+            node = producers[node.input[0]]
+            kinds.append(node.op_type)
+            names.append(node.name)
+        if kinds[0] != "Sigmoid" or kinds[-1] not in LOGIT_LAYERS:
+            raise ValueError(
+                f"The output {output.name!r} ends in {' and '.join(reversed(kinds))}; it must end "
+                f"in {' or '.join(LOGIT_LAYERS)} and Sigmoid."
+            )
+    return names
 
 
 def write_int8(source: Path, path: Path, images: list[HC18Image], facts: InputFacts) -> None:
@@ -90,7 +101,7 @@ def write_int8(source: Path, path: Path, images: list[HC18Image], facts: InputFa
     Raises
     ------
     ValueError
-        The graph does not end in a convolution and a sigmoid.
+        An output does not come from a sigmoid of a convolution or a fully connected layer.
     """
     with TemporaryDirectory() as folder:
         prepared = Path(folder) / "prepared.onnx"

@@ -7,7 +7,9 @@ import torch
 
 from training.augmentation.examples import NARROW, AugmentationRanges
 from training.data.hc18 import PARTS
+from training.device import is_bfloat16_fast
 from training.distill import to_teacher_sha256
+from training.networks import NETWORKS
 from training.recipe import Recipe
 
 DISTILLATION_WEIGHT = 0.5
@@ -22,12 +24,17 @@ def to_parser(description: str | None) -> argparse.ArgumentParser:
     parser.add_argument("--run", type=Path, required=True, help="folder of this run")
     parser.add_argument("--resume", action="store_true", help="continue an interrupted run")
     parser.add_argument("--start-from", type=Path, help="initial weights (safetensors)")
+    parser.add_argument("--network", choices=list(NETWORKS), default=recipe.network)
     parser.add_argument(
         "--width", type=int, default=recipe.width, help="channels of the first level"
     )
     parser.add_argument("--no-residual", action="store_true", help="plain convolution blocks")
     parser.add_argument("--no-attention", action="store_true", help="skips without attention gates")
+    parser.add_argument("--deep-supervision", action="store_true",
+                        help="train every branch of unet-plus-plus")  # fmt: skip
     parser.add_argument("--epochs", type=int, default=recipe.epochs)
+    parser.add_argument("--patience", type=int, default=recipe.patience,
+                        help="stop after so many epochs without a better one")  # fmt: skip
     parser.add_argument("--learning-rate", type=float, default=recipe.learning_rate)
     parser.add_argument("--ema-decay", type=float, default=recipe.ema_decay,
                         help="decay of the averaged weights; lower for few epochs")  # fmt: skip
@@ -52,6 +59,7 @@ def to_parser(description: str | None) -> argparse.ArgumentParser:
                         help="weight of the circumference error in the loss")  # fmt: skip
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=recipe.parts,
                         help="parts of HC18 (default train); test only with all")  # fmt: skip
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--threads", type=int, default=2, help="CPU threads (default 2)")
     return parser
 
@@ -68,13 +76,16 @@ def to_recipe(chosen: argparse.Namespace) -> Recipe:
     if weight is None:
         weight = DISTILLATION_WEIGHT if chosen.teacher else 0.0
     return Recipe(
+        network=chosen.network,
         width=chosen.width,
         residual=not chosen.no_residual,
         attention=not chosen.no_attention,
         epochs=chosen.epochs,
         learning_rate=chosen.learning_rate,
         ema_decay=chosen.ema_decay,
-        bfloat16=not chosen.float32 and torch.cpu.get_capabilities().get("avx512_bf16", False),
+        deep_supervision=chosen.deep_supervision,
+        patience=chosen.patience,
+        bfloat16=not chosen.float32 and is_bfloat16_fast(torch.device(chosen.device)),
         seed=chosen.seed,
         ranges=NARROW if chosen.narrow else AugmentationRanges(),
         parts=tuple(part for part in PARTS if part in chosen.parts),

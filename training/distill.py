@@ -25,10 +25,17 @@ class Teacher:
         Each maps (n, 1, h, w) normalised grey values to logits. They are set to evaluation mode.
     bfloat16 : bool
         Run the convolutions in bfloat16, as in the student.
+    device : torch.device, optional
+        The student's; the CPU by default.
     """
 
-    def __init__(self, *networks: nn.Module, bfloat16: bool) -> None:
-        self.networks = [each.eval().to(memory_format=torch.channels_last) for each in networks]
+    def __init__(
+        self, *networks: nn.Module, bfloat16: bool, device: torch.device | None = None
+    ) -> None:
+        device = device or torch.device("cpu")
+        self.networks = [
+            each.eval().to(device=device, memory_format=torch.channels_last) for each in networks
+        ]
         self.bfloat16 = bfloat16
 
     @torch.no_grad()
@@ -50,7 +57,7 @@ class Teacher:
         return torch.stack(answers).mean(dim=0)
 
     def _answer(self, network: nn.Module, network_input: Tensor) -> Tensor:
-        with torch.autocast("cpu", torch.bfloat16, enabled=self.bfloat16):
+        with torch.autocast(network_input.device.type, torch.bfloat16, enabled=self.bfloat16):
             logits = network(network_input.to(memory_format=torch.channels_last))
         return torch.sigmoid(logits.float())
 
@@ -79,7 +86,9 @@ def to_teacher_sha256(paths: Sequence[Path]) -> str:
     return "+".join(map(to_file_sha256, paths))
 
 
-def load_teacher(paths: Sequence[Path], sha256: str, *, bfloat16: bool) -> Teacher:
+def load_teacher(
+    paths: Sequence[Path], sha256: str, *, bfloat16: bool, device: torch.device | None = None
+) -> Teacher:
     """Load a teacher's networks and check them against the recipe.
 
     Raises
@@ -94,4 +103,4 @@ def load_teacher(paths: Sequence[Path], sha256: str, *, bfloat16: bool) -> Teach
             f"The recipe's teacher has sha256 {sha256[:12]}…, but {names!r} has {found[:12]}…. "
             "Give the files that the run was started with, in the same order."
         )
-    return Teacher(*map(load_trained, paths), bfloat16=bfloat16)
+    return Teacher(*map(load_trained, paths), bfloat16=bfloat16, device=device)

@@ -27,10 +27,10 @@ from headcirc.pipeline import SHIPPED_MODEL_DIR
 from headcirc.raster import to_filled_ellipse
 from training.checkpoint import load_record, load_trained
 from training.data.canvas import GRID
-from training.data.folds import FOLDS, Folds, to_held_out_items
+from training.data.folds import FOLDS, HELD_OUT, to_held_out_items
 from training.data.hc18 import HC18Image, load_images, load_pixels, to_true_ellipse
 from training.data.planes import HEAD, KINDS, Plane, load_planes
-from training.lineage import require_unseen
+from training.lineage import read_older_seen, require_unseen
 from training.pseudo_labels import to_dice
 
 MASK = load_manifest(SHIPPED_MODEL_DIR).mask
@@ -193,6 +193,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--weights", type=Path, required=True, help="weights of training.train_fold"
     )
+    parser.add_argument(
+        "--held-out",
+        choices=list(HELD_OUT),
+        default="folds",
+        help="see training.train_fold (default folds)",
+    )
     parser.add_argument("--hc18", type=Path, required=True, help="HC18's folder")
     parser.add_argument("--planes", type=Path, required=True, help="folder of the planes")
     parser.add_argument("--out", type=Path, required=True, help="CSV file to write")
@@ -200,8 +206,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--threads", type=int, default=2, help="CPU threads (default 2)")
     chosen = parser.parse_args(arguments)
     torch.set_num_threads(chosen.threads)
-    folds = Folds()
-    require_unseen(load_record(chosen.weights).seen, folds, chosen.fold, who=chosen.weights.name)
+    folds = HELD_OUT[chosen.held_out]()
+    seen = load_record(chosen.weights).seen or read_older_seen(chosen.weights)
+    require_unseen(seen, folds, chosen.fold, who=chosen.weights.name)
     items = [*load_images(chosen.hc18), *load_planes(chosen.planes)]
     answer = to_answer(load_trained(chosen.weights), is_mirrored_too=chosen.mirror)
     held_out = to_held_out_items(items, folds, chosen.fold)

@@ -24,6 +24,8 @@ class FoldRecipe:
     ----------
     fold : int or None
         The fold that is held out; None trains on all data.
+    held_out : str
+        Key of `training.data.folds.HELD_OUT`.
     role : str
         `teacher`: trained on annotations only. `student`: also on pseudo-labels of teachers.
     network, keywords : str, dict
@@ -36,6 +38,9 @@ class FoldRecipe:
         First step whose weights are averaged; earlier weights are too far from the final ones.
     narrow_share : float
         Share of the epochs, at the end of the run, with milder augmentation.
+    half_size_share : float
+        Share of the epochs, at the beginning of the run, on examples of half the height and width,
+        which take a quarter of the time.
     plane_weight : float
         Weight of the head-plane output in the loss.
     annotation_weight : float
@@ -49,6 +54,7 @@ class FoldRecipe:
     network: str
     keywords: dict[str, Any]
     epochs: int
+    held_out: str = "folds"
     is_pretrained: bool = False
     batch_size: int = 8
     learning_rate: float = 1e-3
@@ -59,6 +65,7 @@ class FoldRecipe:
     ema_decay: float = 0.998
     ema_start_step: int = 300
     narrow_share: float = 0.25
+    half_size_share: float = 0.0
     plane_weight: float = 0.2
     annotation_weight: float = 1.0
     foreign_weight: float = 0.2
@@ -76,10 +83,17 @@ class FoldRecipe:
         """Return whether an epoch, counted from 0, is one of the last with milder augmentation."""
         return epoch >= self.epochs - round(self.narrow_share * self.epochs)
 
+    def is_half_size(self, epoch: int) -> bool:
+        """Return whether an epoch, counted from 0, is one of the first on half-size examples."""
+        return epoch < round(self.half_size_share * self.epochs)
+
 
 @dataclass
 class FoldRun:
-    """Training state of a run, which `--resume` restores."""
+    """Training state of a run, which `--resume` restores.
+
+    `compiled` is the network with generated code; it has the same weights and is not saved.
+    """
 
     network: nn.Module
     average: AveragedModel
@@ -88,6 +102,12 @@ class FoldRun:
     step: int = 0
     epoch: int = 0
     log: list[dict[str, str]] = field(default_factory=list)
+    compiled: nn.Module | None = None
+
+    @property
+    def in_training(self) -> nn.Module:
+        """Return the network whose steps train the weights: the compiled one if there is one."""
+        return self.network if self.compiled is None else self.compiled
 
     @property
     def averaged(self) -> nn.Module:

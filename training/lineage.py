@@ -1,12 +1,16 @@
 """Record the data that a network's weights depend on, and check it against held-out images."""
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from training.data.folds import Folds
-from training.data.hc18 import HC18Image
+from training.data.hc18 import SPLIT_PATH, HC18Image
 from training.data.planes import Plane
+
+TRAIN_PART = "train"
 
 
 @dataclass(frozen=True)
@@ -67,6 +71,20 @@ class Seen:
             is_with_unlabelled=self.is_with_unlabelled or other.is_with_unlabelled,
             teachers=tuple(sorted({*self.teachers, *other.teachers, sha256})),
         )
+
+
+def read_older_seen(path: Path) -> Seen | None:
+    """Read which exams an older checkpoint depends on, from the `training.json` beside it.
+
+    Returns
+    -------
+    Seen or None
+        The exams of HC18's train part; None where the weights depend on others or nothing says so.
+    """
+    record = path.with_name("training.json")
+    if not record.exists() or json.loads(record.read_text()).get("part") != TRAIN_PART:
+        return None
+    return Seen(exams=tuple(sorted(json.loads(SPLIT_PATH.read_text())[TRAIN_PART])))
 
 
 def require_unseen(seen: Seen | None, folds: Folds, fold: int | None, *, who: str) -> None:

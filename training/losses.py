@@ -75,8 +75,10 @@ def to_circumference(coverage: Tensor, pixel_aspect: float) -> Tensor:
     Ramanujan 1914, second approximation, as in `headcirc.geometry.to_ellipse_perimeter`.
     """
     weight = coverage[:, 0]
-    y = torch.arange(weight.shape[1], dtype=weight.dtype)[:, None]
-    x = torch.arange(weight.shape[2], dtype=weight.dtype) * pixel_aspect
+    rows, columns = (
+        torch.arange(size, dtype=weight.dtype, device=weight.device) for size in weight.shape[1:]
+    )
+    y, x = rows[:, None], columns * pixel_aspect
     total = weight.sum(dim=(1, 2)) + TINY
 
     def to_mean(values: Tensor) -> Tensor:

@@ -32,7 +32,8 @@ def to_mean_probabilities(
     answers = []
     for teacher in teachers:
         with torch.autocast(network_input.device.type, torch.bfloat16, enabled=bfloat16):
-            logits, _ = teacher(network_input)
+            output = teacher(network_input)
+        logits = output[0] if isinstance(output, tuple) else output
         answers.append(torch.sigmoid(logits.float()))
     return torch.stack(answers).mean(dim=0)
 

@@ -4,7 +4,11 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from training.augmentation.examples import AugmentationRanges
+from training.checkpoint import NetworkRecord
 from training.data.hc18 import PARTS
+from training.networks import NETWORKS
+
+SWITCHED, NESTED = "attention-resunet", "unet-plus-plus"
 
 
 @dataclass(frozen=True)
@@ -16,6 +20,14 @@ class Recipe:
 
     Attributes
     ----------
+    network : str
+        Name in the registry, `training.networks`.
+    residual, attention : bool
+        Switches of the network `attention-resunet`; false only for that network.
+    deep_supervision : bool
+        Switch of the network `unet-plus-plus`; true only for that network.
+    patience : int
+        Stop after this many epochs without a better Dice on the calibration exams; 0: never.
     small_head_weight, large_head_weight : float
         Sampling weight of images with a circumference below 100 mm, or of at least 200 mm; other
         images have 1. Both groups are rarer and have larger errors.
@@ -53,6 +65,9 @@ class Recipe:
     teacher_sha256: str | None = None
     distillation_weight: float = 0.0
     circumference_weight: float = 0.0
+    network: str = SWITCHED
+    deep_supervision: bool = False
+    patience: int = 0
 
     def __post_init__(self) -> None:
         """Check that the fields are consistent.
@@ -62,7 +77,8 @@ class Recipe:
         ValueError
             `parts` is not train, train and calibration, or all three: the test exams may only be
             added last. Or the teacher and its weight contradict each other, or a weight is
-            negative.
+            negative. Or the switches do not belong to the network, or no epoch is selected that
+            the patience could count from.
         """
         if not self.parts or self.parts != PARTS[: len(self.parts)]:
             raise ValueError(
@@ -80,6 +96,29 @@ class Recipe:
             raise ValueError(
                 f"Circumference weight {self.circumference_weight}; it must be 0 or more."
             )
+        is_switched = not (self.residual and self.attention)
+        if (is_switched and self.network != SWITCHED) or (
+            self.deep_supervision and self.network != NESTED
+        ):
+            raise ValueError(
+                f"{self.network} does not have all of these switches. Leave them out, or name one "
+                f"of the networks {', '.join(NETWORKS)}."
+            )
+        if self.patience < 0 or (self.patience and not self.is_epoch_chosen):
+            raise ValueError(
+                f"Patience {self.patience} with {' '.join(self.parts)}. It must be 0 or more, and "
+                "0 if the calibration exams are trained on."
+            )
+
+    @property
+    def record(self) -> NetworkRecord:
+        """Return the record of the network, without the data that it was trained on."""
+        keywords: dict[str, Any] = {"width": self.width}
+        if self.network == SWITCHED:
+            keywords |= {"residual": self.residual, "attention": self.attention}
+        if self.network == NESTED:
+            keywords |= {"deep_supervision": self.deep_supervision}
+        return NetworkRecord(self.network, keywords)
 
     @property
     def is_epoch_chosen(self) -> bool:

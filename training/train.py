@@ -13,7 +13,7 @@ import math
 import sys
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -27,12 +27,15 @@ from training.arguments import to_parser, to_recipe
 from training.checkpoint import save_weights
 from training.data.dataset import HC18Dataset, draw_addresses
 from training.data.hc18 import load_part, to_input_facts
+from training.device import count_workers
 from training.distill import Teacher, load_teacher, to_distilled_loss
+from training.lineage import Seen
 from training.losses import to_circumference_loss, to_loss
 from training.recipe import Recipe
 from training.training_state import TrainingState, start
 
-LAST_NAME = "last.pt"
+CPU = torch.device("cpu")
+LAST_NAME, BEST_NAME = "last.pt", "best.safetensors"
 TRAINING_FIGURES = (
     "Warning: this run trains on {parts}. Figures measured on those exams are training figures. "
     "No epoch is selected: last.safetensors is the result."
@@ -66,6 +69,7 @@ def train_epoch(
     batches: Iterable[tuple[Tensor, Tensor]],
     recipe: Recipe,
     teacher: Teacher | None = None,
+    device: torch.device = CPU,
 ) -> float:
     """Train on all batches once and return their mean loss.
 
@@ -76,8 +80,9 @@ def train_epoch(
     """
     state.network.train()
     losses = []
-    for network_input, coverage in batches:
-        with torch.autocast("cpu", torch.bfloat16, enabled=recipe.bfloat16):
+    for each in batches:
+        network_input, coverage = (tensor.to(device) for tensor in each)
+        with torch.autocast(device.type, torch.bfloat16, enabled=recipe.bfloat16):
             logits = state.network(network_input.to(memory_format=torch.channels_last)).float()
         loss = to_batch_loss(recipe, teacher, network_input, logits, coverage)
         state.optimiser.zero_grad()
@@ -100,11 +105,17 @@ def to_batch_loss(
     logits: Tensor,
     coverage: Tensor,
 ) -> Tensor:
-    """Return the recipe's loss for one batch."""
+    """Return the recipe's loss for one batch.
+
+    With deep supervision, (n, k, h, w) logits count as k answers for each picture.
+    """
+    branches = logits.shape[1]
+    logits = logits.flatten(0, 1)[:, None]
+    coverage = coverage.repeat_interleave(branches, dim=0)
     if teacher is None:
         loss = to_loss(logits, coverage)
     else:
-        answers = teacher.to_probabilities(network_input)
+        answers = teacher.to_probabilities(network_input).repeat_interleave(branches, dim=0)
         loss = to_distilled_loss(logits, coverage, answers, weight=recipe.distillation_weight)
     if recipe.circumference_weight == 0:
         return loss
@@ -113,7 +124,9 @@ def to_batch_loss(
 
 
 @torch.no_grad()
-def measure_dice(network: torch.nn.Module, dataset: HC18Dataset) -> float:
+def measure_dice(
+    network: torch.nn.Module, dataset: HC18Dataset, device: torch.device = CPU
+) -> float:
     """Return the mean Dice at threshold 0.5 on the network's grid.
 
     It is used only to select an epoch. Published figures come from `evaluation.accuracy`, which
@@ -123,15 +136,33 @@ def measure_dice(network: torch.nn.Module, dataset: HC18Dataset) -> float:
     dices = []
     for batch in DataLoader(dataset, batch_size=8, sampler=[(i, 0) for i in range(len(dataset))]):  # type: ignore[arg-type]
         network_input, coverage = batch
-        logits = network(network_input.to(memory_format=torch.channels_last))
-        predicted, true = logits > 0, coverage > 0.5
+        on_device = network_input.to(device=device, memory_format=torch.channels_last)
+        predicted, true = network(on_device).cpu() > 0, coverage > 0.5
         overlap = (predicted & true).sum(dim=(1, 2, 3))
         dices += (2 * overlap / (predicted.sum(dim=(1, 2, 3)) + true.sum(dim=(1, 2, 3)))).tolist()
     return float(np.mean(dices))
 
 
-def train(paths: RunPaths, recipe: Recipe, *, resume: bool = False, compiled: bool = False) -> None:
-    """Train to the last epoch of the recipe, and save after each epoch.
+def train(
+    paths: RunPaths,
+    recipe: Recipe,
+    *,
+    resume: bool = False,
+    compiled: bool = False,
+    device: torch.device = CPU,
+) -> TrainingState:
+    """Train to the end of the recipe, save after each epoch and return the last state.
+
+    Parameters
+    ----------
+    paths : RunPaths
+    recipe : Recipe
+    resume : bool
+        Continue the run in the folder.
+    compiled : bool
+        Compile the network.
+    device : torch.device
+        A run may be continued on another device.
 
     Raises
     ------
@@ -140,16 +171,17 @@ def train(paths: RunPaths, recipe: Recipe, *, resume: bool = False, compiled: bo
     ValueError
         The existing run has another recipe, or the teacher's weights do not match the recipe.
     """
-    teacher = _load_teacher_of_recipe(paths, recipe)
+    teacher = _load_teacher_of_recipe(paths, recipe, device)
     images = [image for part in recipe.parts for image in load_part(paths.data_dir, part)]
     dataset = HC18Dataset(images, recipe.ranges, recipe.negative_share)
     calibration = None
     if recipe.is_epoch_chosen:
         calibration = HC18Dataset(load_part(paths.data_dir, "calibration"), None)
-    state = _begin(paths, recipe, len(dataset) // recipe.batch_size, resume=resume)
+    state = _begin(paths, recipe, len(dataset) // recipe.batch_size, device, resume=resume)
+    record = replace(recipe.record, seen=Seen.of_items(images, is_with_unlabelled=False))
     if compiled:
         state.network.compile()
-    while state.epoch < recipe.epochs:
+    while not state.is_ended(recipe):
         began = time.monotonic()
         loader = DataLoader(
             dataset,
@@ -161,50 +193,52 @@ def train(paths: RunPaths, recipe: Recipe, *, resume: bool = False, compiled: bo
                 small_head_weight=recipe.small_head_weight,
                 large_head_weight=recipe.large_head_weight,
             ),  # type: ignore[arg-type]
-            num_workers=1,
+            num_workers=count_workers(device),
             drop_last=True,
         )
         bar = tqdm(loader, f"epoch {state.epoch + 1}/{recipe.epochs}", leave=False)
-        loss = train_epoch(state, bar, recipe, teacher)
+        loss = train_epoch(state, bar, recipe, teacher, device)
         state.epoch += 1
         row = {"epoch": f"{state.epoch}", "training_loss": f"{loss:.5f}", "calibration_dice": ""}
         if calibration is not None:
-            dice = _keep_best(state, calibration, paths.run_dir / "best.safetensors")
+            dice = measure_dice(state.average.module, calibration, device)
             row["calibration_dice"] = f"{dice:.5f}"
+            if dice > state.best_dice:
+                state.best_dice = dice
+                save_weights(state.average.module, paths.run_dir / BEST_NAME, record=record)
         state.log.append(row | {"seconds": f"{time.monotonic() - began:.0f}"})
         state.save(paths.run_dir / LAST_NAME, recipe)
         _write_log(paths.run_dir / "log.csv", state.log)
         tqdm.write(" ".join(f"{name} {value}" for name, value in state.log[-1].items()))
-    save_weights(state.average.module, paths.run_dir / "last.safetensors")
+    save_weights(state.average.module, paths.run_dir / "last.safetensors", record=record)
+    return state
 
 
-def _load_teacher_of_recipe(paths: RunPaths, recipe: Recipe) -> Teacher | None:
+def _load_teacher_of_recipe(
+    paths: RunPaths, recipe: Recipe, device: torch.device
+) -> Teacher | None:
     if (recipe.teacher_sha256 is None) == bool(paths.teacher):
         raise ValueError("A teacher must be in both the recipe and the paths, or in neither.")
     if recipe.teacher_sha256 is None:
         return None
-    return load_teacher(paths.teacher, recipe.teacher_sha256, bfloat16=recipe.bfloat16)
+    return load_teacher(
+        paths.teacher, recipe.teacher_sha256, bfloat16=recipe.bfloat16, device=device
+    )
 
 
-def _begin(paths: RunPaths, recipe: Recipe, steps_per_epoch: int, *, resume: bool) -> TrainingState:
-    state = start(recipe, steps_per_epoch)
+def _begin(
+    paths: RunPaths, recipe: Recipe, steps_per_epoch: int, device: torch.device, *, resume: bool
+) -> TrainingState:
+    state = start(recipe, steps_per_epoch, device)
     if paths.start_from is not None:
         state.network.load_state_dict(load_file(paths.start_from))
     paths.run_dir.mkdir(parents=True, exist_ok=True)
     if resume:
-        state.restore(paths.run_dir / LAST_NAME, recipe)
+        state.restore(paths.run_dir / LAST_NAME, recipe, device)
     elif (paths.run_dir / LAST_NAME).exists():
         raise FileExistsError("The run exists already. Use --resume to continue it.")
     (paths.run_dir / "recipe.json").write_text(json.dumps(asdict(recipe), indent=2))
     return state
-
-
-def _keep_best(state: TrainingState, calibration: HC18Dataset, path: Path) -> float:
-    dice = measure_dice(state.average.module, calibration)
-    if dice > state.best_dice:
-        state.best_dice = dice
-        save_weights(state.average.module, path)
-    return dice
 
 
 def _write_log(path: Path, rows: list[dict[str, str]]) -> None:
@@ -228,7 +262,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     paths = RunPaths(
         chosen.data, chosen.run, start_from=chosen.start_from, teacher=tuple(chosen.teacher)
     )
-    train(paths, recipe, resume=chosen.resume, compiled=chosen.compile)
+    device = torch.device(chosen.device)
+    train(paths, recipe, resume=chosen.resume, compiled=chosen.compile, device=device)
     return 0
 
 

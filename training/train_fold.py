@@ -36,11 +36,12 @@ from training.data.examples import (
     find_unlabelled,
     load_pool,
 )
-from training.data.folds import FOLDS, Folds, to_training_items
+from training.data.folds import FOLDS, HELD_OUT, Folds, to_training_items
 from training.data.hc18 import load_images
 from training.data.planes import load_planes
+from training.device import count_workers, is_bfloat16_fast
 from training.fold_run import FoldRecipe, FoldRun, begin
-from training.lineage import Seen, require_unseen
+from training.lineage import Seen, read_older_seen, require_unseen
 from training.losses import to_image_losses
 from training.networks.attention_resunet import HALF_TIME
 from training.pseudo_labels import find_labelled, to_mean_probabilities
@@ -80,9 +81,12 @@ def train_fold(
     *,
     device: torch.device,
     resume: bool = False,
+    is_compiled: bool = False,
     folds: Folds | None = None,
 ) -> None:
     """Train to the last epoch of the recipe, and save after each epoch.
+
+    With `is_compiled` torch.compile generates code for the network's steps.
 
     Raises
     ------
@@ -93,7 +97,7 @@ def train_fold(
         data that the fold holds out.
     """
     cv2.setNumThreads(0)  # OpenCV's threads do not survive the fork of a data worker
-    folds = folds or Folds()
+    folds = folds or HELD_OUT[recipe.held_out]()
     images = to_training_items(load_images(paths.hc18_dir), folds, recipe.fold)
     planes = to_training_items(load_planes(paths.planes_dir), folds, recipe.fold)
     is_student = recipe.role == STUDENT
@@ -115,8 +119,10 @@ def train_fold(
     )
     steps = len(draw_epoch(pool.examples, recipe.mixture, seed=0, epoch=0)) // recipe.batch_size
     run = begin(recipe, steps, device)
+    if is_compiled:
+        run.compiled = torch.compile(run.network, dynamic=False)
     if paths.start is not None:
-        run.network.load_state_dict(load_file(paths.start))
+        _start_from(paths.start, run)
     if resume and (paths.run_dir / LAST_NAME).exists():
         run.restore(paths.run_dir / LAST_NAME, recipe, device)
     while run.epoch < recipe.epochs:
@@ -127,11 +133,24 @@ def train_fold(
         _write_log(paths.run_dir / "log.csv", run.log)
 
 
+def _start_from(path: Path, run: FoldRun) -> None:
+    """Load initial weights; those of older networks lack only the head-plane output.
+
+    Raises
+    ------
+    ValueError
+        The weights are of another network.
+    """
+    missing, unexpected = run.network.load_state_dict(load_file(path), strict=False)
+    if unexpected or any(not name.startswith("plane_head.") for name in missing):
+        raise ValueError(f"{path.name!r} has weights of another network than this run's.")
+
+
 def _to_seen(items: list, paths: FoldPaths, folds: Folds, recipe: FoldRecipe) -> Seen:
     """Return the data that the run's weights depend on, checked against the held-out data."""
     seen = Seen.of_items(items, is_with_unlabelled=recipe.role == STUDENT)
     for path in (*paths.teachers, *([paths.start] if paths.start else [])):
-        other = load_record(path).seen
+        other = load_record(path).seen or read_older_seen(path)
         require_unseen(other, folds, recipe.fold, who=path.name)
         seen = seen.joined(other or Seen(), to_file_sha256(path))
     require_unseen(seen, folds, recipe.fold, who="This run")
@@ -178,17 +197,24 @@ def _train_one_epoch(
         examples.narrowed() if recipe.is_narrow(run.epoch) else examples,
         batch_size=recipe.batch_size,
         sampler=drawn,  # type: ignore[arg-type]
-        num_workers=1 if device.type == "cpu" else 8,
+        num_workers=count_workers(device),
         drop_last=True,
     )
     bar = tqdm(loader, f"epoch {run.epoch + 1}/{recipe.epochs}", mininterval=30, leave=False)
-    losses = take_steps(run, bar, recipe, teachers, device)
+    batches = map(to_half_size, bar) if recipe.is_half_size(run.epoch) else bar
+    losses = take_steps(run, batches, recipe, teachers, device)
     run.epoch += 1
     row = {"epoch": f"{run.epoch}"} | {name: f"{each:.5f}" for name, each in losses.items()}
     rate = run.optimiser.param_groups[-1]["lr"]
     row |= {"learning_rate": f"{rate:.2e}", "seconds": f"{time.monotonic() - began:.0f}"}
     run.log.append(row)
     tqdm.write(" ".join(f"{name} {value}" for name, value in row.items()))
+
+
+def to_half_size(batch: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return a batch whose (n, 1, h, w) images have half the height and width, by averaging."""
+    halved = ("network_input", "coverage")
+    return batch | {name: functional.avg_pool2d(batch[name], 2) for name in halved}
 
 
 def take_steps(
@@ -209,7 +235,7 @@ def take_steps(
     totals, steps = torch.zeros(2), 0
     for batch in batches:
         on_device = {name: each.to(device) for name, each in batch.items()}
-        mask_loss, plane_loss = to_losses(run.network, on_device, teachers)
+        mask_loss, plane_loss = to_losses(run.in_training, on_device, teachers)
         loss = mask_loss + recipe.plane_weight * plane_loss
         run.optimiser.zero_grad()
         loss.backward()
@@ -253,13 +279,6 @@ def to_losses(
     return mask_loss / len(logits), plane_loss
 
 
-def is_bfloat16_fast(device: torch.device) -> bool:
-    """Return whether a device supports bfloat16; emulation is ten times slower."""
-    if device.type == "cpu":
-        return bool(torch.cpu.get_capabilities().get("avx512_bf16", False))
-    return True
-
-
 def _to_device(network: nn.Module, device: torch.device) -> nn.Module:
     return network.eval().to(device=device, memory_format=torch.channels_last)
 
@@ -292,8 +311,33 @@ def to_parser() -> argparse.ArgumentParser:
     parser.add_argument("--planes", type=Path, required=True, help="folder of the planes")
     parser.add_argument("--run", type=Path, required=True, help="folder of this run")
     parser.add_argument("--cache", type=Path, help="folder for canvases (default beside the run)")
+    parser.add_argument(
+        "--held-out",
+        choices=list(HELD_OUT),
+        default="folds",
+        help="folds: a fifth of the exams; split: the calibration and test exams of the older "
+        "split, for start weights that saw the train part. Both: a fifth of the planes",
+    )
+    parser.add_argument(
+        "--annotation-weight",
+        type=float,
+        default=ANNOTATION_WEIGHT,
+        help="weight of the annotation beside the teacher, on labelled frames (default 0.5)",
+    )
     parser.add_argument("--epochs", type=int, required=True)
     parser.add_argument("--learning-rate", type=float, help="default 1e-3 if pretrained, else 2e-3")
+    parser.add_argument(
+        "--half-size-share",
+        type=float,
+        default=0.0,
+        help="share of the epochs, the first ones, on examples of half the size (default 0)",
+    )
+    parser.add_argument(
+        "--compile",
+        action="store_true",
+        help="generate code for the network (a third faster for the Attention-ResUNet, slower for "
+        "the teacher)",
+    )
     parser.add_argument("--batch-size", type=int, default=8)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
@@ -325,7 +369,9 @@ def to_recipe(chosen: argparse.Namespace) -> FoldRecipe:
         batch_size=chosen.batch_size,
         learning_rate=chosen.learning_rate or (1e-3 if is_pretrained else 2e-3),
         encoder_rate=0.5 if is_pretrained else 1.0,
-        annotation_weight=ANNOTATION_WEIGHT if is_student else 1.0,
+        half_size_share=chosen.half_size_share,
+        held_out=chosen.held_out,
+        annotation_weight=chosen.annotation_weight if is_student else 1.0,
         seed=chosen.seed,
         mixture=Mixture(unlabelled_share=UNLABELLED_SHARE if is_student else 0.0),
         teachers=tuple(map(to_file_sha256, chosen.teacher)),
@@ -350,7 +396,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         teachers=tuple(chosen.teacher),
         start=chosen.start,
     )
-    train_fold(paths, recipe, device=torch.device(chosen.device), resume=chosen.resume)
+    train_fold(
+        paths,
+        recipe,
+        device=torch.device(chosen.device),
+        resume=chosen.resume,
+        is_compiled=chosen.compile,
+    )
     return 0
 
 

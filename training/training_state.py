@@ -5,10 +5,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from training.networks.attention_resunet import AttentionResUNet
 from training.recipe import Recipe
 
 
@@ -16,7 +15,7 @@ from training.recipe import Recipe
 class TrainingState:
     """Training state of a run, which `--resume` restores."""
 
-    network: AttentionResUNet
+    network: nn.Module
     average: AveragedModel
     optimiser: torch.optim.Optimizer
     schedule: torch.optim.lr_scheduler.LRScheduler
@@ -35,15 +34,24 @@ class TrainingState:
         torch.save(states | facts | {"recipe": asdict(recipe)}, draft)
         draft.replace(path)
 
-    def restore(self, path: Path, recipe: Recipe) -> None:
-        """Restore the state from a file of `save`.
+    def is_ended(self, recipe: Recipe) -> bool:
+        """Return whether the last epoch is done, or the recipe's patience is at its end."""
+        if self.epoch >= recipe.epochs:
+            return True
+        dices = [float(row["calibration_dice"]) for row in self.log] if recipe.patience else []
+        if len(dices) <= recipe.patience:
+            return False
+        return max(dices[-recipe.patience :]) <= max(dices[: -recipe.patience])
+
+    def restore(self, path: Path, recipe: Recipe, device: torch.device | None = None) -> None:
+        """Restore the state from a file of `save`, whatever device wrote it.
 
         Raises
         ------
         ValueError
             The run was started with another recipe.
         """
-        saved = torch.load(path, weights_only=True)
+        saved = torch.load(path, map_location=device, weights_only=True)
         if not recipe.is_recorded_as(saved["recipe"]):
             raise ValueError(
                 f"The run was started with {saved['recipe']}, not {asdict(recipe)}. Give the same "
@@ -55,12 +63,22 @@ class TrainingState:
             setattr(self, name, saved[name])
 
 
-def start(recipe: Recipe, steps_per_epoch: int) -> TrainingState:
-    """Create the network, its average, the optimiser and the schedule of a new run."""
+def start(
+    recipe: Recipe, steps_per_epoch: int, device: torch.device | None = None
+) -> TrainingState:
+    """Create the network, its average, the optimiser and the schedule of a new run.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    steps_per_epoch : int
+    device : torch.device, optional
+        The CPU by default.
+    """
     torch.manual_seed(recipe.seed)
-    network = AttentionResUNet(
-        width=recipe.width, residual=recipe.residual, attention=recipe.attention
-    ).to(memory_format=torch.channels_last)
+    network = recipe.record.build().to(memory_format=torch.channels_last)
+    if device is not None:
+        network = network.to(device)
     optimiser = torch.optim.AdamW(
         network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay
     )

@@ -32,12 +32,12 @@ from evaluation.explanations.curves import (
 )
 from evaluation.explanations.plots import plot_curves, plot_randomised
 from evaluation.explanations.randomised import SEED, measure_randomised
-from evaluation.metrics import INTERVAL_LEVEL, RESAMPLES, estimate
 from evaluation.unseen_exams import SPLIT_MODEL_DIR
 from harness.documents import write_report
 from harness.machine import describe_machine, to_timestamp
 from harness.options import add_folder_options, add_model_option
 from harness.paths import EVALUATION_RESULTS_DIR
+from headcirc.agreement.estimates import INTERVAL_LEVEL, RESAMPLES, estimate
 from headcirc.backends.registry import choose_explain_graph
 from headcirc.cpus import count_available_cpus
 from headcirc.errors import HeadCircumferenceError
@@ -98,8 +98,9 @@ def measure_images(
     measured = Measured()
     for image in tqdm(images, "deletion and insertion", unit="image"):
         prepared = pipeline.prepare(image.path.read_bytes())
-        probability_map = pipeline.infer(prepared.network_input)[0]
-        head = pipeline.finish(prepared, probability_map).head
+        (prediction,) = pipeline.infer(prepared.network_input)
+        probability_map = prediction.probability_map
+        head = pipeline.finish(prepared, prediction).head
         if head is None:
             measured.without_head.append(image.name)
             continue
@@ -135,10 +136,12 @@ def measure_all_curves(
         for name, values in maps.items()
     } | draw_baselines(picture, probability_map, generator)
     black = -facts.mean / facts.standard_deviation
+
+    def infer_maps(inputs: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+        return [each.probability_map for each in pipeline.infer(inputs)]
+
     return {
-        name: measure_curves(
-            pipeline.infer, picture, head, to_ranks(values, generator), black=black
-        )
+        name: measure_curves(infer_maps, picture, head, to_ranks(values, generator), black=black)
         for name, values in ranked.items()
     }
 

@@ -18,10 +18,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation.metrics import estimate
+from headcirc.agreement.estimates import estimate
 
 FloatMap = NDArray[np.float32]
-Infer = Callable[[FloatMap], FloatMap]
+Infer = Callable[[FloatMap], Sequence[FloatMap]]
 Curves = dict[str, list[float]]
 SHARES = (0.0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0)
 """Shares of the pixels that are removed or added."""
@@ -78,7 +78,7 @@ def measure_curves(
     Parameters
     ----------
     infer : callable
-        Maps a network input (1, 1, h, w) to probabilities (1, h, w).
+        Maps a network input (1, 1, h, w) to one (h, w) map of probabilities.
     network_input : (h, w) float32
     head : (h, w) bool
         The pixels over which the probabilities are averaged.

@@ -24,7 +24,7 @@ from scipy.stats import spearmanr
 from torch import nn
 from tqdm import tqdm
 
-from evaluation.metrics import estimate
+from headcirc.agreement.estimates import estimate
 from model_export.explain import LAYERS
 from model_export.explain_parity import Maps, compute_reference_maps
 from model_export.onnx_graph import OUTPUT_NAME

@@ -68,7 +68,8 @@ def _to_cases(pipeline: Pipeline, image: HC18Image) -> Iterator[Case]:
 def analyze_pixels(pipeline: Pipeline, pixels: Picture, spacing: PixelSpacing) -> Analysis:
     """Analyze a decoded picture."""
     prepared = prepare_pixels(pipeline, pixels, spacing)
-    return pipeline.finish(prepared, pipeline.infer(prepared.network_input)[0])
+    (prediction,) = pipeline.infer(prepared.network_input)
+    return pipeline.finish(prepared, prediction)
 
 
 def prepare_pixels(pipeline: Pipeline, pixels: Picture, spacing: PixelSpacing) -> Prepared:

@@ -15,6 +15,7 @@ from scipy.optimize import lsq_linear
 from sklearn.linear_model import LogisticRegression
 
 from evaluation.uncertainty.cases import Case, to_answered, to_errors_mm
+from headcirc.agreement.estimates import to_conformal_quantile
 from headcirc.model.uncertainty_model import (
     MAXIMUM_DEVIATIONS,
     REFERENCE_MM,
@@ -140,31 +141,6 @@ def _to_score_facts(
         for feature, middle, spread, weight in zip(features, center, scale, weights, strict=True)
     }
     return {"intercept": float(intercept), "terms": terms}
-
-
-def to_conformal_quantile(scores: FloatArray, exams: Sequence[int], level: float) -> float:
-    """Return the score that an image of a new exam stays below with probability `level`.
-
-    All exams have the same weight, which their images share, and the weight of one more exam is at
-    infinity. The method assumes that exams, not images, are exchangeable.
-
-    Raises
-    ------
-    ValueError
-        There are too few exams for the level.
-
-    References
-    ----------
-    Lee, Barber, Willett 2023, "Distribution-free inference with hierarchical data",
-    arXiv 2306.06342.
-    """
-    _, exam_index, images = np.unique(exams, return_inverse=True, return_counts=True)
-    weights = 1 / images[exam_index] / (len(images) + 1)
-    order = np.argsort(scores)
-    reached = np.flatnonzero(np.cumsum(weights[order]) >= level - 1e-12)
-    if len(reached) == 0:
-        raise ValueError(f"{len(images)} exams are too few for a level of {level}. Use more exams.")
-    return float(np.asarray(scores)[order][reached[0]])
 
 
 def choose_limits(

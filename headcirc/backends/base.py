@@ -7,8 +7,12 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from headcirc.model.prediction import Prediction
+
 SAME_ANSWERS_95TH_PERCENTILE_MM, SAME_ANSWERS_LARGEST_MM = 0.5, 2.0
 """Allowed difference of a circumference, in any backend and precision, from ONNX Runtime FP32."""
+SAME_HEAD_PLANE = 0.05
+"""Allowed difference of the head-plane probability, from the same reference."""
 
 
 def _need_nothing() -> None:
@@ -60,7 +64,7 @@ class Backend(Protocol):
     precision: str
     device: str
 
-    def infer(self, network_input: NDArray[np.float32]) -> NDArray[np.float32]:
+    def infer(self, network_input: NDArray[np.float32]) -> list[Prediction]:
         """Run the network; safe to call from several threads.
 
         Parameters
@@ -69,12 +73,12 @@ class Backend(Protocol):
 
         Returns
         -------
-        (n, height_px, width_px) float32 in [0, 1], network grid
-            Probability that a pixel belongs to the head.
+        list of Prediction
+            One for each picture.
         """
 
     def infer_all(self, network_input: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
-        """Run a network with several outputs, such as an explain graph; also thread-safe.
+        """Run a graph with any outputs, such as an explain graph; also thread-safe.
 
         Parameters
         ----------
@@ -82,6 +86,6 @@ class Backend(Protocol):
 
         Returns
         -------
-        dict of (n, 1, rows, columns) float32
-            Values by the name of the graph's output; each output has its own grid size.
+        dict of (n, 1, rows, columns) or (n, 1) float32
+            Values by the name of the graph's output; each map has its own grid size.
         """

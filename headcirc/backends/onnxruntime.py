@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from headcirc.backends.base import Runtime
 from headcirc.errors import BackendUnavailableError
 from headcirc.model.graph import Graph
+from headcirc.model.prediction import Prediction, to_predictions
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -26,13 +27,12 @@ class OnnxRuntimeBackend:
     name: str = "onnxruntime"
     device: str = "cpu"
 
-    def infer(self, network_input: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Run the network on (n, 1, h, w) and return probabilities (n, h, w)."""
-        (probabilities,) = self.session.run(None, {"network_input": network_input})
-        return np.asarray(probabilities)[:, 0]
+    def infer(self, network_input: NDArray[np.float32]) -> list[Prediction]:
+        """Run the network on (n, 1, h, w) and return n predictions."""
+        return to_predictions(self.infer_all(network_input))
 
     def infer_all(self, network_input: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
-        """Run a network with several outputs; return (n, 1, rows, columns) values by name."""
+        """Run the graph and return all its outputs by name."""
         names = [each.name for each in self.session.get_outputs()]
         outputs = self.session.run(names, {"network_input": network_input})
         return dict(zip(names, map(np.asarray, outputs), strict=True))

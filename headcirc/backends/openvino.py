@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from headcirc.backends.base import Runtime
 from headcirc.errors import BackendUnavailableError
 from headcirc.model.graph import Graph
+from headcirc.model.prediction import Prediction, to_predictions
 
 if TYPE_CHECKING:
     import openvino
@@ -20,29 +21,32 @@ RUNTIME = Runtime("openvino", ("openvino",), extra="cpu", precisions=("int8", "f
 
 @dataclass
 class OpenVinoBackend:
-    """See `headcirc.backends.base.Backend`."""
+    """See `headcirc.backends.base.Backend`.
+
+    `output_names` are the graph's own: a compiled model may give an output other names, too.
+    """
 
     compiled: "openvino.CompiledModel"
+    output_names: tuple[str, ...]
     precision: str
     name: str = field(default="openvino", init=False)
     device: str = field(default="cpu", init=False)
     _thread_local: local = field(default_factory=local, init=False, repr=False)
 
-    def infer(self, network_input: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Run the network on (n, 1, h, w) and return probabilities (n, h, w).
+    def infer(self, network_input: NDArray[np.float32]) -> list[Prediction]:
+        """Run the network on (n, 1, h, w) and return n predictions."""
+        return to_predictions(self.infer_all(network_input))
+
+    def infer_all(self, network_input: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
+        """Run the graph and return all its outputs by name.
 
         Each thread keeps its own inference request, so that threads do not share buffers and the
         buffers are allocated once.
         """
         request = self._run(network_input)
-        return np.array(request.get_output_tensor(0).data[:, 0])
-
-    def infer_all(self, network_input: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
-        """Run a network with several outputs; return (n, 1, rows, columns) values by name."""
-        request = self._run(network_input)
         return {
-            each.get_any_name(): np.array(request.get_output_tensor(index).data)
-            for index, each in enumerate(self.compiled.outputs)
+            name: np.array(request.get_output_tensor(index).data)
+            for index, name in enumerate(self.output_names)
         }
 
     def _run(self, network_input: NDArray[np.float32]) -> "openvino.InferRequest":
@@ -95,7 +99,9 @@ def load(graph: Graph, *, threads: int) -> OpenVinoBackend:
     }
     content = graph.read()
     try:
-        compiled = core.compile_model(core.read_model(content, b""), "CPU", settings)
+        model = core.read_model(content, b"")
+        output_names = tuple(each.get_any_name() for each in model.outputs)
+        compiled = core.compile_model(model, "CPU", settings)
     except RuntimeError as error:
         reason = (
             str(error).strip().splitlines()[-1]
@@ -103,4 +109,4 @@ def load(graph: Graph, *, threads: int) -> OpenVinoBackend:
         raise BackendUnavailableError(
             f"OpenVINO refuses {graph.path.name!r}: {reason} Export the model again."
         ) from error
-    return OpenVinoBackend(compiled, graph.precision)
+    return OpenVinoBackend(compiled, output_names, graph.precision)

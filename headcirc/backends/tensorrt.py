@@ -20,6 +20,12 @@ from headcirc.backends.tensorrt_builder import FLAVOURS, is_portable, load_flavo
 from headcirc.backends.tensorrt_engines import load_engine
 from headcirc.errors import BackendUnavailableError
 from headcirc.model.graph import Graph
+from headcirc.model.prediction import (
+    HEAD_PLANE_OUTPUT,
+    PROBABILITY_OUTPUT,
+    Prediction,
+    to_predictions,
+)
 
 RUNTIME = Runtime(
     "tensorrt",
@@ -29,8 +35,6 @@ RUNTIME = Runtime(
     require_device=require_gpu,
 )
 COPY = "cudaMemcpyAsync"
-MEASURING_TENSORS = 2
-"""Tensors of an engine that measures, input and output; an explain graph has more."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +45,7 @@ class Buffer:
     ----------
     name : str
         Name of the engine's tensor.
-    pinned : (maximum batch, 1, h, w) float32
+    pinned : (maximum batch, 1, h, w) or (maximum batch, 1) float32
         Host memory that the GPU can copy without the CPU.
     address : int
         Address of the memory on the GPU.
@@ -87,13 +91,17 @@ class TensorRtBackend:
         self._contexts: dict[int, Any] = {}
         self._graphs: dict[int, Any] = {}
 
-    def infer(self, network_input: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Run the network on (n, 1, h, w) and return probabilities (n, h, w)."""
-        (probabilities,) = self.infer_all(network_input).values()
-        return probabilities[:, 0]
+    @property
+    def is_measuring(self) -> bool:
+        """Return whether the engine measures; otherwise it is that of an explain graph."""
+        return {each.name for each in self._outputs} <= {PROBABILITY_OUTPUT, HEAD_PLANE_OUTPUT}
+
+    def infer(self, network_input: NDArray[np.float32]) -> list[Prediction]:
+        """Run the network on (n, 1, h, w) and return n predictions."""
+        return to_predictions(self.infer_all(network_input))
 
     def infer_all(self, network_input: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
-        """Run a network with several outputs; return (n, 1, rows, columns) values by name."""
+        """Run the graph and return all its outputs by name."""
         step = self._maximum_batch
         with self._lock:
             batches = [
@@ -214,6 +222,6 @@ def load(graph: Graph, *, threads: int) -> TensorRtBackend:
     trt = load_flavour()
     engine = load_engine(trt, graph, gpu)
     backend = TensorRtBackend(trt, load_cuda(), engine, precision=graph.precision, device=gpu.name)
-    if engine.num_io_tensors == MEASURING_TENSORS:  # explain graphs always run batches of 1
+    if backend.is_measuring:  # explain graphs always run batches of 1
         backend.capture_every_batch()
     return backend

@@ -9,12 +9,19 @@ import stat
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
-from headcirc.answers import Row, to_analysis_facts, to_row
+from headcirc.answers import AnalysisFacts, Row, to_analysis_facts, to_row
+from headcirc.batch.dicom_media import (
+    is_dicom,
+    is_directory_file,
+    list_directory_file,
+    may_be_dicom,
+)
 from headcirc.batch.model_identity import ModelIdentity, identify_model
 from headcirc.batch.replace_file import UNFINISHED
 from headcirc.batch.safe_text import FORMULA_MARKS, escape_controls
@@ -23,6 +30,8 @@ from headcirc.geometry import PixelSpacing
 from headcirc.overlay import to_png
 from headcirc.pipeline import Pipeline, load_pipeline
 from headcirc.readers import SUFFIXES
+from headcirc.reports.drawing import to_svg
+from headcirc.reports.growth_chart import EarlierPoint, draw_growth_chart
 
 DRAWN = ("_Annotation", "_overlay")
 HIDDEN = "."  # first letter of `._NAME`, which macOS writes beside each file, `.snapshot` ...
@@ -50,16 +59,17 @@ class UsageError(Exception):
 def find_images(paths: Sequence[Path], *, recursive: bool) -> list[Path]:
     """Return the named files and the images in the named folders, sorted by name, each once.
 
-    Of a folder, annotations (HC18's `*_Annotation.png`), overlays, hidden files and the contents of
-    `SYSTEM_FOLDERS` are left out. A folder that cannot be read is returned itself, so that a row
-    reports it.
+    DICOM files are found without a suffix, too, and a DICOMDIR stands for the pictures that it
+    lists. Of a folder, annotations (HC18's `*_Annotation.png`), overlays, hidden files and the
+    contents of `SYSTEM_FOLDERS` are left out. A folder that cannot be read is returned itself, so
+    that a row reports it.
     """
     found: list[Path] = []
     for path in paths:
         if not path.exists():
             raise UsageError(f"{str(path)!r} does not exist.")
         if path.is_file():
-            found.append(path)
+            found += list_directory_file(path) if is_directory_file(path) else [path]
             continue
         found += sorted(_find_inside(path, recursive=recursive))
     if not found:
@@ -80,7 +90,8 @@ def _find_inside(folder: Path, *, recursive: bool) -> set[Path]:
         else:
             names = [*folders, *files]
             folders.clear()
-        found |= {Path(parent, name) for name in names if _is_image(name)}
+        for path in (Path(parent, name) for name in names if _is_image(parent, name)):
+            found |= {*list_directory_file(path)} if is_directory_file(path) else {path}
     return found
 
 
@@ -89,19 +100,29 @@ def _is_own(folder_name: str) -> bool:
     return not folder_name.startswith(HIDDEN) and folder_name.lower() not in SYSTEM_FOLDERS
 
 
-def _is_image(name: str) -> bool:
-    path = Path(name)
-    is_shown = path.suffix.lower() in SUFFIXES and not name.startswith(HIDDEN)
-    return is_shown and not path.stem.endswith(DRAWN)
+def _is_image(folder: str, name: str) -> bool:
+    path = Path(folder, name)
+    if name.startswith(HIDDEN) or path.stem.endswith(DRAWN):
+        return False
+    return path.suffix.lower() in SUFFIXES or (may_be_dicom(name) and is_dicom(path))
 
 
-def to_overlay_paths(
-    named: Sequence[Path], images: Sequence[Path], folder: Path
+def to_drawing_paths(
+    named: Sequence[Path], images: Sequence[Path], folder: Path, *, ending: str
 ) -> dict[Path, Path]:
-    """Return the path of each image's overlay, so that no overlay replaces another.
+    """Return the path of each image's overlay or chart, so that none replaces another.
 
-    The overlays have the sub-folders below the common parent of all named files and folders. Where
-    images of one folder differ only in their suffix, the overlay's name keeps it.
+    They have the sub-folders below the common parent of all named files and folders. Where images
+    of one folder differ only in their suffix, the drawing's name keeps it.
+
+    Parameters
+    ----------
+    named : sequence of Path
+        What the caller named.
+    images : sequence of Path
+    folder : Path
+    ending : str
+        Last part of each name, such as `_overlay.png`.
     """
     places = [path.absolute() if path.is_dir() else path.absolute().parent for path in named]
     common = os.path.commonpath([os.path.normpath(place) for place in places])
@@ -109,33 +130,35 @@ def to_overlay_paths(
     return {
         path: folder
         / os.path.relpath(path.parent, common)
-        / f"{path.stem if count[path.with_suffix('')] == 1 else path.name}_overlay.png"
+        / f"{path.stem if count[path.with_suffix('')] == 1 else path.name}{ending}"
         for path in images
     }
 
 
-def require_own_places(overlays: Mapping[Path, Path], folder: Path) -> None:
-    """Refuse overlays that would replace an image, or that a link leads out of their folder.
+def require_own_places(
+    drawings: Mapping[Path, Path], folder: Path, *, option: str = "--overlay-dir"
+) -> None:
+    """Refuse drawings that would replace an image, or that a link leads out of their folder.
 
     Raises
     ------
     UsageError
     """
     root = folder.resolve()
-    for parent in {path.parent for path in overlays.values()}:
+    for parent in {path.parent for path in drawings.values()}:
         if not parent.resolve().is_relative_to(root):
             raise UsageError(
-                f"{str(parent)!r} is a link that leads out of the overlays' folder; remove it, or "
-                "name another folder by --overlay-dir."
+                f"{str(parent)!r} is a link that leads out of the folder of {option}; remove it, "
+                "or name another folder."
             )
-    there = [path for path in overlays.values() if os.path.lexists(path)]
+    there = [path for path in drawings.values() if os.path.lexists(path)]
     calls = (os.stat, os.lstat) if there else ()
-    images = {_to_identity(call(each)) for each in overlays for call in calls if each.exists()}
+    images = {_to_identity(call(each)) for each in drawings for call in calls if each.exists()}
     for path in there:
         if _to_identity(path.lstat()) in images:
             raise UsageError(
-                f"The image {str(path)!r} would be replaced by an overlay; name another folder by "
-                "--overlay-dir."
+                f"The image {str(path)!r} would be replaced by a drawing; name another folder by "
+                f"{option}."
             )
 
 
@@ -145,42 +168,103 @@ def _to_identity(status: os.stat_result) -> tuple[int, int]:
 
 @dataclass(frozen=True)
 class Measured:
-    """A row without the image's name, and a function that draws the overlay as a PNG."""
+    """A row without the image's name, the answer, and what draws the overlay as a PNG."""
 
     row: Row
     draw_overlay: Callable[[], bytes]
+    answer: AnalysisFacts | None = None
 
 
 Measure = Callable[[bytes, PixelSpacing | None], Measured]
 """Measures a file's bytes with a pixel spacing; raises `InputError` if that is not possible."""
 
 
-def to_local_measure(pipeline: Pipeline, *, caption: bool = True) -> Measure:
-    """Return a function that measures in this process; `caption` puts one below each overlay."""
+def to_local_measure(
+    pipeline: Pipeline,
+    *,
+    caption: bool = True,
+    frame_index: int | None = None,
+    gestational_age_days: int | None = None,
+) -> Measure:
+    """Return a function that measures in this process.
+
+    Parameters
+    ----------
+    pipeline : Pipeline
+    caption : bool
+        Put one below each overlay.
+    frame_index : int, optional
+        The frame to measure in files of several frames.
+    gestational_age_days : int, optional
+    """
 
     def measure(content: bytes, spacing: PixelSpacing | None) -> Measured:
-        analysis = pipeline.analyze(content, pixel_spacing=spacing)
-        row = to_row(to_analysis_facts(analysis, pipeline))
-        return Measured(row, lambda: to_png(analysis.draw_overlay(caption=caption)))
+        analysis = pipeline.analyze(
+            content,
+            pixel_spacing=spacing,
+            frame_index=frame_index,
+            gestational_age_days=gestational_age_days,
+        )
+        answer = to_analysis_facts(analysis, pipeline)
+        draw = partial(analysis.draw_overlay, caption=caption)
+        return Measured(to_row(answer), lambda: to_png(draw()), answer)
 
     return measure
 
 
 def load_local_measure(
-    model_dir: Path, *, backend: str, precision: str, caption: bool = True
+    model_dir: Path,
+    *,
+    backend: str,
+    precision: str,
+    site_file: Path | None = None,
+    caption: bool = True,
+    frame_index: int | None = None,
+    gestational_age_days: int | None = None,
 ) -> tuple[Measure, ModelIdentity]:
     """Load a model; return the function that measures with it; raises as `load_pipeline`."""
-    pipeline = load_pipeline(model_dir, backend=backend, precision=precision)
-    return to_local_measure(pipeline, caption=caption), identify_model(pipeline)
+    pipeline = load_pipeline(model_dir, backend=backend, precision=precision, site_file=site_file)
+    measure = to_local_measure(
+        pipeline,
+        caption=caption,
+        frame_index=frame_index,
+        gestational_age_days=gestational_age_days,
+    )
+    return measure, identify_model(pipeline)
+
+
+@dataclass(frozen=True)
+class Drawings:
+    """Which drawings are written, and where.
+
+    Attributes
+    ----------
+    overlays, charts : mapping of Path to Path, or None
+        The file of each image's overlay and growth chart; None if they are not wanted.
+    earlier : sequence of EarlierPoint
+        Drawn into each chart.
+    """
+
+    overlays: Mapping[Path, Path] | None = None
+    charts: Mapping[Path, Path] | None = None
+    earlier: Sequence[EarlierPoint] = ()
+
+    def find_missing(self) -> set[Path]:
+        """Return the images that lack a drawing that is wanted."""
+        kinds = (self.overlays or {}, self.charts or {})
+        return {path for kind in kinds for path, drawing in kind.items() if not drawing.exists()}
+
+
+NO_DRAWINGS = Drawings()
 
 
 def measure_files(
     measure: Measure,
     images: Sequence[Path],
     spacings: Mapping[Path, PixelSpacing | None],
-    overlays: Mapping[Path, Path] | None,
+    drawings: Drawings = NO_DRAWINGS,
 ) -> Iterator[Row]:
-    """Measure files and write their overlays; a file that fails gives a row that says why."""
+    """Measure files and write their drawings; a file that fails gives a row that says why."""
     for path in open_bar(images, total=len(images)):
         try:
             measured = measure(_read_content(path), spacings[path])
@@ -189,8 +273,19 @@ def measure_files(
             reason = str(error) if isinstance(error, InputError) else f"the {what} {UNREADABLE}"
             yield Row(to_name(path), error=reason)
             continue
-        row = measured.row if overlays is None else _write_overlay(measured, overlays[path])
+        row = measured.row
+        if drawings.overlays is not None:
+            draw, where = measured.draw_overlay, drawings.overlays[path]
+            row = _write_drawing(row, draw, where, name="overlay")
+        if drawings.charts is not None and row.head_circumference_mm is not None:
+            draw, where = partial(_draw_chart, measured, drawings.earlier), drawings.charts[path]
+            row = _write_drawing(row, draw, where, name="growth chart")
         yield replace(row, image=to_name(path))
+
+
+def _draw_chart(measured: Measured, earlier: Sequence[EarlierPoint]) -> bytes:
+    assert measured.answer is not None, "what measures gives its answer"
+    return to_svg(draw_growth_chart(measured.answer, earlier)).encode()
 
 
 def open_bar(images: Iterable[Path] | None = None, *, total: int, done: int = 0) -> Any:
@@ -216,17 +311,17 @@ def to_name(path: Path) -> str:
     return f"./{name}" if name.startswith(FORMULA_MARKS) else name
 
 
-def _write_overlay(measured: Measured, path: Path) -> Row:
-    """Write the overlay and return the row, with the reason if there is no overlay."""
+def _write_drawing(row: Row, draw: Callable[[], bytes], path: Path, *, name: str) -> Row:
+    """Write a drawing and return the row, with the reason if there is no drawing."""
     try:
-        picture = measured.draw_overlay()
+        content = draw()
         path.parent.mkdir(parents=True, exist_ok=True)
-        _replace(path, picture)
+        _replace(path, content)
     except (InputError, OSError) as error:
         reason = str(error) if isinstance(error, InputError) else error.strerror
-        fault = f"the overlay is missing: {reason}"
-        return replace(measured.row, error="; ".join(filter(None, (measured.row.error, fault))))
-    return measured.row
+        fault = f"the {name} is missing: {reason}"
+        return replace(row, error="; ".join(filter(None, (row.error, fault))))
+    return row
 
 
 def _replace(path: Path, content: bytes) -> None:

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any
 
-from headcirc.answers import Row
 from headcirc.batch.files import CRASHED, REMEDY, Measure, Measured
 from headcirc.batch.model_identity import ModelIdentity
 from headcirc.errors import BackendUnavailableError, HeadCircumferenceError, InputError
@@ -83,12 +82,12 @@ class MeasuringProcess:
             is_first = self._is_fresh
             self._is_fresh = False
             try:
-                row: Row = self._ask((content, spacing))
+                row, answer = self._ask((content, spacing))
             except ProcessDiedError as error:
                 if is_first:
                     raise InputError(f"{CRASHED}: {error}; {REMEDY}") from error
             else:
-                return Measured(row, self._draw_overlay)
+                return Measured(row, self._draw_overlay, answer)
 
     def _draw_overlay(self) -> bytes:
         try:
@@ -172,7 +171,7 @@ def _work(connection: Connection, load: Load) -> None:
                     answer = Answer(measured.draw_overlay())
                 else:
                     measured = measure(*request)
-                    answer = Answer(measured.row)
+                    answer = Answer((measured.row, measured.answer))
             except HeadCircumferenceError as error:
                 answer = Answer(error=error)
             except Exception as error:  # costs one row, like a crash

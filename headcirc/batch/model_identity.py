@@ -7,13 +7,14 @@ from headcirc.pipeline import Pipeline
 
 @dataclass(frozen=True)
 class ModelIdentity:
-    """The model's name, version and file, and the runtime that computes it."""
+    """The model's name, version and file, the runtime that computes it, and the site's file."""
 
     name: str
     version: str
     sha256: str
     backend: str
     precision: str
+    site_sha256: str = ""
 
 
 def identify_model(pipeline: Pipeline) -> ModelIdentity:
@@ -25,4 +26,5 @@ def identify_model(pipeline: Pipeline) -> ModelIdentity:
         sha256=pipeline.graph.sha256,
         backend=backend.name,
         precision=backend.precision,
+        site_sha256="" if pipeline.site is None else pipeline.site.sha256,
     )

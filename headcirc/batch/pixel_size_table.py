@@ -4,24 +4,18 @@ A row that fits several images is refused.
 """
 
 import csv
-import unicodedata
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from pathlib import Path, PurePosixPath
-from typing import TextIO
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
 
+from headcirc.batch.csv_reader import NAME_COLUMNS, find_name, open_reader, to_key
 from headcirc.batch.files import UsageError
 from headcirc.errors import InputError
 from headcirc.geometry import PixelSpacing
 from headcirc.readers.pixel_size import read_decimal, to_stated_spacing
 
-NAME_COLUMNS = ("filename", "file", "name", "image")
 SIZE_COLUMNS = ("pixel size(mm)", "pixel_size_mm")
 X_COLUMN, Y_COLUMN = "pixel_size_x_mm", "pixel_size_y_mm"
-SEPARATORS = (",", ";", "\t")
-"""Spreadsheets write semicolons where decimals have a comma."""
-STATED_SEPARATOR = "sep="
-"""Start of a first line in which a spreadsheet states the separator."""
 
 
 def load_pixel_sizes(path: Path) -> dict[str, PixelSpacing]:
@@ -33,35 +27,20 @@ def load_pixel_sizes(path: Path) -> dict[str, PixelSpacing]:
         The file is missing or has no known columns, a size is not valid, or a name has two sizes.
     """
     try:
-        with path.open(newline="", encoding="utf-8-sig") as table:  # Excel writes a byte order mark
-            return _read_pixel_sizes(_open_reader(table))
+        with path.open(newline="", encoding="utf-8-sig") as table:
+            return _read_pixel_sizes(open_reader(table, _is_header))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UsageError(
             f"The pixel sizes' table cannot be read ({error}); name a CSV file in UTF-8."
         ) from error
 
 
-def _open_reader(table: TextIO) -> "csv.DictReader[str]":
-    """Return a reader of a table; its header shows which separator it has."""
-    lines = table.readlines()
-    is_stated = lines[:1] != [] and lines[0].startswith(STATED_SEPARATOR)
-    header = "".join(lines[is_stated : is_stated + 1])
-    counts = Counter(header)
-    mark = max(SEPARATORS, key=lambda each: (_is_header(header, each), counts[each]))
-    reader = csv.DictReader(lines, delimiter=mark)
-    if is_stated:
-        next(reader.reader)  # so that the line is counted
-    return reader
-
-
-def _is_header(line: str, mark: str) -> bool:
-    names = {name.strip() for name in next(csv.reader([line], delimiter=mark), [])}
-    return bool(names & {*NAME_COLUMNS}) and bool(names & {*SIZE_COLUMNS, X_COLUMN})
+def _is_header(names: Collection[str]) -> bool:
+    return not {*NAME_COLUMNS}.isdisjoint(names) and not {*SIZE_COLUMNS, X_COLUMN}.isdisjoint(names)
 
 
 def _read_pixel_sizes(reader: "csv.DictReader[str]") -> dict[str, PixelSpacing]:
-    columns = [name.strip() for name in reader.fieldnames or []]
-    reader.fieldnames = columns
+    columns = list(reader.fieldnames or [])
     name_column = next((name for name in NAME_COLUMNS if name in columns), None)
     size_column = next((name for name in SIZE_COLUMNS if name in columns), None)
     sizes = [name for name in columns if name in (*SIZE_COLUMNS, X_COLUMN, Y_COLUMN)]
@@ -86,18 +65,13 @@ def _read_pixel_sizes(reader: "csv.DictReader[str]") -> dict[str, PixelSpacing]:
         if not any(row.values()):
             continue  # spreadsheets write empty rows at the end
         new = _to_spacing(row[size_column or X_COLUMN], row[size_column or Y_COLUMN], line)
-        old = spacings.setdefault(_to_key(name), new)
+        old = spacings.setdefault(to_key(name), new)
         if new != old:
             raise UsageError(
                 f"Line {line} of the pixel sizes' table: {name!r} has {new.column_mm} x "
                 f"{new.row_mm} mm here and {old.column_mm} x {old.row_mm} mm above; keep one."
             )
     return spacings
-
-
-def _to_key(name: str) -> str:
-    """Return a path in normal form: without `./`, an umlaut as one character (macOS uses two)."""
-    return unicodedata.normalize("NFC", str(PurePosixPath(name)))
 
 
 def _to_spacing(x_mm: str | None, y_mm: str | None, line: int) -> PixelSpacing:
@@ -131,7 +105,7 @@ def to_spacings_of(
     UsageError
         A row's name fits several images, such as `000_HC.png` in two of HC18's folders.
     """
-    names = {path: None if path.is_dir() else _find_name(path, sizes) for path in images}
+    names = {path: None if path.is_dir() else find_name(path, sizes) for path in images}
     counts = Counter(name for name in names.values() if name is not None)
     for name, count in counts.items():
         if count > 1:
@@ -140,9 +114,3 @@ def to_spacings_of(
                 "name each with its folder (folder/name), or measure one folder at a time."
             )
     return {path: None if name is None else sizes[name] for path, name in names.items()}
-
-
-def _find_name(path: Path, sizes: Mapping[str, PixelSpacing]) -> str | None:
-    names = PurePosixPath(_to_key(str(path.absolute()))).parts
-    ends = (str(PurePosixPath(*names[start:])) for start in range(len(names)))
-    return next((end for end in ends if end in sizes), None)

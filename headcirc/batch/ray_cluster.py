@@ -38,12 +38,16 @@ class Plan:
     model_dir : Path
         At the same path on every machine.
     backend, precision : str
+    site_file : Path, optional
+        At the same path on every machine, too.
     workers : int, optional
         By default as many as the CPUs or GPUs have room for.
     cpus, gpus : float
         For one worker; workers with a fraction share a CPU or GPU.
     address : str, optional
         Address of a running Ray; by default one is started on this machine and stopped at the end.
+    frame_index : int, optional
+        The frame to measure in files of several frames.
 
     Raises
     ------
@@ -54,10 +58,12 @@ class Plan:
     model_dir: Path
     backend: str = "auto"
     precision: str = "auto"
+    site_file: Path | None = None
     workers: int | None = None
     cpus: float = 1.0
     gpus: float = 0.0
     address: str | None = None
+    frame_index: int | None = None
 
     def __post_init__(self) -> None:
         """Refuse numbers with which Ray would fail or wait forever."""

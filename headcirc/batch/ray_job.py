@@ -33,9 +33,18 @@ def list_tasks(source: Path, spacings: Mapping[Path, PixelSpacing | None]) -> li
     ]
 
 
-def to_rule(tasks: Sequence[Task], model: ModelIdentity, *, retry_crashed: bool) -> DoneRule:
+def to_rule(
+    tasks: Sequence[Task],
+    model: ModelIdentity,
+    *,
+    retry_crashed: bool,
+    frame_index: int | None = None,
+) -> DoneRule:
     """Return the rule for what is done; rows of images that were deleted since stay."""
-    fingerprints = {task.name: read_fingerprint(task.path, task.spacing, model) for task in tasks}
+    fingerprints = {
+        task.name: read_fingerprint(task.path, task.spacing, model, frame_index=frame_index)
+        for task in tasks
+    }
     return DoneRule(fingerprints, retry_crashed=retry_crashed, keep_others=True)
 
 
@@ -64,7 +73,7 @@ def run_batch(
         try:
             model = pool.start()
             job = require_same_job(destination, model)
-            rule = to_rule(tasks, model, retry_crashed=retry_crashed)
+            rule = to_rule(tasks, model, retry_crashed=retry_crashed, frame_index=plan.frame_index)
             done = find_done(table, rule)
             remaining = [task for task in tasks if task.name not in done]
             with (

@@ -57,9 +57,10 @@ class MeasuringWorker:
             plan.model_dir,
             backend=plan.backend,
             precision=plan.precision,
+            site_file=plan.site_file,
             threads=max(1, int(plan.cpus)),
         )
-        self._measure = to_local_measure(pipeline)
+        self._measure = to_local_measure(pipeline, frame_index=plan.frame_index)
         return identify_model(pipeline)
 
     def measure(self, tasks: Sequence[Task]) -> list[Row]:
@@ -67,7 +68,7 @@ class MeasuringWorker:
         return [
             replace(row, image=task.name)
             for task in tasks
-            for row in measure_files(self._measure, [task.path], {task.path: task.spacing}, None)
+            for row in measure_files(self._measure, [task.path], {task.path: task.spacing})
         ]
 
 

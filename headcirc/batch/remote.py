@@ -31,7 +31,12 @@ MAX_CONSECUTIVE_UNANSWERED = 12
 
 @contextmanager
 def open_remote_measure(
-    server_url: str, api_key_file: Path | None, *, caption: bool = True
+    server_url: str,
+    api_key_file: Path | None,
+    *,
+    caption: bool = True,
+    frame_index: int | None = None,
+    gestational_age_days: int | None = None,
 ) -> Iterator[tuple[Measure, ModelIdentity]]:
     """Connect to a service; give the function that measures there, and the model it uses.
 
@@ -54,8 +59,15 @@ def open_remote_measure(
             sha256=served.sha256,
             backend=served.backend,
             precision=served.precision,
+            site_sha256="" if served.site is None else served.site.sha256,
         )
-        yield RemoteMeasure(client, caption=caption), model
+        measure = RemoteMeasure(
+            client,
+            caption=caption,
+            frame_index=frame_index,
+            gestational_age_days=gestational_age_days,
+        )
+        yield measure, model
 
 
 def read_api_key(path: Path) -> str:
@@ -76,9 +88,18 @@ def read_api_key(path: Path) -> str:
 class RemoteMeasure:
     """Lets a service measure one file after another, and stops if the service is gone."""
 
-    def __init__(self, client: HeadcircClient, *, caption: bool = True) -> None:
+    def __init__(
+        self,
+        client: HeadcircClient,
+        *,
+        caption: bool = True,
+        frame_index: int | None = None,
+        gestational_age_days: int | None = None,
+    ) -> None:
         self._client = client
+        self._frame_index = frame_index
         self._caption = caption
+        self._age_days = gestational_age_days
         self._unanswered = 0
 
     def __call__(self, content: bytes, spacing: PixelSpacing | None) -> Measured:
@@ -91,9 +112,9 @@ class RemoteMeasure:
         UsageError
             So many files in a row had no answer that the rest would fail, too.
         """
-        stated: Stated = {}
+        stated: Stated = {"frame": self._frame_index, "gestational_age_days": self._age_days}
         if spacing is not None:
-            stated = {"pixel_size_x_mm": spacing.column_mm, "pixel_size_y_mm": spacing.row_mm}
+            stated |= {"pixel_size_x_mm": spacing.column_mm, "pixel_size_y_mm": spacing.row_mm}
         try:
             analysis = self._client.analyze(content, **stated)
         except ClientError as error:
@@ -105,8 +126,8 @@ class RemoteMeasure:
                 ) from error
             raise InputError(_to_reason(error)) from error
         self._unanswered = 0
-        row = to_row(escape_warnings(analysis))
-        return Measured(row, lambda: self._read_overlay(analysis.id))
+        answer = escape_warnings(analysis)
+        return Measured(to_row(answer), lambda: self._read_overlay(analysis.id), answer)
 
     def _read_overlay(self, analysis_id: str) -> bytes:
         try:

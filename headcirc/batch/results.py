@@ -3,7 +3,8 @@
 A row is done, and its image is not measured again, if all of this holds:
 
 - It was written completely and nobody edited it: its `checksum` fits its cells.
-- Its file, stated pixel size, model and headcirc release have not changed: the `fingerprint` fits.
+- Its file, stated pixel size, frame and gestational age, model and headcirc release have not
+  changed: the `fingerprint` fits.
 - It holds a result: a measurement, "no head" or "no pixel size". A file that crashed its decoder is
   done too, unless the caller wants to try it again.
 
@@ -44,7 +45,14 @@ DECIMALS_OF = {each.name: each.metadata.get(DECIMALS, PIXEL_SIZE_DECIMALS) for e
 STANDARD_OUTPUT = ("-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
 
 
-def read_fingerprint(path: Path, spacing: PixelSpacing | None, model: ModelIdentity) -> str:
+def read_fingerprint(
+    path: Path,
+    spacing: PixelSpacing | None,
+    model: ModelIdentity,
+    *,
+    frame_index: int | None = None,
+    gestational_age_days: int | None = None,
+) -> str:
     """Return a hash of all facts that a row depends on; call it before the file is read.
 
     It is empty where the file cannot be read. Such a row is never done.
@@ -56,7 +64,8 @@ def read_fingerprint(path: Path, spacing: PixelSpacing | None, model: ModelIdent
     # Two files of one archive may have the same size and modification time. If they swap names,
     # only the change time shows it.
     times_ns = status.st_mtime_ns, status.st_ctime_ns
-    return _hash((status.st_size, times_ns, spacing, model, __version__))
+    stated = spacing, frame_index, gestational_age_days
+    return _hash((status.st_size, times_ns, stated, model, __version__))
 
 
 def _hash(facts: object) -> str:
@@ -184,7 +193,7 @@ def _to_cell(column: str, value: str | float | bool | None) -> str:
         return ""
     if isinstance(value, bool):
         return TRUE if value else FALSE
-    if isinstance(value, float):
+    if isinstance(value, int | float):
         return str(round(value, DECIMALS_OF[column]))
     return guard_formula(value)
 

@@ -4,7 +4,7 @@ import argparse
 import json
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
 from functools import partial
@@ -15,14 +15,15 @@ from tqdm import tqdm
 
 from headcirc.answers import Row
 from headcirc.batch.files import (
+    Drawings,
     Measure,
     UsageError,
     find_images,
     load_local_measure,
     measure_files,
     require_own_places,
+    to_drawing_paths,
     to_name,
-    to_overlay_paths,
 )
 from headcirc.batch.measuring_process import MeasuringProcess
 from headcirc.batch.model_identity import ModelIdentity
@@ -43,15 +44,20 @@ from headcirc.cli.command import (
     Command,
     add_image_arguments,
     add_model_arguments,
+    read_age_days,
     read_spacings,
     report,
 )
+from headcirc.errors import InputError
+from headcirc.growth import to_age_text
 from headcirc.pipeline import SHIPPED_MODEL_DIR
 from headcirc.readers import SUFFIXES
+from headcirc.reports.growth_chart import EarlierPoint, to_earlier_point
 
 EXAMPLES = """examples:
   headcirc analyze scan.png --pixel-size-mm 0.12
   headcirc analyze scans/ --recursive --pixel-sizes sizes.csv --csv out.csv
+  headcirc analyze study/DICOMDIR --csv out.csv
 
 """
 
@@ -84,6 +90,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="leave out the caption below them: number, warnings, pixel size and model",
     )
+    parser.add_argument(
+        "--gestational-age-days",
+        type=read_age_days,
+        metavar="N",
+        help="age by last menstrual period or early scan, for z-scores and centiles; one for all "
+        "images",
+    )
+    parser.add_argument(
+        "--growth-chart-dir",
+        type=Path,
+        metavar="DIR",
+        help="write a growth chart of each result, NAME_growth.svg (needs --gestational-age-days)",
+    )
+    parser.add_argument(
+        "--earlier",
+        type=_to_earlier,
+        action="append",
+        default=[],
+        metavar="DAYS:MM",
+        help="an earlier measurement for the chart, such as 140:172.5; can be given several times",
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object per line")
     add_model_arguments(parser)
     parser.add_argument(
@@ -106,28 +133,48 @@ def _to_table_path(text: str) -> Path:
     return path
 
 
+def _to_earlier(text: str) -> EarlierPoint:
+    try:
+        return to_earlier_point(text)
+    except InputError as error:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a gestational age in days and a circumference in mm, such as "
+            "140:172.5"
+        ) from error
+
+
 def run(options: argparse.Namespace) -> int:
-    """Measure; print a line or JSON for each image, write the table and the overlays."""
+    """Measure; print a line or JSON for each image, write the table and the drawings."""
     images = find_images(options.images, recursive=options.recursive)
     spacings = read_spacings(options, images)
     _require_own_table(options, images)
-    overlays = _prepare_overlays(options, images)
+    drawings = _prepare_drawings(options, images)
+    age_days = options.gestational_age_days
     summary = Summary()
     with ExitStack() as stack:
         measure, model = _open_measure(options, stack)
         names = {path: to_name(path) for path in images}
         rule = DoneRule(
-            {names[path]: read_fingerprint(path, spacings[path], model) for path in images},
+            {
+                names[path]: read_fingerprint(
+                    path,
+                    spacings[path],
+                    model,
+                    frame_index=options.frame,
+                    gestational_age_days=age_days,
+                )
+                for path in images
+            },
             retry_crashed=options.retry_crashed,
         )
-        done = _find_done(options, rule, overlays)
+        done = _find_done(options, rule, drawings)
         table: ResultTable | None = None
         if options.csv is not None:
             table = stack.enter_context(open_table(options.csv, rule, done))
         if done:
             summary.add_all(read_rows(options.csv))
         remaining = [path for path in images if names[path] not in done]
-        for row in measure_files(measure, remaining, spacings, overlays):
+        for row in measure_files(measure, remaining, spacings, drawings):
             summary.add(row)
             if table is not None:
                 table.write(row)
@@ -161,20 +208,42 @@ def _require_own_table(options: argparse.Namespace, images: Sequence[Path]) -> N
         raise UsageError("An image would be replaced by the table; name another file by --csv.")
 
 
-def _prepare_overlays(
-    options: argparse.Namespace, images: Sequence[Path]
+def _prepare_drawings(options: argparse.Namespace, images: Sequence[Path]) -> Drawings:
+    """Return which drawings are wanted, and where each goes.
+
+    Raises
+    ------
+    UsageError
+    """
+    folder: Path | None = options.growth_chart_dir
+    if folder is not None and options.gestational_age_days is None:
+        raise UsageError("A growth chart needs the gestational age; add --gestational-age-days.")
+    if options.earlier and folder is None:
+        raise UsageError("--earlier is for a growth chart; add --growth-chart-dir.")
+    if any(each.gestational_age_days > options.gestational_age_days for each in options.earlier):
+        raise UsageError("--earlier has a later age than --gestational-age-days; leave it out.")
+    return Drawings(
+        overlays=_prepare_places(options, images, "--overlay-dir", "_overlay.png"),
+        charts=_prepare_places(options, images, "--growth-chart-dir", "_growth.svg"),
+        earlier=options.earlier,
+    )
+
+
+def _prepare_places(
+    options: argparse.Namespace, images: Sequence[Path], option: str, ending: str
 ) -> dict[Path, Path] | None:
-    """Return where each image's overlay goes; None if no overlays are wanted."""
-    if options.overlay_dir is None:
+    """Return where each image's drawing goes; None if the option names no folder."""
+    folder: Path | None = getattr(options, option.removeprefix("--").replace("-", "_"))
+    if folder is None:
         return None
-    _require_folder(options.overlay_dir)
-    overlays = to_overlay_paths(options.images, images, options.overlay_dir)
-    require_own_places(overlays, options.overlay_dir)
-    return overlays
+    _require_folder(folder)
+    places = to_drawing_paths(options.images, images, folder, ending=ending)
+    require_own_places(places, folder, option=option)
+    return places
 
 
 def _require_folder(folder: Path) -> None:
-    """Create the folder for overlays and check that it can be written.
+    """Create a folder for drawings and check that it can be written.
 
     Raises
     ------
@@ -185,7 +254,7 @@ def _require_folder(folder: Path) -> None:
         tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:
         raise UsageError(
-            f"No overlay can be written to {str(folder)!r} ({error.strerror}); name a folder."
+            f"Nothing can be written to {str(folder)!r} ({error.strerror}); name a folder."
         ) from error
 
 
@@ -199,30 +268,40 @@ def _open_measure(options: argparse.Namespace, stack: ExitStack) -> tuple[Measur
             options.model,
             backend=options.backend,
             precision=options.precision,
+            site_file=options.site_file,
             caption=not options.bare_overlays,
+            frame_index=options.frame,
+            gestational_age_days=options.gestational_age_days,
         )
         process = MeasuringProcess(load)
         stack.callback(process.close)
         return process, process.model
-    if (options.model, options.backend, options.precision) != (SHIPPED_MODEL_DIR, "auto", "auto"):
-        raise UsageError("--model, --backend and --precision are the server's to choose.")
+    chosen = options.model, options.backend, options.precision, options.site_file
+    if chosen != (SHIPPED_MODEL_DIR, "auto", "auto", None):
+        raise UsageError(
+            "--model, --backend, --precision and --site-file are the server's to choose."
+        )
     if find_spec("httpx") is None:
         raise UsageError("--server needs httpx; install it with: pip install 'headcirc[client]'")
     from headcirc.batch.remote import open_remote_measure
 
     return stack.enter_context(
-        open_remote_measure(options.server, options.api_key_file, caption=not options.bare_overlays)
+        open_remote_measure(
+            options.server,
+            options.api_key_file,
+            caption=not options.bare_overlays,
+            frame_index=options.frame,
+            gestational_age_days=options.gestational_age_days,
+        )
     )
 
 
-def _find_done(
-    options: argparse.Namespace, rule: DoneRule, overlays: Mapping[Path, Path] | None
-) -> set[str]:
-    """Return the images that an earlier run finished, with their overlays if these are wanted."""
+def _find_done(options: argparse.Namespace, rule: DoneRule, drawings: Drawings) -> set[str]:
+    """Return the images that an earlier run finished, with the drawings that are wanted."""
     if not options.resume:
         return set()
     done = find_done(options.csv, rule)
-    done -= {to_name(path) for path, overlay in (overlays or {}).items() if not overlay.exists()}
+    done -= {to_name(path) for path in drawings.find_missing()}
     report(f"{len(done)} of {len(rule.fingerprints)} images are in the table already.")
     return done
 
@@ -237,8 +316,23 @@ def _to_line(row: Row) -> str:
     return escape_controls(
         f"{row.image}: HC {row.head_circumference_mm:.1f} mm  "
         f"BPD {row.biparietal_diameter_mm:.1f} mm  OFD {row.occipitofrontal_diameter_mm:.1f} mm"
-        f"{uncertainty}{notes}{fault}"
+        f"{_to_growth_text(row)}{uncertainty}{notes}{fault}"
     )
+
+
+def _to_growth_text(row: Row) -> str:
+    """Return the age by Hadlock 1984, and the centile at the stated age, where they are known."""
+    parts = []
+    if row.gestational_age_hadlock_1984_days is not None:
+        parts.append(f"GA {to_age_text(row.gestational_age_hadlock_1984_days)} (Hadlock 1984)")
+    if row.gestational_age_days is not None:
+        at = f"at {to_age_text(row.gestational_age_days)}"
+        centile, z_score = row.head_circumference_centile, row.head_circumference_z_score
+        if centile is None or z_score is None:
+            parts.append(f"{at} no centile: outside the growth standard")
+        else:
+            parts.append(f"{at} centile {centile:.1f}, z-score {z_score:+.2f}")
+    return "".join(f"  {each}" for each in parts)
 
 
 def _describe_resume(options: argparse.Namespace) -> str:

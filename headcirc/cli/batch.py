@@ -52,10 +52,12 @@ def run(options: argparse.Namespace) -> int:
         options.model.absolute(),
         backend=options.backend,
         precision=options.precision,
+        site_file=options.site_file and options.site_file.absolute(),
         workers=options.workers,
         cpus=options.cpus_per_worker,
         gpus=options.gpus_per_worker,
         address=options.ray_address,
+        frame_index=options.frame,
     )
     if options.source.is_file():
         raise UsageError(

@@ -34,7 +34,12 @@ TOLERATED_SHARE = 0.03
 
 def run(options: argparse.Namespace) -> int:
     """Load the model, print what runs where, and measure the drawn head."""
-    pipeline = load_pipeline(options.model, backend=options.backend, precision=options.precision)
+    pipeline = load_pipeline(
+        options.model,
+        backend=options.backend,
+        precision=options.precision,
+        site_file=options.site_file,
+    )
     return EXIT_ALL_MEASURED if check_measures_truly(pipeline) else EXIT_SOME_NOT
 
 
@@ -43,6 +48,8 @@ def check_measures_truly(pipeline: Pipeline) -> bool:
     manifest, backend = pipeline.manifest, pipeline.backend
     print(f"model     {manifest.name} {manifest.version}, sha256 {pipeline.graph.sha256[:12]}")
     print(f"backend   {backend.name} {backend.precision} on {backend.device}")
+    if pipeline.site is not None:
+        print(f"site      {pipeline.site.describe()}")
     drawn_mm = measure_head(DRAWN, DRAWN_SPACING).head_circumference_mm
     analysis = pipeline.analyze(to_png(draw_check_head()), pixel_spacing=DRAWN_SPACING)
     if analysis.head is None or analysis.head.measurement is None:
@@ -50,7 +57,7 @@ def check_measures_truly(pipeline: Pipeline) -> bool:
             f"phantom   drawn with HC {drawn_mm:.1f} mm, no head was found: it does not work here"
         )
         return False
-    measured_mm = analysis.head.measurement.head_circumference_mm
+    measured_mm = analysis.head.measurement.head_circumference_raw_mm
     print(
         f"phantom   HC {measured_mm:.1f} mm, drawn with {drawn_mm:.1f} mm, inference "
         f"{analysis.timing_ms['inference']:.1f} ms"

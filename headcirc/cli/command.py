@@ -9,7 +9,9 @@ from pathlib import Path
 from headcirc.backends.registry import BACKENDS
 from headcirc.batch.pixel_size_table import load_pixel_sizes, to_spacings_of
 from headcirc.batch.safe_text import escape_controls
+from headcirc.errors import InvalidGestationalAgeError
 from headcirc.geometry import PixelSpacing
+from headcirc.growth import require_gestational_age
 from headcirc.pipeline import SHIPPED_MODEL_DIR
 from headcirc.readers.pixel_size import read_decimal, to_stated_spacing
 
@@ -72,6 +74,12 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--precision", default="auto", metavar="NAME", help="auto, fp16 (GPU), int8 (CPU) or fp32"
     )
+    parser.add_argument(
+        "--site-file",
+        type=Path,
+        metavar="FILE",
+        help="file of `headcirc recalibrate`: the site's own offset and intervals",
+    )
 
 
 def add_image_arguments(parser: argparse.ArgumentParser) -> None:
@@ -82,12 +90,24 @@ def add_image_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="measure files again that crashed their decoder in an earlier run",
     )
+    parser.add_argument(
+        "--frame",
+        type=int,
+        metavar="N",
+        help="frame to measure in DICOM files of several frames, counted from 0",
+    )
+    add_pixel_size_arguments(parser)
+
+
+def add_pixel_size_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options that state the images' pixel sizes."""
     pixel_size = parser.add_mutually_exclusive_group()
     pixel_size.add_argument(
         "--pixel-size-mm",
         type=read_mm,
         metavar="X",
-        help="width and height of a pixel in every image; without it there are no millimetres",
+        help="width and height of a pixel in every image; without it only DICOM files, which state "
+        "their own, have millimetres",
     )
     pixel_size.add_argument(
         "--pixel-sizes",
@@ -96,6 +116,18 @@ def add_image_arguments(parser: argparse.ArgumentParser) -> None:
         help="table of pixel sizes: filename (or folder/name) and pixel_size_mm, or "
         "pixel_size_x_mm and pixel_size_y_mm; HC18's own table works",
     )
+
+
+def read_age_days(text: str) -> int:
+    """Read a gestational age in days; raises as argparse expects."""
+    try:
+        days = require_gestational_age(read_decimal(text))
+        assert days is not None
+        return days
+    except (ValueError, InvalidGestationalAgeError) as error:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a whole number of days from 1 to 330; 20 weeks and 3 days are 143"
+        ) from error
 
 
 def read_mm(text: str) -> float:

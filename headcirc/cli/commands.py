@@ -20,7 +20,16 @@ from collections.abc import Sequence
 
 from headcirc import __version__
 from headcirc.batch.files import UsageError
-from headcirc.cli import analyze, batch, check, dicom_report, gateway, serve
+from headcirc.cli import (
+    analyze,
+    batch,
+    check,
+    dicom_report,
+    evaluate,
+    gateway,
+    recalibrate,
+    serve,
+)
 from headcirc.cli.command import (
     EXIT_HELP,
     EXIT_SOME_NOT,
@@ -34,6 +43,8 @@ COMMANDS = (
     analyze.COMMAND,
     batch.COMMAND,
     dicom_report.COMMAND,
+    evaluate.COMMAND,
+    recalibrate.COMMAND,
     gateway.COMMAND,
     serve.COMMAND,
     check.COMMAND,

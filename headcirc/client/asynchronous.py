@@ -1,14 +1,15 @@
 """The client. `make client` generates `synchronous.py` from `asynchronous.py`."""
 
 import asyncio
+from collections.abc import Sequence
 from types import TracebackType
-from typing import Self, TypeVar, Unpack
+from typing import Any, Self, TypeVar, Unpack
 
 import httpx
 
 from headcirc.client import calls
 from headcirc.client.answers import Analysis, HeadCircumference, ModelFacts, SaliencyFigures
-from headcirc.client.calls import Call, ReportKind, SaliencyForm, Stated
+from headcirc.client.calls import Call, ChartForm, FhirStated, ReportKind, SaliencyForm, Stated
 from headcirc.client.retries import Attempts, RetryPolicy
 from headcirc.client.server import require_server_url, to_headers
 
@@ -116,6 +117,16 @@ class AsyncHeadcircClient:
         """Return a stored result."""
         return await self._ask(calls.read_analysis(analysis_id))
 
+    async def read_fhir_bundle(
+        self, analysis_id: str, **stated: Unpack[FhirStated]
+    ) -> dict[str, Any]:
+        """Return a stored result as a FHIR R4 Bundle.
+
+        `subject` and `focus` are references, such as `Patient/123`; the DICOM identifiers
+        (`study_uid` and so on) are those of the object that was measured.
+        """
+        return await self._ask(calls.read_fhir_bundle(analysis_id, stated))
+
     async def read_head_circumference(self, analysis_id: str) -> HeadCircumference:
         """Return the head circumference of a stored result."""
         return await self._ask(calls.read_head_circumference(analysis_id))
@@ -131,6 +142,25 @@ class AsyncHeadcircClient:
     async def read_overlay(self, analysis_id: str, *, caption: bool = True) -> bytes:
         """Return the image with mask edge, ellipse and both axes, and a caption below, as a PNG."""
         return await self._ask(calls.read_overlay(analysis_id, caption=caption))
+
+    async def read_growth_chart(
+        self,
+        analysis_id: str,
+        *,
+        form: ChartForm = "png",
+        earlier: Sequence[tuple[int, float]] = (),
+    ) -> bytes:
+        """Return a growth chart with the circumference at the gestational age that was stated.
+
+        Parameters
+        ----------
+        analysis_id : str
+        form : str
+            `png` or `svg`.
+        earlier : sequence of (gestational age in days, circumference in mm)
+            Measured before; they are drawn too.
+        """
+        return await self._ask(calls.read_growth_chart(analysis_id, form=form, earlier=earlier))
 
     async def read_saliency(
         self,

@@ -1,6 +1,7 @@
 """Build requests and read responses: what both clients share, without any input or output."""
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Generic, Literal, TypedDict, TypeVar
@@ -25,25 +26,30 @@ from headcirc.client.retries import (
 )
 
 Answer = TypeVar("Answer")
-JSON_TYPE, PNG_TYPE, PROBLEM_TYPE = "application/json", "image/png", "application/problem+json"
-DICOM_TYPE = "application/dicom"
+JSON_TYPE, PROBLEM_TYPE = "application/json", "application/problem+json"
+FHIR_TYPE, DICOM_TYPE = "application/fhir+json", "application/dicom"
+PNG_TYPE, SVG_TYPE = "image/png", "image/svg+xml"
 FILE_NAME = "image"
 """Sent for every image: a real file name may contain a patient's name."""
 
 
 class Stated(TypedDict, total=False):
-    """What a caller states about an image: its pixel size, as one number or two, and the frame."""
+    """What a caller states: the pixel size, as one number or two, the frame, and the age."""
 
     pixel_size_mm: float | None
     pixel_size_x_mm: float | None
     pixel_size_y_mm: float | None
     frame: int | None
+    gestational_age_days: int | None
 
 
 ReportKind = Literal["sr", "seg", "capture"]
 """Structured report, segmentation, captioned picture."""
 SaliencyForm = Literal["overlay", "map"]
 """Over the image, or the map alone: one channel, 0 to 255."""
+
+
+ChartForm = Literal["png", "svg"]
 
 
 @dataclass(frozen=True)
@@ -56,7 +62,7 @@ class Call(Generic[Answer]):
     read: Callable[[httpx.Response], Answer]
     content: bytes | None = None
     fields: dict[str, str] | None = None
-    query: dict[str, str] | None = None
+    query: Mapping[str, str | list[str]] | None = None
 
     def to_arguments(self) -> dict[str, Any]:
         """Return the arguments of `httpx.Client.request`."""
@@ -90,12 +96,17 @@ def to_post(asked: Call[Answer], content: bytes, stated: Stated) -> Call[Answer]
     """
     if not isinstance(content, bytes):
         raise TypeError(f"The image is a {type(content).__name__}; give its file's bytes.")
-    unknown = stated.keys() - Stated.__annotations__.keys()
-    if unknown:
-        known = ", ".join(Stated.__annotations__)
-        raise TypeError(f"{', '.join(sorted(unknown))} cannot be stated; {known} can.")
-    fields = {name: str(value) for name, value in stated.items() if value is not None}
+    fields = _to_known_fields(stated, Stated.__annotations__)
     return replace(asked, method="POST", content=content, fields=fields)
+
+
+def _to_known_fields(stated: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, str]:
+    """Return what is stated as text, without what is None; refuse a name that is not known."""
+    unknown = stated.keys() - known.keys()
+    if unknown:
+        names = ", ".join(known)
+        raise TypeError(f"{', '.join(sorted(unknown))} cannot be stated; {names} can.")
+    return {name: str(value) for name, value in stated.items() if value is not None}
 
 
 def analyze(content: bytes, stated: Stated) -> Call[Analysis]:
@@ -127,6 +138,29 @@ def read_analysis(analysis_id: str) -> Call[Analysis]:
     return to_json_call(to_path(analysis_id), Analysis)
 
 
+class FhirStated(TypedDict, total=False):
+    """Whom a FHIR Bundle is about, and the DICOM object that was measured, by its identifiers."""
+
+    subject: str | None
+    focus: str | None
+    study_uid: str | None
+    series_uid: str | None
+    instance_uid: str | None
+    sop_class_uid: str | None
+
+
+def read_fhir_bundle(analysis_id: str, stated: FhirStated) -> Call[dict[str, Any]]:
+    """Read a stored result as a FHIR R4 Bundle.
+
+    Raises
+    ------
+    TypeError
+        The service does not know a stated field.
+    """
+    fields = _to_known_fields(stated, FhirStated.__annotations__)
+    return Call("GET", to_path(analysis_id), FHIR_TYPE, read_fhir, query=fields)
+
+
 def read_head_circumference(analysis_id: str) -> Call[HeadCircumference]:
     """Read the head circumference of a stored result."""
     return to_json_call(to_path(analysis_id, "head-circumference"), HeadCircumference)
@@ -140,6 +174,16 @@ def read_picture(analysis_id: str, name: str) -> Call[bytes]:
 def read_overlay(analysis_id: str, *, caption: bool) -> Call[bytes]:
     """Return what was found, drawn over the picture."""
     return replace(to_png_call(to_path(analysis_id, "overlay")), query=_to_caption_query(caption))
+
+
+def read_growth_chart(
+    analysis_id: str, *, form: ChartForm, earlier: Sequence[tuple[int, float]]
+) -> Call[bytes]:
+    """Read the growth chart of a stored result."""
+    kind = {"png": PNG_TYPE, "svg": SVG_TYPE}[form]
+    path = to_path(analysis_id, f"growth.{form}")
+    points = [f"{days}:{value_mm}" for days, value_mm in earlier]
+    return Call("GET", path, kind, partial(read_file, kind=kind), query={"earlier": points})
 
 
 def read_saliency(
@@ -229,20 +273,33 @@ def read_json(response: httpx.Response, *, kind: type[Answer]) -> Answer:
     return to_answer(kind, facts)
 
 
+def read_fhir(response: httpx.Response) -> dict[str, Any]:
+    """Return the Bundle of an answer; raises as `read_json` does."""
+    content = read_file(response, kind=FHIR_TYPE)
+    try:
+        bundle = json.loads(content)
+    except ValueError:
+        bundle = None
+    if not isinstance(bundle, dict):
+        raise UnexpectedAnswerError("The server's answer is no FHIR Bundle; is it Headcirc?")
+    return bundle
+
+
 def read_png(response: httpx.Response) -> bytes:
     """Return the PNG file of an answer; raises as `read_json` does."""
-    return _read_file(response, PNG_TYPE, "a PNG")
+    return read_file(response, kind=PNG_TYPE)
 
 
 def read_dicom(response: httpx.Response) -> bytes:
     """Return the DICOM file of an answer; raises as `read_json` does."""
-    return _read_file(response, DICOM_TYPE, "a DICOM file")
+    return read_file(response, kind=DICOM_TYPE)
 
 
-def _read_file(response: httpx.Response, media_type: str, name: str) -> bytes:
+def read_file(response: httpx.Response, *, kind: str) -> bytes:
+    """Return the file of an answer, of one media type; raises as `read_json` does."""
     require_success(response)
-    if response.headers.get("content-type") != media_type:
-        raise UnexpectedAnswerError(f"The server's answer is not {name}; is it Headcirc?")
+    if response.headers.get("content-type") != kind:
+        raise UnexpectedAnswerError(f"The server's answer is not {kind}; is it Headcirc?")
     return response.content
 
 

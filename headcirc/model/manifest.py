@@ -69,6 +69,26 @@ class MaskFacts:
 
 
 @dataclass(frozen=True)
+class HeadPlaneFacts:
+    """Limits on the network's output for the kind of plane.
+
+    Attributes
+    ----------
+    acceptable_probability : float
+        Below this probability of a head plane the result is not acceptable (`not-a-head-plane`).
+    minimum_probability : float
+        Below this probability no head is reported, whatever the mask; 0 for no such limit.
+    """
+
+    acceptable_probability: float
+    minimum_probability: float = 0.0
+
+    def excludes_head(self, probability: float | None) -> bool:
+        """Return whether the plane is so surely another one that a mask is no head."""
+        return probability is not None and probability < self.minimum_probability
+
+
+@dataclass(frozen=True)
 class ExplainFacts:
     """The explain graphs and the names of their outputs.
 
@@ -106,6 +126,8 @@ class Manifest:
     width, parameters : int
         Channels of the first level; number of trained parameters.
     input, mask : InputFacts, MaskFacts
+    head_plane : HeadPlaneFacts or None
+        None if the graphs have no output for the kind of plane.
     graphs : dict
         Precision to `Graph`, for every precision that ships.
     trained_on : tuple of str
@@ -130,6 +152,7 @@ class Manifest:
     trained_on: tuple[str, ...] = ()
     accuracy: dict[str, Any] = field(default_factory=dict)
     explain: ExplainFacts | None = None
+    head_plane: HeadPlaneFacts | None = None
     uncertainty: UncertaintyModel | None = None
 
 
@@ -200,6 +223,7 @@ def to_manifest(facts: Any, artifact_dir: Path) -> Manifest:
             trained_on=tuple(facts.get("training", {}).get("recipe", {}).get("parts", ())),
             accuracy=facts.get("accuracy", {}),
             explain=_to_explain(facts["explain"], graphs) if "explain" in facts else None,
+            head_plane=HeadPlaneFacts(**facts["head_plane"]) if "head_plane" in facts else None,
             uncertainty=to_uncertainty_model(facts["uncertainty"])
             if "uncertainty" in facts
             else None,

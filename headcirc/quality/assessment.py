@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headcirc.geometry import Ellipse, HeadMask, to_half_extents
-from headcirc.model.manifest import MaskFacts
+from headcirc.model.manifest import HeadPlaneFacts, MaskFacts
 from headcirc.model.uncertainty_model import UncertaintyLimits
 from headcirc.quality.uncertainty import Uncertainty
 from headcirc.raster import to_filled_ellipse
@@ -30,12 +30,14 @@ UNLIKE_TRAINING_DATA = "unlike-training-data"
 LOW_CONTRAST = "low-contrast"
 SHADOWED_BOUNDARY = "shadowed-boundary"
 NARROW_SAMPLE_RANGE = "narrow-sample-range"
+NOT_A_HEAD_PLANE = "not-a-head-plane"
 DICOM_CALIBRATION_UNUSABLE = "dicom-calibration-unusable"
 DICOM_PIXEL_SPACING_USED = "dicom-pixel-spacing-used"
 
 DISQUALIFYING = frozenset(
     {
         NO_HEAD_FOUND,
+        NOT_A_HEAD_PLANE,
         POOR_ELLIPSE_FIT,
         FRAGMENTED_MASK,
         IMPLAUSIBLE_SIZE,
@@ -85,7 +87,7 @@ def assess_quality(
     cephalic_index: float | None = None,
     uncertainty: Uncertainty | None = None,
     limits: UncertaintyLimits | None = None,
-    notes: tuple[str, ...] = (),
+    image_warnings: tuple[str, ...] = (),
 ) -> Quality:
     """Collect the warnings that apply to a result.
 
@@ -100,11 +102,11 @@ def assess_quality(
         None if the pixel size is unknown.
     uncertainty, limits : Uncertainty or None, UncertaintyLimits or None
         If either is None, only gross failures are checked.
-    notes : tuple of str
-        Warning codes that follow from the file and its calibration, not from the head.
+    image_warnings : tuple of str
+        Codes about the whole picture and its file; they hold with and without a head.
     """
     if head_mask is None or ellipse is None:
-        return Quality((NO_HEAD_FOUND, *notes))
+        return Quality((NO_HEAD_FOUND, *image_warnings))
     rows, columns = head_mask.pixels.shape
     low_mm, high_mm = PLAUSIBLE_HEAD_CIRCUMFERENCE_MM
     known = head_circumference_mm is not None
@@ -121,7 +123,30 @@ def assess_quality(
     }
     if uncertainty is not None and limits is not None:
         checks |= _judge_uncertainty(uncertainty, limits)
-    return Quality((*(code for code, holds in checks.items() if holds), *notes))
+    return Quality((*(code for code, holds in checks.items() if holds), *image_warnings))
+
+
+def find_image_warnings(
+    *,
+    has_narrow_range: bool = False,
+    head_plane_probability: float | None = None,
+    head_plane: HeadPlaneFacts | None = None,
+) -> tuple[str, ...]:
+    """Collect the warnings about the whole picture.
+
+    Parameters
+    ----------
+    has_narrow_range : bool
+        See `geometry.Frame`.
+    head_plane_probability, head_plane : float or None, HeadPlaneFacts or None
+        The network's output and its limit. If either is None, the kind of plane is not checked.
+    """
+    is_known = head_plane_probability is not None and head_plane is not None
+    checks = {
+        NOT_A_HEAD_PLANE: is_known and head_plane_probability < head_plane.acceptable_probability,  # type: ignore[operator,union-attr]
+        NARROW_SAMPLE_RANGE: has_narrow_range,
+    }
+    return tuple(code for code, holds in checks.items() if holds)
 
 
 def _judge_uncertainty(uncertainty: Uncertainty, limits: UncertaintyLimits) -> dict[str, bool]:

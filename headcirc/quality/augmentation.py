@@ -13,8 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headcirc.model.manifest import MaskFacts
+from headcirc.model.prediction import Prediction
 
 Array = NDArray[np.float32]
+RunNetwork = Callable[[Array], Sequence[Prediction]]
+"""Maps (n, 1, h, w) network inputs to n predictions."""
 Augmentation = tuple[bool, float]
 """Whether the picture is mirrored left to right, and its zoom about the centre."""
 BATCH_SIZE = 2
@@ -30,14 +33,14 @@ AUGMENTATIONS = to_augmentations(0.8, 0.9, 1.1)
 
 
 def infer_with_augmentation(
-    run_network: Callable[[Array], Array], network_input: Array, facts: MaskFacts
-) -> Array:
+    run_network: RunNetwork, network_input: Array, facts: MaskFacts
+) -> list[Prediction]:
     """Run the network, and run it again with augmentation where it is uncertain.
 
     Parameters
     ----------
     run_network : callable
-        Maps (n, 1, h, w) network inputs to (n, h, w) probabilities.
+        See `RunNetwork`.
     network_input : (n, 1, h, w) float32, network grid
     facts : MaskFacts
         The threshold, and the mean probability below which augmentation is used. About one in a
@@ -45,16 +48,13 @@ def infer_with_augmentation(
 
     Returns
     -------
-    (n, h, w) float32 in [0, 1], network grid
+    list of Prediction
+        One for each picture.
     """
-    probability_maps = run_network(network_input)
-    unsure = [i for i, each in enumerate(probability_maps) if is_unsure(each, facts)]
-    if not unsure:
-        return probability_maps
-    augmented = probability_maps.copy()
-    for i in unsure:
-        augmented[i] = infer_augmented(run_network, network_input[i, 0])
-    return augmented
+    return [
+        infer_augmented(run_network, picture) if is_unsure(each.probability_map, facts) else each
+        for each, (picture,) in zip(run_network(network_input), network_input, strict=True)
+    ]
 
 
 def is_unsure(probability_map: Array, facts: MaskFacts) -> bool:
@@ -64,35 +64,34 @@ def is_unsure(probability_map: Array, facts: MaskFacts) -> bool:
 
 
 def infer_augmented(
-    run_network: Callable[[Array], Array],
+    run_network: RunNetwork,
     picture: Array,
     augmentations: Sequence[Augmentation] = AUGMENTATIONS,
-) -> Array:
-    """Return the mean probability map over augmented copies of a picture.
+) -> Prediction:
+    """Return the mean prediction over augmented copies of a picture.
 
     A copy contributes only to the pixels that it contains.
 
     Parameters
     ----------
     run_network : callable
-        As for `infer_with_augmentation`.
+        See `RunNetwork`.
     picture : (h, w) float32, network grid
     augmentations : sequence of Augmentation
         Transformations of the copies. At least one zoom must be 1 or less, because a larger zoom
         crops the edge of the picture.
-
-    Returns
-    -------
-    (h, w) float32 in [0, 1], network grid
     """
     total, seen = np.zeros_like(picture), np.zeros_like(picture)
+    planes: list[float | None] = []
     for start in range(0, len(augmentations), BATCH_SIZE):
         some = augmentations[start : start + BATCH_SIZE]
         copies = np.stack([_alter(picture, augmentation) for augmentation in some])[:, None]
         for augmentation, answer in zip(some, run_network(copies), strict=True):
-            total += _alter_back(answer, augmentation)
+            total += _alter_back(answer.probability_map, augmentation)
             seen += _alter_back(np.ones_like(picture), augmentation)
-    return total / seen
+            planes.append(answer.head_plane_probability)
+    known = [each for each in planes if each is not None]
+    return Prediction(total / seen, float(np.mean(known)) if known else None)
 
 
 def _alter(picture: Array, augmentation: Augmentation) -> Array:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headcirc.geometry import Ellipse, FloatArray, HeadMask
+from headcirc.model.site import SiteFacts
 from headcirc.model.uncertainty_model import UncertaintyModel
 
 LINES = 96
@@ -153,18 +154,25 @@ def measure_uncertainty(
 
 
 def to_interval(
-    head_circumference_mm: float | None, uncertainty: Uncertainty, *, facts: UncertaintyModel | None
+    head_circumference_mm: float | None,
+    uncertainty: Uncertainty,
+    *,
+    facts: UncertaintyModel | None,
+    site: SiteFacts | None = None,
 ) -> Interval | None:
     """Return the interval around a circumference.
 
-    The half-width is `facts.interval.factor` times the expected error; the lower bound is at least
-    0. None without a circumference or without an uncertainty model.
+    The half-width is `facts.interval.factor` times the expected error, and times the site's factor;
+    the lower bound is at least 0. None without a circumference or without an uncertainty model.
     """
     if head_circumference_mm is None or facts is None or uncertainty.expected_error_mm is None:
         return None
     half_mm = facts.interval.factor * uncertainty.expected_error_mm
+    level = facts.interval.level
+    if site is not None:
+        half_mm, level = site.interval_factor * half_mm, site.level
     low_mm = max(head_circumference_mm - half_mm, 0.0)
-    return Interval(facts.interval.level, low_mm, head_circumference_mm + half_mm)
+    return Interval(level, low_mm, head_circumference_mm + half_mm)
 
 
 def _to_lines(

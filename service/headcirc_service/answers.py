@@ -3,28 +3,41 @@
 from dataclasses import asdict, fields
 
 from headcirc.answers import (
+    AnalysisFacts,
     Concentration,
+    HeadCircumference,
     Millimetres,
     ModelFacts,
     SaliencyFigures,
     to_analysis_facts,
     to_model,
+    to_site_guarantee,
 )
 from headcirc.explain import EDGE_BAND_SHARE
 from headcirc.explain import Concentration as MeasuredConcentration
 from headcirc.model.manifest import Manifest
 from headcirc.pipeline import Analysis, Pipeline
-from headcirc_service.schemas import AnalysisBody, HeadCircumferenceBody, LinksBody
+from headcirc_service.schemas import AnalysisBody, LinksBody
 
 
 def to_analysis_body(analysis_id: str, analysis: Analysis, pipeline: Pipeline) -> AnalysisBody:
     """Return an analysis with the links under which it is kept."""
     answer = to_analysis_facts(analysis, pipeline, analysis_id=analysis_id)
-    links = to_links(analysis_id, has_saliency=pipeline.manifest.explain is not None)
+    links = to_links(
+        analysis_id,
+        has_saliency=pipeline.manifest.explain is not None,
+        has_chart=has_chart(answer),
+    )
     return AnalysisBody(**vars(answer), links=links)
 
 
-def to_links(analysis_id: str, *, has_saliency: bool) -> LinksBody:
+def has_chart(answer: AnalysisFacts) -> bool:
+    """Return whether there is a growth chart: millimetres, and an age that the caller stated."""
+    is_measured = answer.head is not None and answer.head.head_circumference_mm is not None
+    return is_measured and answer.growth is not None
+
+
+def to_links(analysis_id: str, *, has_saliency: bool, has_chart: bool) -> LinksBody:
     """Return where a kept analysis and its parts are found."""
     base = f"/v1/analyses/{analysis_id}"
     return LinksBody(
@@ -34,17 +47,22 @@ def to_links(analysis_id: str, *, has_saliency: bool) -> LinksBody:
         overlay=f"{base}/overlay",
         saliency=f"{base}/saliency" if has_saliency else None,
         head_circumference=f"{base}/head-circumference",
+        growth_png=f"{base}/growth.png" if has_chart else None,
+        growth_svg=f"{base}/growth.svg" if has_chart else None,
     )
 
 
-def to_head_circumference_body(body: AnalysisBody) -> HeadCircumferenceBody | None:
+def to_head_circumference_body(body: AnalysisBody) -> HeadCircumference | None:
     """Return the number alone, or None if the analysis has none."""
     if body.head is None or body.head.head_circumference_mm is None:
         return None
-    return HeadCircumferenceBody(
+    return HeadCircumference(
         **{each.name: getattr(body.head, each.name) for each in fields(Millimetres)},
         id=body.id,
+        gestational_age=body.gestational_age,
+        growth=body.growth,
         quality=body.quality,
+        site=body.site,
         timing_ms=body.timing_ms,
     )
 
@@ -60,13 +78,13 @@ def to_model_facts(pipeline: Pipeline, *, asked_backend: str) -> ModelFacts:
         parameters=manifest.parameters,
         input_width_px=manifest.input.width_px,
         input_height_px=manifest.input.height_px,
-        sha256=pipeline.graph.sha256,
         saliency_layers=() if explain is None else tuple(explain.layers),
         default_saliency_layer=None if explain is None else explain.default_layer,
         attention_levels=() if explain is None else tuple(explain.attention_levels),
         accuracy=manifest.accuracy,
         device=pipeline.backend.device,
         chosen_because=because,
+        site=to_site_guarantee(pipeline.site),
     )
 
 

@@ -19,6 +19,7 @@ from headcirc_service.allocator import keep_freed_memory
 from headcirc_service.http.explain_routes import router as explain_router
 from headcirc_service.http.form import MAXIMUM_FIELD_BYTES, MAXIMUM_FIELDS
 from headcirc_service.http.gate import Gate
+from headcirc_service.http.growth_routes import router as growth_router
 from headcirc_service.http.middleware import FailureGuard, RequestFrame
 from headcirc_service.http.pages import router as pages_router
 from headcirc_service.http.problems import install_problem_handlers
@@ -41,7 +42,7 @@ DESCRIPTION = """Measure fetal head circumference in a 2-D ultrasound image.
 
 Research use only: this is not a medical device. A physical number that could not be measured is
 `null`, with a warning that says why."""
-ROUTERS = (measuring_router, report_router, explain_router, pages_router)
+ROUTERS = (measuring_router, report_router, explain_router, growth_router, pages_router)
 
 
 @dataclass(frozen=True)
@@ -116,6 +117,7 @@ def load_chosen_pipeline(settings: Settings) -> Pipeline:
         precision=settings.precision,
         threads=settings.threads or None,
         maximum_pixels=settings.max_pixels,
+        site_file=settings.site_file,
     )
 
 
@@ -139,6 +141,8 @@ def to_lifespan(components: Components) -> Lifespan[FastAPI]:
         backend = measurer.pipeline.backend
         logger.info("settings: %s", to_public_settings(settings))
         logger.info("backend: %s %s", backend.name, backend.precision)
+        if measurer.pipeline.site is not None:
+            logger.info("site: %s", measurer.pipeline.site.describe())
         with delay_shutdown(measurer.begin_shutdown, drain_s=settings.drain_ms / 1000):
             yield {STATE_NAME: to_connection_limits(settings, components.metrics)}
         app.state.measurer = None

@@ -39,6 +39,12 @@ class StoredPixelSizeMissingError(ServiceError):
     code, status = "pixel-size-missing", 409
 
 
+class StoredGestationalAgeMissingError(ServiceError):
+    """A growth chart of a kept analysis is requested, but no gestational age was stated."""
+
+    code, status = "gestational-age-missing", 409
+
+
 class InvalidHostError(ServiceError):
     """The Host header is missing, sent twice, or names another service."""
 

@@ -1,10 +1,16 @@
 """The JSON bodies of `docs/api.md` that only the service has; the others are `headcirc.answers`."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from pydantic import BaseModel, Field
 
-from headcirc.answers import AnalysisFacts, HeadCircumference
+from headcirc.answers import AnalysisFacts
+
+
+def to_optional_link() -> Any:
+    """Declare a link that is left out where there is nothing."""
+    return Field(default=None, exclude_if=lambda link: link is None)
 
 
 class LinksBody(BaseModel):
@@ -14,23 +20,17 @@ class LinksBody(BaseModel):
     image: str
     mask: str
     overlay: str
-    saliency: str | None = Field(default=None, exclude_if=lambda link: link is None)
+    saliency: str | None = to_optional_link()
     head_circumference: str
+    growth_png: str | None = to_optional_link()
+    growth_svg: str | None = to_optional_link()
 
 
 @dataclass(frozen=True, kw_only=True)
 class AnalysisBody(AnalysisFacts):
     """Everything about one picture."""
 
-    gestational_age: None = None  # the OpenAPI document must not promise more than is sent
     links: LinksBody
-
-
-@dataclass(frozen=True, kw_only=True)
-class HeadCircumferenceBody(HeadCircumference):
-    """The number alone, for callers that want no more."""
-
-    gestational_age: None = None
 
 
 class HealthBody(BaseModel):

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from pydantic import (
     DirectoryPath,
+    FilePath,
     HttpUrl,
     NonNegativeFloat,
     NonNegativeInt,
@@ -45,6 +46,8 @@ class Settings(BaseSettings):
     ----------
     artifact_dir : Path
         Folder of the model, with its manifest and the files that it names.
+    site_file : Path, optional
+        File of `headcirc recalibrate`: the site's own offset and intervals.
     backend : str
         `auto` takes the first usable one of tensorrt, openvino and onnxruntime, and logs which.
     precision : str
@@ -53,6 +56,8 @@ class Settings(BaseSettings):
         CPUs for one inference; 0 means all that the process may use.
     max_upload_bytes, max_pixels : int
         Larger bodies and larger pictures are refused with 413.
+    max_dicom_bytes, dicom_upload_timeout_ms : int
+        The same for bodies with a DICOM file, which may hold many frames.
     queue_capacity : int
         Requests at work or waiting at the same time; more are refused with 429. 0 means 16 for each
         picture of the best batch (`max_batch`): by default 16 on CPUs and 128 on a GPU.
@@ -102,14 +107,17 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True)
 
     artifact_dir: DirectoryPath = SHIPPED_MODEL_DIR
+    site_file: FilePath | None = None
     backend: str = "auto"
     precision: Literal["auto", "fp16", "int8", "fp32"] = "auto"
     threads: NonNegativeInt = 0
     max_upload_bytes: PositiveInt = 10_000_000
+    max_dicom_bytes: PositiveInt = 50_000_000
     max_pixels: PositiveInt = 40_000_000
     queue_capacity: NonNegativeInt = 0
     request_timeout_ms: PositiveInt = 10_000
     upload_timeout_ms: PositiveInt = 30_000
+    dicom_upload_timeout_ms: PositiveInt = 120_000
     upload_least_bytes_per_s: PositiveInt = 10_000
     trusted_gateways: Annotated[tuple[str, ...], NoDecode] = ()
     header_timeout_ms: PositiveInt = 10_000
@@ -260,6 +268,7 @@ def to_public_settings(settings: Settings) -> dict[str, object]:
     """Return the settings for the log, without paths, addresses and keys."""
     shown = settings.model_dump()
     shown["artifact_dir"] = Path(settings.artifact_dir).name
+    shown["site_file"] = settings.site_file and "set"
     shown["otlp_endpoint"] = settings.otlp_endpoint and "set"
     shown["store_url"] = settings.store_url and "set"
     shown["api_key_hashes"] = len(settings.api_key_hashes)

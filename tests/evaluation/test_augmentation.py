@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from evaluation.augmentation import FIRST, VARIANTS, measure, to_figures
+from headcirc.model.prediction import Prediction
 from headcirc.quality.augmentation import AUGMENTATIONS
 from tests.support.synthetic import to_synthetic_pipeline
 from training.data.hc18 import load_part
@@ -15,14 +16,14 @@ class Fringed:
     name, precision, device = "fringed", "fp32", "cpu"
 
     def infer(self, network_input):
-        """Return (n, h, w): a single picture has a fringe of 0.7, several pictures have none."""
+        """Give a single picture a fringe of 0.7, and several pictures none."""
         count, _, rows, columns = network_input.shape
         y, x = np.ogrid[:rows, :columns]
         distance_px = np.hypot(y - (rows - 1) / 2, x - (columns - 1) / 2)
         disc = np.clip(60 - distance_px, 0, 1)
         if count == 1:
             disc = np.maximum(disc, 0.7 * np.clip(90 - distance_px, 0, 1))
-        return np.repeat(disc[None].astype(np.float32), count, axis=0)
+        return [Prediction(disc.astype(np.float32))] * count
 
 
 def test_unsure_pictures_are_measured_by_every_variant(hc18_dir):

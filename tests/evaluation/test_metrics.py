@@ -7,13 +7,13 @@ from evaluation.metrics import (
     BIN_EDGES_MM,
     Confusion,
     count_confusion,
-    estimate,
     measure_areas_under_curves,
     measure_surface_distances,
     summarise_errors,
     summarise_errors_by_bin,
     to_bin_members,
 )
+from headcirc.agreement.estimates import estimate
 from headcirc.geometry import Ellipse, PixelSpacing
 from headcirc.raster import to_ellipse_coverage
 

@@ -22,6 +22,8 @@ from headcirc.answers import (
     Row,
     SaliencyFigures,
     to_analysis_facts,
+    to_gestational_age,
+    to_growth,
     to_row,
 )
 from headcirc.client.answers import Analysis, to_answer
@@ -30,15 +32,17 @@ from headcirc.measurement import HeadMeasurement
 from tests.support.synthetic import draw_head, to_file, to_synthetic_pipeline
 
 SPACING = PixelSpacing(row_mm=0.2, column_mm=0.1)
+AGE_DAYS = 140
 NOT_IN_ROWS = {
+    *(f"site.{name}" for name in ("offset_mm", "scale", "interval_factor", "cases", "date")),
     "id",
     "created",
     "timing_ms",
-    "gestational_age",
     "model.name",
     "model.version",
     "model.backend",
     "model.precision",
+    "model.sha256",
     "image.width_px",
     "image.height_px",
     "image.orientation",
@@ -50,6 +54,23 @@ NOT_IN_ROWS = {
     "head.ellipse.semi_minor_px",
     "head.ellipse.angle_deg",
     "head.area_mm2",
+    *(
+        f"gestational_age.{method}.{name}"
+        for method in ("hadlock_1984", "intergrowth21_2016")
+        for name in (
+            *("weeks", "text", "code"),
+            *(f"interval_days.{end}" for end in ("low", "high", "verified")),
+            *(f"measured_interval_days.{end}" for end in ("level", "low", "high")),
+        )
+    ),
+    *("growth.standard", "growth.code"),
+    *("growth.biparietal_diameter.centile", "growth.occipitofrontal_diameter.centile"),
+    *(
+        f"growth.{measure}.{name}_interval.{end}"
+        for measure in ("head_circumference", "biparietal_diameter", "occipitofrontal_diameter")
+        for name in ("z_score", "centile")
+        for end in ("level", "low", "high")
+    ),
 }
 """What a table leaves out: what identifies the request, or is of no use in a spreadsheet."""
 NOT_FROM_AN_ANSWER = {"image", "error"}
@@ -77,7 +98,9 @@ def pipeline():
 
 @pytest.fixture(scope="module")
 def analysis(pipeline):
-    return pipeline.analyze(to_file(draw_head()), pixel_spacing=SPACING)
+    return pipeline.analyze(
+        to_file(draw_head()), pixel_spacing=SPACING, gestational_age_days=AGE_DAYS
+    )
 
 
 def test_every_field_of_an_answer_has_a_column_or_is_left_out_on_purpose():
@@ -109,12 +132,21 @@ def test_columns_are_those_of_earlier_releases():
         "head_circumference_mm",
         "head_circumference_low_mm",
         "head_circumference_high_mm",
+        "head_circumference_raw_mm",
         "biparietal_diameter_mm",
         "occipitofrontal_diameter_mm",
         "cephalic_index",
+        "gestational_age_hadlock_1984_days",
+        "gestational_age_intergrowth21_2016_days",
+        "gestational_age_days",
+        "head_circumference_z_score",
+        "head_circumference_centile",
+        "biparietal_diameter_z_score",
+        "occipitofrontal_diameter_z_score",
         "head_circumference_px",
         "pixel_size_x_mm",
         "pixel_size_y_mm",
+        "head_plane_probability",
         "acceptable",
         "warnings",
         "error",
@@ -156,6 +188,113 @@ def test_row_holds_the_ends_of_the_interval(analysis, pipeline):
     head = replace(answer.head, head_circumference_interval_mm=Interval(0.9, 1.0, 2.0))
     row = to_row(replace(answer, head=head))
     assert (row.head_circumference_low_mm, row.head_circumference_high_mm) == (1.0, 2.0)
+
+
+def to_figures(hc_mm, *, half_mm=None, bpd_mm=None, ofd_mm=None):
+    """Return a head's figures, with an interval of `half_mm` to both sides."""
+    interval = None if half_mm is None else Interval(0.9, hc_mm - half_mm, hc_mm + half_mm)
+    return Millimetres(
+        head_circumference_mm=hc_mm,
+        head_circumference_interval_mm=interval,
+        biparietal_diameter_mm=bpd_mm,
+        occipitofrontal_diameter_mm=ofd_mm,
+        cephalic_index=None,
+    )
+
+
+def test_interval_is_carried_through_to_the_age():
+    """Each end is the age of that circumference; the method's own error stands beside it."""
+    found = to_gestational_age(to_figures(200.0, half_mm=50.0))
+    hadlock, intergrowth = found.hadlock_1984, found.intergrowth21_2016
+    assert hadlock.weeks == pytest.approx(22.160, abs=0.0006)
+    assert hadlock.text == "22w1d"
+    measured = hadlock.measured_interval_days
+    assert (measured.level, measured.low, measured.high) == (
+        0.9,
+        pytest.approx(7 * 18.073, abs=0.005),
+        pytest.approx(7 * 27.148, abs=0.005),
+    )
+    own = hadlock.interval_days
+    assert (own.low, own.high, own.verified) == (
+        pytest.approx(hadlock.days - 7 * 1.48),
+        pytest.approx(hadlock.days + 7 * 1.48),
+        True,
+    )
+    assert intergrowth.interval_days is None
+    assert intergrowth.measured_interval_days.low == pytest.approx(127.27, abs=0.006)
+
+
+def test_end_of_the_interval_out_of_range_is_none():
+    """The age holds; the end of the interval that the method cannot date does not."""
+    found = to_gestational_age(to_figures(70.0, half_mm=5.0)).hadlock_1984
+    assert found.days is not None
+    assert found.measured_interval_days.low is None
+    assert found.measured_interval_days.high > found.days
+
+
+def test_age_out_of_range_is_none_with_a_code():
+    found = to_gestational_age(to_figures(60.0, half_mm=20.0)).hadlock_1984
+    assert found.code == "head-circumference-below-range"
+    assert (found.days, found.weeks, found.text) == (None, None, None)
+    assert (found.interval_days, found.measured_interval_days) == (None, None)
+
+
+def test_growth_compares_three_measures_at_the_stated_age():
+    """The standard's medians at 20 weeks have a z-score of 0 and the 50th centile."""
+    found = to_growth(to_figures(172.5, half_mm=14.9, bpd_mm=48.4, ofd_mm=60.7), 140)
+    assert (found.gestational_age_days, found.standard, found.code) == (
+        140,
+        "intergrowth21_2014",
+        None,
+    )
+    for each in (found.head_circumference, found.biparietal_diameter):
+        assert each.z_score == pytest.approx(0, abs=0.03)
+        assert each.centile == pytest.approx(50, abs=1)
+    assert found.occipitofrontal_diameter.z_score == pytest.approx(0, abs=0.03)
+    interval = found.head_circumference.z_score_interval
+    assert (interval.low, interval.high) == (
+        pytest.approx(-2.0, abs=0.02),
+        pytest.approx(2.0, abs=0.02),
+    )
+    centiles = found.head_circumference.centile_interval
+    assert (centiles.low, centiles.high) == (
+        pytest.approx(2.28, abs=0.1),
+        pytest.approx(97.72, abs=0.1),
+    )
+    assert found.biparietal_diameter.z_score_interval is None
+
+
+def test_there_is_no_growth_without_a_stated_age():
+    """The age that the circumference gives would make every head average."""
+    assert to_growth(to_figures(172.5), None) is None
+
+
+@pytest.mark.parametrize(
+    ("days", "code"),
+    [(97, "gestational-age-below-range"), (281, "gestational-age-above-range")],
+)
+def test_growth_out_of_range_has_a_code_and_no_figures(days, code):
+    found = to_growth(to_figures(172.5, bpd_mm=48.4, ofd_mm=60.7), days)
+    assert found.code == code
+    assert found.head_circumference is None
+    assert found.biparietal_diameter is None
+    assert found.occipitofrontal_diameter is None
+
+
+@pytest.mark.parametrize("figures", [None, to_figures(None)])
+def test_growth_without_millimetres_has_no_figures(figures):
+    """The stated age comes back; nothing is compared."""
+    found = to_growth(figures, 140)
+    assert (found.gestational_age_days, found.head_circumference, found.code) == (140, None, None)
+
+
+def test_row_holds_age_and_growth(analysis, pipeline):
+    answer = to_analysis_facts(analysis, pipeline)
+    row = to_row(answer)
+    assert row.gestational_age_days == AGE_DAYS
+    assert row.gestational_age_hadlock_1984_days == answer.gestational_age.hadlock_1984.days
+    assert row.head_circumference_z_score == answer.growth.head_circumference.z_score
+    assert row.head_circumference_centile == answer.growth.head_circumference.centile
 
 
 def test_row_without_a_head_says_so(analysis, pipeline):

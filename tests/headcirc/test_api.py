@@ -1,3 +1,4 @@
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 
 import headcirc
+from headcirc.readers import decode_frame
 
 PHANTOM = Path("examples/phantom.png")
 PIXEL_SIZE_MM, DRAWN_MM = 0.1277, 184.0
@@ -163,3 +165,45 @@ def test_many_are_measured_in_order_and_none_stops_the_others(model, result, tmp
 def test_folder_without_a_model_is_an_inference_error(tmp_path):
     with pytest.raises(headcirc.InferenceError, match="manifest"):
         headcirc.load_model(tmp_path)
+
+
+def test_growth_needs_an_age_and_the_age_needs_none(model, result):
+    """The age from the circumference is always there; z-scores only for a stated age."""
+    assert result.gestational_age.hadlock_1984.text == "20w5d"
+    assert result.growth is None
+    aged = model.measure(PHANTOM, pixel_size_mm=PIXEL_SIZE_MM, gestational_age_days=143)
+    assert aged.growth.gestational_age_days == 143
+    assert aged.growth.head_circumference.z_score == pytest.approx(0.7, abs=0.4)
+    assert aged.gestational_age == result.gestational_age
+
+
+def test_growth_chart_is_written_as_its_name_says(model, tmp_path):
+    """SVG and PNG of one drawing, with an earlier point."""
+    aged = model.measure(PHANTOM, pixel_size_mm=PIXEL_SIZE_MM, gestational_age_days=143)
+    svg, png = tmp_path / "chart.svg", tmp_path / "chart.png"
+    aged.save_growth_chart(svg, earlier=[(105, 110.5)])
+    aged.save_growth_chart(png)
+    assert svg.read_text().count("<circle") == 2
+    drawing = aged.growth_chart()
+    assert decode_frame(png.read_bytes()).pixels.shape == (drawing.height_px, drawing.width_px)
+
+
+def test_growth_chart_without_an_age_is_refused(result):
+    with pytest.raises(headcirc.InputError, match="No gestational age was stated"):
+        result.growth_chart()
+
+
+@pytest.mark.parametrize("days", [0, 20.4, "140"])
+def test_age_that_is_not_plausible_is_refused(model, days):
+    for measure in (model.measure, lambda *each, **stated: model.measure_many([*each], **stated)):
+        with pytest.raises(headcirc.InputError, match="whole number of days"):
+            measure(PHANTOM, gestational_age_days=days)
+
+
+def test_result_is_written_as_fhir(result):
+    """In plain JSON types, the same each time."""
+    bundle = result.to_fhir(subject="Patient/1")
+    assert json.loads(json.dumps(bundle)) == bundle == result.to_fhir(subject="Patient/1")
+    assert bundle["entry"][0]["resource"]["subject"] == {"reference": "Patient/1"}
+    with pytest.raises(headcirc.InputError, match="FHIR reference"):
+        result.to_fhir(subject="Jane")

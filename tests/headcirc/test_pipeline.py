@@ -7,6 +7,7 @@ import pytest
 from headcirc.errors import InferenceError
 from headcirc.geometry import CalibratedRegion, Ellipse, PixelSpacing
 from headcirc.measurement import measure_head
+from headcirc.model.prediction import Prediction
 from tests.support.synthetic import draw_head, to_file, to_synthetic_pipeline
 
 
@@ -59,7 +60,7 @@ def test_pixel_sizes_that_make_no_head_s_shape_are_told():
 def test_backend_that_answers_no_numbers_has_failed(value):
     """It is an error, which a service's readiness tells, and not a picture without a head."""
     pipeline = to_synthetic_pipeline()
-    pipeline.backend.infer = lambda pictures: np.full_like(pictures[:, 0], value)
+    pipeline.backend.infer = lambda pictures: [Prediction(np.full_like(pictures[0, 0], value))]
     with pytest.raises(InferenceError, match="NaN or infinity"):
         pipeline.analyze(to_file(draw_head()))
 

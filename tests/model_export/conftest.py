@@ -2,14 +2,16 @@ import hashlib
 import json
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import nn
 
 from headcirc.model.manifest import MANIFEST_NAME, SCHEMA_VERSION, InputFacts
-from model_export.__main__ import MASK
-from model_export.onnx_graph import write_onnx
+from model_export.__main__ import HEAD_PLANE, MASK
+from model_export.explain import to_mask_logits
+from model_export.onnx_graph import has_head_plane, write_onnx
 from training.networks.attention_resunet import AttentionResUNet
 
 TINY_FACTS = InputFacts(
@@ -17,10 +19,10 @@ TINY_FACTS = InputFacts(
 )
 
 
-def make_tiny_network(seed: int) -> AttentionResUNet:
-    """Return a network of width 2 whose batch norms are far from the identity."""
+def make_tiny_network(seed: int, **options: Any) -> AttentionResUNet:
+    """Return a small network whose batch norms are far from the identity."""
     torch.manual_seed(seed)
-    network = AttentionResUNet(width=2)
+    network = AttentionResUNet(**({"width": 2} | options))
     for layer in network.modules():
         if isinstance(layer, nn.BatchNorm2d):
             nn.init.normal_(layer.running_mean, 0, 0.3)
@@ -29,9 +31,10 @@ def make_tiny_network(seed: int) -> AttentionResUNet:
             nn.init.normal_(layer.bias, 0.5, 0.2)  # above 0, so that no ReLU is dead
     network.eval()
     with torch.no_grad():  # half of the pixels of a noisy picture are to be head
-        logits = network(torch.randn(1, 1, 32, 32))
-        network.head.weight *= 2 / logits.std()
-        network.head.bias.copy_((network.head.bias - logits.mean()) * 2 / logits.std())
+        logits = to_mask_logits(network(torch.randn(1, 1, 32, 32)))
+        head = network.head if network.stem is None else network.head[0]
+        head.weight *= 2 / logits.std()
+        head.bias.copy_((head.bias - logits.mean()) * 2 / logits.std())
     return network
 
 
@@ -48,8 +51,14 @@ def another_network() -> AttentionResUNet:
 @pytest.fixture(scope="session")
 def tiny_model_dir(tiny_network, tmp_path_factory) -> Path:
     """Return a model's folder: the exported tiny network and its manifest."""
-    folder = tmp_path_factory.mktemp("tiny-model")
-    write_onnx(tiny_network, folder / "model.onnx", TINY_FACTS)
+    return write_tiny_model(tiny_network, tmp_path_factory.mktemp("tiny-model"))
+
+
+def write_tiny_model(
+    network: AttentionResUNet, folder: Path, facts: InputFacts = TINY_FACTS
+) -> Path:
+    """Write a network's float32 graph and its manifest into a folder, and return the folder."""
+    write_onnx(network, folder / "model.onnx", facts)
     sha256 = hashlib.sha256((folder / "model.onnx").read_bytes()).hexdigest()
     manifest = {
         "schema_version": SCHEMA_VERSION,
@@ -57,10 +66,12 @@ def tiny_model_dir(tiny_network, tmp_path_factory) -> Path:
         "version": "0",
         "width": 2,
         "parameters": 0,
-        "input": asdict(TINY_FACTS),
+        "input": asdict(facts),
         # An untrained network is sure of nothing, and here it is compared, not believed.
         "mask": asdict(replace(MASK, minimum_mean_probability=0.0)),
         "graphs": {"fp32": {"file": "model.onnx", "sha256": sha256}},
     }
+    if has_head_plane(network):
+        manifest["head_plane"] = asdict(HEAD_PLANE)
     (folder / MANIFEST_NAME).write_text(json.dumps(manifest))
     return folder

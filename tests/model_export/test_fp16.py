@@ -6,6 +6,7 @@ import onnxruntime
 import pytest
 
 from headcirc.geometry import PixelSpacing
+from headcirc.model.prediction import Prediction
 from headcirc.pipeline import load_pipeline
 from model_export.fp16 import find_float32_tensors, load_rounded, write_fp16
 from model_export.onnx_graph import INPUT_NAME, OUTPUT_NAME
@@ -76,7 +77,7 @@ def test_float16_graph_that_finds_no_head_is_refused():
         name, precision, device = "blind", "fp16", "cpu"
 
         def infer(self, network_input):
-            return np.zeros((len(network_input), *network_input.shape[2:]), np.float32)
+            return [Prediction(np.zeros_like(each[0])) for each in network_input]
 
     reference = load_pipeline(backend="onnxruntime", precision="fp32")
     with pytest.raises(ParityError, match="blind fp16 differs too much"):

@@ -10,11 +10,11 @@ from evaluation.unseen_exams import SPLIT_MODEL_DIR
 from headcirc.errors import InferenceError, ModelArtifactError
 from headcirc.model.manifest import MANIFEST_NAME, load_manifest
 from headcirc.pipeline import SHIPPED_MODEL_DIR
-from model_export.__main__ import build, main, write_manifest
+from model_export.__main__ import build, load_training_notes, main, to_name, write_manifest
 from model_export.record import record_uncertainty, replace_files
 from training.checkpoint import save_weights
 from training.data.hc18 import IMAGE_FOLDER, SPLIT_PATH, TABLE_NAME
-from training.networks.attention_resunet import AttentionResUNet
+from training.networks.attention_resunet import HALF_TIME, AttentionResUNet
 
 FIGURES = {
     "command": "python -m evaluation.accuracy",
@@ -150,7 +150,7 @@ def test_failed_build_does_not_change_the_folder(tmp_path, calibration_dir):
             tmp_path / "checkpoint.safetensors",
             model_dir,
             calibration_dir,
-            tmp_path / "training.json",
+            training_notes=tmp_path / "training.json",
         )
     assert read_all(model_dir) == before
     assert [path.name for path in tmp_path.glob("model*")] == ["model"]
@@ -162,4 +162,34 @@ def test_weights_without_a_version_are_not_exported(tmp_path, calibration_dir):
     notes = tmp_path / "training.json"
     notes.write_text("{}")
     with pytest.raises(SystemExit, match="has no version"):
-        build(tmp_path / "checkpoint.safetensors", tmp_path / "model", calibration_dir, notes)
+        build(
+            tmp_path / "checkpoint.safetensors",
+            tmp_path / "model",
+            calibration_dir,
+            training_notes=notes,
+        )
+
+
+def test_records_of_a_fold_run_become_the_training_record(tmp_path):
+    """Without training.json, recipe and seen data are read; the parts say what the run saw."""
+    weights = tmp_path / "weights.safetensors"
+    with pytest.raises(SystemExit, match=r"training\.json is missing"):
+        load_training_notes(weights)
+    (tmp_path / "recipe.json").write_text('{"fold": 0}')
+    (tmp_path / "seen.json").write_text('{"exams": [3]}')
+    notes = load_training_notes(weights)
+    parts = ["train", "calibration", "test"]
+    assert notes == {"recipe": {"fold": 0, "parts": parts}, "seen": {"exams": [3]}}
+    with pytest.raises(SystemExit, match=r"other\.json is missing"):
+        load_training_notes(weights, tmp_path / "other.json")
+    (tmp_path / "training.json").write_text('{"version": "1"}')
+    assert load_training_notes(weights) == {"version": "1"}
+
+
+@pytest.mark.parametrize(
+    ("options", "name"),
+    [({"width": 2}, "attention-resunet-2"), (HALF_TIME, "attention-resunet-half")],
+)
+def test_name_says_width_or_half_resolution(options, name):
+    """The half-resolution network has other channels than its first level's width suggests."""
+    assert to_name(AttentionResUNet(**options)) == name

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from headcirc.geometry import PixelSpacing
+from headcirc.model.prediction import Prediction
 from headcirc.pipeline import load_pipeline
 from model_export.parity import ParityError, measure_agreement, measure_parity
 
@@ -85,13 +86,13 @@ class Unsure:
         self.other_radius_px = other_radius_px
 
     def infer(self, network_input):
-        """Return (n, h, w): the disc for one picture, the other for several."""
+        """Return n predictions: the disc for one picture, the other for several."""
         count, _, rows, columns = network_input.shape
         y, x = np.ogrid[:rows, :columns]
         distance = np.hypot(y - (rows - 1) / 2, x - (columns - 1) / 2)
         radius_px = 80 if count == 1 else self.other_radius_px
         disc = 0.93 * np.clip(radius_px - distance, 0, 1).astype(np.float32)
-        return np.repeat(disc[None], count, axis=0)
+        return [Prediction(disc)] * count
 
 
 class AsTorch(torch.nn.Module):
@@ -103,7 +104,8 @@ class AsTorch(torch.nn.Module):
 
     def forward(self, network_input: torch.Tensor) -> torch.Tensor:
         """Return (n, 1, h, w)."""
-        return torch.logit(torch.from_numpy(self.backend.infer(network_input.numpy())))[:, None]
+        maps = [each.probability_map for each in self.backend.infer(network_input.numpy())]
+        return torch.logit(torch.from_numpy(np.stack(maps)))[:, None]
 
 
 @pytest.fixture(scope="module")

@@ -49,7 +49,7 @@ def test_all_convolutions_but_the_last_have_int8_weights(int8_path):
     }
     convolutions = [node for node in model.graph.node if node.op_type in ("Conv", "ConvTranspose")]
     plain = [node.name for node in convolutions if node.input[1] not in dequantised]
-    head, _ = find_output_nodes(model)
+    _, head = find_output_nodes(model)
     assert len(convolutions) == 44
     assert plain == [head]
 

@@ -53,7 +53,7 @@ def test_rows_are_those_of_analyze(local_ray, images, tmp_path):
     paths = sorted(images.iterdir())
     measure = to_local_measure(load_pipeline(threads=1))
     spacings = to_spacings_of(paths, load_pixel_sizes(sizes))
-    expected = measure_files(measure, paths, spacings, None)
+    expected = measure_files(measure, paths, spacings)
     assert len(rows) == len(read_rows(out)) == len(paths)
     for row in expected:
         found = asdict(rows[Path(row.image).name])

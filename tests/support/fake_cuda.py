@@ -131,7 +131,7 @@ class FakeEngine:
 
     def __init__(self, cuda: FakeCuda, *, explains: bool = False) -> None:
         self.cuda = cuda
-        self.tensors = {"answer": TensorIOMode.OUTPUT, "question": TensorIOMode.INPUT}
+        self.tensors = {"probability_map": TensorIOMode.OUTPUT, "question": TensorIOMode.INPUT}
         if explains:
             self.tensors["corner"] = TensorIOMode.OUTPUT
         self.num_io_tensors = len(self.tensors)
@@ -176,7 +176,10 @@ class FakeContext:
         """Enqueue the doubling and, with `explains`, the copy of the corner."""
         if not self.has_memory or set(self.addresses) != set(self.engine.tensors):
             return False
-        source, target = self._view("question", self.shape), self._view("answer", self.shape)
+        source, target = (
+            self._view("question", self.shape),
+            self._view("probability_map", self.shape),
+        )
         self.engine.cuda.enqueue(lambda: np.multiply(source, 2, out=target))
         if "corner" in self.engine.tensors:
             corner = self._view("corner", (self.shape[0], 1, 1, 1))

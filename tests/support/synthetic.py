@@ -10,6 +10,7 @@ from PIL import Image
 from headcirc.geometry import Ellipse
 from headcirc.model.graph import Graph
 from headcirc.model.manifest import InputFacts, Manifest, MaskFacts
+from headcirc.model.prediction import Prediction
 from headcirc.pipeline import Pipeline
 from headcirc.raster import to_ellipse_coverage
 
@@ -37,11 +38,13 @@ class BrightnessBackend:
     precision: str = "fp32"
     device: str = "cpu"
     calls: list[int] = field(default_factory=list)
+    head_plane_probability: float | None = None
 
-    def infer(self, network_input: np.ndarray) -> np.ndarray:
+    def infer(self, network_input: np.ndarray) -> list[Prediction]:
         """Undo the normalisation and return grey values in [0, 1] as probabilities."""
         self.calls.append(len(network_input))
-        return network_input[:, 0] * FACTS.standard_deviation + FACTS.mean
+        maps = network_input[:, 0] * FACTS.standard_deviation + FACTS.mean
+        return [Prediction(each, self.head_plane_probability) for each in maps]
 
 
 def to_manifest(onnx_path: Path = Path("model.onnx")) -> Manifest:

@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import cv2
@@ -6,7 +7,7 @@ import pytest
 
 from headcirc.geometry import to_ellipse_perimeter
 from training.data.folds import Folds
-from training.data.hc18 import IMAGE_FOLDER
+from training.data.hc18 import IMAGE_FOLDER, SPLIT_PATH
 from training.data.hc18 import TABLE_NAME as HC18_TABLE
 from training.data.planes import TABLE_NAME as PLANES_TABLE
 
@@ -75,4 +76,27 @@ def planes_dir():
     folder = Path("../shared/data/planes")
     if not (folder / PLANES_TABLE).is_file():
         pytest.skip(f"the planes are not in {str(folder)!r}")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def data_dir(tmp_path_factory):
+    """Write eight training and two calibration images, numbered as the committed split has them."""
+    folder = tmp_path_factory.mktemp("hc18")
+    (folder / IMAGE_FOLDER).mkdir()
+    split, generator = json.loads(SPLIT_PATH.read_text()), np.random.default_rng(0)
+    lines = ["filename,pixel size(mm),head circumference (mm)"]
+    for exam in split["train"][:8] + split["calibration"][:2]:
+        center = [int(value) for value in generator.integers((34, 24), (46, 31))]
+        axes = [int(value) for value in generator.integers((20, 14), (26, 19))]
+        outline = np.zeros((ROWS, COLUMNS), np.uint8)
+        cv2.ellipse(outline, center, axes, int(generator.integers(180)), 0, 360, 255, 1)
+        noise = generator.normal(0, 15, outline.shape)
+        image = np.clip(cv2.GaussianBlur(outline, (0, 0), 1) + 40 + noise, 0, 255)
+        name = f"{exam:03d}_HC"
+        cv2.imwrite(str(folder / IMAGE_FOLDER / f"{name}.png"), image.astype(np.uint8))
+        cv2.imwrite(str(folder / IMAGE_FOLDER / f"{name}_Annotation.png"), outline)
+        circumference_mm = to_ellipse_perimeter(*axes) * PIXEL_SIZE_MM
+        lines.append(f"{name}.png,{PIXEL_SIZE_MM},{circumference_mm:.2f}")
+    (folder / HC18_TABLE).write_text("\n".join(lines) + "\n")
     return folder

@@ -3,8 +3,9 @@ from dataclasses import asdict
 
 import pytest
 
+from training.checkpoint import CHECKPOINT_NAME, MODELS_DIR
 from training.data.folds import Folds
-from training.lineage import Seen, require_unseen
+from training.lineage import Seen, read_older_seen, require_unseen
 
 FOLDS = Folds({"exams": [[1, 2], [3, 4]], "groups": [["Egypt"], ["Ghana"]]})
 
@@ -40,3 +41,15 @@ def test_record_of_training_data_survives_json():
     """The record that is written beside a run is equal after reading."""
     seen = Seen((1, 2), ("Egypt",), True, ("a" * 64,))
     assert Seen.from_json(json.loads(json.dumps(asdict(seen)))) == seen
+
+
+def test_older_checkpoint_lists_the_train_part_only_if_its_record_says_so(tmp_path):
+    """Version 1.3.0 was trained on the train part; 2.1.0 on all exams, so it says nothing."""
+    seen = read_older_seen(MODELS_DIR / "attention-resunet-16-split" / CHECKPOINT_NAME)
+    split = Folds.with_split()
+    assert len(seen.exams) == 484
+    require_unseen(seen, split, 0, who="version 1.3.0")
+    with pytest.raises(ValueError, match="exams"):
+        require_unseen(seen, Folds(), 0, who="version 1.3.0")
+    assert read_older_seen(MODELS_DIR / "attention-resunet-16" / CHECKPOINT_NAME) is None
+    assert read_older_seen(tmp_path / CHECKPOINT_NAME) is None

@@ -5,16 +5,13 @@ import json
 import math
 from dataclasses import replace
 
-import cv2
-import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
 
-from headcirc.geometry import to_ellipse_perimeter
 from training.checkpoint import load_trained, save_weights, to_file_sha256
 from training.data.dataset import HC18Dataset
-from training.data.hc18 import IMAGE_FOLDER, SPLIT_PATH, TABLE_NAME, load_part
+from training.data.hc18 import load_part
 from training.networks.attention_resunet import AttentionResUNet
 from training.recipe import Recipe
 from training.train import RunPaths, main, measure_dice, train
@@ -23,8 +20,6 @@ from training.training_state import TrainingState, start, to_averaging
 OPTIONS = ["--width", "2", "--epochs", "2", "--float32", "--seed", "8"]
 RECIPE = Recipe(width=2, epochs=2, bfloat16=False, seed=8)
 """Seed 8 starts with a head of positive weights, so that epoch 1 finds something and is a best."""
-ROWS, COLUMNS = 54, 80
-PIXEL_SIZE_MM = 0.7
 
 
 class ClosedPipe(io.StringIO):
@@ -35,29 +30,6 @@ class ClosedPipe(io.StringIO):
         if "epoch 2" in text:
             raise BrokenPipeError("the reader has left")
         return super().write(text)
-
-
-@pytest.fixture(scope="module")
-def data_dir(tmp_path_factory):
-    """Write eight training and two calibration images, numbered as the committed split has them."""
-    folder = tmp_path_factory.mktemp("hc18")
-    (folder / IMAGE_FOLDER).mkdir()
-    split, generator = json.loads(SPLIT_PATH.read_text()), np.random.default_rng(0)
-    lines = ["filename,pixel size(mm),head circumference (mm)"]
-    for exam in split["train"][:8] + split["calibration"][:2]:
-        center = [int(value) for value in generator.integers((34, 24), (46, 31))]
-        axes = [int(value) for value in generator.integers((20, 14), (26, 19))]
-        outline = np.zeros((ROWS, COLUMNS), np.uint8)
-        cv2.ellipse(outline, center, axes, int(generator.integers(180)), 0, 360, 255, 1)
-        noise = generator.normal(0, 15, outline.shape)
-        image = np.clip(cv2.GaussianBlur(outline, (0, 0), 1) + 40 + noise, 0, 255)
-        name = f"{exam:03d}_HC"
-        cv2.imwrite(str(folder / IMAGE_FOLDER / f"{name}.png"), image.astype(np.uint8))
-        cv2.imwrite(str(folder / IMAGE_FOLDER / f"{name}_Annotation.png"), outline)
-        circumference_mm = to_ellipse_perimeter(*axes) * PIXEL_SIZE_MM
-        lines.append(f"{name}.png,{PIXEL_SIZE_MM},{circumference_mm:.2f}")
-    (folder / TABLE_NAME).write_text("\n".join(lines) + "\n")
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -130,7 +102,8 @@ def test_run_is_not_resumed_with_another_recipe(finished):
 def test_run_older_than_a_field_is_resumed(finished, tmp_path, learning_rate):
     """In a record without the newest fields they have their defaults."""
     saved = torch.load(finished / "last.pt", weights_only=True)
-    for name in ("parts", "teacher_sha256", "distillation_weight", "circumference_weight"):
+    newer = ("parts", "teacher_sha256", "distillation_weight", "circumference_weight", "network")
+    for name in (*newer, "deep_supervision", "patience"):
         del saved["recipe"][name]
     torch.save(saved, tmp_path / "last.pt")
     recipe = replace(RECIPE, learning_rate=learning_rate)

@@ -7,12 +7,12 @@ import torch
 from safetensors.torch import load_file
 
 from training import evaluate_fold, train_fold
-from training.checkpoint import load_record, save_weights, to_file_sha256
+from training.checkpoint import NetworkRecord, load_record, save_weights, to_file_sha256
 from training.data.examples import Mixture
 from training.data.folds import Folds
 from training.fold_run import FoldRecipe, begin
 from training.lineage import Seen
-from training.train_fold import FoldPaths, to_losses, to_recipe
+from training.train_fold import FoldPaths, to_half_size, to_losses, to_recipe
 
 CPU = torch.device("cpu")
 TINY = {"channels": [2, 2, 2, 4, 4], "halving_stem": True, "head_plane": True}
@@ -128,6 +128,31 @@ def test_fold_refuses_a_teacher_without_a_list(to_paths, finished, tmp_path):
         train_fold.train_fold(
             to_paths(tmp_path / "run", teachers=(path,)), to_student(path), device=CPU
         )
+
+
+def test_run_starts_from_weights_without_the_head_plane_output(to_paths, tmp_path):
+    """Only that output's weights may be missing."""
+    older, other = tmp_path / "older.safetensors", tmp_path / "other.safetensors"
+    for path, changes in ((older, {}), (other, {"channels": [2, 2, 2, 4, 8]})):
+        record = NetworkRecord("attention-resunet", TINY | {"head_plane": False} | changes, Seen())
+        save_weights(record.build(), path, record=record)
+    recipe = replace(RECIPE, epochs=1)
+    paths = to_paths(tmp_path / "run", start=older)
+    train_fold.train_fold(paths, recipe, device=CPU)
+    assert "plane_head.weight" in load_file(tmp_path / "run" / "weights.safetensors")
+    with pytest.raises((ValueError, RuntimeError), match=r"another network|size mismatch"):
+        train_fold.train_fold(to_paths(tmp_path / "two", start=other), recipe, device=CPU)
+
+
+def test_first_epochs_use_half_size_examples():
+    """The share is rounded to whole epochs, and averaging keeps the mean."""
+    recipe = replace(RECIPE, epochs=5, half_size_share=0.6)
+    assert [recipe.is_half_size(epoch) for epoch in range(5)] == [True] * 3 + [False] * 2
+    batch = to_batch([1.0, 1.0], [0.0, 0.0])
+    halved = to_half_size(batch)
+    assert halved["network_input"].shape == (2, 1, 16, 16)
+    assert torch.allclose(halved["network_input"].mean(), batch["network_input"].mean(), atol=1e-6)
+    assert halved["plane_label"] is batch["plane_label"]
 
 
 def to_batch(annotation_weight, teacher_weight):

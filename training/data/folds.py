@@ -7,13 +7,13 @@ import argparse
 import json
 import random
 import sys
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 
-from training.data.hc18 import HC18Image, load_images
+from training.data.hc18 import SPLIT_PATH, HC18Image, load_images
 from training.data.planes import Plane, load_planes
 
 FOLDS = 5
@@ -82,6 +82,18 @@ class Folds:
         self.exams = [frozenset(each) for each in record["exams"]]
         self.groups = [frozenset(each) for each in record["groups"]]
 
+    @classmethod
+    def with_split(cls) -> "Folds":
+        """Return folds that all hold out the calibration and test exams of HC18's older split.
+
+        For runs that begin with weights of the train part: those weights saw exams of all five
+        folds. The planes are divided as always.
+        """
+        split = json.loads(SPLIT_PATH.read_text())
+        held_out = [exam for part, exams in split.items() if part != "train" for exam in exams]
+        record = json.loads(FOLDS_PATH.read_text())
+        return cls({"exams": [held_out] * FOLDS, "groups": record["groups"]})
+
     def is_held_out(self, item: HC18Image | Plane, fold: int | None) -> bool:
         """Return whether a fold holds out this image; the fold None holds out nothing."""
         if fold is None:
@@ -89,6 +101,10 @@ class Folds:
         if isinstance(item, HC18Image):
             return item.exam in self.exams[fold]
         return item.group in self.groups[fold]
+
+
+HELD_OUT: dict[str, Callable[[], Folds]] = {"folds": Folds, "split": Folds.with_split}
+"""Ways to hold out data, by their names on the command line."""
 
 
 def to_training_items(items: Iterable, folds: Folds, fold: int | None) -> list:

@@ -110,6 +110,9 @@ class AttentionResUNet(nn.Module):
     Sub-pixel convolution: Shi et al. 2016, arXiv 1609.05158.
     """
 
+    paper_levels = tuple(PAPER_WIDTH * 2**level for level in reversed(range(LEVELS)))
+    """Channels of the decoder's levels in the paper, deepest first; they name the levels."""
+
     def __init__(
         self,
         *,

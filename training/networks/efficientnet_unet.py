@@ -59,6 +59,8 @@ class EfficientNetUNet(nn.Module):
         encoder = EfficientNet.from_name(ENCODER_NAME)
         del encoder._conv_head, encoder._bn1, encoder._fc, encoder._dropout, encoder._avg_pooling
         encoder._conv_stem.weight = _to_grey_stem(encoder._conv_stem.weight)
+        for block in encoder._blocks:
+            _keep_in_float32(block._depthwise_conv)
         self.encoder = encoder
         inputs = (BOTTLENECK_CHANNELS, *DECODER_CHANNELS)
         skips = (*reversed(SKIP_CHANNELS), 0)
@@ -101,6 +103,24 @@ class EfficientNetUNet(nn.Module):
         if self.plane_head is None:
             return logits
         return logits, self.plane_head(bottom.mean(dim=(2, 3)))
+
+
+def _keep_in_float32(convolution: nn.Module) -> None:
+    """Let a convolution compute in float32 inside of bfloat16 autocast.
+
+    On CPUs the bfloat16 gradient of a depthwise convolution takes up to ten times as long as the
+    float32 one, and was over half of a training step. A subclass and not a new `forward` of the
+    object, because copies of the network must use their own weights.
+    """
+    kind = type(convolution)
+
+    class Float32Convolution(kind):  # type: ignore[misc, valid-type]
+        def forward(self, features: Tensor) -> Tensor:
+            with torch.autocast(features.device.type, enabled=False):
+                result: Tensor = super().forward(features.float())
+            return result.to(features.dtype)
+
+    convolution.__class__ = Float32Convolution
 
 
 def _to_grey_stem(weight: Tensor) -> nn.Parameter:

@@ -68,7 +68,7 @@ def decode_grey(file: DicomFile, layout: Layout, index: int) -> NDArray[np.uint8
     elif syntax in NATIVE or syntax in DECODERS:
         raise ValueError("The pixel data do not fit the transfer syntax.")
     else:
-        name = syntax.name if syntax.is_transfer_syntax else "an unknown one"
+        name = syntax.name.replace("/", " ") if syntax.is_transfer_syntax else "an unknown one"
         raise UnsupportedMediaTypeError(
             f"The DICOM file's transfer syntax is not read here: {name}. Uncompressed, RLE, JPEG "
             "(8 bits), JPEG-LS and JPEG 2000 are. Export the frame as PNG."

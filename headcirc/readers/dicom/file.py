@@ -5,6 +5,7 @@ this module limits both. pydicom's warnings quote values, which may identify a p
 ignored here and everywhere below.
 """
 
+import io
 import logging
 import struct
 import warnings
@@ -49,7 +50,7 @@ class DicomFile:
         All attributes before the pixel data.
     transfer_syntax : UID
         How the pixel data are encoded.
-    stream : CountedFile
+    stream : BytesIO
         The file; it stands at the first byte of the pixel data.
     pixel_bytes : int or None
         Length of the pixel data; None where they are encapsulated, which states none.
@@ -59,7 +60,7 @@ class DicomFile:
 
     header: Dataset
     transfer_syntax: UID
-    stream: CountedFile
+    stream: io.BytesIO
     pixel_bytes: int | None
     pixel_kind: str
 
@@ -85,6 +86,39 @@ def ignore_warnings() -> None:
     warnings.filterwarnings("ignore", module="pydicom")
 
 
+@dataclass(frozen=True)
+class Head:
+    """What comes before the pixel data, and the file, which stands behind it."""
+
+    header: Dataset
+    transfer_syntax: UID
+    stream: io.BytesIO
+    is_little: bool
+
+
+def read_head(stream: io.BytesIO) -> Head:
+    """Read all attributes before the pixel data.
+
+    Raises
+    ------
+    ImageTooLargeError
+        The stream refuses so many reads, or it inflates to too many bytes.
+    ValueError and others of `DICOM_DAMAGE`
+    """
+    ignore_warnings()
+    stream.seek(META_AT)
+    meta = read_dataset(stream, False, True, stop_when=_is_after_meta)
+    transfer_syntax = UID(str(meta.get("TransferSyntaxUID", "")).strip())
+    if not transfer_syntax:
+        raise ValueError("No transfer syntax is stated.")
+    if transfer_syntax == DeflatedExplicitVRLittleEndian:
+        stream = CountedFile(_inflate(stream.read()))
+        transfer_syntax = ExplicitVRLittleEndian
+    is_implicit, is_little = _read_encoding(transfer_syntax)
+    header = read_dataset(stream, is_implicit, is_little, stop_when=_is_pixel_data)
+    return Head(header, transfer_syntax, stream, is_little)
+
+
 def open_file(content: bytes) -> DicomFile:
     """Read the header of a DICOM file and find its pixel data.
 
@@ -97,22 +131,11 @@ def open_file(content: bytes) -> DicomFile:
     ImageTooLargeError
         The header has too many elements, or inflates to too many bytes.
     """
-    ignore_warnings()
     with refusing_damaged_dicom():
-        stream = CountedFile(content)
-        stream.seek(META_AT)
-        meta = read_dataset(stream, False, True, stop_when=_is_after_meta)
-        transfer_syntax = UID(str(meta.get("TransferSyntaxUID", "")).strip())
-        if not transfer_syntax:
-            raise ValueError("No transfer syntax is stated.")
-        if transfer_syntax == DeflatedExplicitVRLittleEndian:
-            stream = CountedFile(_inflate(stream.read()))
-            transfer_syntax = ExplicitVRLittleEndian
-        is_implicit, is_little = _read_encoding(transfer_syntax)
-        header = read_dataset(stream, is_implicit, is_little, stop_when=_is_pixel_data)
-        length, kind = _enter_pixel_data(stream, header, is_little=is_little)
+        head = read_head(CountedFile(content))
+        length, kind = _enter_pixel_data(head)
     pixel_bytes = None if length == UNDEFINED_LENGTH else length
-    return DicomFile(header, transfer_syntax, stream, pixel_bytes, kind)
+    return DicomFile(head.header, head.transfer_syntax, head.stream, pixel_bytes, kind)
 
 
 def _is_after_meta(tag: BaseTag, _vr: str | None, _length: int) -> bool:
@@ -146,7 +169,7 @@ def _inflate(deflated: bytes) -> bytes:
     return inflated
 
 
-def _enter_pixel_data(stream: CountedFile, header: Dataset, *, is_little: bool) -> tuple[int, str]:
+def _enter_pixel_data(head: Head) -> tuple[int, str]:
     """Move to the first byte of the pixel data; return their length and kind.
 
     Raises
@@ -156,9 +179,9 @@ def _enter_pixel_data(stream: CountedFile, header: Dataset, *, is_little: bool) 
     ValueError, struct.error
         The pixel data are missing.
     """
-    order = "<" if is_little else ">"
+    order, stream = "<" if head.is_little else ">", head.stream
     start = stream.read(8)
-    if not start and "Rows" not in header:
+    if not start and "Rows" not in head.header:
         raise UnsupportedMediaTypeError(
             "The DICOM file holds no picture; it is a report, a list of files (DICOMDIR) or "
             "something else. Send the file that holds the ultrasound picture."

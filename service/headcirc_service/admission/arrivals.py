@@ -26,11 +26,18 @@ IPV6_PREFIX = 64
 
 @dataclass(frozen=True)
 class BodyLimits:
-    """Limits of one body."""
+    """Limits of one body; a DICOM file has its own, because it may hold many frames."""
 
     max_bytes: int
     timeout_s: float
     least_bytes_per_s: float
+    max_dicom_bytes: int
+    dicom_timeout_s: float
+
+    @property
+    def most_bytes(self) -> int:
+        """Return the limit for a body whose kind is not known yet."""
+        return max(self.max_bytes, self.max_dicom_bytes)
 
 
 class Arrivals:
@@ -84,15 +91,21 @@ class Arrivals:
                 "share; send the request again in a second."
             )
 
-    def begin(self, receive: Receive, limits: BodyLimits, client: str) -> "Body":
+    def begin(
+        self, receive: Receive, limits: BodyLimits, client: str, *, announced_bytes: int = 0
+    ) -> "Body":
         """Return a body that counts as arriving until it has ended."""
         body = Body(receive, limits, client, self._arriving.discard)
+        body.announced_bytes = announced_bytes
         self._arriving.add(body)
         return body
 
 
 class Body:
     """A body that arrives, with limits on its bytes, its time and its rate.
+
+    The parser of the form says what the body holds as soon as it knows. Until then the larger limit
+    on its bytes and the shorter one on its time hold.
 
     It raises `HTTPException`, because FastAPI's form parser passes no other error on.
     """
@@ -113,12 +126,36 @@ class Body:
         self._on_end = on_end
         self._received_bytes = 0
         self._has_ended = False
+        self._is_dicom: bool | None = None
+        self.announced_bytes = 0
+        """Its length by its headers; 0 where they do not state it."""
+
+    def note_kind(self, *, is_dicom: bool) -> None:
+        """Note whether the body holds a DICOM file, which decides its limits."""
+        self._is_dicom = is_dicom
+
+    def require_size(self) -> None:
+        """Refuse a body that is, or will be, too large for what it holds.
+
+        Raises
+        ------
+        HTTPException
+        """
+        max_bytes = {
+            None: self._limits.most_bytes,
+            True: self._limits.max_dicom_bytes,
+            False: self._limits.max_bytes,
+        }[self._is_dicom]
+        found_bytes = max(self._received_bytes, self.announced_bytes)
+        if found_bytes > max_bytes:
+            raise HTTPException(413, say_too_large(found_bytes, max_bytes))
 
     async def receive(self) -> Message:
         """Return the next part; after the last part there is no time limit."""
         if self._has_ended:
             return await self._receive()
-        until_s = min(self.began_s + self._limits.timeout_s, self._behind_at_s)
+        self.require_size()
+        until_s = min(self.began_s + self._timeout_s, self._behind_at_s)
         try:
             async with asyncio.timeout(until_s - time.monotonic()):
                 message = await self._receive()
@@ -131,16 +168,19 @@ class Body:
 
     def _note(self, part_bytes: int) -> None:
         self._received_bytes += part_bytes
-        if self._received_bytes > self._limits.max_bytes:
-            raise HTTPException(413, say_too_large(self._received_bytes, self._limits.max_bytes))
+        self.require_size()
         worth_s = part_bytes / self._limits.least_bytes_per_s
         self._behind_at_s = min(self._behind_at_s + worth_s, time.monotonic() + PATIENCE_S)
+
+    @property
+    def _timeout_s(self) -> float:
+        return self._limits.dicom_timeout_s if self._is_dicom else self._limits.timeout_s
 
     def _say_too_slow(self) -> str:
         return (
             f"{self._received_bytes:,} bytes of the body arrived within "
             f"{time.monotonic() - self.began_s:.1f} s; send it whole within "
-            f"{self._limits.timeout_s:g} s, and at least {self._limits.least_bytes_per_s:,} bytes "
+            f"{self._timeout_s:g} s, and at least {self._limits.least_bytes_per_s:,} bytes "
             "a second."
         )
 

@@ -7,7 +7,7 @@ single request on an idle service runs in the thread that prepared it.
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from threading import Condition
@@ -15,6 +15,7 @@ from threading import Condition
 import numpy as np
 from numpy.typing import NDArray
 
+from headcirc.model.prediction import Prediction
 from headcirc_service.admission.workers import Ticket
 from headcirc_service.errors import ServiceError
 
@@ -29,26 +30,26 @@ class Inference:
     ----------
     network_input : (1, 1, h, w) float32, network grid
     ticket : Ticket
-    probability_map : (h, w) float32, network grid, or None
+    prediction : Prediction, optional
         None until it is done.
     queue_s, run_s : float
         Time of the wait for the network, and of the run of the whole batch.
     error : Exception, optional
-        The reason if there is no probability map.
+        The reason if there is no prediction.
     """
 
     network_input: Array
     ticket: Ticket
     arrived_s: float = field(default_factory=time.perf_counter)
-    probability_map: Array | None = None
+    prediction: Prediction | None = None
     queue_s: float = 0.0
     run_s: float = 0.0
     error: Exception | None = None
 
     @property
     def is_done(self) -> bool:
-        """Return whether it has a probability map or an error."""
-        return self.probability_map is not None or self.error is not None
+        """Return whether it has a prediction or an error."""
+        return self.prediction is not None or self.error is not None
 
 
 class Batcher:
@@ -57,7 +58,7 @@ class Batcher:
     Parameters
     ----------
     run_network : callable
-        (n, 1, h, w) to (n, h, w); only one thread calls it at the same time.
+        (n, 1, h, w) to n predictions; only one thread calls it at the same time.
     best_batch : int
         Most pictures of one batch; 1 if batches are not faster.
     wait_s : float
@@ -69,7 +70,7 @@ class Batcher:
 
     def __init__(
         self,
-        run_network: Callable[[Array], Array],
+        run_network: Callable[[Array], Sequence[Prediction]],
         *,
         best_batch: int = 1,
         wait_s: float = 0.0,
@@ -163,12 +164,12 @@ class Batcher:
         began_s = time.perf_counter()
         try:
             alone = len(batch) == 1
-            maps = self._run_network(
+            predictions = self._run_network(
                 batch[0].network_input
                 if alone
                 else np.concatenate([each.network_input for each in batch])
             )
-            answers = list(zip(batch, maps, strict=True))
+            answers = list(zip(batch, predictions, strict=True))
         except Exception as error:  # every request of the batch fails with it
             self.failure = type(error).__name__
             for each in batch:
@@ -177,6 +178,6 @@ class Batcher:
         run_s = time.perf_counter() - began_s
         self.failure = None
         self._on_batch(len(batch))
-        for each, probability_map in answers:
+        for each, prediction in answers:
             each.queue_s, each.run_s = began_s - each.arrived_s, run_s
-            each.probability_map = probability_map
+            each.prediction = prediction

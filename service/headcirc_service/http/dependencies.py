@@ -1,7 +1,7 @@
 """Dependencies of the routes: the measurer, the form, and checks of the request's headers."""
 
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Annotated
 
 from fastapi import Depends, File, Form, Request, UploadFile
@@ -9,7 +9,13 @@ from fastapi.security import HTTPBearer
 from pydantic import WithJsonSchema
 from starlette.exceptions import HTTPException
 
-from headcirc.errors import InputError, InvalidFrameError, InvalidPixelSizeError
+from headcirc.errors import (
+    InputError,
+    InvalidFrameError,
+    InvalidGestationalAgeError,
+    InvalidPixelSizeError,
+)
+from headcirc.growth import PLAUSIBLE_DAYS, require_gestational_age
 from headcirc.readers.pixel_size import (
     MAXIMUM_PIXEL_SIZE_MM,
     MINIMUM_PIXEL_SIZE_MM,
@@ -26,14 +32,15 @@ REFUSED_TWICE: dict[str, type[InputError]] = {
     "pixel_size_x_mm": InvalidPixelSizeError,
     "pixel_size_y_mm": InvalidPixelSizeError,
     "frame": InvalidFrameError,
+    "gestational_age_days": InvalidGestationalAgeError,
 }
 """Fields of the form, and the error if a field is sent twice."""
 EXAMPLE_MM = 0.1277
 """Pixel size of the phantom in the example of `/docs`."""
 LEFT_OUT = ""
 """The first value of a field in `/docs`; without it `/docs` would send 0, which is refused."""
-NOT_AT_ALL = re.compile(r"q=0(\.0*)?")
-"""The weight that refuses a media range (RFC 9110, 12.4.2)."""
+WEIGHT = re.compile(r"q=([01](?:\.[0-9]*)?)")
+"""The weight of a media range; 0 refuses it (RFC 9110, 12.4.2)."""
 
 
 async def require_measurer(request: Request) -> Measurer:
@@ -44,17 +51,38 @@ async def require_measurer(request: Request) -> Measurer:
     return measurer
 
 
-def require_acceptable(request: Request, media_type: str) -> None:
-    """Refuse a request if its Accept header excludes the media type of the answer."""
-    stated = {}
+def read_accept(request: Request) -> dict[str, float]:
+    """Return the weight of each media range of the Accept header."""
+    weights = {}
     for part in ",".join(request.headers.getlist("accept")).lower().split(","):
         media_range, *parameters = (each.strip() for each in part.split(";"))
-        stated[media_range] = not any(NOT_AT_ALL.fullmatch(each) for each in parameters)
+        found = (WEIGHT.fullmatch(each) for each in parameters)
+        weights[media_range] = next((float(each[1]) for each in found if each), 1.0)
+    return weights
+
+
+def weigh(accepted: dict[str, float], media_type: str) -> float:
+    """Return how much a caller wants a media type; 0 excludes it."""
     kind = media_type.split("/", maxsplit=1)[0]
     # The most specific range decides; an empty header excludes nothing.
     most_specific_first = (media_type, f"{kind}/*", "*/*", "")
-    if not next((stated[each] for each in most_specific_first if each in stated), False):
+    return next((accepted[each] for each in most_specific_first if each in accepted), 0.0)
+
+
+def require_acceptable(request: Request, media_type: str) -> None:
+    """Refuse a request if its Accept header excludes the media type of the answer."""
+    if not weigh(read_accept(request), media_type):
         raise HTTPException(406, f"The answer is {media_type}; the Accept header excludes it.")
+
+
+def prefers(request: Request, media_type: str, plain_type: str) -> bool:
+    """Return whether a caller names a media type, and wants it at least as much as the plain one.
+
+    A range such as `*/*` names neither; then the answer is the plain one.
+    """
+    accepted = read_accept(request)
+    weight = accepted.get(media_type, 0.0)
+    return weight > 0 and weight >= weigh(accepted, plain_type)
 
 
 async def accept_json(request: Request) -> None:
@@ -65,6 +93,11 @@ async def accept_json(request: Request) -> None:
 async def accept_png(request: Request) -> None:
     """Refuse callers that do not accept PNG."""
     require_acceptable(request, "image/png")
+
+
+async def accept_svg(request: Request) -> None:
+    """Refuse callers that do not accept SVG."""
+    require_acceptable(request, "image/svg+xml")
 
 
 async def watch_client(request: Request) -> Callable[[], Awaitable[None]]:
@@ -85,23 +118,31 @@ def describe_optional(**schema: object) -> WithJsonSchema:
 SIZE_SCHEMA = {"type": "number", "minimum": MINIMUM_PIXEL_SIZE_MM, "maximum": MAXIMUM_PIXEL_SIZE_MM}
 SquareSize = Annotated[float | None, describe_optional(**SIZE_SCHEMA, example=EXAMPLE_MM)]
 SideSize = Annotated[float | None, describe_optional(**SIZE_SCHEMA)]
+AgeDays = Annotated[
+    int | None,
+    describe_optional(type="integer", minimum=PLAUSIBLE_DAYS[0], maximum=PLAUSIBLE_DAYS[1]),
+]
 FrameIndex = Annotated[int | None, describe_optional(type="integer", minimum=0)]
 
 
 async def read_question(
     request: Request,
-    image: Annotated[UploadFile, File(description="PNG, JPEG, BMP, TIFF or WebP")],
+    owner: Annotated[Measurer, Depends(require_measurer)],
+    image: Annotated[UploadFile, File(description="PNG, JPEG, BMP, TIFF, WebP or DICOM")],
     *,
     pixel_size_mm: Annotated[SquareSize, Form(description="of square pixels, in mm")] = None,
     pixel_size_x_mm: Annotated[SideSize, Form(description="width of a pixel, in mm")] = None,
     pixel_size_y_mm: Annotated[SideSize, Form(description="height of a pixel, in mm")] = None,
     frame: Annotated[FrameIndex, Form(description="0-based, of a multi-frame file")] = None,
-) -> Question:
-    """Read the multipart form that all measuring routes share.
+    gestational_age_days: Annotated[
+        AgeDays, Form(description="by last menstrual period or early scan, for growth centiles")
+    ] = None,
+) -> AsyncIterator[Question]:
+    """Read the multipart form that all measuring routes share; its file stays until the answer.
 
     Raises
     ------
-    InvalidPixelSizeError, InvalidFrameError
+    InvalidPixelSizeError, InvalidFrameError, InvalidGestationalAgeError, OverloadedError
     """
     form = await request.form()  # already parsed
     for name, refusal in REFUSED_TWICE.items():
@@ -110,7 +151,11 @@ async def read_question(
     spacing = to_stated_spacing(
         pixel_size_mm, pixel_size_x_mm=pixel_size_x_mm, pixel_size_y_mm=pixel_size_y_mm
     )
-    return Question(await image.read(), spacing, frame, find_context(request.scope).result_scope)
+    age_days = require_gestational_age(gestational_age_days)
+    scope = find_context(request.scope).result_scope
+    with owner.large_files.take(image.size or 0):
+        content = await image.read()
+        yield Question(content, spacing, frame, scope, gestational_age_days=age_days)
 
 
 async def require_own_id(analysis_id: str, request: Request) -> str:
@@ -132,5 +177,6 @@ Asked = Annotated[Question, Depends(read_question)]
 Watch = Annotated[Callable[[], Awaitable[None]], Depends(watch_client)]
 TAKES_JSON = Depends(accept_json)
 TAKES_PNG = Depends(accept_png)
+TAKES_SVG = Depends(accept_svg)
 KEYED = Depends(HTTPBearer(auto_error=False, description="Where the service was given API keys."))
 """Documents the keys in the OpenAPI document; the gate checks them before the route is found."""

@@ -11,6 +11,7 @@ from headcirc.answers import SaliencyFigures
 from headcirc.caption import add_caption
 from headcirc.explain import measure_concentration
 from headcirc.overlay import Picture, draw_saliency, to_map_picture
+from headcirc.reports.result_facts import to_result_facts
 from headcirc_service.answers import to_saliency_figures
 from headcirc_service.http.dependencies import (
     KEYED,
@@ -29,7 +30,6 @@ from headcirc_service.http.routes import (
     to_problem_responses,
 )
 from headcirc_service.measuring.explanations import find_saliency_map
-from headcirc_service.results.stored_analysis import to_result_facts
 
 EXPLAIN_PROBLEMS = GET_PROBLEMS | to_problem_responses(422)
 

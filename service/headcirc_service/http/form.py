@@ -13,14 +13,19 @@ from fastapi import Request, Response
 from fastapi.routing import APIRoute
 from python_multipart.multipart import parse_options_header
 from starlette.datastructures import FormData, UploadFile
+from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException, MultiPartParser
 
+from headcirc.readers import dicom
 from headcirc_service.errors import EncodedBodyError, FormLimitError, MissingImageError
+from headcirc_service.telemetry.request_context import BodyWatch, find_context
 
 MAXIMUM_FIELDS, MAXIMUM_FIELD_BYTES = 8, 1_000
 """Limits of the fields besides the picture: a few numbers."""
 FORM_TYPE = b"multipart/form-data"
 IMAGE_FIELD = "image"
+SHOWN_BYTES = dicom.MARK_AT + len(dicom.MARK)
+"""So many first bytes of a file show whether it is DICOM."""
 EXTENDED_NAME = re.compile(rb";\s*filename\*", re.IGNORECASE)
 FILE_TYPES = (b"image/", b"application/octet-stream", b"application/dicom")
 NO_FORM = (
@@ -57,6 +62,21 @@ class ImageFormParser(MultiPartParser):
     """Starlette's parser, which also reads a picture without a plain `filename` as a file."""
 
     has_ended = False
+
+    def __init__(self, *arguments: Any, body: BodyWatch | None, **limits: Any) -> None:
+        super().__init__(*arguments, **limits)
+        self._body = body
+        self._start = b""
+        """The first bytes of the file, until they show whether it is DICOM."""
+
+    def on_part_data(self, data: bytes, start: int, end: int) -> None:
+        """Note whether the file is DICOM as soon as its first bytes show it."""
+        missing = SHOWN_BYTES - len(self._start)
+        if self._body is not None and self._current_part.file is not None and missing > 0:
+            self._start += data[start : min(end, start + missing)]
+            if len(self._start) == SHOWN_BYTES:
+                self._body.note_kind(is_dicom=dicom.recognises(self._start))
+        super().on_part_data(data, start, end)
 
     def on_headers_finished(self) -> None:
         """Give a file without a plain name a name; no code uses the name."""
@@ -114,16 +134,19 @@ class FormRequest(Request):
             raise MissingImageError(NO_FORM)
         try:
             async with aclosing(self.stream()) as stream:
-                parser = ImageFormParser(self.headers, stream, **limits)
+                body = find_context(self.scope).body
+                parser = ImageFormParser(self.headers, stream, body=body, **limits)
                 form = await parser.parse()
         except MultiPartException as error:
             found = (REFUSALS[each] for each in REFUSALS if error.message.startswith(each))
             raise next(found, MissingImageError(CUT_FORM)) from error
         try:
+            if body is not None:
+                body.require_size()
             if not parser.has_ended:  # a pixel size may be among what is lacking
                 raise MissingImageError(CUT_FORM)
             require_image(form)
-        except MissingImageError:
+        except (HTTPException, MissingImageError):
             parser.close_files()
             raise
         return form

@@ -19,6 +19,8 @@ from headcirc_service.measuring.measurer import Measurer
 from headcirc_service.settings import Settings
 from headcirc_service.telemetry.request_context import find_context
 
+FORM_TYPE = "multipart/form-data"
+
 
 class Gate:
     """ASGI middleware that lets requests in or refuses them; it buffers nothing.
@@ -51,6 +53,8 @@ class Gate:
             settings.max_upload_bytes,
             settings.upload_timeout_ms / 1000,
             settings.upload_least_bytes_per_s,
+            settings.max_dicom_bytes,
+            settings.dicom_upload_timeout_ms / 1000,
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -69,7 +73,13 @@ class Gate:
         if request.method != "POST":
             await self._app(scope, receive, send)  # only POST routes read a body
             return
-        body = self._arrivals.begin(receive, self._limits, name_client(scope.get("client")))
+        body = self._arrivals.begin(
+            receive,
+            self._limits,
+            name_client(scope.get("client")),
+            announced_bytes=to_announced_bytes(request),
+        )
+        find_context(scope).body = body
         try:
             await self._app(scope, body.receive, send)
         finally:
@@ -90,9 +100,18 @@ class Gate:
         key_sha256 = self._keys.require_key(path, request.headers.get("authorization"))
         if self._keeps_keys_apart:
             find_context(request.scope).result_scope = key_sha256 or ""
-        announced = request.headers.get("content-length", "0")
-        if announced.isdigit() and int(announced) > self._limits.max_bytes:
-            raise ImageTooLargeError(say_too_large(int(announced), self._limits.max_bytes))
+        is_form = request.headers.get("content-type", "").lower().startswith(FORM_TYPE)
+        # Only a form can hold DICOM, whose limit is larger; the form's parser tells which holds.
+        max_bytes = self._limits.most_bytes if is_form else self._limits.max_bytes
+        announced_bytes = to_announced_bytes(request)
+        if announced_bytes > max_bytes:
+            raise ImageTooLargeError(say_too_large(announced_bytes, max_bytes))
         if request.method == "POST" and path.startswith("/v1/"):
             self._workers.require_capacity(coming=self._arrivals.count_fresh())
             self._arrivals.require_capacity(name_client(request.scope.get("client")))
+
+
+def to_announced_bytes(request: Request) -> int:
+    """Return the length of the body by its headers; 0 where they do not state it."""
+    announced = request.headers.get("content-length", "0")
+    return int(announced) if announced.isdigit() else 0

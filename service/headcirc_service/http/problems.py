@@ -17,16 +17,19 @@ from starlette.types import Receive, Scope, Send
 
 from headcirc.errors import (
     BackendUnavailableError,
+    GestationalAgeMissingError,
     HeadCircumferenceError,
     ImageTooLargeError,
     InferenceError,
     InputError,
     InvalidFrameError,
+    InvalidGestationalAgeError,
     InvalidPixelSizeError,
     ModelArtifactError,
     NoHeadFoundError,
     PixelSizeConflictError,
     PixelSizeMissingError,
+    SiteFileError,
     UnreadableImageError,
     UnreliableResultError,
     UnsupportedMediaTypeError,
@@ -50,6 +53,8 @@ STATUSES: dict[type[HeadCircumferenceError], int] = {
     ImageTooLargeError: 413,
     InvalidFrameError: 422,
     InvalidPixelSizeError: 422,
+    InvalidGestationalAgeError: 422,
+    GestationalAgeMissingError: 422,
     PixelSizeConflictError: 422,
     UnusableHeaderError: 422,
     UnreliableResultError: 422,
@@ -57,6 +62,7 @@ STATUSES: dict[type[HeadCircumferenceError], int] = {
     PixelSizeMissingError: 422,
     InferenceError: 500,
     ModelArtifactError: 500,
+    SiteFileError: 500,
     BackendUnavailableError: 500,
 }
 HTTP_CODES = {
@@ -191,6 +197,8 @@ def install_problem_handlers(app: FastAPI) -> None:
             code, detail = "missing-image", MISSING_IMAGE
         elif name.startswith("pixel_size"):
             code, detail = "invalid-pixel-size", f"{name} must be a number of mm from 0.005 to 2."
+        elif name == "gestational_age_days":
+            code, detail = "invalid-gestational-age", f"{name} must be a whole number of days."
         elif name == "frame":
             code, detail = "invalid-frame", "frame must be a whole number, counted from 0."
         else:

@@ -1,15 +1,20 @@
 """The routes of `docs/api.md`; each is a few lines around the measurer."""
 
+import json
 import time
 from collections.abc import Callable
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from pydantic import BaseModel, Field
 
-from headcirc.answers import Models
-from headcirc.errors import NoHeadFoundError, PixelSizeMissingError
+from headcirc.answers import HeadCircumference, Models
+from headcirc.errors import InputError, NoHeadFoundError, PixelSizeMissingError
 from headcirc.overlay import Picture, to_png
+from headcirc.reports.fhir import MEDIA_TYPE as FHIR_TYPE
+from headcirc.reports.fhir import to_bundle
+from headcirc.reports.fhir_elements import ImagingSource
 from headcirc_service.admission.renderers import Renderers
 from headcirc_service.answers import to_head_circumference_body, to_model_facts
 from headcirc_service.errors import (
@@ -25,6 +30,8 @@ from headcirc_service.http.dependencies import (
     Owner,
     OwnId,
     Watch,
+    prefers,
+    require_acceptable,
 )
 from headcirc_service.http.form import FormRoute
 from headcirc_service.http.png import CountedPng, Png
@@ -33,7 +40,6 @@ from headcirc_service.measuring.measurer import Measurer
 from headcirc_service.results.stored_analysis import StoredAnalysis
 from headcirc_service.schemas import (
     AnalysisBody,
-    HeadCircumferenceBody,
     HealthBody,
     ProblemBody,
 )
@@ -45,6 +51,7 @@ NO_PIXEL_SIZE = (
     "A head was found, but the size of a pixel is unknown; state pixel_size_mm, or "
     "pixel_size_x_mm and pixel_size_y_mm."
 )
+JSON_TYPE = "application/json"
 Responses = dict[int | str, dict[str, Any]]
 PNG_RESPONSE: Responses = {200: {"content": {"image/png": {}}, "description": "A PNG picture."}}
 
@@ -128,17 +135,63 @@ async def create_analysis(
     return stored.body
 
 
+class Fhir(Response):
+    """A FHIR answer."""
+
+    media_type = FHIR_TYPE
+
+
+class FhirQuery(BaseModel):
+    """Whom a FHIR Bundle is about, and the DICOM object that was measured."""
+
+    subject: str | None = Field(None, description="FHIR: whose record it is, such as Patient/123")
+    focus: str | None = Field(None, description="FHIR: the fetus, where the subject is the mother")
+    study_uid: str | None = Field(None, description="FHIR: DICOM study that was measured")
+    series_uid: str | None = Field(None, description="FHIR: its series")
+    instance_uid: str | None = Field(None, description="FHIR: its instance")
+    sop_class_uid: str | None = Field(None, description="FHIR: the class of the instance")
+
+    def to_imaging(self) -> ImagingSource | None:
+        """Return the DICOM object; raises `InputError` where it is incomplete."""
+        parts = self.model_dump(exclude={"subject", "focus"}, exclude_none=True)
+        if parts and self.study_uid is None:
+            raise InputError("A DICOM identifier was given without study_uid; give it too.")
+        return ImagingSource(**parts) if parts else None
+
+
 @router.get(
     "/v1/analyses/{analysis_id}",
     summary="Read a kept result",
-    dependencies=[KEYED, TAKES_JSON],
-    responses=GET_PROBLEMS,
+    response_model=AnalysisBody,
+    dependencies=[KEYED],
+    responses=GET_PROBLEMS | to_problem_responses(422) | {200: {"content": {FHIR_TYPE: {}}}},
     tags=["results"],
 )
-async def read_analysis(analysis_id: OwnId, owner: Owner) -> AnalysisBody:
-    """Return a kept analysis."""
+async def read_analysis(
+    analysis_id: OwnId,
+    query: Annotated[FhirQuery, Query()],
+    owner: Owner,
+    request: Request,
+    response: Response,
+) -> AnalysisBody | Response:
+    """Return a kept analysis; with `Accept: application/fhir+json` as a FHIR R4 Bundle."""
+    response.headers["Vary"] = "Accept"
+    is_fhir = prefers(request, FHIR_TYPE, JSON_TYPE)
+    if not is_fhir:
+        require_acceptable(request, JSON_TYPE)
     async with owner.renderers.take():
-        return (await require_stored(owner, analysis_id)).body
+        stored = await require_stored(owner, analysis_id)
+        if not is_fhir:
+            return stored.body
+
+        def write() -> bytes:
+            imaging = query.to_imaging()
+            bundle = to_bundle(
+                stored.body, subject=query.subject, focus=query.focus, imaging=imaging
+            )
+            return json.dumps(bundle, separators=(",", ":"), ensure_ascii=False).encode()
+
+        return Fhir(await owner.renderers.draw(write), headers={"Vary": "Accept"})
 
 
 @router.get(
@@ -197,7 +250,7 @@ async def read_overlay(
     responses=NUMBER_PROBLEMS,
     tags=["results"],
 )
-async def read_head_circumference(analysis_id: OwnId, owner: Owner) -> HeadCircumferenceBody:
+async def read_head_circumference(analysis_id: OwnId, owner: Owner) -> HeadCircumference:
     """Return the circumference of a kept analysis."""
     async with owner.renderers.take():
         analysis = (await require_stored(owner, analysis_id)).body
@@ -235,7 +288,7 @@ async def create_mask(question: Asked, owner: Owner, watch: Watch, request: Requ
 )
 async def create_head_circumference(
     question: Asked, owner: Owner, watch: Watch
-) -> HeadCircumferenceBody:
+) -> HeadCircumference:
     """Return the circumference of a picture in one request."""
     stored, _ = await owner.answer(question, watch)
     if stored.body.head is None:

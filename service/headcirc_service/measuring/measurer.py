@@ -21,6 +21,7 @@ from headcirc.pipeline import Analysis, Pipeline
 from headcirc_service.admission.arrivals import Arrivals
 from headcirc_service.admission.batcher import Batcher, Inference
 from headcirc_service.admission.coalescing import RequestCoalescer
+from headcirc_service.admission.large_files import LargeFiles
 from headcirc_service.admission.renderers import MOST_RENDERERS, Places, Renderers, Unread
 from headcirc_service.admission.workers import Ticket, Workers
 from headcirc_service.answers import to_analysis_body
@@ -55,6 +56,7 @@ class Question:
     pixel_spacing : PixelSpacing, optional
     frame_index : int, optional
         Counted from 0, for a file with several frames.
+    gestational_age_days : int, optional
     result_scope : str
         Scope of the result; see `results.result_names`.
     """
@@ -63,21 +65,24 @@ class Question:
     pixel_spacing: PixelSpacing | None
     frame_index: int | None
     result_scope: str = ""
+    gestational_age_days: int | None = None
 
     def to_id(self, pipeline: Pipeline) -> str:
         """Return the id of the result, which is the same for equal questions and models.
 
-        It depends on the versions, because replicas of two releases may share a store: with the
-        same network they can give other millimetres and other warnings.
+        It depends on the versions and the site file, because replicas of two releases or sites may
+        share a store: with the same network they can give other millimetres and other warnings.
         """
         digest = hashlib.sha256(self.content)
         facts = (
             self.pixel_spacing,
             self.frame_index or 0,
+            self.gestational_age_days,
             pipeline.graph.sha256,
             pipeline.backend.precision,
             pipeline.manifest.version,
             headcirc.__version__,
+            pipeline.site and pipeline.site.sha256,
         )
         digest.update(repr(facts).encode())
         return to_scoped_id(digest.digest(), self.result_scope)
@@ -112,6 +117,7 @@ class Measurer:
             timeout_s=settings.request_timeout_ms / 1000,
         )
         self.arrivals = Arrivals(self.workers.capacity)
+        self.large_files = LargeFiles(settings.max_upload_bytes)
         metrics.queue_depth.set_function(lambda: self.workers.depth + self.arrivals.count)
         self.explanations = Explanations(
             pipeline, settings, metrics, capacity=self.workers.capacity
@@ -237,9 +243,9 @@ class Measurer:
                 frame_index=question.frame_index,
             )
             inference = self.batcher.infer(prepared.network_input, ticket)
-        assert inference.probability_map is not None
+        assert inference.prediction is not None
         finishing_s = time.perf_counter()
-        analysis = self.pipeline.finish(prepared, inference.probability_map)
+        analysis = self.pipeline.finish(prepared, inference.prediction)
         timing_ms = {
             **analysis.timing_ms,
             "queue": (began_s - arrived_s + inference.queue_s) * 1000,
@@ -255,7 +261,8 @@ class Measurer:
             Stage("inference", inference.arrived_s + inference.queue_s, inference.run_s),
             Stage("postprocess", finishing_s, timing_ms["postprocess"] / 1000),
         )
-        return replace(analysis, timing_ms=timing_ms), stages
+        age_days = question.gestational_age_days
+        return replace(analysis, timing_ms=timing_ms, gestational_age_days=age_days), stages
 
     def begin_shutdown(self) -> None:
         """Report not ready from now on; requests that still come are answered."""

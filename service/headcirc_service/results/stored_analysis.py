@@ -11,13 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
-from headcirc.caption import ResultFacts, add_caption
+from headcirc.caption import add_caption
 from headcirc.geometry import Ellipse
 from headcirc.overlay import Picture, draw_overlay, to_mask_picture, to_png
 from headcirc.pipeline import Analysis
 from headcirc.readers import decode_frame
 from headcirc.readers.pixel_size import MAXIMUM_PIXEL_SIZE_MM, MINIMUM_PIXEL_SIZE_MM
-from headcirc_service.answers import to_links
+from headcirc.reports.result_facts import to_result_facts
+from headcirc_service.answers import has_chart, to_links
 from headcirc_service.schemas import AnalysisBody
 
 logger = logging.getLogger("headcirc.store")
@@ -153,7 +154,9 @@ def require_usable(body: AnalysisBody, analysis_id: str) -> None:
     ------
     ValueError
     """
-    links = to_links(analysis_id, has_saliency=body.links.saliency is not None)
+    links = to_links(
+        analysis_id, has_saliency=body.links.saliency is not None, has_chart=has_chart(body)
+    )
     if body.id != analysis_id or body.links != links:
         raise ValueError("It belongs to another result.")
     json.dumps(ANSWERS.dump_python(body), allow_nan=False)
@@ -181,20 +184,4 @@ def to_ellipse(body: AnalysisBody) -> Ellipse | None:
         ellipse.semi_major_px,
         ellipse.semi_minor_px,
         math.radians(ellipse.angle_deg),
-    )
-
-
-def to_result_facts(body: AnalysisBody) -> ResultFacts:
-    """Return what a caption says of an answer."""
-    head, image = body.head, body.image
-    x_mm, y_mm = image.pixel_size_x_mm, image.pixel_size_y_mm
-    interval = None if head is None else head.head_circumference_interval_mm
-    return ResultFacts(
-        acceptable=body.quality.acceptable,
-        warnings=body.quality.warnings,
-        model=f"{body.model.name} {body.model.version}",
-        pixel_size_mm=None if x_mm is None or y_mm is None else (x_mm, y_mm),
-        head_circumference_px=None if head is None else head.head_circumference_px,
-        head_circumference_mm=None if head is None else head.head_circumference_mm,
-        interval=None if interval is None else (interval.level, interval.low, interval.high),
     )

@@ -7,6 +7,7 @@
 import re
 import secrets
 from dataclasses import dataclass
+from typing import Protocol
 
 from starlette.types import Scope
 
@@ -43,6 +44,16 @@ class RequestName:
         return headers
 
 
+class BodyWatch(Protocol):
+    """The limits of a body that arrives; see `admission.arrivals.Body`."""
+
+    def note_kind(self, *, is_dicom: bool) -> None:
+        """Note whether the body holds a DICOM file, which decides its limits."""
+
+    def require_size(self) -> None:
+        """Refuse a body that is too large for what it holds."""
+
+
 @dataclass
 class RequestContext:
     """One request while it is answered.
@@ -55,11 +66,14 @@ class RequestContext:
         Which results the caller may read; see `results.result_names`. The gate sets it.
     problem_code : str or None
         Code of the problem document that was sent. The problem document sets it.
+    body : BodyWatch or None
+        Where the parser of a form says what arrives. The gate sets it.
     """
 
     name: RequestName
     result_scope: str = ""
     problem_code: str | None = None
+    body: BodyWatch | None = None
 
 
 def name_request(request_id: str | None, traceparent: str | None) -> RequestName:

@@ -9,7 +9,7 @@ import { Rows } from "./rows.js";
 import { saveResult, saveTable } from "./save.js";
 import { matchSizes, readSizes, SizeTableError } from "./size_table.js";
 import { Viewer } from "./viewer.js";
-import { mayPass, toAnnouncement } from "./words.js";
+import { mayPass, toAnnouncement, toSiteText } from "./words.js";
 import { Worklist } from "./worklist.js";
 
 const byId = (id) => document.getElementById(id);
@@ -72,7 +72,8 @@ async function greet() {
     if (byId("key-form").contains(document.activeElement)) byId("files").focus();
     byId("key-form").hidden = true;
     byId("model").hidden = false;
-    byId("model").textContent = `${model.name} ${model.version}, ${model.backend} ${model.precision}`;
+    const name = `${model.name} ${model.version}, ${model.backend} ${model.precision}`;
+    byId("model").textContent = model.site ? `${name}. ${toSiteText(model.site)}` : name;
     picture.offer(model);
     tryAgain(isLockedOut);
   } catch (problem) {

@@ -4,8 +4,9 @@ import { readKept } from "./api.js";
 
 const COLUMNS = [
   "image", "head_circumference_mm", "head_circumference_low_mm", "head_circumference_high_mm",
+  "head_circumference_raw_mm",
   "biparietal_diameter_mm", "occipitofrontal_diameter_mm", "cephalic_index", "head_circumference_px",
-  "pixel_size_x_mm", "pixel_size_y_mm", "acceptable", "warnings", "error",
+  "pixel_size_x_mm", "pixel_size_y_mm", "head_plane_probability", "acceptable", "warnings", "error",
 ];
 
 const WAITS = { held: "its pixel size is asked for" };
@@ -35,7 +36,7 @@ function toRow({ name, analysis, problem, state }) {
   return {
     image: name, ...head, ...image,
     head_circumference_low_mm: interval?.low, head_circumference_high_mm: interval?.high,
-    acceptable: quality.acceptable, warnings: quality.warnings.join(" "),
+    head_plane_probability: analysis.head_plane_probability, acceptable: quality.acceptable, warnings: quality.warnings.join(" "),
     error: !head ? "no head was found" : head.head_circumference_mm === null ? "no pixel size is known" : "",
   };
 }

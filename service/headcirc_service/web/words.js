@@ -6,6 +6,7 @@ const WARNINGS = {
     "The pixel size is unknown, so nothing can be given in millimetres. State it under “Pixel size” and press “Use for this image”.",
   "head-touches-border":
     "The head reaches the picture's border: part of its outline was not seen. Use a frame that shows the whole head.",
+  "not-a-head-plane": "This does not look like a plane through the fetal head. Use a frame of the standard head plane.",
   "poor-ellipse-fit": "The outline that was found is no good ellipse.",
   "fragmented-mask":
     "More than one large part looks like a head; the one most like a head was measured.",
@@ -96,8 +97,18 @@ export function toSizeText({ pixelSize, sizeOrigin, analysis }) {
   return `${toSides(pixelSize.xMm, pixelSize.yMm)} mm, ${origins[sizeOrigin]}`;
 }
 
+/** A site's own recalibration as a sentence, as in headcirc/model/site.py. */
+export function toSiteText({ offset_mm: offset, scale, interval_factor: factor, cases, date }) {
+  const changes = [
+    ...(offset ? [`HC ${offset > 0 ? "+" : ""}${offset.toFixed(1)} mm`] : []),
+    ...(scale === 1 ? [] : [`HC x ${scale.toFixed(3)}`]),
+    `interval x ${factor.toFixed(2)}`,
+  ];
+  return `Recalibrated for this site (${cases} cases, ${date}): ${changes.join(", ")}.`;
+}
+
 /** What stands below the picture, as below the service's overlays (headcirc/caption.py). */
-export function toCaption({ model, image, head, quality }) {
+export function toCaption({ model, image, head, quality, site }) {
   const codes = quality.warnings.filter((code) => !["no-head-found", "pixel-size-missing"].includes(code));
   const { pixel_size_x_mm: x, pixel_size_y_mm: y } = image;
   return {
@@ -106,6 +117,7 @@ export function toCaption({ model, image, head, quality }) {
       ...(codes.length ? [`Warnings: ${codes.join(", ").replaceAll("-", " ")}.`] : []),
       `Pixel size ${x === null ? "unknown" : `${toSides(x, y)} mm`}.`,
       `Model ${model.name} ${model.version}.`,
+      ...(site ? [toSiteText(site)] : []),
       "Research use only, not a medical device.",
     ].join(" "),
   };

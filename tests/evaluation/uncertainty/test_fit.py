@@ -11,7 +11,6 @@ from evaluation.uncertainty.fit import (
     fit_error,
     fit_facts,
     fit_out_of_distribution,
-    to_conformal_quantile,
 )
 from evaluation.uncertainty.summary import judge, summarise_intervals, summarise_verdicts, to_share
 from headcirc.model.uncertainty_model import to_uncertainty_model
@@ -49,27 +48,6 @@ def to_cases(count, seed=0, kinds=KINDS):
                 )
             )
     return cases
-
-
-def test_conformal_quantile_of_single_images_is_the_textbook_one():
-    """For n exams of one image it is the score of rank ceil((n + 1) level)."""
-    scores = np.random.default_rng(0).permutation(np.arange(1.0, 100.0))
-    assert to_conformal_quantile(scores, list(range(99)), 0.9) == 90
-    assert to_conformal_quantile(scores[:9], list(range(9)), 0.9) == scores[:9].max()
-
-
-def test_exams_have_equal_weight_whatever_their_number_of_images():
-    """Twenty large scores of one exam weigh as much as one exam."""
-    scores = np.concatenate((np.arange(19.0), np.full(20, 99.0)))
-    exams = [*range(19), *[19] * 20]
-    assert to_conformal_quantile(scores, exams, 0.9) == 18
-    assert to_conformal_quantile(scores, list(range(39)), 0.9) == 99
-
-
-def test_too_few_exams_are_refused():
-    """Eight exams are too few for a level of 90 %."""
-    with pytest.raises(ValueError, match="8 exams"):
-        to_conformal_quantile(np.arange(8.0), list(range(8)), 0.9)
 
 
 def test_expected_error_follows_the_relevant_feature_with_weights_of_at_least_0():

@@ -29,14 +29,15 @@ def test_batch_gives_the_results_of_single_pictures(pipeline):
     """A batch gives each picture the answer that it gets alone."""
     network_input = np.random.default_rng(0).standard_normal((3, 1, 256, 256), np.float32)
     together = pipeline.infer(network_input)
-    alone = pipeline.infer(network_input[1:2])
-    assert together.shape == (3, 256, 256)
-    assert np.abs(together[1] - alone[0]).max() < 1e-5
+    (alone,) = pipeline.infer(network_input[1:2])
+    assert [each.probability_map.shape for each in together] == [(256, 256)] * 3
+    assert np.abs(together[1].probability_map - alone.probability_map).max() < 1e-5
 
 
 def test_probabilities_are_probabilities(pipeline):
     """Values lie in [0, 1]."""
-    probabilities = pipeline.infer(np.zeros((1, 1, 256, 256), np.float32))
+    (prediction,) = pipeline.infer(np.zeros((1, 1, 256, 256), np.float32))
+    probabilities = prediction.probability_map
     assert 0 <= probabilities.min() <= probabilities.max() <= 1
 
 

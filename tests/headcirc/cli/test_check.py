@@ -6,6 +6,7 @@ import pytest
 
 from headcirc.cli.check import DRAWN, DRAWN_COLUMNS, DRAWN_ROWS, check_measures_truly
 from headcirc.cli.commands import main
+from headcirc.model.prediction import Prediction
 from headcirc.pipeline import Pipeline
 from headcirc.raster import to_ellipse_coverage
 from tests.support.synthetic import BrightnessBackend, to_manifest
@@ -27,9 +28,10 @@ class ShrinkingBackend(BrightnessBackend):
     def infer(self, network_input):
         """Return probabilities of a head that is too small."""
         rows, columns = network_input.shape[2:]
-        small = cv2.resize(super().infer(network_input)[0], None, fx=0.8, fy=0.8)
+        (truth,) = super().infer(network_input)
+        small = cv2.resize(truth.probability_map, None, fx=0.8, fy=0.8)
         margins = ((0, rows - small.shape[0]), (0, columns - small.shape[1]))
-        return np.pad(small, margins)[np.newaxis]
+        return [Prediction(np.pad(small, margins))]
 
 
 @pytest.mark.parametrize(

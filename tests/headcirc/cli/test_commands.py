@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from headcirc.batch.files import UsageError, find_images, measure_files, to_name, to_overlay_paths
+from headcirc.batch.files import UsageError, find_images, measure_files, to_drawing_paths, to_name
 from headcirc.cli.commands import main, to_parser
 from tests.support.synthetic import to_file
 
@@ -107,6 +107,8 @@ def test_several_images_are_summed_up(folder, capsys):
         (["analyze", EXAMPLE, "--csv", "examples"], "Is a directory"),
         (["analyze", EXAMPLE, "--csv", "/dev/full"], "No space left"),
         (["analyze", EXAMPLE, "--overlay-dir", "LICENSE"], "name a folder"),
+        (["analyze", EXAMPLE, "--growth-chart-dir", "x"], "add --gestational-age-days"),
+        (["analyze", EXAMPLE, "--earlier", "105:110"], "add --growth-chart-dir"),
         (["analyze", EXAMPLE, "--overlay-dir", "/proc"], "name a folder"),
         (["analyze", "a" * 300], "name too long"),
         (["check", "--model", "tests"], "no manifest.json"),
@@ -186,7 +188,7 @@ def test_what_is_no_file_is_not_waited_for(tmp_path):
     os.mkfifo(pipe)
     images = find_images([tmp_path], recursive=False)
     assert images == [device, pipe]
-    rows = measure_files(lambda *_: pytest.fail("read"), images, dict.fromkeys(images), None)
+    rows = measure_files(lambda *_: pytest.fail("read"), images, dict.fromkeys(images))
     for row in rows:
         assert row.error == "a pipe, socket or device cannot be read; name a file"
 
@@ -262,7 +264,8 @@ def test_no_overlay_replaces_another(tmp_path, monkeypatch, named, images, expec
     for folder in ("scans", "p", "q/r"):
         Path(folder).mkdir(parents=True)
     paths = [Path(each) for each in images]
-    found = to_overlay_paths([Path(each) for each in named], paths, Path("out"))
+    folders, ending = [Path(each) for each in named], "_overlay.png"
+    found = to_drawing_paths(folders, paths, Path("out"), ending=ending)
     assert [found[path] for path in paths] == [Path("out") / each for each in expected]
 
 
@@ -279,6 +282,65 @@ def test_overlays_have_a_caption_unless_bare_ones_are_asked_for(tmp_path):
     assert captioned.shape[1:] == bare.shape[1:]
     assert len(captioned) > 560
     assert (captioned[:540] == bare).all()
+
+
+AGED = ["analyze", EXAMPLE, "--pixel-size-mm", "0.1277", "--gestational-age-days", "143"]
+
+
+def test_stated_age_gives_a_centile_in_line_table_and_chart(tmp_path, capsys):
+    """The chart is an SVG beside the name of the image, with the earlier points."""
+    table, charts = tmp_path / "out.csv", tmp_path / "charts"
+    options = ["--csv", str(table), "--growth-chart-dir", str(charts), "--earlier", "105:110.5"]
+    assert main([*AGED, *options]) == 0
+    assert "GA 20w" in (line := capsys.readouterr().out)
+    assert "at 20w3d centile " in line
+    (row,) = read_table(table)
+    assert row["gestational_age_days"] == "143"
+    assert 0 < float(row["head_circumference_z_score"]) < 1.5
+    assert 50 < float(row["head_circumference_centile"]) < 95
+    assert 140 < float(row["gestational_age_hadlock_1984_days"]) < 150
+    document = (charts / "phantom_growth.svg").read_text()
+    assert document.count("<circle") == 2
+
+
+def test_resumed_run_draws_missing_charts_and_notices_another_age(tmp_path, capsys):
+    """A row is kept for the same stated age, and with its chart there."""
+    table, charts = tmp_path / "out.csv", tmp_path / "charts"
+    options = ["--csv", str(table), "--resume", "--growth-chart-dir", str(charts)]
+    assert main([*AGED, *options]) == 0
+    assert main([*AGED, *options]) == 0
+    assert "1 of 1 images are in the table already" in capsys.readouterr().err
+    (charts / "phantom_growth.svg").unlink()
+    assert main([*AGED, *options]) == 0
+    assert (charts / "phantom_growth.svg").exists()
+    assert main([*AGED[:-1], "144", *options]) == 0
+    assert "0 of 1 images are in the table already" in capsys.readouterr().err
+    (row,) = read_table(table)
+    assert row["gestational_age_days"] == "144"
+
+
+def test_age_outside_the_standard_is_no_failure(tmp_path, capsys):
+    """The head is measured, the line says that there is no centile, and the chart says it too."""
+    assert main([*AGED[:-1], "90", "--growth-chart-dir", str(tmp_path)]) == 0
+    assert "at 12w6d no centile" in capsys.readouterr().out
+    assert "outside the growth standard" in (tmp_path / "phantom_growth.svg").read_text()
+
+
+@pytest.mark.parametrize(
+    "option",
+    [["--gestational-age-days", "20w3d"], ["--gestational-age-days", "0"], ["--earlier", "x"]],
+)
+def test_age_that_is_no_number_of_days_is_bad_usage(option, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["analyze", EXAMPLE, *option])
+    assert ended.value.code == 2
+    assert "days" in capsys.readouterr().err
+
+
+def test_earlier_point_that_is_later_is_bad_usage(tmp_path, capsys):
+    charts = ["--growth-chart-dir", str(tmp_path)]
+    assert main([*AGED, *charts, "--earlier", "150:200"]) == 2
+    assert "later age" in capsys.readouterr().err
 
 
 def test_overlays_are_not_measured_by_the_next_run(tmp_path):
@@ -392,7 +454,7 @@ def test_overlay_does_not_replace_an_image(tmp_path, capsys):
     content = (tmp_path / "a_overlay.png").read_bytes()
     images = [str(tmp_path / name) for name in ("a.png", "a_overlay.png")]
     assert main(["analyze", *images, "--overlay-dir", str(tmp_path)]) == 2
-    assert "would be replaced by an overlay" in capsys.readouterr().err
+    assert "would be replaced by a drawing" in capsys.readouterr().err
     assert (tmp_path / "a_overlay.png").read_bytes() == content
 
 
@@ -417,7 +479,7 @@ def test_overlay_leaves_its_folder_by_no_link(folder, tmp_path_factory, capsys):
     (overlays / "below").symlink_to(elsewhere)
     command = ["analyze", str(folder), "--recursive", "--overlay-dir", str(overlays)]
     assert main(command) == 2
-    assert "leads out of the overlays' folder" in capsys.readouterr().err
+    assert "leads out of the folder of --overlay-dir" in capsys.readouterr().err
     assert not [*elsewhere.iterdir()]
 
 

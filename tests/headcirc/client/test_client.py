@@ -129,6 +129,48 @@ def test_every_map_of_the_real_service(server):
         assert other.concentration != figures.concentration
 
 
+def test_growth_chart_of_the_real_service(server):
+    """As picture and as document; earlier points change it; without an age it is refused."""
+    with HeadcircClient(server, api_key=KEY) as client:
+        stated = {"pixel_size_mm": PIXEL_SIZE_MM, "gestational_age_days": 143}
+        analysis = client.analyze(CONTENT, **stated)
+        assert analysis.growth.head_circumference.z_score == pytest.approx(0.7, abs=0.4)
+        assert client.measure_head_circumference(CONTENT, **stated).growth == analysis.growth
+        chart = client.read_growth_chart(analysis.id)
+        assert decode_frame(chart).pixels.shape[1] == 900
+        document = client.read_growth_chart(analysis.id, form="svg", earlier=[(105, 110.5)])
+        assert document.count(b"<circle") == 2
+        assert client.read_growth_chart(analysis.id, earlier=[(105, 110.5)]) != chart
+        without_age = client.analyze(CONTENT, pixel_size_mm=PIXEL_SIZE_MM)
+        assert without_age.growth is None
+        with pytest.raises(ProblemError) as refused:
+            client.read_growth_chart(without_age.id)
+    assert (refused.value.status, refused.value.code) == (409, "gestational-age-missing")
+
+
+def test_fhir_bundle_of_the_real_service(server):
+    """Subject and study are as stated; a name that is none of the service's is a TypeError."""
+    with HeadcircClient(server, api_key=KEY) as client:
+        analysis = client.analyze(CONTENT, pixel_size_mm=PIXEL_SIZE_MM)
+        bundle = client.read_fhir_bundle(analysis.id, subject="Patient/1", study_uid="1.2.3")
+        kinds = [each["resource"]["resourceType"] for each in bundle["entry"]]
+        assert (kinds[0], kinds[-1]) == ("DiagnosticReport", "ImagingStudy")
+        assert bundle["entry"][0]["resource"]["subject"] == {"reference": "Patient/1"}
+        with pytest.raises(TypeError, match="patient cannot be stated"):
+            client.read_fhir_bundle(analysis.id, patient="1")
+        with pytest.raises(ProblemError) as refused:
+            client.read_fhir_bundle(analysis.id, subject="Jane")
+    assert (refused.value.status, refused.value.code) == (422, "invalid-parameter")
+
+
+@pytest.mark.parametrize("content", [b"[]", b"no json"])
+def test_fhir_answer_that_is_no_bundle_is_unexpected(content):
+    reply = httpx.Response(200, content=content, headers={"content-type": "application/fhir+json"})
+    client, _ = to_client(reply)
+    with pytest.raises(UnexpectedAnswerError):
+        client.read_fhir_bundle("a")
+
+
 def test_reports_of_the_real_service(server):
     """A DICOM file of the phantom gives each kind of DICOM object about it."""
     pixels = decode_frame(CONTENT).pixels
@@ -392,16 +434,10 @@ def test_answer_of_an_older_service_is_read():
         answers.to_answer(Millimetres, facts)
 
 
-@pytest.mark.parametrize(
-    ("read", "sent"),
-    [
-        (answers.Analysis, schemas.AnalysisBody),
-        (answers.HeadCircumference, schemas.HeadCircumferenceBody),
-    ],
-)
-def test_client_reads_every_field_that_the_service_adds(read, sent):
+def test_client_reads_every_field_that_the_service_adds():
     """The rest of an answer is the same type on both sides."""
-    names = [[field.name for field in dataclasses.fields(kind)] for kind in (read, sent)]
+    kinds = answers.Analysis, schemas.AnalysisBody
+    names = [[field.name for field in dataclasses.fields(kind)] for kind in kinds]
     assert names[0] == names[1]
 
 
@@ -541,7 +577,9 @@ def test_text_of_a_server_is_escaped():
         model=model,
         image=image,
         head=None,
+        head_plane_probability=None,
         quality=quality,
+        site=None,
         timing_ms={},
         links={},
     )

@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 
 from headcirc.geometry import Ellipse, HeadMask
+from headcirc.model.manifest import HeadPlaneFacts
 from headcirc.model.uncertainty_model import UncertaintyLimits
-from headcirc.quality.assessment import NARROW_SAMPLE_RANGE, assess_quality, to_fit_overlap
+from headcirc.quality.assessment import assess_quality, find_image_warnings, to_fit_overlap
 from headcirc.quality.uncertainty import Uncertainty
 from headcirc.raster import to_ellipse_coverage
 from tests.support.synthetic import to_manifest
@@ -78,14 +79,30 @@ def test_uncertainty_beyond_a_limit_has_its_code(
 
 def test_narrow_range_is_a_warning_that_does_not_disqualify():
     """It is given with and without a head."""
-    head = HeadMask(MASK, 0.0, 0.98)
-    found = assess_quality(
-        head, HEAD, FACTS, head_circumference_mm=180.0, notes=(NARROW_SAMPLE_RANGE,)
-    )
+    head, narrow = HeadMask(MASK, 0.0, 0.98), find_image_warnings(has_narrow_range=True)
+    found = assess_quality(head, HEAD, FACTS, head_circumference_mm=180.0, image_warnings=narrow)
     assert found.warnings == ("narrow-sample-range",)
     assert found.acceptable
-    missed = assess_quality(None, None, FACTS, notes=(NARROW_SAMPLE_RANGE,))
+    missed = assess_quality(None, None, FACTS, image_warnings=narrow)
     assert missed.warnings == ("no-head-found", "narrow-sample-range")
+
+
+@pytest.mark.parametrize(
+    ("probability", "limit", "is_warned"),
+    [(0.49, 0.5, True), (0.5, 0.5, False), (None, 0.5, False), (0.1, None, False)],
+)
+def test_picture_below_the_limit_is_not_a_head_plane(probability, limit, is_warned):
+    """With and without a head; a model without this output or limit never warns."""
+    codes = find_image_warnings(
+        head_plane_probability=probability,
+        head_plane=None if limit is None else HeadPlaneFacts(limit),
+    )
+    assert codes == (("not-a-head-plane",) if is_warned else ())
+    head = HeadMask(MASK, 0.0, 0.98)
+    quality = assess_quality(head, HEAD, FACTS, head_circumference_mm=180.0, image_warnings=codes)
+    assert quality.acceptable is not is_warned
+    missed = assess_quality(None, None, FACTS, image_warnings=codes)
+    assert missed.warnings == ("no-head-found", *codes)
 
 
 def test_overlap_of_a_mask_and_its_own_ellipse_is_one():

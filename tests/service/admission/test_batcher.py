@@ -8,6 +8,7 @@ from headcirc_service.admission.batcher import Batcher
 from headcirc_service.admission.workers import Ticket
 from headcirc_service.errors import ClientLeftError, RequestTimeoutError
 
+from headcirc.model.prediction import Prediction
 from tests.service.http.test_problems import CONTENT
 
 PATIENCE_S = 10.0
@@ -31,12 +32,16 @@ class Network:
         if not held:
             self.leave.set()
 
-    def __call__(self, pictures: np.ndarray) -> np.ndarray:
+    def __call__(self, pictures: np.ndarray) -> list[Prediction]:
         self.batches.append([float(each[0, 0, 0]) for each in pictures])
         self.threads.append(threading.get_ident())
         self.entered.set()
         assert self.leave.wait(PATIENCE_S)
-        return pictures[:, 0] * 2
+        return [Prediction(each) for each in pictures[:, 0] * 2]
+
+
+def to_value(inference) -> float:
+    return float(inference.prediction.probability_map[0, 0])
 
 
 def wait_until(is_true) -> None:
@@ -66,8 +71,8 @@ def test_single_request_runs_in_its_own_thread_without_waiting():
         inference = batcher.infer(to_input(3), ticket)
     assert time.perf_counter() - began_s < PATIENCE_S / 2
     assert network.threads == [threading.get_ident()]
-    assert (inference.probability_map == 6).all()
-    assert inference.probability_map.shape == (2, 3)
+    assert (inference.prediction.probability_map == 6).all()
+    assert inference.prediction.probability_map.shape == (2, 3)
 
 
 @pytest.mark.parametrize(
@@ -82,7 +87,9 @@ def test_waiting_requests_leave_in_order_up_to_the_best_batch(best_batch, batche
         assert network.entered.wait(PATIENCE_S)
         others = send(executor, batcher, [1, 2, 3])
         network.leave.set()
-        answers = [float(each.result().probability_map[0, 0]) for each in (first, *others)]
+        answers = [
+            float(each.result().prediction.probability_map[0, 0]) for each in (first, *others)
+        ]
     assert answers == [0, 2, 4, 6]
     assert network.batches == batches
 
@@ -94,8 +101,8 @@ def test_batch_waits_for_a_request_that_is_on_its_way():
     with ThreadPoolExecutor(1) as executor, batcher.announce(ticket := to_ticket()):
         (first,) = send(executor, batcher, [1])
         second = batcher.infer(to_input(2), ticket)
-        assert (first.result().probability_map == 2).all()
-    assert (second.probability_map == 4).all()
+        assert (first.result().prediction.probability_map == 2).all()
+    assert (second.prediction.probability_map == 4).all()
     assert network.batches == [[1, 2]]
 
 
@@ -136,7 +143,7 @@ def test_unwanted_requests_are_dropped_before_the_network():
             waiting[0].result()
         with pytest.raises(RequestTimeoutError):
             waiting[1].result()
-        assert (waiting[2].result().probability_map == 6).all()
+        assert (waiting[2].result().prediction.probability_map == 6).all()
     assert network.batches == [[0], [3]]
 
 
@@ -151,7 +158,7 @@ def test_failing_network_fails_its_batch_and_no_other():
         batcher.infer(to_input(1), to_ticket())
     assert batcher.failure == "MemoryError"
     batcher._run_network = Network()
-    assert (batcher.infer(to_input(1), to_ticket()).probability_map == 2).all()
+    assert (batcher.infer(to_input(1), to_ticket()).prediction.probability_map == 2).all()
     assert batcher.failure is None
 
 
@@ -179,7 +186,7 @@ def test_many_threads_each_get_their_own_answer():
     def ask(value):
         with batcher.announce(ticket := to_ticket()):
             inference = batcher.infer(to_input(value), ticket)
-        return float(inference.probability_map[0, 0])
+        return to_value(inference)
 
     with ThreadPoolExecutor(8) as executor:
         answers = list(executor.map(ask, range(200)))

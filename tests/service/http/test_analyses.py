@@ -32,7 +32,8 @@ def test_analysis_has_the_contract_s_fields_and_the_true_size(client):
     assert head["ellipse"]["center_x_px"] == pytest.approx(HEAD.center_x_px, abs=0.5)
     assert head["ellipse"]["angle_deg"] == pytest.approx(math.degrees(HEAD.angle_rad), abs=1)
     assert head["head_circumference_interval_mm"] is None
-    assert body["gestational_age"] is None
+    assert body["gestational_age"]["hadlock_1984"]["text"] == "18w6d"
+    assert body["growth"] is None
     assert body["image"] == {
         "width_px": 800,
         "height_px": 540,
@@ -40,6 +41,7 @@ def test_analysis_has_the_contract_s_fields_and_the_true_size(client):
         "pixel_size_x_mm": 0.13,
         "pixel_size_y_mm": 0.13,
         "pixel_size_source": "request",
+        "dicom": None,
     }
     assert body["quality"] == {"acceptable": True, "warnings": []}
     assert set(body["timing_ms"]) == {

@@ -4,7 +4,7 @@ import json
 import pytest
 
 from training.data.folds import FOLDS_PATH, Folds, main, to_held_out_items, to_training_items
-from training.data.hc18 import load_images
+from training.data.hc18 import SPLIT_PATH, load_images
 from training.data.planes import KINDS, load_planes
 
 
@@ -63,3 +63,11 @@ def test_committed_folds_can_be_reproduced(hc18_dir, planes_dir, capsys):
     printed = capsys.readouterr().out
     assert json.loads(printed) == json.loads(FOLDS_PATH.read_text())
     assert printed == FOLDS_PATH.read_text()
+
+
+def test_split_holds_out_calibration_and_test_exams_in_every_fold():
+    """Each fold trains on the older split's train part, and on four fifths of the planes."""
+    split, folds = json.loads(SPLIT_PATH.read_text()), Folds.with_split()
+    for fold in range(5):
+        assert folds.exams[fold] == {*split["calibration"], *split["test"]}
+    assert folds.groups == Folds().groups

@@ -1,3 +1,5 @@
+import copy
+
 import pytest
 import torch
 
@@ -45,3 +47,16 @@ def test_grey_stem_equals_the_pretrained_stem_on_three_equal_channels():
     stem = torch.nn.functional.conv2d(grey, network.encoder._conv_stem.weight)
     expected = torch.nn.functional.conv2d(grey.expand(1, 3, 8, 8), colour)
     torch.testing.assert_close(stem, expected, rtol=0, atol=1e-5)
+
+
+def test_copies_of_the_teacher_use_their_own_depthwise_weights():
+    """The averaged network is a copy, also where depthwise convolutions stay in float32."""
+    network = EfficientNetUNet().eval()
+    copied = copy.deepcopy(network)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.zero_()
+        picture = torch.rand(1, 1, 64, 64)
+        assert copied.encoder._blocks[0]._depthwise_conv(torch.rand(1, 32, 32, 32)).any()
+        with torch.autocast("cpu", torch.bfloat16):
+            assert copied(picture).dtype == torch.bfloat16

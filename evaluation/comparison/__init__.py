@@ -1,0 +1,1 @@
+"""Compare architectures: rows per image, paired statistics, figures (`docs/comparison.md`)."""

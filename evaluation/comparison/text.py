@@ -1,0 +1,231 @@
+"""Write the comparison's tables into `docs/comparison.md`; no figure there is typed by hand."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from evaluation.comparison.summary import FIGURES, TESTED
+from evaluation.weights import to_p_text
+from harness.documents import replace_block
+
+DOCUMENT = Path(__file__).parent.parent.parent / "docs" / "comparison.md"
+BLOCK = "comparison"
+ABSENT = "Not measured yet. The section [Commands](#commands) says how."
+PICTURES = {
+    "boxes": "Dice, Hausdorff distance and average surface distance of the images",
+    "hausdorff_assd": "Hausdorff distance against average surface distance",
+    "curves": "ROC and precision-recall curves of all pixels",
+    "reliability": "Reliability diagram",
+    "confusion": "Confusion matrices of all pixels",
+    "grad_cam": "Grad-CAM maps of three drawn phantoms",
+    "concentration": "Concentration of the Grad-CAM maps",
+    "latency": "Accuracy against the time of a request",
+}
+Report = Mapping[str, Any]
+
+
+def to_table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a Markdown table."""
+    lines = ["| " + " | ".join(titles) + " |", "|---" * len(titles) + "|"]
+    return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)])
+
+
+def to_cell(figure: Report) -> str:
+    """Return mean, standard deviation and interval of a figure."""
+    if figure["value"] is None:
+        return "-"
+    digits = 4 if abs(figure["value"]) < 1 else 2
+    value, low, high = (f"{figure[name]:.{digits}f}" for name in ("value", "low", "high"))
+    deviation = figure.get("standard_deviation")
+    spread = "" if deviation is None else f" ± {deviation:.{digits}f}"
+    return f"{value}{spread} ({low} to {high})"
+
+
+def to_accuracy_table(networks: Sequence[Report]) -> str:
+    """Return a table with a row for each figure and a column for each network."""
+    rows = [
+        [title, *(to_cell(each["figures"][name]) for each in networks)]
+        for name, (title, _) in FIGURES.items()
+    ]
+    rows.append(["calibration error (ECE)", *(to_cell(each["calibration"]) for each in networks)])
+    limits = [
+        f"{each['errors']['limit_of_agreement_low_mm']['value']:+.2f} to "
+        f"{each['errors']['limit_of_agreement_high_mm']['value']:+.2f}"
+        for each in networks
+    ]
+    rows.append(["95 % limits of agreement, mm", *limits])
+    rows.append(["images without an answer", *(str(each["without_answer"]) for each in networks)])
+    return to_table(["figure", *(each["title"] for each in networks)], rows)
+
+
+def to_test_table(figure: str, tested: Report) -> str:
+    """Return the table of one figure's paired tests."""
+    rows = []
+    for test in tested["tests"]:
+        agreement = {None: "one seed", True: "yes", False: "no"}[test["seeds_agree"]]
+        rows.append(
+            [
+                f"{test['second']} minus {test['first']}",
+                f"{test['mean_difference']:+.3f} ({test['low']:+.3f} to {test['high']:+.3f})",
+                f"{test['cohens_d']:+.2f} ({test['d_low']:+.2f} to {test['d_high']:+.2f})",
+                to_p_text(test["wilcoxon_holm_p"]).removeprefix("= "),
+                to_p_text(test["permutation_holm_p"]).removeprefix("= "),
+                agreement,
+            ]
+        )
+    titles = (
+        "pair",
+        "mean difference",
+        "Cohen's d",
+        "Wilcoxon, p",
+        "permutation, p",
+        "seeds agree",
+    )
+    return f"**{FIGURES[figure][0]}**\n\n" + to_table(titles, rows)
+
+
+def to_power_sentence(figure: str, power: Report) -> str:
+    """Return a sentence on the differences that this many exams can show."""
+    return (
+        f"{FIGURES[figure][0]}: with {power['exams']} exams a single test finds a mean difference "
+        f"of {power['detectable_difference']:.2f} in {power['power']:.0%} of cases (Cohen's d "
+        f"{power['detectable_effect']:.2f}), Holm's first step one of "
+        f"{power['detectable_difference_holm']:.2f} (d {power['detectable_effect_holm']:.2f})."
+    )
+
+
+def to_robustness_table(networks: Sequence[Report]) -> str:
+    """Return a table of the errors under degradation, and of the planes of other devices."""
+    rows = []
+    for kind in networks[0]["degraded"]:
+        cells = []
+        for each in networks:
+            found = each["degraded"][kind]
+            error = found["absolute_error_mm"]["value"]
+            shown = "-" if error is None else f"{error:.2f} mm"
+            cells.append(f"{shown}, {found['without_answer']} without an answer")
+        rows.append([kind, *cells])
+    for kind, found in networks[0]["planes"].items():
+        if "planes" in found:
+            cells = [
+                f"{each['planes'][kind]['found']} found, {each['planes'][kind]['acceptable']} "
+                "acceptable"
+                for each in networks
+            ]
+            rows.append([f"{kind}, other devices ({found['planes']})", *cells])
+    annotated = [each["planes"]["annotated_heads"] for each in networks]
+    rows.append(
+        ["Dice on annotated heads of other devices, %", *(to_cell(a["dice"]) for a in annotated)]
+    )
+    ratios = [to_cell(each["circumference_ratio"]) for each in annotated]
+    rows.append(["their measured over annotated circumference", *ratios])
+    return to_table(["images", *(each["title"] for each in networks)], rows)
+
+
+def to_cost_table(networks: Sequence[Report], latency: Report | None) -> str:
+    """Return a table of sizes, and of times and memory if they were measured."""
+    engines: list[tuple[str, str]] = []
+    measured = (
+        {}
+        if latency is None
+        else {
+            (row["model"], row["backend"], row["precision"]): row
+            for row in latency["engines"]
+            if row["request_ms"]
+        }
+    )
+    for _, backend, precision in measured:
+        if (backend, precision) not in engines:
+            engines.append((backend, precision))
+    rows = []
+    for each in networks:
+        model = each["facts"]["model"]
+        size = model["file_bytes"].get("fp32", 0) / 1e6
+        cells = [
+            each["title"],
+            f"{model['parameters']:,}",
+            f"{model['macs'] / 1e9:.2f}",
+            f"{size:.1f}",
+        ]
+        for engine in engines:
+            row = measured.get((each["name"], *engine))
+            cells.append(
+                "-"
+                if row is None
+                else f"{row['request_ms']['p50']:.1f} ms, {row['peak_memory_mb']:.0f} MB"
+            )
+        rows.append(cells)
+    titles = ["network", "parameters", "GMAC", "float32 file, MB", *(" ".join(e) for e in engines)]
+    return to_table(titles, rows)
+
+
+def to_seed_table(seeds: Report) -> str:
+    """Return a table of every seed."""
+    rows = [
+        [title, version, *(f"{figures[name]:.3f}" for name in TESTED)]
+        for title, versions in seeds.items()
+        for version, figures in versions.items()
+    ]
+    return to_table(["network", "weights", *(FIGURES[name][0] for name in TESTED)], rows)
+
+
+def to_concentration_table(report: Report) -> str:
+    """Return the concentration of the Grad-CAM maps and its paired tests."""
+    names = ("head_share", "head_area_share", "edge_share", "edge_area_share")
+    rows = [
+        [each["title"], *(to_cell(each["concentration"][name]) for name in names)]
+        for each in report["networks"]
+    ]
+    titles = ("network", "map in the head", "head's area", "map at the edge", "edge's area")
+    lines = [to_table(titles, rows)]
+    different = [
+        f"{test['second']} and {test['first']} ({test['mean_difference']:+.3f})"
+        for test in report["concentration_tests"]
+        if test["significant"]
+    ]
+    lines.append(
+        "Share at the edge, pairs that differ after Holm's correction: "
+        + (", ".join(different) if different else "none")
+        + "."
+    )
+    return "\n\n".join(lines)
+
+
+def to_block(report: Report | None, latency: Report | None, pictures: Sequence[str]) -> str:
+    """Return the Markdown of all results, or a sentence that nothing was measured yet."""
+    if report is None:
+        return ABSENT
+    networks = report["networks"]
+    data, machine = networks[0]["facts"]["data"], networks[0]["facts"]["machine"]
+    engines = {
+        f"{n['facts']['model']['backend']} {n['facts']['model']['precision']}" for n in networks
+    }
+    parts = [
+        f"HC18, {report['part']}: {data['images']} images of {data['exams']} exams; "
+        f"{', '.join(sorted(engines))}, on {machine['cpu']}. Mean ± standard deviation over the "
+        "images; in brackets the 95 % interval from a bootstrap over exams.",
+        to_accuracy_table(networks),
+        "### Differences",
+        *(to_test_table(figure, tested) for figure, tested in report["tested"].items()),
+        *(to_power_sentence(figure, each["power"]) for figure, each in report["tested"].items()),
+        "### Seeds",
+        to_seed_table(report["seeds"]),
+        "### Other devices and degraded images",
+        to_robustness_table(networks),
+        "### Cost",
+        to_cost_table(networks, latency),
+        "### Grad-CAM",
+        to_concentration_table(report),
+        "### Figures",
+        *(
+            f"![{PICTURES[name]}](../evaluation/results/comparison/{name}.png)"
+            for name in PICTURES
+            if name in pictures
+        ),
+    ]
+    return "\n\n".join(parts)
+
+
+def write_page(block: str, path: Path) -> None:
+    """Write the block into the page."""
+    path.write_text(replace_block(path.read_text(), BLOCK, block))

@@ -1,0 +1,54 @@
+"""Open a CSV table that a spreadsheet wrote, with commas, semicolons or tabs between columns."""
+
+import csv
+import unicodedata
+from collections import Counter
+from collections.abc import Callable, Collection
+from pathlib import Path, PurePosixPath
+from typing import TextIO
+
+NAME_COLUMNS = ("filename", "file", "name", "image")
+"""Names of the column with the image's name."""
+SEPARATORS = (",", ";", "\t")
+"""Spreadsheets write semicolons where decimals have a comma."""
+STATED_SEPARATOR = "sep="
+"""Start of a first line in which a spreadsheet states the separator."""
+IsHeader = Callable[[Collection[str]], bool]
+
+
+def open_reader(table: TextIO, is_header: IsHeader) -> "csv.DictReader[str]":
+    """Return a reader of a table, whose field names have no spaces around them.
+
+    Parameters
+    ----------
+    table : text file
+        Opened with `newline=""` and `encoding="utf-8-sig"`: Excel writes a byte order mark.
+    is_header : callable
+        Returns whether names are those of the columns; this shows which separator is used.
+    """
+    lines = table.readlines()
+    is_stated = lines[:1] != [] and lines[0].startswith(STATED_SEPARATOR)
+    header = "".join(lines[is_stated : is_stated + 1])
+    counts = Counter(header)
+    mark = max(SEPARATORS, key=lambda each: (is_header(_to_names(header, each)), counts[each]))
+    reader = csv.DictReader(lines, delimiter=mark)
+    if is_stated:
+        next(reader.reader)  # so that the line is counted
+    reader.fieldnames = [name.strip() for name in reader.fieldnames or []]
+    return reader
+
+
+def _to_names(line: str, mark: str) -> set[str]:
+    return {name.strip() for name in next(csv.reader([line], delimiter=mark), [])}
+
+
+def to_key(name: str) -> str:
+    """Return a path in normal form: without `./`, an umlaut as one character (macOS uses two)."""
+    return unicodedata.normalize("NFC", str(PurePosixPath(name)))
+
+
+def find_name(path: Path, names: Collection[str]) -> str | None:
+    """Return the longest of the names, all from `to_key`, that is the end of an image's path."""
+    parts = PurePosixPath(to_key(str(path.absolute()))).parts
+    ends = (str(PurePosixPath(*parts[start:])) for start in range(len(parts)))
+    return next((end for end in ends if end in names), None)
