@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from pydicom import dcmread, dcmwrite
-from pydicom.dataset import FileDataset
+from pydicom.dataset import Dataset, FileDataset
 from pydicom.encaps import encapsulate, get_frame
 
 from headcirc.errors import ImageTooLargeError, UnreadableImageError
@@ -43,6 +43,16 @@ class ReceivedFile:
 
     path: Path
     frames: int
+
+    def read_header(self) -> Dataset:
+        """Return everything before the pixels.
+
+        Raises
+        ------
+        UnreadableImageError
+        """
+        with self.path.open("rb") as stream, refusing_damaged_dicom():
+            return dcmread(stream, stop_before_pixels=True)
 
     def read_frame(self, index: int) -> bytes:
         """Return one frame as a DICOM file of its own, with the same header.

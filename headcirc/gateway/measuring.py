@@ -3,7 +3,7 @@
 import io
 import logging
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeVar
 
@@ -14,6 +14,7 @@ from pydicom import dcmread
 
 from headcirc.answers import AnalysisFacts, to_analysis_facts
 from headcirc.client import ClientError, HeadcircClient, ProblemError
+from headcirc.dicom_source import DicomSource
 from headcirc.errors import (
     InputError,
     InvalidFrameError,
@@ -27,6 +28,7 @@ from headcirc.gateway.queue import Report
 from headcirc.overlay import Picture
 from headcirc.pipeline import Pipeline
 from headcirc.readers import decode_frame
+from headcirc.readers.dicom.file import to_report_header
 from headcirc.reports.finding import Finding
 from headcirc.reports.report_file import to_report_file
 
@@ -61,7 +63,6 @@ class Measured:
     Attributes
     ----------
     answer : AnalysisFacts
-    model_sha256 : str
     read_mask : callable
         Returns the mask, (rows, columns) bool; only with a head.
     draw_overlay : callable
@@ -69,7 +70,6 @@ class Measured:
     """
 
     answer: AnalysisFacts
-    model_sha256: str
     read_mask: Callable[[], NDArray[np.bool_]]
     draw_overlay: Callable[[], Picture]
 
@@ -102,7 +102,6 @@ class LocalMeasurer:
 
         return Measured(
             to_analysis_facts(analysis, self._pipeline),
-            self._pipeline.graph.sha256,
             read_mask,
             analysis.draw_overlay,
         )
@@ -117,9 +116,10 @@ class RemoteMeasurer:
     def measure(self, content: bytes) -> Measured:
         """See `Measurer`."""
         answer = self._ask(lambda: self._client.analyze(content))
+        if not answer.model.sha256 or answer.image.dicom is None:
+            raise LaterError("service-too-old")
         return Measured(
             answer,
-            self._ask(lambda: self._find_sha256(answer)),
             lambda: self._read_mask(answer.id),
             lambda: self._read_overlay(answer.id),
         )
@@ -136,20 +136,6 @@ class RemoteMeasurer:
         except ClientError as error:
             logger.warning("the service does not answer: %s", type(error).__name__)
             raise LaterError("service-unreachable") from None
-
-    def _find_sha256(self, answer: AnalysisFacts) -> str:
-        """Return the checksum of the model that answered.
-
-        Raises
-        ------
-        LaterError
-            The service changed its model in between.
-        """
-        wanted = (answer.model.name, answer.model.version, answer.model.precision)
-        for model in self._client.list_models():
-            if (model.name, model.version, model.precision) == wanted:
-                return model.sha256
-        raise LaterError("model-changed")
 
     def _read_mask(self, analysis_id: str) -> NDArray[np.bool_]:
         content = self._ask(lambda: self._client.read_mask(analysis_id))
@@ -200,30 +186,22 @@ def measure_image(
     """
     try:
         received = open_received(path)
-        index, content, measured = _find_best(received, measurer, cine_frames)
-        finding = _to_finding(received, index, content, measured)
+        index, measured = _find_best(received, measurer, cine_frames)
+        finding = _to_finding(received, index, measured)
         return _build_reports(finding, measured, kinds)
     except InputError as error:
         raise NeverError(error.code) from None
 
 
-def _find_best(
-    received: ReceivedFile, measurer: Measurer, most: int
-) -> tuple[int, bytes, Measured]:
-    """Measure some frames and return the best one, its bytes and its number.
+def _find_best(received: ReceivedFile, measurer: Measurer, most: int) -> tuple[int, Measured]:
+    """Measure some frames; return the number of the best one, and what was found in it.
 
     An acceptable result is better than another one, a head better than none, and of two the one
     with the narrower interval relative to the circumference.
     """
-    best: tuple[tuple[int, float], int, bytes, Measured] | None = None
-    for index in choose_frames(received.frames, most):
-        content = received.read_frame(index)
-        measured = measurer.measure(content)
-        rank = _rank(measured.answer)
-        if best is None or rank > best[0]:
-            best = (rank, index, content, measured)
-    assert best is not None, "there is at least one frame"
-    return best[1:]
+    numbers = choose_frames(received.frames, most)
+    measured = ((number, measurer.measure(received.read_frame(number))) for number in numbers)
+    return max(measured, key=lambda found: _rank(found[1].answer))
 
 
 def choose_frames(frames: int, most: int) -> list[int]:
@@ -242,16 +220,13 @@ def _rank(answer: AnalysisFacts) -> tuple[int, float]:
     return (3 if answer.quality.acceptable else 2, -width / head.head_circumference_mm)
 
 
-def _to_finding(received: ReceivedFile, index: int, content: bytes, measured: Measured) -> Finding:
+def _to_finding(received: ReceivedFile, index: int, measured: Measured) -> Finding:
     """Return the finding about a frame of the whole file, not about the frame as a file."""
-    source = decode_frame(content).source
-    if source is None:
-        raise NeverError("unsupported-media-type")
-    return Finding(
-        source=replace(source, frame_index=index, frames=received.frames),
-        answer=measured.answer,
-        model_sha256=measured.model_sha256,
-    )
+    place = measured.answer.image.dicom
+    assert place is not None, "a DICOM file was measured"
+    header = to_report_header(received.read_header())
+    source = DicomSource(header, index, received.frames, place.left_px, place.top_px)
+    return Finding(source=source, answer=measured.answer)
 
 
 def _build_reports(finding: Finding, measured: Measured, kinds: Iterable[str]) -> MeasuredImage:

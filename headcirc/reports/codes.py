@@ -34,6 +34,8 @@ NO_UNITS = _to_code("1", "UCUM", "no units")
 HEAD = _to_code("69536005", "SCT", "Head")
 ANATOMICAL_STRUCTURE = _to_code("91723000", "SCT", "Anatomical structure")
 OBSTETRIC_SCAN = _to_code("268445003", "SCT", "Obstetric US scan")
+INTERGROWTH_2014 = "INTERGROWTH-21st, Papageorghiou et al. 2014, Lancet 384:869-79"
+"""Citation of the growth standard, for which DICOM has no code."""
 EQUATION = _to_code("121420", "DCM", "Equation")
 EQUATION_CITATION = _to_code("121421", "DCM", "Equation Citation")
 GROWTH_Z_SCORE = _to_code("125013", "DCM", "Growth Z-score")

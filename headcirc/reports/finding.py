@@ -9,6 +9,7 @@ from headcirc.answers import AnalysisFacts, Head
 from headcirc.dicom_source import DicomSource
 from headcirc.errors import NoHeadFoundError, PixelSizeMissingError
 from headcirc.geometry import Ellipse, FloatArray
+from headcirc.growth import to_age_text
 
 RESEARCH_ONLY = "Automatic and not verified. Research use only, not a medical device."
 OUTLINE_POINTS = 65
@@ -29,13 +30,16 @@ class Finding:
     source : DicomSource
         The object that was measured.
     answer : AnalysisFacts
-    model_sha256 : str
-        SHA-256 of the graph that measured, 64 hexadecimal digits.
+        Its model's `sha256` is not empty.
     """
 
     source: DicomSource
     answer: AnalysisFacts
-    model_sha256: str
+
+    @property
+    def model_sha256(self) -> str:
+        """Return the SHA-256 of the graph that measured, 64 hexadecimal digits."""
+        return self.answer.model.sha256
 
     def require_head(self) -> Head:
         """Return the head.
@@ -82,6 +86,14 @@ class Finding:
             sentences.append(
                 f"{level * 100:.0f} % interval of the head circumference: {low_mm:.1f} to "
                 f"{high_mm:.1f} mm."
+            )
+        growth = self.answer.growth
+        if growth is not None and growth.head_circumference is not None:
+            figure = growth.head_circumference
+            sentences.append(
+                f"At the stated gestational age of {to_age_text(growth.gestational_age_days)}: "
+                f"z-score {figure.z_score:.2f}, centile {figure.centile:.1f} "
+                f"({growth.standard})."
             )
         return " ".join([*sentences, RESEARCH_ONLY])
 

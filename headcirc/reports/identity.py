@@ -34,14 +34,16 @@ def to_uid(*parts: object) -> str:
 def to_instance_uid(finding: Finding, evidence: Dataset, kind: str) -> str:
     """Return the UID of one kind of object about a finding.
 
-    It depends on all that the content depends on: picture, pixel size, model and release.
+    It depends on all that the content depends on: picture, what was stated about it, model,
+    recalibration and release.
     """
-    image = finding.answer.image
+    image, growth = finding.answer.image, finding.answer.growth
     return to_uid(
         kind,
         str(evidence.SOPInstanceUID),
         finding.source.frame_index,
         (image.pixel_size_x_mm, image.pixel_size_y_mm),
+        None if growth is None else growth.gestational_age_days,
         *_to_maker(finding),
     )
 
@@ -91,10 +93,16 @@ def finish(made: Dataset, finding: Finding, evidence: Dataset) -> Dataset:
 
 def to_algorithm_parameters(finding: Finding) -> list[str]:
     """Return the facts about the algorithm beside its name and version."""
-    model = finding.answer.model
-    return [f"model sha256 {finding.model_sha256}", f"precision {model.precision}"]
+    model, site = finding.answer.model, finding.answer.site
+    facts = [f"model sha256 {finding.model_sha256}", f"precision {model.precision}"]
+    if site is not None:
+        facts.append(
+            f"recalibrated by the site on {site.date}: scale {site.scale:g}, offset "
+            f"{site.offset_mm:g} mm"
+        )
+    return facts
 
 
 def _to_maker(finding: Finding) -> tuple[str, ...]:
-    model = finding.answer.model
-    return model.name, model.version, finding.model_sha256, __version__
+    model, site = finding.answer.model, finding.answer.site
+    return model.name, model.version, finding.model_sha256, __version__, repr(site)

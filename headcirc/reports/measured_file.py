@@ -52,5 +52,5 @@ def measure_dicom(
             "identifier, which only a DICOM file has."
         )
     answer = to_analysis_facts(analysis, pipeline)
-    finding = Finding(source=source, answer=answer, model_sha256=pipeline.graph.sha256)
+    finding = Finding(source=source, answer=answer)
     return MeasuredFile(finding, analysis)

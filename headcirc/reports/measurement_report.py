@@ -17,10 +17,11 @@ from headcirc.reports.context import (
     to_observer,
     to_private_scheme,
 )
-from headcirc.reports.finding import Finding, is_inside, to_axis_ends, to_outline
+from headcirc.reports.finding import DECIMALS, Finding, is_inside, to_axis_ends, to_outline
 from headcirc.reports.identity import finish, to_identification, to_uid
 from headcirc.reports.measurements import (
     Figure,
+    find_hadlock_days,
     to_cephalic_index,
     to_diameters,
     to_number,
@@ -71,7 +72,8 @@ def _to_groups(
         evidence, referenced_frame_numbers=to_frame_numbers(finding)
     )
     outline = sr.ImageRegion("POLYLINE", to_outline(ellipse, rows, columns), source_image)
-    drawn = _to_group(finding, evidence, outline, _to_measurements(head))
+    figures = [*_to_measurements(head), *_to_ages(finding)]
+    drawn = _to_group(finding, evidence, outline, figures)
     drawn[0].ContentSequence.append(
         sr.TextContentItem(codes.COMMENT, finding.to_comment(), relationship_type="CONTAINS")
     )
@@ -112,6 +114,15 @@ def _to_measurements(head: Head) -> list[sr.Measurement]:
         measured[0].ContentSequence = sr.ContentSequence(uncertainty)
     others = [*to_diameters(head), to_cephalic_index(head)]
     return [measured, *map(_to_measurement, others)]
+
+
+def _to_ages(finding: Finding) -> list[sr.Measurement]:
+    """Return the gestational age from the circumference, with its equation as the method."""
+    days = find_hadlock_days(finding.answer)
+    if days is None:
+        return []
+    rounded = round(days, DECIMALS)
+    return [sr.Measurement(codes.GESTATIONAL_AGE, rounded, codes.DAY, method=codes.HADLOCK_1984)]
 
 
 def _to_measurement(figure: Figure) -> sr.Measurement:

@@ -3,12 +3,21 @@
 from highdicom.sr.coding import CodedConcept
 from highdicom.sr.value_types import NumContentItem
 
-from headcirc.answers import Head
+from headcirc.answers import AnalysisFacts, Head
 from headcirc.reports import codes
 from headcirc.reports.finding import DECIMALS
 
 Figure = tuple[CodedConcept, float, CodedConcept]
 """Name, value and unit."""
+
+
+def find_hadlock_days(answer: AnalysisFacts) -> float | None:
+    """Return the gestational age by Hadlock 1984, the only equation here that DICOM has a code for.
+
+    None out of the equation's range.
+    """
+    age = answer.gestational_age
+    return None if age is None else age.hadlock_1984.days
 
 
 def to_number(

@@ -12,14 +12,16 @@ from highdicom.sr.value_types import ContentItem
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes as standard
 
-from headcirc.answers import Head
+from headcirc.answers import GrowthFigure, Head
 from headcirc.errors import UnreliableResultError
+from headcirc.growth import to_age_text
 from headcirc.reports import codes
 from headcirc.reports.context import to_algorithm, to_fetus, to_frame_numbers, to_observer
 from headcirc.reports.finding import Finding, is_inside, to_axis_ends, to_outline
 from headcirc.reports.identity import finish, to_identification
 from headcirc.reports.measurements import (
     Figure,
+    find_hadlock_days,
     to_cephalic_index,
     to_diameters,
     to_number,
@@ -100,12 +102,51 @@ def _to_biometry(finding: Finding, head: Head, evidence: Dataset) -> list[Conten
     figure = (codes.HEAD_CIRCUMFERENCE, head.head_circumference_mm, codes.MILLIMETRE)
     circumference = _to_measurement(finding, figure, region=_to_region(finding, evidence))
     circumference.ContentSequence.extend(to_uncertainty(head))
-    groups = [[circumference]]
-    groups += [[_to_measurement(finding, figure)] for figure in to_diameters(head)]
+    outer, long = (_to_measurement(finding, figure) for figure in to_diameters(head))
+    growth = finding.answer.growth
+    compared: tuple[GrowthFigure | None, ...] = (None, None, None)
+    if growth is not None:
+        compared = (
+            growth.head_circumference,
+            growth.biparietal_diameter,
+            growth.occipitofrontal_diameter,
+        )
+    groups = [
+        [circumference, *_to_age(finding), *_to_rank(finding, compared[0])],
+        [outer, *_to_rank(finding, compared[1])],
+        [long, *_to_rank(finding, compared[2])],
+    ]
     return [
         *to_fetus(),
         *(_to_container(codes.BIOMETRY_GROUP, group, is_root=False) for group in groups),
     ]
+
+
+def _to_age(finding: Finding) -> list[ContentItem]:
+    """Return the gestational age from the circumference, with the code of its equation."""
+    days = find_hadlock_days(finding.answer)
+    if days is None:
+        return []
+    age = to_number(codes.GESTATIONAL_AGE, days, codes.DAY)
+    equation = sr.CodeContentItem(
+        codes.EQUATION, codes.HADLOCK_1984, relationship_type="INFERRED FROM"
+    )
+    age.ContentSequence = sr.ContentSequence([equation])
+    return [age]
+
+
+def _to_rank(finding: Finding, figure: GrowthFigure | None) -> list[ContentItem]:
+    """Return the z-score at the stated gestational age, with a citation in place of a code."""
+    if figure is None:
+        return []
+    assert finding.answer.growth is not None, "a figure belongs to a comparison"
+    rank = to_number(codes.GROWTH_Z_SCORE, figure.z_score, codes.NO_UNITS)
+    age = to_age_text(finding.answer.growth.gestational_age_days)
+    citation = f"{codes.INTERGROWTH_2014}, at the stated gestational age of {age}"
+    rank.ContentSequence = sr.ContentSequence(
+        [sr.TextContentItem(codes.EQUATION_CITATION, citation, relationship_type="INFERRED FROM")]
+    )
+    return [rank]
 
 
 def _to_measurement(

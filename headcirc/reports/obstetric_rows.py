@@ -185,6 +185,7 @@ GROUP = Row(
             CONTAINED,
             "NUM",
             _read_group(12017),
+            units=_to_terms(codes.NO_UNITS),
             rows=(
                 Row("INFERRED FROM", "CODE", _read_group(228), values=_read_group(12015)),
                 _to_text("INFERRED FROM", codes.EQUATION_CITATION),

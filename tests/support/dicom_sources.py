@@ -122,15 +122,15 @@ def to_finding(
                 to_header(source), frames=int(source.get("NumberOfFrames", 1)), **places
             ),
             answer=with_interval(facts),
-            model_sha256=SHA256,
         ),
         analysis.head.mask.pixels,
     )
 
 
 def with_interval(facts: AnalysisFacts) -> AnalysisFacts:
-    """Return an answer with an interval of 2 mm below and 3 mm above, and a fixed time."""
+    """Return an answer with an interval of 2 mm below and 3 mm above, a fixed time and model."""
     circumference_mm = facts.head.head_circumference_mm
     interval = Interval(0.9, circumference_mm - 2, circumference_mm + 3)
     head = replace(facts.head, head_circumference_interval_mm=interval)
-    return replace(facts, head=head, created=CREATED)
+    model = replace(facts.model, sha256=SHA256)
+    return replace(facts, head=head, created=CREATED, model=model)

@@ -49,9 +49,7 @@ async def answer_report(
     async with owner.renderers.take():
         owner.unread.require_capacity()
         began = time.perf_counter()
-        content = await owner.renderers.draw(
-            lambda: make_report(kind, question, stored, owner.pipeline)
-        )
+        content = await owner.renderers.draw(lambda: make_report(kind, question, stored))
         duration_s = time.perf_counter() - began
         request.app.state.metrics.stage_duration.labels("render").observe(duration_s)
         owner.record_stages([Stage("render", began, duration_s)])

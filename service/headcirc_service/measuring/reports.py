@@ -2,8 +2,6 @@
 
 from headcirc.dicom_source import DicomSource
 from headcirc.errors import UnsupportedMediaTypeError
-from headcirc.pipeline import Pipeline
-from headcirc.readers import decode_frame
 from headcirc.readers.dicom import recognises
 from headcirc_service.measuring.measurer import Question
 from headcirc_service.results.stored_analysis import StoredAnalysis
@@ -23,7 +21,7 @@ def require_dicom(question: Question) -> None:
         )
 
 
-def make_report(kind: str, question: Question, stored: StoredAnalysis, pipeline: Pipeline) -> bytes:
+def make_report(kind: str, question: Question, stored: StoredAnalysis) -> bytes:
     """Return one kind of report as the bytes of a DICOM file; runs in a thread.
 
     Parameters
@@ -33,27 +31,22 @@ def make_report(kind: str, question: Question, stored: StoredAnalysis, pipeline:
     question : Question
     stored : StoredAnalysis
         The answer to the question; it holds nothing of the header.
-    pipeline : Pipeline
-        Of the model that gave the answer.
     """
     from headcirc.reports.finding import Finding
     from headcirc.reports.report_file import to_report_file
 
-    finding = Finding(
-        source=_read_source(question, pipeline.maximum_pixels),
-        answer=stored.body,
-        model_sha256=pipeline.graph.sha256,
-    )
+    finding = Finding(source=_read_source(question.content, stored), answer=stored.body)
     return to_report_file(kind, finding, mask=stored.mask, draw_overlay=stored.draw_overlay)
 
 
-def _read_source(question: Question, maximum_pixels: int) -> DicomSource:
+def _read_source(content: bytes, stored: StoredAnalysis) -> DicomSource:
     """Read the header again: a kept answer has none, because a header identifies a patient."""
-    frame = decode_frame(
-        question.content,
-        pixel_spacing=question.pixel_spacing,
-        frame_index=question.frame_index,
-        maximum_pixels=maximum_pixels,
-    )
-    assert frame.source is not None, "`require_dicom` has checked it"
-    return frame.source
+    from headcirc.readers.dicom.file import open_file, refusing_damaged_dicom, to_report_header
+
+    place = stored.body.image.dicom
+    assert place is not None, "`require_dicom` has checked it"
+    header = open_file(content).header
+    with refusing_damaged_dicom():
+        return DicomSource(
+            to_report_header(header), place.frame, place.frames, place.left_px, place.top_px
+        )

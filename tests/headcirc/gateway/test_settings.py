@@ -1,8 +1,21 @@
+import re
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
-from headcirc.gateway.settings import KINDS, Retries, SettingsError, load_settings
+from headcirc.gateway.settings import (
+    KINDS,
+    Destination,
+    Listener,
+    Measuring,
+    MetricsAddress,
+    QueueLimits,
+    Retries,
+    SettingsError,
+    Tls,
+    load_settings,
+)
 from headcirc.reports import report_file
 
 LEAST = """
@@ -71,7 +84,7 @@ first_s = 1
         ('["SCANNER"]', '"SCANNER"', "list of texts"),
         ('["SCANNER"]', "[1]", "list of texts"),
         ("[queue]", "[queues]", "queues is no setting"),
-        ("folder =", "fodler =", "queue.fodler is no setting"),
+        ("folder =", "folders =", "queue.folders is no setting"),
         ("port = 104", 'port = "104"', "destination.port must be of type int"),
         ("port = 104", "port = true", "must be of type int"),
         ("port = 104", "port = 65536", "ports are"),
@@ -112,3 +125,13 @@ def test_kinds_are_those_of_the_reports():
 def test_waits_double_up_to_the_longest():
     retries = Retries(first_s=1, longest_s=5)
     assert [retries.to_wait_s(attempts) for attempts in (1, 2, 3, 4, 5000)] == [1, 2, 4, 5, 5]
+
+
+def test_settings_of_the_guide_are_valid(tmp_path):
+    """The example in `docs/gateway.md` loads, and shows every setting."""
+    (example,) = re.findall(r"^```toml\n(.*?)^```$", GUIDE.read_text(), re.MULTILINE | re.DOTALL)
+    settings = load(tmp_path, example)
+    assert [each.name for each in settings.destination] == ["archive", "research"]
+    shown = set(re.findall(r"^(\w+) =", example, re.MULTILINE))
+    sections = (Listener, QueueLimits, Measuring, Retries, MetricsAddress, Destination, Tls)
+    assert {each.name for kind in sections for each in fields(kind)} - shown == {"tls"}

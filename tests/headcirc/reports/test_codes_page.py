@@ -2,12 +2,14 @@
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from pydicom.dataset import Dataset
 
+from headcirc.answers import to_growth
 from headcirc.reports.capture import to_capture
 from headcirc.reports.measurement_report import to_measurement_report
 from headcirc.reports.obstetric_report import to_obstetric_report
@@ -36,6 +38,8 @@ def find_codes(item: Dataset) -> Iterator[tuple[str, str]]:
 @pytest.fixture(scope="module")
 def sent():
     finding, mask = to_finding()
+    growth = to_growth(finding.answer.head, 189)
+    finding = replace(finding, answer=replace(finding.answer, growth=growth))
     picture = np.zeros((8, 8, 3), np.uint8)
     unreliable = {("not-acceptable", "99HEADCIRC")}
     made = [

@@ -4,6 +4,7 @@ from dataclasses import replace
 import pytest
 from pydicom.uid import UID
 
+from headcirc.answers import Site, to_growth
 from headcirc.reports import identity
 from headcirc.reports.identity import to_identification, to_instance_uid, to_uid
 from headcirc.reports.source_header import to_evidence
@@ -59,7 +60,8 @@ def change_frame(finding):
 
 
 def change_model(finding):
-    return replace(finding, model_sha256="cd" * 32)
+    model = replace(finding.answer.model, sha256="cd" * 32)
+    return replace(finding, answer=replace(finding.answer, model=model))
 
 
 def change_model_version(finding):
@@ -72,9 +74,27 @@ def change_pixel_size(finding):
     return replace(finding, answer=replace(finding.answer, image=image))
 
 
+def change_site(finding):
+    site = Site(1.0, 1.01, 1.1, 40, "2026-01-02")
+    return replace(finding, answer=replace(finding.answer, site=site))
+
+
+def change_gestational_age(finding):
+    growth = to_growth(finding.answer.head, 200)
+    return replace(finding, answer=replace(finding.answer, growth=growth))
+
+
 @pytest.mark.parametrize(
     "change",
-    [change_source, change_frame, change_model, change_model_version, change_pixel_size],
+    [
+        change_source,
+        change_frame,
+        change_model,
+        change_model_version,
+        change_pixel_size,
+        change_site,
+        change_gestational_age,
+    ],
     ids=lambda each: each.__name__,
 )
 def test_another_question_has_another_instance(finding, change):

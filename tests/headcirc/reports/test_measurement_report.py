@@ -46,6 +46,13 @@ def test_cephalic_index_is_in_per_cent(finding, report):
     assert read_number(item) == (pytest.approx(expected, abs=0.005), "%")
 
 
+def test_gestational_age_names_its_equation(finding, report):
+    (age,) = find(report, "18185-9")
+    assert read_number(age)[1] == "d"
+    (method,) = find(age, "370129005")
+    assert method.ConceptCodeSequence[0].CodeValue == "11932-1"
+
+
 def test_numbers_are_rounded(report):
     """Sixteen digits would promise what no one measured."""
     (item,) = find(report, "11984-2")

@@ -6,7 +6,7 @@ import pytest
 from highdicom.sr.coding import CodedConcept
 from pydicom.sequence import Sequence
 
-from headcirc.answers import Quality
+from headcirc.answers import Quality, to_growth
 from headcirc.errors import UnreliableResultError
 from headcirc.geometry import Ellipse
 from headcirc.reports.obstetric_report import to_obstetric_report
@@ -87,6 +87,35 @@ def test_algorithm_stands_at_every_measurement(report):
     numbers = [each for each in find(report, "11984-2") + find(report, "11852-1")]
     for each in numbers:
         assert {found.TextValue for found in find(each, "111002")} >= {f"model sha256 {SHA256}"}
+
+
+def test_gestational_age_has_the_code_of_its_equation(finding, report):
+    (age,) = find(report, "18185-9")
+    days = finding.answer.gestational_age.hadlock_1984.days
+    assert read_number(age) == (pytest.approx(days, abs=0.005), "d")
+    (equation,) = find(age, "121420")
+    assert equation.ConceptCodeSequence[0].CodeValue == "11932-1"
+
+
+def test_gestational_age_out_of_range_is_left_out(finding):
+    age = replace(finding.answer.gestational_age.hadlock_1984, days=None)
+    ages = replace(finding.answer.gestational_age, hadlock_1984=age)
+    answer = replace(finding.answer, gestational_age=ages)
+    assert not find(to_obstetric_report(replace(finding, answer=answer)), "18185-9")
+
+
+def test_growth_is_reported_at_the_stated_age_alone(finding, report):
+    """Each measure has its z-score; without a stated age there is none."""
+    assert not find(report, "125013")
+    growth = to_growth(finding.answer.head, 189)
+    compared = to_obstetric_report(replace(finding, answer=replace(finding.answer, growth=growth)))
+    ranks = [read_number(each) for each in find(compared, "125013")]
+    figures = (
+        growth.head_circumference, growth.biparietal_diameter, growth.occipitofrontal_diameter,
+    )  # fmt: skip
+    assert ranks == [(pytest.approx(each.z_score, abs=0.005), "1") for each in figures]
+    assert "27w0d" in find(compared, "121421")[0].TextValue
+    assert "z-score" in find(compared, "121106")[0].TextValue
 
 
 def test_unreliable_result_is_refused(finding):
