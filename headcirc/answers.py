@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from headcirc import pipeline as measured_by
-    from headcirc.geometry import Ellipse
+    from headcirc.geometry import Ellipse, Frame
     from headcirc.quality import uncertainty
+    from headcirc.scale_bar import ScaleBar
 
 STAGES = ("decode", "preprocess", "queue", "inference", "postprocess", "total")
 """Named in `timing_ms`; a stage that did not run took 0 ms."""
@@ -46,6 +47,7 @@ class Image:
     """The upright picture; its pixel size where one is known.
 
     `orientation` is the EXIF orientation, 1 to 8, by which the stored picture was turned.
+    `pixel_size_confidence`, 0 to 1, says how surely a depth scale was found; null otherwise.
     """
 
     width_px: int
@@ -54,6 +56,7 @@ class Image:
     pixel_size_y_mm: float | None
     pixel_size_source: str | None
     orientation: int = field(default=1, metadata=added_later(1))
+    pixel_size_confidence: float | None = field(default=None, metadata=added_later(None))
 
 
 @dataclass(frozen=True)
@@ -161,6 +164,31 @@ class SaliencyFigures:
 
 
 @dataclass(frozen=True, kw_only=True)
+class DepthScale:
+    """The marks of a depth scale at the picture's side, in pixels of the upright picture.
+
+    `confidence` is in [0, 1]. `suggested_mark_mm` is the distance between marks if the long ones
+    are 50 mm apart, and null where they show no rhythm: a person confirms it, or states another.
+    """
+
+    spacing_px: float
+    column_px: float
+    marks_px: tuple[float, ...]
+    confidence: float
+    suggested_mark_mm: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScaleProposal:
+    """The depth scale that was found, or null where none is certain enough."""
+
+    width_px: int
+    height_px: int
+    orientation: int
+    depth_scale: DepthScale | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class ModelFacts(Model):
     """A served model, as `/v1/models` describes it."""
 
@@ -213,10 +241,22 @@ def to_analysis_facts(
             pixel_size_x_mm=None if region is None else region.spacing.column_mm,
             pixel_size_y_mm=None if region is None else region.spacing.row_mm,
             pixel_size_source=None if region is None else region.source,
+            pixel_size_confidence=None if region is None else region.confidence,
         ),
         head=None if analysis.head is None else _to_head(analysis.head),
         quality=Quality(analysis.quality.acceptable, analysis.quality.warnings),
         timing_ms={stage: round(analysis.timing_ms.get(stage, 0.0), 3) for stage in STAGES},
+    )
+
+
+def to_scale_proposal(frame: "Frame", found: "ScaleBar | None") -> ScaleProposal:
+    """Return what was found beside a frame, to be confirmed by a person."""
+    rows, columns = frame.pixels.shape
+    return ScaleProposal(
+        width_px=columns,
+        height_px=rows,
+        orientation=frame.orientation,
+        depth_scale=None if found is None else DepthScale(**vars(found)),
     )
 
 
@@ -303,6 +343,8 @@ class Row:
     head_circumference_px: float | None = column("head.head_circumference_px", decimals=2)
     pixel_size_x_mm: float | None = column("image.pixel_size_x_mm")
     pixel_size_y_mm: float | None = column("image.pixel_size_y_mm")
+    pixel_size_source: str = column("image.pixel_size_source", default="")
+    pixel_size_confidence: float | None = column("image.pixel_size_confidence", decimals=4)
     acceptable: bool = column("quality.acceptable", default=False)
     warnings: str = ""
     error: str = ""
@@ -313,15 +355,17 @@ def to_row(answer: AnalysisFacts) -> Row:
     warnings = " ".join(answer.quality.warnings)
     if answer.head is None:
         return Row(warnings=warnings, error=NO_HEAD)
-    given = {
+    found = {
         each.name: _follow(answer, each.metadata[PATH])
         for each in fields(Row)
         if PATH in each.metadata
     }
+    given = {name: value for name, value in found.items() if value is not None}
     row = Row(**given, warnings=warnings)
     if answer.head.head_circumference_mm is None:
         # A pixel size beside the head, as of another region of the screen, measured nothing.
-        return replace(row, pixel_size_x_mm=None, pixel_size_y_mm=None, error=NO_PIXEL_SIZE)
+        unknown = replace(row, pixel_size_x_mm=None, pixel_size_y_mm=None, error=NO_PIXEL_SIZE)
+        return replace(unknown, pixel_size_source="", pixel_size_confidence=None)
     return row
 
 

@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headcirc.errors import InputError, UnreadableImageError
-from headcirc.geometry import Ellipse, PixelSpacing
+from headcirc.geometry import Ellipse, PixelSpacing, ScaleMarks, StatedScale
 from headcirc.overlay import Picture, to_png
 from headcirc.pipeline import SHIPPED_MODEL_DIR, Analysis, Head, Pipeline, load_pipeline
-from headcirc.readers.pixel_size import to_stated_spacing
+from headcirc.readers.pixel_size import to_scale_marks, to_stated_spacing
 
 Source = str | os.PathLike[str] | bytes | NDArray[Any]
 """A path, the bytes of a file, or pixels: (rows, columns) grey or (rows, columns, 3) RGB, uint8."""
@@ -165,7 +165,7 @@ class Model:
         return self.pipeline.backend.precision
 
     def measure(
-        self, source: Source, *, pixel_size_mm: float | PixelSpacing | None = None
+        self, source: Source, *, pixel_size_mm: float | StatedScale | None = None
     ) -> Measurement:
         """Measure the head in one picture.
 
@@ -174,8 +174,9 @@ class Model:
         source : path, bytes or array
             A file (PNG, JPEG, BMP, TIFF, WebP), its content, or its pixels: (rows, columns) grey
             or (rows, columns, 3) RGB, uint8.
-        pixel_size_mm : float or PixelSpacing, optional
-            Width and height of a pixel in mm. Without it there are no millimetres.
+        pixel_size_mm : float, PixelSpacing or ScaleMarks, optional
+            Width and height of a pixel in mm. Without it there are no millimetres. `ScaleMarks`
+            takes it from the depth scale in the picture.
 
         Returns
         -------
@@ -196,7 +197,7 @@ class Model:
         return Measurement(self.pipeline.analyze(content, pixel_spacing=spacing), path)
 
     def measure_many(
-        self, sources: Iterable[Source], *, pixel_size_mm: float | PixelSpacing | None = None
+        self, sources: Iterable[Source], *, pixel_size_mm: float | StatedScale | None = None
     ) -> Iterator[Measurement]:
         """Measure pictures one after the other, as the results are asked for.
 
@@ -204,7 +205,7 @@ class Model:
         ----------
         sources : iterable of path, bytes or array
             As `measure` takes them.
-        pixel_size_mm : float or PixelSpacing, optional
+        pixel_size_mm : float, PixelSpacing or ScaleMarks, optional
             Applies to every picture.
 
         Yields
@@ -221,7 +222,7 @@ class Model:
         spacing = _to_spacing(pixel_size_mm)
         return (self._measure_or_report(source, spacing) for source in sources)
 
-    def _measure_or_report(self, source: Source, spacing: PixelSpacing | None) -> Measurement:
+    def _measure_or_report(self, source: Source, spacing: StatedScale | None) -> Measurement:
         try:
             return self.measure(source, pixel_size_mm=spacing)
         except (InputError, OSError) as error:
@@ -266,7 +267,9 @@ def load_model(
     )
 
 
-def _to_spacing(pixel_size_mm: float | PixelSpacing | None) -> PixelSpacing | None:
+def _to_spacing(pixel_size_mm: float | StatedScale | None) -> StatedScale | None:
+    if isinstance(pixel_size_mm, ScaleMarks):
+        return to_scale_marks(pixel_size_mm.mark_mm)
     if isinstance(pixel_size_mm, PixelSpacing):
         return to_stated_spacing(
             pixel_size_x_mm=pixel_size_mm.column_mm, pixel_size_y_mm=pixel_size_mm.row_mm

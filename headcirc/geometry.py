@@ -31,6 +31,23 @@ class PixelSpacing:
 
 
 @dataclass(frozen=True)
+class ScaleMarks:
+    """States that the pixel size is to be taken from the depth scale in the picture.
+
+    Attributes
+    ----------
+    mark_mm : float
+        Distance between neighbouring marks of the scale, which a person has read or knows.
+    """
+
+    mark_mm: float
+
+
+StatedScale = PixelSpacing | ScaleMarks
+"""What a caller can state about the scale of a picture."""
+
+
+@dataclass(frozen=True)
 class CalibratedRegion:
     """A rectangle of the frame whose pixel spacing is known.
 
@@ -40,7 +57,9 @@ class CalibratedRegion:
         Its outermost pixel centres, inclusive.
     spacing : PixelSpacing
     source : str
-        Where the pixel spacing comes from: `request` or `dicom`.
+        Where the pixel spacing comes from: `request`, `scale-bar` or `dicom`.
+    confidence : float or None
+        How sure a depth scale was found, in [0, 1]; None for other sources.
     """
 
     left_px: float
@@ -49,6 +68,7 @@ class CalibratedRegion:
     bottom_px: float
     spacing: PixelSpacing
     source: str
+    confidence: float | None = None
 
 
 @dataclass(frozen=True)

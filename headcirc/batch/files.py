@@ -19,7 +19,7 @@ from headcirc.batch.model_identity import ModelIdentity, identify_model
 from headcirc.batch.replace_file import UNFINISHED
 from headcirc.batch.safe_text import FORMULA_MARKS, escape_controls
 from headcirc.errors import InputError, UnreadableImageError
-from headcirc.geometry import PixelSpacing
+from headcirc.geometry import StatedScale
 from headcirc.overlay import to_png
 from headcirc.pipeline import Pipeline, load_pipeline
 from headcirc.readers import SUFFIXES
@@ -151,14 +151,14 @@ class Measured:
     draw_overlay: Callable[[], bytes]
 
 
-Measure = Callable[[bytes, PixelSpacing | None], Measured]
+Measure = Callable[[bytes, StatedScale | None], Measured]
 """Measures a file's bytes with a pixel spacing; raises `InputError` if that is not possible."""
 
 
 def to_local_measure(pipeline: Pipeline, *, caption: bool = True) -> Measure:
     """Return a function that measures in this process; `caption` puts one below each overlay."""
 
-    def measure(content: bytes, spacing: PixelSpacing | None) -> Measured:
+    def measure(content: bytes, spacing: StatedScale | None) -> Measured:
         analysis = pipeline.analyze(content, pixel_spacing=spacing)
         row = to_row(to_analysis_facts(analysis, pipeline))
         return Measured(row, lambda: to_png(analysis.draw_overlay(caption=caption)))
@@ -177,7 +177,7 @@ def load_local_measure(
 def measure_files(
     measure: Measure,
     images: Sequence[Path],
-    spacings: Mapping[Path, PixelSpacing | None],
+    spacings: Mapping[Path, StatedScale | None],
     overlays: Mapping[Path, Path] | None,
 ) -> Iterator[Row]:
     """Measure files and write their overlays; a file that fails gives a row that says why."""

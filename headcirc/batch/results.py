@@ -30,7 +30,7 @@ from headcirc.batch.files import CRASHED, UsageError
 from headcirc.batch.model_identity import ModelIdentity
 from headcirc.batch.replace_file import replace_file
 from headcirc.batch.safe_text import guard_formula
-from headcirc.geometry import PixelSpacing
+from headcirc.geometry import StatedScale
 
 FINGERPRINT, CHECKSUM = "fingerprint", "checksum"
 COLUMNS = [*(each.name for each in fields(Row)), FINGERPRINT, CHECKSUM]
@@ -44,7 +44,7 @@ DECIMALS_OF = {each.name: each.metadata.get(DECIMALS, PIXEL_SIZE_DECIMALS) for e
 STANDARD_OUTPUT = ("-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
 
 
-def read_fingerprint(path: Path, spacing: PixelSpacing | None, model: ModelIdentity) -> str:
+def read_fingerprint(path: Path, spacing: StatedScale | None, model: ModelIdentity) -> str:
     """Return a hash of all facts that a row depends on; call it before the file is read.
 
     It is empty where the file cannot be read. Such a row is never done.

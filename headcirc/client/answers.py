@@ -13,6 +13,7 @@ from headcirc.answers import (
     ABSENT,
     AnalysisFacts,
     Concentration,
+    DepthScale,
     Head,
     HeadCircumference,
     HeadEllipse,
@@ -23,12 +24,14 @@ from headcirc.answers import (
     Models,
     Quality,
     SaliencyFigures,
+    ScaleProposal,
 )
 from headcirc.client.errors import UnexpectedAnswerError
 
 __all__ = [
     "Analysis",
     "Concentration",
+    "DepthScale",
     "Head",
     "HeadCircumference",
     "HeadEllipse",
@@ -39,6 +42,7 @@ __all__ = [
     "Models",
     "Quality",
     "SaliencyFigures",
+    "ScaleProposal",
     "to_answer",
 ]
 Answer = TypeVar("Answer")

@@ -14,6 +14,7 @@ from headcirc.client.answers import (
     ModelFacts,
     Models,
     SaliencyFigures,
+    ScaleProposal,
     to_answer,
 )
 from headcirc.client.errors import ProblemError, UnexpectedAnswerError, UnreachableError
@@ -31,11 +32,15 @@ FILE_NAME = "image"
 
 
 class Stated(TypedDict, total=False):
-    """What a caller states about an image: its pixel size, as one number or two, and the frame."""
+    """What a caller states about an image: its pixel size, as one number or two, and the frame.
+
+    In place of the pixel size: the distance between the marks of its depth scale.
+    """
 
     pixel_size_mm: float | None
     pixel_size_x_mm: float | None
     pixel_size_y_mm: float | None
+    scale_mark_mm: float | None
     frame: int | None
 
 
@@ -108,6 +113,11 @@ def measure_head_circumference(content: bytes, stated: Stated) -> Call[HeadCircu
 def measure_mask(content: bytes, stated: Stated) -> Call[bytes]:
     """Segment the head in an image."""
     return to_post(to_png_call("/v1/mask"), content, stated)
+
+
+def find_scale_bar(content: bytes) -> Call[ScaleProposal]:
+    """Find the depth scale beside an image."""
+    return to_post(to_json_call("/v1/scale-bar", ScaleProposal), content, {})
 
 
 def read_analysis(analysis_id: str) -> Call[Analysis]:

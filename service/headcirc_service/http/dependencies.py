@@ -10,9 +10,13 @@ from pydantic import WithJsonSchema
 from starlette.exceptions import HTTPException
 
 from headcirc.errors import InputError, InvalidFrameError, InvalidPixelSizeError
+from headcirc.geometry import StatedScale
 from headcirc.readers.pixel_size import (
+    MAXIMUM_MARK_MM,
     MAXIMUM_PIXEL_SIZE_MM,
+    MINIMUM_MARK_MM,
     MINIMUM_PIXEL_SIZE_MM,
+    to_scale_marks,
     to_stated_spacing,
 )
 from headcirc_service.errors import AnalysisNotFoundError, NotReadyError
@@ -25,6 +29,7 @@ REFUSED_TWICE: dict[str, type[InputError]] = {
     "pixel_size_mm": InvalidPixelSizeError,
     "pixel_size_x_mm": InvalidPixelSizeError,
     "pixel_size_y_mm": InvalidPixelSizeError,
+    "scale_mark_mm": InvalidPixelSizeError,
     "frame": InvalidFrameError,
 }
 """Fields of the form, and the error if a field is sent twice."""
@@ -85,6 +90,10 @@ def describe_optional(**schema: object) -> WithJsonSchema:
 SIZE_SCHEMA = {"type": "number", "minimum": MINIMUM_PIXEL_SIZE_MM, "maximum": MAXIMUM_PIXEL_SIZE_MM}
 SquareSize = Annotated[float | None, describe_optional(**SIZE_SCHEMA, example=EXAMPLE_MM)]
 SideSize = Annotated[float | None, describe_optional(**SIZE_SCHEMA)]
+MarkDistance = Annotated[
+    float | None,
+    describe_optional(type="number", minimum=MINIMUM_MARK_MM, maximum=MAXIMUM_MARK_MM),
+]
 FrameIndex = Annotated[int | None, describe_optional(type="integer", minimum=0)]
 
 
@@ -95,6 +104,10 @@ async def read_question(
     pixel_size_mm: Annotated[SquareSize, Form(description="of square pixels, in mm")] = None,
     pixel_size_x_mm: Annotated[SideSize, Form(description="width of a pixel, in mm")] = None,
     pixel_size_y_mm: Annotated[SideSize, Form(description="height of a pixel, in mm")] = None,
+    scale_mark_mm: Annotated[
+        MarkDistance,
+        Form(description="of the depth scale's marks, in mm: the pixel size is found by them"),
+    ] = None,
     frame: Annotated[FrameIndex, Form(description="0-based, of a multi-frame file")] = None,
 ) -> Question:
     """Read the multipart form that all measuring routes share.
@@ -107,10 +120,17 @@ async def read_question(
     for name, refusal in REFUSED_TWICE.items():
         if len(form.getlist(name)) > 1:
             raise refusal(f"{name} was given more than once; give it once.")
-    spacing = to_stated_spacing(
+    scale: StatedScale | None = to_stated_spacing(
         pixel_size_mm, pixel_size_x_mm=pixel_size_x_mm, pixel_size_y_mm=pixel_size_y_mm
     )
-    return Question(await image.read(), spacing, frame, find_context(request.scope).result_scope)
+    if scale_mark_mm is not None:
+        if scale is not None:
+            raise InvalidPixelSizeError(
+                "Both a pixel size and scale_mark_mm were given; state either the pixel size, or "
+                "how far the marks of the depth scale are apart."
+            )
+        scale = to_scale_marks(scale_mark_mm)
+    return Question(await image.read(), scale, frame, find_context(request.scope).result_scope)
 
 
 async def require_own_id(analysis_id: str, request: Request) -> str:

@@ -26,6 +26,7 @@ from headcirc.errors import (
     ModelArtifactError,
     NoHeadFoundError,
     PixelSizeMissingError,
+    ScaleBarError,
     UnreadableImageError,
     UnsupportedMediaTypeError,
 )
@@ -47,6 +48,7 @@ STATUSES: dict[type[HeadCircumferenceError], int] = {
     ImageTooLargeError: 413,
     InvalidFrameError: 422,
     InvalidPixelSizeError: 422,
+    ScaleBarError: 422,
     NoHeadFoundError: 422,
     PixelSizeMissingError: 422,
     InferenceError: 500,
@@ -185,6 +187,8 @@ def install_problem_handlers(app: FastAPI) -> None:
             code, detail = "missing-image", MISSING_IMAGE
         elif name.startswith("pixel_size"):
             code, detail = "invalid-pixel-size", f"{name} must be a number of mm from 0.005 to 2."
+        elif name == "scale_mark_mm":
+            code, detail = "invalid-pixel-size", f"{name} must be a number of mm from 0.5 to 100."
         elif name == "frame":
             code, detail = "invalid-frame", "frame must be a whole number, counted from 0."
         else:
