@@ -15,6 +15,7 @@ from headcirc.answers import (
     AnalysisFacts,
     Concentration,
     ConvertedInterval,
+    DepthScale,
     GestationalAge,
     Growth,
     GrowthFigure,
@@ -29,6 +30,7 @@ from headcirc.answers import (
     Models,
     Quality,
     SaliencyFigures,
+    ScaleProposal,
 )
 from headcirc.client.errors import UnexpectedAnswerError
 
@@ -37,6 +39,7 @@ __all__ = [
     "Analysis",
     "Concentration",
     "ConvertedInterval",
+    "DepthScale",
     "GestationalAge",
     "Growth",
     "GrowthFigure",
@@ -51,6 +54,7 @@ __all__ = [
     "Models",
     "Quality",
     "SaliencyFigures",
+    "ScaleProposal",
     "to_answer",
 ]
 Answer = TypeVar("Answer")

@@ -51,7 +51,6 @@ def _read_source(question: Question, maximum_pixels: int) -> DicomSource:
     """Read the header again: a kept answer has none, because a header identifies a patient."""
     frame = decode_frame(
         question.content,
-        pixel_spacing=question.pixel_spacing,
         frame_index=question.frame_index,
         maximum_pixels=maximum_pixels,
     )
