@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from headcirc.api import Measurement, Model, load_model
     from headcirc.errors import HeadCircumferenceError, InferenceError, InputError
-    from headcirc.geometry import PixelSpacing
+    from headcirc.geometry import PixelSpacing, ScaleMarks
 
 __version__ = "0.1.0"
 
@@ -30,13 +30,14 @@ __all__ = [
     "Measurement",
     "Model",
     "PixelSpacing",
+    "ScaleMarks",
     "load_model",
 ]
 
 _HOMES = {
     "headcirc.api": ("Measurement", "Model", "load_model"),
     "headcirc.errors": ("HeadCircumferenceError", "InferenceError", "InputError"),
-    "headcirc.geometry": ("PixelSpacing",),
+    "headcirc.geometry": ("PixelSpacing", "ScaleMarks"),
 }
 
 

@@ -17,9 +17,10 @@ from headcirc import growth
 if TYPE_CHECKING:
     from headcirc import pipeline as measured_by
     from headcirc.dicom_source import DicomSource
-    from headcirc.geometry import Ellipse
+    from headcirc.geometry import Ellipse, Frame
     from headcirc.model.site import SiteFacts
     from headcirc.quality import uncertainty
+    from headcirc.scale_bar import ScaleBar
 
 STAGES = ("decode", "preprocess", "queue", "inference", "postprocess", "total")
 """Named in `timing_ms`; a stage that did not run took 0 ms."""
@@ -67,7 +68,8 @@ class Image:
     """The upright picture; its pixel size where one is known.
 
     `orientation` is the EXIF orientation, 1 to 8, by which the stored picture was turned; `dicom`
-    is None for files of other formats.
+    is None for files of other formats. `pixel_size_confidence`, 0 to 1, says how surely a depth
+    scale was found; it is None for other sources.
     """
 
     width_px: int
@@ -77,6 +79,7 @@ class Image:
     pixel_size_source: str | None
     orientation: int = field(default=1, metadata=added_later(1))
     dicom: DicomImage | None = field(default=None, metadata=added_later(None))
+    pixel_size_confidence: float | None = field(default=None, metadata=added_later(None))
 
 
 @dataclass(frozen=True)
@@ -289,6 +292,31 @@ class SaliencyFigures:
 
 
 @dataclass(frozen=True, kw_only=True)
+class DepthScale:
+    """The marks of a depth scale at the picture's side, in pixels of the upright picture.
+
+    `confidence` is in [0, 1]. `suggested_mark_mm` is the distance between marks if the long ones
+    are 50 mm apart, and null where they show no rhythm: a person confirms it, or states another.
+    """
+
+    spacing_px: float
+    column_px: float
+    marks_px: tuple[float, ...]
+    confidence: float
+    suggested_mark_mm: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScaleProposal:
+    """The depth scale that was found, or null where none is certain enough."""
+
+    width_px: int
+    height_px: int
+    orientation: int
+    depth_scale: DepthScale | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class ModelFacts(Model):
     """A served model, as `/v1/models` describes it."""
 
@@ -343,6 +371,7 @@ def to_analysis_facts(
             pixel_size_y_mm=None if region is None else region.spacing.row_mm,
             pixel_size_source=None if region is None else region.source,
             dicom=None if source is None else _to_dicom_image(source),
+            pixel_size_confidence=None if region is None else region.confidence,
         ),
         head=head,
         head_plane_probability=analysis.head_plane_probability,
@@ -362,6 +391,17 @@ def _to_dicom_image(source: "DicomSource") -> DicomImage:
         top_px=source.top_px,
         stored_width_px=int(source.header.Columns),
         stored_height_px=int(source.header.Rows),
+    )
+
+
+def to_scale_proposal(frame: "Frame", found: "ScaleBar | None") -> ScaleProposal:
+    """Return what was found beside a frame, to be confirmed by a person."""
+    rows, columns = frame.pixels.shape
+    return ScaleProposal(
+        width_px=columns,
+        height_px=rows,
+        orientation=frame.orientation,
+        depth_scale=None if found is None else DepthScale(**vars(found)),
     )
 
 
@@ -575,6 +615,8 @@ class Row:
     head_circumference_px: float | None = column("head.head_circumference_px", decimals=2)
     pixel_size_x_mm: float | None = column("image.pixel_size_x_mm")
     pixel_size_y_mm: float | None = column("image.pixel_size_y_mm")
+    pixel_size_source: str = column("image.pixel_size_source", default="")
+    pixel_size_confidence: float | None = column("image.pixel_size_confidence", decimals=4)
     head_plane_probability: float | None = column("head_plane_probability", decimals=4)
     acceptable: bool = column("quality.acceptable", default=False)
     warnings: str = ""
@@ -587,15 +629,17 @@ def to_row(answer: AnalysisFacts) -> Row:
     if answer.head is None:
         plane = answer.head_plane_probability
         return Row(head_plane_probability=plane, warnings=warnings, error=NO_HEAD)
-    given = {
+    found = {
         each.name: _follow(answer, each.metadata[PATH])
         for each in fields(Row)
         if PATH in each.metadata
     }
+    given = {name: value for name, value in found.items() if value is not None}
     row = Row(**given, warnings=warnings)
     if answer.head.head_circumference_mm is None:
         # A pixel size beside the head, as of another region of the screen, measured nothing.
-        return replace(row, pixel_size_x_mm=None, pixel_size_y_mm=None, error=NO_PIXEL_SIZE)
+        unknown = replace(row, pixel_size_x_mm=None, pixel_size_y_mm=None, error=NO_PIXEL_SIZE)
+        return replace(unknown, pixel_size_source="", pixel_size_confidence=None)
     return row
 
 

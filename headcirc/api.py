@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 
 from headcirc.answers import AnalysisFacts, GestationalAge, Growth, to_analysis_facts
 from headcirc.errors import InputError, UnreadableImageError
-from headcirc.geometry import Ellipse, PixelSpacing
+from headcirc.geometry import Ellipse, PixelSpacing, ScaleMarks, StatedScale
 from headcirc.growth import require_gestational_age
 from headcirc.overlay import Picture, to_png
 from headcirc.pipeline import SHIPPED_MODEL_DIR, Analysis, Head, Pipeline, load_pipeline
-from headcirc.readers.pixel_size import to_stated_spacing
+from headcirc.readers.pixel_size import to_scale_marks, to_stated_spacing
 from headcirc.reports.drawing import Drawing, to_picture, to_svg
 from headcirc.reports.fhir import to_bundle
 from headcirc.reports.fhir_elements import ImagingSource
@@ -262,7 +262,7 @@ class Model:
         self,
         source: Source,
         *,
-        pixel_size_mm: float | PixelSpacing | None = None,
+        pixel_size_mm: float | StatedScale | None = None,
         frame: int | None = None,
         gestational_age_days: int | None = None,
     ) -> Measurement:
@@ -273,9 +273,10 @@ class Model:
         source : path, bytes or array
             A file (PNG, JPEG, BMP, TIFF, WebP, DICOM), its content, or its pixels: (rows, columns)
             grey or (rows, columns, 3) RGB, uint8.
-        pixel_size_mm : float or PixelSpacing, optional
+        pixel_size_mm : float, PixelSpacing or ScaleMarks, optional
             Width and height of a pixel in mm. Without it only DICOM files, which state their own,
-            have millimetres.
+            have millimetres. `ScaleMarks` takes it from the depth scale in the picture, where the
+            file states none.
         frame : int, optional
             The frame of a DICOM file of several frames, counted from 0.
         gestational_age_days : int, optional
@@ -309,7 +310,7 @@ class Model:
         self,
         sources: Iterable[Source],
         *,
-        pixel_size_mm: float | PixelSpacing | None = None,
+        pixel_size_mm: float | StatedScale | None = None,
         gestational_age_days: int | None = None,
     ) -> Iterator[Measurement]:
         """Measure pictures one after the other, as the results are asked for.
@@ -318,7 +319,7 @@ class Model:
         ----------
         sources : iterable of path, bytes or array
             As `measure` takes them.
-        pixel_size_mm : float or PixelSpacing, optional
+        pixel_size_mm : float, PixelSpacing or ScaleMarks, optional
         gestational_age_days : int, optional
             Both apply to every picture.
 
@@ -338,7 +339,7 @@ class Model:
         return (self._measure_or_report(source, spacing, age_days) for source in sources)
 
     def _measure_or_report(
-        self, source: Source, spacing: PixelSpacing | None, age_days: int | None
+        self, source: Source, spacing: StatedScale | None, age_days: int | None
     ) -> Measurement:
         try:
             return self.measure(source, pixel_size_mm=spacing, gestational_age_days=age_days)
@@ -398,7 +399,9 @@ def _require(part: Part | None, error: Exception | None) -> Part:
     return part
 
 
-def _to_spacing(pixel_size_mm: float | PixelSpacing | None) -> PixelSpacing | None:
+def _to_spacing(pixel_size_mm: float | StatedScale | None) -> StatedScale | None:
+    if isinstance(pixel_size_mm, ScaleMarks):
+        return to_scale_marks(pixel_size_mm.mark_mm)
     if isinstance(pixel_size_mm, PixelSpacing):
         return to_stated_spacing(
             pixel_size_x_mm=pixel_size_mm.column_mm, pixel_size_y_mm=pixel_size_mm.row_mm

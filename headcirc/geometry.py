@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from headcirc.dicom_source import DicomSource
 
 FloatArray = NDArray[np.float64]
-FROM_REQUEST, FROM_DICOM = "request", "dicom"
-"""Where a pixel size comes from: its caller stated it, or a DICOM file."""
+FROM_REQUEST, FROM_SCALE_BAR, FROM_DICOM = "request", "scale-bar", "dicom"
+"""Where a pixel size comes from: its caller, the depth scale in the picture, or a DICOM file."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,23 @@ class PixelSpacing:
 
 
 @dataclass(frozen=True)
+class ScaleMarks:
+    """States that the pixel size is to be taken from the depth scale in the picture.
+
+    Attributes
+    ----------
+    mark_mm : float
+        Distance between neighbouring marks of the scale, which a person has read or knows.
+    """
+
+    mark_mm: float
+
+
+StatedScale = PixelSpacing | ScaleMarks
+"""What a caller can state about the scale of a picture."""
+
+
+@dataclass(frozen=True)
 class CalibratedRegion:
     """A rectangle of the frame whose pixel spacing is known.
 
@@ -44,9 +61,11 @@ class CalibratedRegion:
         Its outermost pixel centres, inclusive.
     spacing : PixelSpacing
     source : str
-        Where the pixel spacing comes from: `FROM_REQUEST` or `FROM_DICOM`.
+        Where the pixel spacing comes from: `FROM_REQUEST`, `FROM_SCALE_BAR` or `FROM_DICOM`.
     is_from_pixel_spacing : bool
         It is DICOM's Pixel Spacing and not that of an ultrasound region, so it is less certain.
+    confidence : float or None
+        How sure a depth scale was found, in [0, 1]; None for other sources.
     """
 
     left_px: float
@@ -56,6 +75,7 @@ class CalibratedRegion:
     spacing: PixelSpacing
     source: str
     is_from_pixel_spacing: bool = False
+    confidence: float | None = None
 
 
 @dataclass(frozen=True)

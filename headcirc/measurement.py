@@ -15,6 +15,7 @@ from headcirc.errors import PixelSizeConflictError
 from headcirc.geometry import (
     FROM_DICOM,
     FROM_REQUEST,
+    FROM_SCALE_BAR,
     CalibratedRegion,
     Ellipse,
     FloatArray,
@@ -126,7 +127,7 @@ def choose_calibration(frame: Frame, ellipse: Ellipse) -> ChosenCalibration:
     PixelSizeConflictError
         The stated pixel size differs from that of the DICOM file.
     """
-    stated = [each for each in frame.calibrations if each.source == FROM_REQUEST]
+    stated = [each for each in frame.calibrations if each.source in (FROM_REQUEST, FROM_SCALE_BAR)]
     own = [each for each in frame.calibrations if each.source == FROM_DICOM]
     found = _choose_dicom(own, ellipse, frame)
     is_unusable = found is None and (bool(own) or frame.has_unusable_calibration)

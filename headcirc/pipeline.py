@@ -18,12 +18,15 @@ from headcirc.cpus import count_available_cpus
 from headcirc.ellipse import fit_head_ellipse
 from headcirc.errors import InferenceError, ModelArtifactError
 from headcirc.geometry import (
+    FROM_SCALE_BAR,
     CalibratedRegion,
     Ellipse,
     Frame,
     GridMapping,
     HeadMask,
     PixelSpacing,
+    ScaleMarks,
+    StatedScale,
     to_ellipse_perimeter,
 )
 from headcirc.mask import to_frame_grid, to_head_mask
@@ -49,6 +52,8 @@ from headcirc.quality.assessment import (
 from headcirc.quality.augmentation import infer_with_augmentation
 from headcirc.quality.uncertainty import Interval, Uncertainty, measure_uncertainty, to_interval
 from headcirc.readers import DEFAULT_MAXIMUM_PIXELS, decode_frame
+from headcirc.readers.pixel_size import to_stated_spacing
+from headcirc.scale_bar import ScaleBar, find_scale_bar, require_scale_bar
 
 SHIPPED_MODEL_DIR = Path(__file__).parent / "model" / "shipped"
 Timing = Mapping[str, float]
@@ -194,23 +199,44 @@ class Pipeline:
         self,
         content: bytes,
         *,
-        pixel_spacing: PixelSpacing | None = None,
+        pixel_spacing: StatedScale | None = None,
         frame_index: int | None = None,
     ) -> Prepared:
-        """Decode a file and make the network's input; raises the `InputError`s of `decode`."""
+        """Decode a file and make the network's input.
+
+        Raises
+        ------
+        InputError
+            As `decode_frame`; `ScaleBarError` too if the scale is to be read from the picture.
+        """
         watch = Stopwatch()
         frame = decode_frame(
             content,
-            pixel_spacing=pixel_spacing,
+            pixel_spacing=pixel_spacing if isinstance(pixel_spacing, PixelSpacing) else None,
             frame_index=frame_index,
             maximum_pixels=self.maximum_pixels,
         )
+        if isinstance(pixel_spacing, ScaleMarks) and not frame.calibrations:
+            frame = calibrate_by_scale(frame, pixel_spacing)
         decode_ms, pixel_aspect = watch.lap_ms(), frame.pixel_aspect
         network_input, mapping = to_network_input(
             frame.pixels, self.manifest.input, frame_pixel_aspect=pixel_aspect
         )
         timing_ms = {"decode": decode_ms, "preprocess": watch.lap_ms()}
         return Prepared(frame, network_input, mapping, timing_ms, pixel_aspect)
+
+    def find_scale(
+        self, content: bytes, *, frame_index: int | None = None
+    ) -> tuple[Frame, ScaleBar | None]:
+        """Decode a file and find the depth scale beside the picture; measure nothing.
+
+        Raises
+        ------
+        InputError
+            As `decode_frame`.
+        """
+        frame = decode_frame(content, frame_index=frame_index, maximum_pixels=self.maximum_pixels)
+        return frame, find_scale_bar(frame.pixels)
 
     def infer(self, network_input: NDArray[np.float32]) -> list[Prediction]:
         """Return n predictions for (n, 1, h, w), with test-time augmentation where unsure.
@@ -307,7 +333,7 @@ class Pipeline:
         self,
         content: bytes,
         *,
-        pixel_spacing: PixelSpacing | None = None,
+        pixel_spacing: StatedScale | None = None,
         gestational_age_days: int | None = None,
         frame_index: int | None = None,
     ) -> Analysis:
@@ -335,6 +361,28 @@ def _to_calibration_warnings(
         DICOM_PIXEL_SPACING_USED: region is not None and region.is_from_pixel_spacing,
     }
     return tuple(code for code, holds in checks.items() if holds)
+
+
+def calibrate_by_scale(frame: Frame, marks: ScaleMarks) -> Frame:
+    """Return the frame with the pixel size that its depth scale gives.
+
+    Pixels are taken as square: a depth scale says nothing about their width.
+
+    Raises
+    ------
+    ScaleBarError
+        No scale can be trusted, or its marks contradict the stated distance.
+    InvalidPixelSizeError
+        No picture has pixels of the resulting size.
+    """
+    found = require_scale_bar(frame.pixels, marks.mark_mm)
+    spacing = to_stated_spacing(marks.mark_mm / found.spacing_px)
+    assert spacing is not None, "a size was stated"
+    rows, columns = frame.pixels.shape
+    region = CalibratedRegion(
+        0, 0, columns - 1, rows - 1, spacing, FROM_SCALE_BAR, confidence=found.confidence
+    )
+    return replace(frame, calibrations=(region,))
 
 
 def load_pipeline(

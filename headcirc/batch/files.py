@@ -26,7 +26,7 @@ from headcirc.batch.model_identity import ModelIdentity, identify_model
 from headcirc.batch.replace_file import UNFINISHED
 from headcirc.batch.safe_text import FORMULA_MARKS, escape_controls
 from headcirc.errors import InputError, UnreadableImageError
-from headcirc.geometry import PixelSpacing
+from headcirc.geometry import StatedScale
 from headcirc.overlay import to_png
 from headcirc.pipeline import Pipeline, load_pipeline
 from headcirc.readers import SUFFIXES
@@ -175,7 +175,7 @@ class Measured:
     answer: AnalysisFacts | None = None
 
 
-Measure = Callable[[bytes, PixelSpacing | None], Measured]
+Measure = Callable[[bytes, StatedScale | None], Measured]
 """Measures a file's bytes with a pixel spacing; raises `InputError` if that is not possible."""
 
 
@@ -198,7 +198,7 @@ def to_local_measure(
     gestational_age_days : int, optional
     """
 
-    def measure(content: bytes, spacing: PixelSpacing | None) -> Measured:
+    def measure(content: bytes, spacing: StatedScale | None) -> Measured:
         analysis = pipeline.analyze(
             content,
             pixel_spacing=spacing,
@@ -261,7 +261,7 @@ NO_DRAWINGS = Drawings()
 def measure_files(
     measure: Measure,
     images: Sequence[Path],
-    spacings: Mapping[Path, PixelSpacing | None],
+    spacings: Mapping[Path, StatedScale | None],
     drawings: Drawings = NO_DRAWINGS,
 ) -> Iterator[Row]:
     """Measure files and write their drawings; a file that fails gives a row that says why."""

@@ -18,7 +18,7 @@ from typing import Any
 from headcirc.batch.files import CRASHED, REMEDY, Measure, Measured
 from headcirc.batch.model_identity import ModelIdentity
 from headcirc.errors import BackendUnavailableError, HeadCircumferenceError, InputError
-from headcirc.geometry import PixelSpacing
+from headcirc.geometry import StatedScale
 
 Load = Callable[[], tuple[Measure, ModelIdentity]]
 """Loads a model and returns the function that measures with it; it must be picklable."""
@@ -68,7 +68,7 @@ class MeasuringProcess:
         self._is_fresh = True
         self._start()
 
-    def __call__(self, content: bytes, spacing: PixelSpacing | None) -> Measured:
+    def __call__(self, content: bytes, spacing: StatedScale | None) -> Measured:
         """Measure one file.
 
         Raises

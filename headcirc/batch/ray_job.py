@@ -22,10 +22,10 @@ from headcirc.batch.result_folder import (
 )
 from headcirc.batch.results import DoneRule, find_done, open_table, read_fingerprint, read_rows
 from headcirc.batch.summary import Summary
-from headcirc.geometry import PixelSpacing
+from headcirc.geometry import StatedScale
 
 
-def list_tasks(source: Path, spacings: Mapping[Path, PixelSpacing | None]) -> list[Task]:
+def list_tasks(source: Path, spacings: Mapping[Path, StatedScale | None]) -> list[Task]:
     """Return the images of a folder, by their names in it, each with its pixel spacing."""
     return [
         Task(to_name(path.relative_to(source)), path.absolute(), spacing)
@@ -51,7 +51,7 @@ def to_rule(
 def run_batch(
     source: Path,
     destination: Path,
-    spacings: Mapping[Path, PixelSpacing | None],
+    spacings: Mapping[Path, StatedScale | None],
     plan: Plan,
     *,
     retry_crashed: bool = False,

@@ -23,7 +23,7 @@ from headcirc.client import (
 from headcirc.client.calls import Stated
 from headcirc.client.retries import RETRIED_STATUSES
 from headcirc.errors import InputError
-from headcirc.geometry import PixelSpacing
+from headcirc.geometry import PixelSpacing, StatedScale
 
 MAX_CONSECUTIVE_UNANSWERED = 12
 """Each after the client's own retries: a service that restarts is back by then."""
@@ -102,7 +102,7 @@ class RemoteMeasure:
         self._age_days = gestational_age_days
         self._unanswered = 0
 
-    def __call__(self, content: bytes, spacing: PixelSpacing | None) -> Measured:
+    def __call__(self, content: bytes, spacing: StatedScale | None) -> Measured:
         """Let the service measure one file.
 
         Raises
@@ -113,8 +113,7 @@ class RemoteMeasure:
             So many files in a row had no answer that the rest would fail, too.
         """
         stated: Stated = {"frame": self._frame_index, "gestational_age_days": self._age_days}
-        if spacing is not None:
-            stated |= {"pixel_size_x_mm": spacing.column_mm, "pixel_size_y_mm": spacing.row_mm}
+        stated |= to_stated(spacing)
         try:
             analysis = self._client.analyze(content, **stated)
         except ClientError as error:
@@ -134,6 +133,15 @@ class RemoteMeasure:
             return self._client.read_overlay(analysis_id, caption=self._caption)
         except ClientError as error:
             raise InputError(_to_reason(error)) from error
+
+
+def to_stated(scale: StatedScale | None) -> Stated:
+    """Return the fields of a request that state the scale of an image."""
+    if scale is None:
+        return {}
+    if isinstance(scale, PixelSpacing):
+        return {"pixel_size_x_mm": scale.column_mm, "pixel_size_y_mm": scale.row_mm}
+    return {"scale_mark_mm": scale.mark_mm}
 
 
 def _is_away(error: ClientError) -> bool:

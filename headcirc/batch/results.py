@@ -31,7 +31,7 @@ from headcirc.batch.files import CRASHED, UsageError
 from headcirc.batch.model_identity import ModelIdentity
 from headcirc.batch.replace_file import replace_file
 from headcirc.batch.safe_text import guard_formula
-from headcirc.geometry import PixelSpacing
+from headcirc.geometry import StatedScale
 
 FINGERPRINT, CHECKSUM = "fingerprint", "checksum"
 COLUMNS = [*(each.name for each in fields(Row)), FINGERPRINT, CHECKSUM]
@@ -47,7 +47,7 @@ STANDARD_OUTPUT = ("-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
 
 def read_fingerprint(
     path: Path,
-    spacing: PixelSpacing | None,
+    spacing: StatedScale | None,
     model: ModelIdentity,
     *,
     frame_index: int | None = None,

@@ -313,6 +313,11 @@ def _to_line(row: Row) -> str:
     uncertainty = "" if row.acceptable else "  NOT RELIABLE"
     notes = f"  [{row.warnings}]" if row.warnings else ""
     fault = f"  ({row.error})" if row.error else ""
+    if row.pixel_size_confidence is not None:
+        notes = (
+            f"  pixel {row.pixel_size_x_mm:.4g} mm by the depth scale "
+            f"(confidence {row.pixel_size_confidence:.3f}){notes}"
+        )
     return escape_controls(
         f"{row.image}: HC {row.head_circumference_mm:.1f} mm  "
         f"BPD {row.biparietal_diameter_mm:.1f} mm  OFD {row.occipitofrontal_diameter_mm:.1f} mm"

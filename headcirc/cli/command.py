@@ -2,7 +2,7 @@
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,10 +10,10 @@ from headcirc.backends.registry import BACKENDS
 from headcirc.batch.pixel_size_table import load_pixel_sizes, to_spacings_of
 from headcirc.batch.safe_text import escape_controls
 from headcirc.errors import InvalidGestationalAgeError
-from headcirc.geometry import PixelSpacing
+from headcirc.geometry import StatedScale
 from headcirc.growth import require_gestational_age
 from headcirc.pipeline import SHIPPED_MODEL_DIR
-from headcirc.readers.pixel_size import read_decimal, to_stated_spacing
+from headcirc.readers.pixel_size import read_decimal, to_scale_marks, to_stated_spacing
 
 EXIT_ALL_MEASURED, EXIT_SOME_NOT, EXIT_USAGE, EXIT_STOPPED = 0, 1, 2, 130
 EXIT_HELP = "Exit status: 0 all measured, 1 some image was not, 2 bad usage, 130 stopped by Ctrl-C."
@@ -116,6 +116,13 @@ def add_pixel_size_arguments(parser: argparse.ArgumentParser) -> None:
         help="table of pixel sizes: filename (or folder/name) and pixel_size_mm, or "
         "pixel_size_x_mm and pixel_size_y_mm; HC18's own table works",
     )
+    pixel_size.add_argument(
+        "--pixel-size-from-scale",
+        type=read_mm,
+        metavar="MM",
+        help="find the depth scale beside each picture; its marks are MM apart (mostly 5 or "
+        "10). An image without a scale that can be trusted is not measured",
+    )
 
 
 def read_age_days(text: str) -> int:
@@ -147,8 +154,10 @@ def read_mm(text: str) -> float:
 
 def read_spacings(
     options: argparse.Namespace, images: Sequence[Path]
-) -> dict[Path, PixelSpacing | None]:
-    """Return the pixel spacing that the options state for each image."""
+) -> Mapping[Path, StatedScale | None]:
+    """Return what the options state about the scale of each image."""
     if options.pixel_sizes is not None:
         return to_spacings_of(images, load_pixel_sizes(options.pixel_sizes))
+    if options.pixel_size_from_scale is not None:
+        return dict.fromkeys(images, to_scale_marks(options.pixel_size_from_scale))
     return dict.fromkeys(images, to_stated_spacing(options.pixel_size_mm))

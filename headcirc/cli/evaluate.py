@@ -2,6 +2,7 @@
 
 import argparse
 import json
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -38,7 +39,7 @@ from headcirc.cli.command import (
     read_spacings,
     report,
 )
-from headcirc.geometry import PixelSpacing
+from headcirc.geometry import StatedScale
 from headcirc.model.manifest import load_manifest
 from headcirc.model.site import load_site
 
@@ -95,26 +96,28 @@ def run(options: argparse.Namespace) -> int:
 
 def _read_spacings(
     options: argparse.Namespace, images: list[Path]
-) -> dict[Path, PixelSpacing | None]:
-    """Return each image's pixel spacing: from the table itself, or from the options.
+) -> Mapping[Path, StatedScale | None]:
+    """Return what is known of each image's scale: from the table itself, or from the options.
 
     Raises
     ------
     UsageError
         Both state it, or neither does.
     """
-    is_stated = options.pixel_size_mm is not None or options.pixel_sizes is not None
+    stated = options.pixel_size_mm, options.pixel_sizes, options.pixel_size_from_scale
+    is_stated = any(each is not None for each in stated)
     if has_pixel_sizes(options.table):
         if is_stated:
             raise UsageError(
-                "The table of measurements has pixel sizes; leave out --pixel-size-mm and "
-                "--pixel-sizes."
+                "The table of measurements has pixel sizes; leave out --pixel-size-mm, "
+                "--pixel-sizes and --pixel-size-from-scale."
             )
         return to_spacings_of(images, load_pixel_sizes(options.table))
     if not is_stated:
         raise UsageError(
             "No pixel size is known, so nothing can be compared in millimetres. Add a column "
-            "'pixel_size_mm' to the table, or give --pixel-size-mm or --pixel-sizes."
+            "'pixel_size_mm' to the table, or give --pixel-size-mm, --pixel-sizes or "
+            "--pixel-size-from-scale."
         )
     return read_spacings(options, images)
 
@@ -122,7 +125,7 @@ def _read_spacings(
 def _measure(
     options: argparse.Namespace,
     matched: dict[Path, Reference],
-    spacings: dict[Path, PixelSpacing | None],
+    spacings: Mapping[Path, StatedScale | None],
 ) -> tuple[list[ComparedImage], ModelIdentity]:
     """Measure as `analyze` does; return the compared images and the model."""
     load = partial(

@@ -15,6 +15,7 @@ from headcirc.answers import (
     AnalysisFacts,
     Concentration,
     ConvertedInterval,
+    DepthScale,
     DicomImage,
     GestationalAge,
     Growth,
@@ -30,6 +31,7 @@ from headcirc.answers import (
     Models,
     Quality,
     SaliencyFigures,
+    ScaleProposal,
 )
 from headcirc.client.errors import UnexpectedAnswerError
 
@@ -38,6 +40,7 @@ __all__ = [
     "Analysis",
     "Concentration",
     "ConvertedInterval",
+    "DepthScale",
     "DicomImage",
     "GestationalAge",
     "Growth",
@@ -53,6 +56,7 @@ __all__ = [
     "Models",
     "Quality",
     "SaliencyFigures",
+    "ScaleProposal",
     "to_answer",
 ]
 Answer = TypeVar("Answer")

@@ -8,7 +8,13 @@ from typing import Any, Self, TypeVar, Unpack
 import httpx
 
 from headcirc.client import calls
-from headcirc.client.answers import Analysis, HeadCircumference, ModelFacts, SaliencyFigures
+from headcirc.client.answers import (
+    Analysis,
+    HeadCircumference,
+    ModelFacts,
+    SaliencyFigures,
+    ScaleProposal,
+)
 from headcirc.client.calls import Call, ChartForm, FhirStated, ReportKind, SaliencyForm, Stated
 from headcirc.client.retries import Attempts, RetryPolicy
 from headcirc.client.server import require_server_url, to_headers
@@ -112,6 +118,10 @@ class AsyncHeadcircClient:
         """
         call = calls.make_report(content, kind, template=template, stated=stated)
         return await self._ask(call)
+
+    async def find_scale_bar(self, content: bytes) -> ScaleProposal:
+        """Find the depth scale beside an image, for a person to confirm; nothing is measured."""
+        return await self._ask(calls.find_scale_bar(content))
 
     async def read_analysis(self, analysis_id: str) -> Analysis:
         """Return a stored result."""

@@ -15,6 +15,7 @@ from headcirc.client.answers import (
     ModelFacts,
     Models,
     SaliencyFigures,
+    ScaleProposal,
     to_answer,
 )
 from headcirc.client.errors import ProblemError, UnexpectedAnswerError, UnreachableError
@@ -34,11 +35,15 @@ FILE_NAME = "image"
 
 
 class Stated(TypedDict, total=False):
-    """What a caller states: the pixel size, as one number or two, the frame, and the age."""
+    """What a caller states: the pixel size, as one number or two, the frame, and the age.
+
+    In place of the pixel size: the distance between the marks of the image's depth scale.
+    """
 
     pixel_size_mm: float | None
     pixel_size_x_mm: float | None
     pixel_size_y_mm: float | None
+    scale_mark_mm: float | None
     frame: int | None
     gestational_age_days: int | None
 
@@ -131,6 +136,11 @@ def make_report(
     query = None if template is None else {"template": template}
     asked = Call("GET", f"/v1/{kind}", DICOM_TYPE, read_dicom, query=query)
     return to_post(asked, content, stated)
+
+
+def find_scale_bar(content: bytes) -> Call[ScaleProposal]:
+    """Find the depth scale beside an image."""
+    return to_post(to_json_call("/v1/scale-bar", ScaleProposal), content, {})
 
 
 def read_analysis(analysis_id: str) -> Call[Analysis]:

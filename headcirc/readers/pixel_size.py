@@ -6,10 +6,12 @@ Nothing is guessed: without a stated size there is no spacing.
 import math
 
 from headcirc.errors import InvalidPixelSizeError
-from headcirc.geometry import PixelSpacing
+from headcirc.geometry import PixelSpacing, ScaleMarks
 
 MINIMUM_PIXEL_SIZE_MM = 0.005
 MAXIMUM_PIXEL_SIZE_MM = 2.0
+MINIMUM_MARK_MM, MAXIMUM_MARK_MM = 0.5, 100.0
+"""Distance between the marks of a depth scale."""
 
 
 def read_decimal(text: str) -> float:
@@ -68,3 +70,19 @@ def to_stated_spacing(
                 f"{MINIMUM_PIXEL_SIZE_MM} to {MAXIMUM_PIXEL_SIZE_MM:g} mm."
             )
     return PixelSpacing(row_mm=pixel_size_y_mm, column_mm=pixel_size_x_mm)
+
+
+def to_scale_marks(mark_mm: float) -> ScaleMarks:
+    """Return the stated distance between the marks of a depth scale, or refuse it.
+
+    Raises
+    ------
+    InvalidPixelSizeError
+        It is not finite, or outside 0.5 to 100 mm.
+    """
+    if not (math.isfinite(mark_mm) and MINIMUM_MARK_MM <= mark_mm <= MAXIMUM_MARK_MM):
+        raise InvalidPixelSizeError(
+            f"The marks of the depth scale were said to be {mark_mm} mm apart; the distance must "
+            f"be a number from {MINIMUM_MARK_MM} to {MAXIMUM_MARK_MM:g} mm, mostly 5 or 10."
+        )
+    return ScaleMarks(mark_mm)

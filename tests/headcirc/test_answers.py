@@ -46,7 +46,8 @@ NOT_IN_ROWS = {
     "image.width_px",
     "image.height_px",
     "image.orientation",
-    "image.pixel_size_source",
+    *(f"image.dicom.{name}" for name in ("frame", "frames", "left_px", "top_px")),
+    *("image.dicom.stored_width_px", "image.dicom.stored_height_px"),
     "head.head_circumference_interval_mm.level",
     "head.ellipse.center_x_px",
     "head.ellipse.center_y_px",
@@ -146,6 +147,8 @@ def test_columns_are_those_of_earlier_releases():
         "head_circumference_px",
         "pixel_size_x_mm",
         "pixel_size_y_mm",
+        "pixel_size_source",
+        "pixel_size_confidence",
         "head_plane_probability",
         "acceptable",
         "warnings",
@@ -195,6 +198,7 @@ def to_figures(hc_mm, *, half_mm=None, bpd_mm=None, ofd_mm=None):
     interval = None if half_mm is None else Interval(0.9, hc_mm - half_mm, hc_mm + half_mm)
     return Millimetres(
         head_circumference_mm=hc_mm,
+        head_circumference_raw_mm=hc_mm,
         head_circumference_interval_mm=interval,
         biparietal_diameter_mm=bpd_mm,
         occipitofrontal_diameter_mm=ofd_mm,

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import Depends, File, Form, Request, UploadFile
@@ -15,10 +16,14 @@ from headcirc.errors import (
     InvalidGestationalAgeError,
     InvalidPixelSizeError,
 )
+from headcirc.geometry import StatedScale
 from headcirc.growth import PLAUSIBLE_DAYS, require_gestational_age
 from headcirc.readers.pixel_size import (
+    MAXIMUM_MARK_MM,
     MAXIMUM_PIXEL_SIZE_MM,
+    MINIMUM_MARK_MM,
     MINIMUM_PIXEL_SIZE_MM,
+    to_scale_marks,
     to_stated_spacing,
 )
 from headcirc_service.errors import AnalysisNotFoundError, NotReadyError
@@ -31,6 +36,7 @@ REFUSED_TWICE: dict[str, type[InputError]] = {
     "pixel_size_mm": InvalidPixelSizeError,
     "pixel_size_x_mm": InvalidPixelSizeError,
     "pixel_size_y_mm": InvalidPixelSizeError,
+    "scale_mark_mm": InvalidPixelSizeError,
     "frame": InvalidFrameError,
     "gestational_age_days": InvalidGestationalAgeError,
 }
@@ -122,17 +128,53 @@ AgeDays = Annotated[
     int | None,
     describe_optional(type="integer", minimum=PLAUSIBLE_DAYS[0], maximum=PLAUSIBLE_DAYS[1]),
 ]
+MarkDistance = Annotated[
+    float | None,
+    describe_optional(type="number", minimum=MINIMUM_MARK_MM, maximum=MAXIMUM_MARK_MM),
+]
 FrameIndex = Annotated[int | None, describe_optional(type="integer", minimum=0)]
+
+
+@dataclass(frozen=True)
+class ScaleFields:
+    """The fields of the form that state the scale of a picture, as they were sent."""
+
+    pixel_size_mm: Annotated[SquareSize, Form(description="of square pixels, in mm")] = None
+    pixel_size_x_mm: Annotated[SideSize, Form(description="width of a pixel, in mm")] = None
+    pixel_size_y_mm: Annotated[SideSize, Form(description="height of a pixel, in mm")] = None
+    scale_mark_mm: Annotated[
+        MarkDistance,
+        Form(description="of the depth scale's marks, in mm: the pixel size is found by them"),
+    ] = None
+
+    def to_stated(self) -> StatedScale | None:
+        """Return what is stated, or None.
+
+        Raises
+        ------
+        InvalidPixelSizeError
+        """
+        spacing = to_stated_spacing(
+            self.pixel_size_mm,
+            pixel_size_x_mm=self.pixel_size_x_mm,
+            pixel_size_y_mm=self.pixel_size_y_mm,
+        )
+        if self.scale_mark_mm is None:
+            return spacing
+        if spacing is not None:
+            raise InvalidPixelSizeError(
+                "Both a pixel size and scale_mark_mm were given; state either the pixel size, or "
+                "how far the marks of the depth scale are apart."
+            )
+        return to_scale_marks(self.scale_mark_mm)
 
 
 async def read_question(
     request: Request,
     owner: Annotated[Measurer, Depends(require_measurer)],
     image: Annotated[UploadFile, File(description="PNG, JPEG, BMP, TIFF, WebP or DICOM")],
+    scale: Annotated[ScaleFields, Depends()],
     *,
-    pixel_size_mm: Annotated[SquareSize, Form(description="of square pixels, in mm")] = None,
-    pixel_size_x_mm: Annotated[SideSize, Form(description="width of a pixel, in mm")] = None,
-    pixel_size_y_mm: Annotated[SideSize, Form(description="height of a pixel, in mm")] = None,
     frame: Annotated[FrameIndex, Form(description="0-based, of a multi-frame file")] = None,
     gestational_age_days: Annotated[
         AgeDays, Form(description="by last menstrual period or early scan, for growth centiles")
@@ -148,14 +190,12 @@ async def read_question(
     for name, refusal in REFUSED_TWICE.items():
         if len(form.getlist(name)) > 1:
             raise refusal(f"{name} was given more than once; give it once.")
-    spacing = to_stated_spacing(
-        pixel_size_mm, pixel_size_x_mm=pixel_size_x_mm, pixel_size_y_mm=pixel_size_y_mm
-    )
+    stated = scale.to_stated()
     age_days = require_gestational_age(gestational_age_days)
     scope = find_context(request.scope).result_scope
     with owner.large_files.take(image.size or 0):
         content = await image.read()
-        yield Question(content, spacing, frame, scope, gestational_age_days=age_days)
+        yield Question(content, stated, frame, scope, gestational_age_days=age_days)
 
 
 async def require_own_id(analysis_id: str, request: Request) -> str:

@@ -29,6 +29,7 @@ from headcirc.errors import (
     NoHeadFoundError,
     PixelSizeConflictError,
     PixelSizeMissingError,
+    ScaleBarError,
     SiteFileError,
     UnreadableImageError,
     UnreliableResultError,
@@ -58,6 +59,7 @@ STATUSES: dict[type[HeadCircumferenceError], int] = {
     PixelSizeConflictError: 422,
     UnusableHeaderError: 422,
     UnreliableResultError: 422,
+    ScaleBarError: 422,
     NoHeadFoundError: 422,
     PixelSizeMissingError: 422,
     InferenceError: 500,
@@ -199,6 +201,8 @@ def install_problem_handlers(app: FastAPI) -> None:
             code, detail = "invalid-pixel-size", f"{name} must be a number of mm from 0.005 to 2."
         elif name == "gestational_age_days":
             code, detail = "invalid-gestational-age", f"{name} must be a whole number of days."
+        elif name == "scale_mark_mm":
+            code, detail = "invalid-pixel-size", f"{name} must be a number of mm from 0.5 to 100."
         elif name == "frame":
             code, detail = "invalid-frame", "frame must be a whole number, counted from 0."
         else:

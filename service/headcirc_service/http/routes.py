@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel, Field
 
-from headcirc.answers import HeadCircumference, Models
+from headcirc.answers import HeadCircumference, Models, ScaleProposal
 from headcirc.errors import InputError, NoHeadFoundError, PixelSizeMissingError
 from headcirc.overlay import Picture, to_png
 from headcirc.reports.fhir import MEDIA_TYPE as FHIR_TYPE
@@ -297,6 +297,22 @@ async def create_head_circumference(
     if body is None:
         raise PixelSizeMissingError(NO_PIXEL_SIZE)
     return body
+
+
+@router.post(
+    "/v1/scale-bar",
+    summary="Find the marks of the depth scale beside a picture",
+    dependencies=[KEYED, TAKES_JSON],
+    responses=POST_PROBLEMS,
+    tags=["measure"],
+)
+async def find_scale_bar(question: Asked, owner: Owner, watch: Watch) -> ScaleProposal:
+    """Return where the marks are, for a person to confirm; nothing is measured with them.
+
+    `depth_scale` is null if no scale is certain enough. The distance between two marks in
+    millimetres is not in the picture: state it as `scale_mark_mm` when you measure.
+    """
+    return await owner.find_scale(question, watch)
 
 
 @router.get(

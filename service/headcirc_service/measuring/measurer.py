@@ -16,7 +16,8 @@ import numpy as np
 from starlette.concurrency import run_in_threadpool
 
 import headcirc
-from headcirc.geometry import PixelSpacing
+from headcirc.answers import ScaleProposal, to_scale_proposal
+from headcirc.geometry import StatedScale
 from headcirc.pipeline import Analysis, Pipeline
 from headcirc_service.admission.arrivals import Arrivals
 from headcirc_service.admission.batcher import Batcher, Inference
@@ -53,7 +54,8 @@ class Question:
     ----------
     content : bytes
         The file.
-    pixel_spacing : PixelSpacing, optional
+    pixel_spacing : PixelSpacing or ScaleMarks, optional
+        The pixel size, or how far the marks of the depth scale are apart.
     frame_index : int, optional
         Counted from 0, for a file with several frames.
     gestational_age_days : int, optional
@@ -62,7 +64,7 @@ class Question:
     """
 
     content: bytes
-    pixel_spacing: PixelSpacing | None
+    pixel_spacing: StatedScale | None
     frame_index: int | None
     result_scope: str = ""
     gestational_age_days: int | None = None
@@ -208,6 +210,20 @@ class Measurer:
         self.record_stages(stages)
         self._metrics.count_analysis(stored.body.timing_ms, stored.body.quality.warnings)
         return stored
+
+    async def find_scale(
+        self, question: Question, wait_until_gone: Callable[[], Awaitable[None]]
+    ) -> ScaleProposal:
+        """Return the depth scale beside a picture, or that none is certain; nothing is kept."""
+
+        def find(ticket: Ticket) -> ScaleProposal:
+            ticket.require_needed()
+            frame, found = self.pipeline.find_scale(
+                question.content, frame_index=question.frame_index
+            )
+            return to_scale_proposal(frame, found)
+
+        return await self.workers.run(find, wait_until_gone)
 
     async def _to_id(self, question: Question) -> str:
         """Return the id of the result; a large file is hashed outside the event loop."""

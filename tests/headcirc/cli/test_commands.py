@@ -14,6 +14,7 @@ from PIL import Image
 
 from headcirc.batch.files import UsageError, find_images, measure_files, to_drawing_paths, to_name
 from headcirc.cli.commands import main, to_parser
+from tests.support.depth_scale import draw_scale
 from tests.support.synthetic import to_file
 
 EXAMPLE = "examples/phantom.png"
@@ -85,6 +86,24 @@ def test_without_pixel_size_nothing_is_invented(capsys):
     printed = capsys.readouterr()
     assert "no pixel size is known" in printed.out
     assert "1 without a pixel size: --pixel-size-mm" in printed.err
+
+
+def test_pixel_size_from_the_depth_scale(tmp_path, capsys):
+    """The row says that the scale gave it and how surely; without a scale there is no number."""
+    head = np.asarray(Image.open(EXAMPLE).convert("L"))
+    (tmp_path / "a.png").write_bytes(to_file(draw_scale(40.0, pixels=head)))
+    (tmp_path / "b.png").write_bytes(to_file(head))
+    table = tmp_path / "out.csv"
+    options = ["--pixel-size-from-scale", "5", "--csv", str(table)]
+    assert main(["analyze", str(tmp_path), *options]) == 1
+    scaled, plain = read_table(table)
+    assert float(scaled["pixel_size_x_mm"]) == pytest.approx(0.125, rel=2e-3)
+    assert scaled["pixel_size_source"] == "scale-bar"
+    assert float(scaled["pixel_size_confidence"]) > 0.95
+    assert "No depth scale was found" in plain["error"]
+    assert plain["pixel_size_source"] == plain["head_circumference_mm"] == ""
+    assert "by the depth scale (confidence 1.000)" in capsys.readouterr().out
+    assert main(["analyze", str(tmp_path), "--pixel-size-from-scale", "0.1"]) == 2
 
 
 def test_several_images_are_summed_up(folder, capsys):

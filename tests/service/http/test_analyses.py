@@ -42,6 +42,7 @@ def test_analysis_has_the_contract_s_fields_and_the_true_size(client):
         "pixel_size_y_mm": 0.13,
         "pixel_size_source": "request",
         "dicom": None,
+        "pixel_size_confidence": None,
     }
     assert body["quality"] == {"acceptable": True, "warnings": []}
     assert set(body["timing_ms"]) == {

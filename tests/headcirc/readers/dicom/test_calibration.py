@@ -6,9 +6,10 @@ from pydicom.data import get_testdata_file
 from pydicom.dataset import Dataset
 
 from headcirc.errors import PixelSizeConflictError
-from headcirc.geometry import Ellipse, PixelSpacing
+from headcirc.geometry import Ellipse, PixelSpacing, ScaleMarks
 from headcirc.measurement import measure_head
 from headcirc.readers import decode_frame
+from tests.support.depth_scale import draw_scale
 from tests.support.dicom_files import (
     CM_PER_PX,
     CURVE,
@@ -289,6 +290,18 @@ def test_stated_pixel_size_must_be_that_of_the_file():
     for spacing in (PixelSpacing(MM * 1.02, MM), PixelSpacing(MM, MM * 0.98)):
         with pytest.raises(PixelSizeConflictError, match=r"0\.13 mm"):
             analyze(content, pixel_spacing=spacing)
+
+
+def test_depth_scale_counts_only_where_the_file_states_no_pixel_size():
+    """Its marks, 40 px and 5 mm apart, are 0.125 mm per pixel; the file's own 0.13 mm wins."""
+    screen = draw_scale(40.0, pixels=draw_screen(text=False))
+    own = analyze(make_dicom(screen, regions=[make_region(WHOLE)]), pixel_spacing=ScaleMarks(5.0))
+    assert (own.region.source, own.region.confidence) == ("dicom", None)
+    assert own.region.spacing.row_mm == pytest.approx(MM)
+    bare = analyze(make_dicom(screen), pixel_spacing=ScaleMarks(5.0))
+    assert bare.region.source == "scale-bar"
+    expected_mm = to_expected_mm(0.125, 0.125)
+    assert bare.head.measurement.head_circumference_mm == pytest.approx(expected_mm, rel=0.01)
 
 
 def test_stated_pixel_size_helps_where_the_file_has_none_that_is_usable():
