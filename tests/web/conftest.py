@@ -8,12 +8,13 @@ import pytest
 import uvicorn
 from headcirc_service.app import create_app
 from headcirc_service.settings import Settings
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import expect, sync_playwright
 
 from headcirc.pipeline import load_pipeline
 from tests.support.synthetic import to_synthetic_pipeline
 
 PATIENCE_MS = 20_000
+expect.set_options(timeout=PATIENCE_MS)  # by default 5 s, too short for a busy machine
 FLAGS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-sync",

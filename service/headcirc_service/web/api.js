@@ -19,12 +19,25 @@ export async function readModels() {
   return (await request("v1/models", "json")).models;
 }
 
-/** Measure one file; `pixelSize` is {xMm, yMm}, or null where it is unknown. */
+/** Find the depth scale beside a picture; nothing is measured. */
+export async function findScale(file) {
+  await requireReadable(file);
+  const form = new FormData();
+  form.append("image", file);
+  return request("v1/scale-bar", "json", { method: "POST", body: form });
+}
+
+/**
+ * Measure one file; `pixelSize` is {xMm, yMm}, or null where it is unknown. With `markMm` the service finds the depth
+ * scale again, whose marks are so far apart.
+ */
 export async function analyse(file, pixelSize) {
   await requireReadable(file);
   const form = new FormData();
   form.append("image", file);
-  if (pixelSize && pixelSize.xMm === pixelSize.yMm) {
+  if (pixelSize?.markMm) {
+    form.append("scale_mark_mm", pixelSize.markMm);
+  } else if (pixelSize && pixelSize.xMm === pixelSize.yMm) {
     form.append("pixel_size_mm", pixelSize.xMm);
   } else if (pixelSize) {
     form.append("pixel_size_x_mm", pixelSize.xMm);

@@ -13,10 +13,14 @@ export class BatchSizeForm {
     byId("batch-form").addEventListener("submit", (event) => {
       event.preventDefault();
       const size = this.#fields.read();
-      if (size) onSize(size);
+      if (size) onSize(size, this.#fields.typed.origin);
       else if (size === null) this.#fields.demand("State a pixel size, or press “None”.");
     });
     byId("batch-none").addEventListener("click", () => onSize(null));
+  }
+
+  measured(sizeMm) {
+    this.#fields.measured(sizeMm);
   }
 
   show(count) {

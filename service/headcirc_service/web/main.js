@@ -3,8 +3,10 @@
 import { Problem, readModels, readShipped, useKey } from "./api.js";
 import { Picture } from "./picture.js";
 import { BatchSizeForm } from "./batch_size.js";
+import { Calibration } from "./calibrate.js";
 import { PixelSizeForm } from "./pixel_size.js";
 import { showResult } from "./result.js";
+import { ScaleProposal } from "./scale_proposal.js";
 import { Rows } from "./rows.js";
 import { saveResult, saveTable } from "./save.js";
 import { matchSizes, readSizes, SizeTableError } from "./size_table.js";
@@ -16,24 +18,32 @@ const byId = (id) => document.getElementById(id);
 const RETRY_MS = 3000;
 
 const worklist = new Worklist();
-const picture = new Picture(new Viewer());
+const viewer = new Viewer();
+const picture = new Picture(viewer);
+const calibration = new Calibration(viewer, {
+  onSize: (sizeMm) => (byId("batch-form").hidden ? pixelForm : batchForm).measured(sizeMm),
+});
+const proposal = new ScaleProposal(viewer, {
+  onUse: (item, size) => worklist.setSizes([[item, size, "scale"]]),
+});
 const rows = new Rows(worklist);
 const pixelForm = new PixelSizeForm({
   onTyped: (item, draft) => worklist.setDraft(item, draft),
   onApply: applyPixelSize,
 });
 const batchForm = new BatchSizeForm({
-  onSize: (size) => {
-    worklist.setSizes(worklist.held.map((item) => [item, size, "inherited"]));
+  onSize: (size, origin) => {
+    const isOwn = (item) => origin === "measured" && item === worklist.selected;
+    worklist.setSizes(worklist.held.map((item) => [item, size, isOwn(item) ? origin : "inherited"]));
     byId("worklist-rows").querySelector("[aria-pressed=true]").focus({ preventScroll: true }); // the question goes
     reveal();
   },
 });
 
-function applyPixelSize(size, isForAll) {
+function applyPixelSize(size, { isForAll, origin }) {
   const { items, selected } = worklist;
   const given = isForAll ? items : [selected];
-  worklist.setSizes(given.map((item) => [item, size, item === selected ? "stated" : "inherited"]));
+  worklist.setSizes(given.map((item) => [item, size, item === selected ? origin : "inherited"]));
 }
 
 /** Give images the sizes of a table; those without a row stay as they are, or have none. */
@@ -142,6 +152,7 @@ worklist.addEventListener("change", () => {
   picture.show(selected);
   pixelForm.show(selected, items);
   batchForm.show(worklist.held.length);
+  proposal.show(selected);
 });
 worklist.addEventListener("finished", ({ detail: item }) => {
   byId("live").textContent = toAnnouncement(item);
@@ -169,6 +180,13 @@ byId("key-form").addEventListener("submit", (event) => {
   useKey(byId("key").value.trim());
   greet();
 });
+for (const id of ["pixel-measure", "batch-measure"]) {
+  byId(id).addEventListener("click", ({ target }) => {
+    reveal();
+    if (viewer.size.width > 1) calibration.begin(target);
+    else showNote("This browser cannot show this file before it is measured.", "fault");
+  });
+}
 byId("again").addEventListener("click", () => {
   byId("result").focus({ preventScroll: true }); // the button goes
   tryAgain(mayPass);

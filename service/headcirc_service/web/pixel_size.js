@@ -10,7 +10,7 @@ export class PixelSizeForm {
   #item = null;
   #shown = null;
 
-  /** `onTyped(item, draft)` for each change; `onApply(size, isForAll)` when it is to be used. */
+  /** `onTyped(item, draft)` for each change; `onApply(size, {isForAll, origin})` when it is to be used. */
   constructor({ onTyped, onApply }) {
     const form = byId("pixel-form");
     for (const kind of ["input", "change"]) {
@@ -23,6 +23,11 @@ export class PixelSizeForm {
       this.#apply(onApply, false);
     });
     byId("apply-all").addEventListener("click", () => this.#apply(onApply, true));
+  }
+
+  /** Put a size into the field that was measured on the picture; it is used when the person says so. */
+  measured(sizeMm) {
+    this.#fields.measured(sizeMm);
   }
 
   /** Show an item's size; of `items`, those for which it can be used at once are offered. */
@@ -58,6 +63,6 @@ export class PixelSizeForm {
 
   #apply(onApply, isForAll) {
     const size = this.#fields.read();
-    if (size !== undefined) onApply(size, isForAll);
+    if (size !== undefined) onApply(size, { isForAll, origin: this.#fields.typed.origin });
   }
 }

@@ -2,6 +2,7 @@
 
 export const [LEAST_MM, MOST_MM] = [0.005, 2];
 const byId = (id) => document.getElementById(id);
+export const STATED = "stated";
 
 export function isPixelSize(mm) {
   return mm >= LEAST_MM && mm <= MOST_MM;
@@ -9,23 +10,29 @@ export function isPixelSize(mm) {
 
 export class SizeFields {
   #name;
+  #origin = STATED; // how what is typed became known
 
   /** Fields whose ids begin with `name`. */
   constructor(name) {
     this.#name = name;
     this.#at("unequal").addEventListener("change", () => this.#showFields());
+    for (const axis of ["x", "y"]) {
+      this.#at(axis).addEventListener("input", () => this.#originate(STATED));
+    }
   }
 
-  /** What is typed, as it stands: {isUnequal, texts}. */
+  /** What is typed, as it stands: {isUnequal, texts, origin}. */
   get typed() {
     return {
+      origin: this.#origin,
       isUnequal: this.#at("unequal").checked,
       texts: ["x", "y"].map((axis) => this.#at(axis).value.trim()),
     };
   }
 
   /** Put in what was typed before, or a size. */
-  write({ isUnequal, texts }) {
+  write({ isUnequal, texts, origin = STATED }) {
+    this.#originate(origin);
     this.#at("unequal").checked = isUnequal;
     [this.#at("x").value, this.#at("y").value] = texts;
     this.#showFields();
@@ -50,6 +57,20 @@ export class SizeFields {
 
   focus() {
     this.#at("x").focus();
+  }
+
+  /** Put in a size that was measured on the picture. */
+  measured(sizeMm) {
+    this.write({ isUnequal: false, texts: [String(sizeMm), ""], origin: "measured" });
+    this.#at("x").dispatchEvent(new Event("change", { bubbles: true })); // as if it were typed
+    this.focus();
+  }
+
+  #originate(origin) {
+    this.#origin = origin;
+    const note = this.#at("origin");
+    note.textContent = origin === "measured" ? "Measured on the picture." : "";
+    note.hidden = origin !== "measured";
   }
 
   #at(part) {
@@ -84,6 +105,6 @@ export function toPixelSize({ isUnequal, texts }) {
   return values.every(isPixelSize) ? { xMm: values[0], yMm: values.at(-1) } : undefined;
 }
 
-function toNumber(text) {
+export function toNumber(text) {
   return Number(text.trim().replace(",", ".") || Number.NaN);
 }

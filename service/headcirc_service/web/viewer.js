@@ -6,10 +6,12 @@ const MOST_ZOOM = 16;
 const STEP = 1.25;
 const PAN_SHARE = 0.1;
 const LABEL_PX = 13;
+const CLICK_PX = 5; // a pointer that moves further drags
 const BAR_LENGTHS_MM = [1, 2, 5, 10, 20, 50, 100, 200];
 const BAR_LEAST_PX = 60;
 
-export class Viewer {
+export class Viewer extends EventTarget {
+  tool = null; // takes pointers and keys before they move the picture
   #stage = document.getElementById("stage");
   #canvas = document.getElementById("canvas");
   #size = { width: 1, height: 1 };
@@ -17,10 +19,12 @@ export class Viewer {
   #zoom = 1;
   #center = { x: 0, y: 0 };
   #pointers = new Map();
+  #press = null; // where a single pointer went down, and whether the tool has it
 
   constructor() {
+    super();
     this.layers = Object.fromEntries(
-      ["base", "map", "edge", "ellipse", "axes"].map((name) => [name, makeShape("g", { id: `draw-${name}` })]),
+      ["base", "map", "edge", "ellipse", "axes", "marks", "tool"].map((name) => [name, makeShape("g", { id: `draw-${name}` })]),
     );
     this.#canvas.append(...Object.values(this.layers));
     this.#listen();
@@ -29,11 +33,13 @@ export class Viewer {
 
   /** Begin anew with a picture of this size; nothing is drawn yet. */
   open({ width, height, pixelXMm, label }) {
+    this.tool?.close();
     this.#size = { width, height };
     this.#pixelXMm = pixelXMm;
     for (const layer of Object.values(this.layers)) layer.replaceChildren();
     this.#canvas.setAttribute("aria-label", label);
     this.fit();
+    this.dispatchEvent(new Event("open"));
   }
 
   /** Show a picture on a layer; one that is measured `isAsStored`, whatever a browser would turn. */
@@ -65,8 +71,29 @@ export class Viewer {
     this.#draw();
   }
 
+  get size() {
+    return this.#size;
+  }
+
+  /** Give pointers and keys to a tool, in place of the one before; null gives them back to the picture. */
+  use(tool) {
+    const before = this.tool;
+    if (before && tool && before !== tool) before.close();
+    this.tool = tool;
+    document.getElementById("viewer").classList.toggle("tooling", Boolean(tool)); // room for the tool
+  }
+
+  focus() {
+    this.#stage.focus({ preventScroll: true });
+  }
+
+  /** Where a point of the frame is on the screen. */
+  toScreen({ x, y }) {
+    return new DOMPoint(x, y).matrixTransform(this.#canvas.getScreenCTM());
+  }
+
   /** Screen pixels that one of the picture's takes. */
-  get #scale() {
+  get scale() {
     const { width, height } = this.#size;
     const { clientWidth, clientHeight } = this.#stage;
     return Math.max(Math.min(clientWidth / width, clientHeight / height) * this.#zoom, 1e-6);
@@ -79,17 +106,18 @@ export class Viewer {
     this.#center.y = keepWithin(this.#center.y, height, seen.height);
     const [x, y] = [this.#center.x - seen.width / 2, this.#center.y - seen.height / 2];
     this.#canvas.setAttribute("viewBox", `${x} ${y} ${seen.width} ${seen.height}`);
-    this.layers.axes.setAttribute("font-size", LABEL_PX / this.#scale);
+    this.layers.axes.setAttribute("font-size", LABEL_PX / this.scale);
     document.getElementById("zoom-level").value = `${Math.round(this.#zoom * 100)} %`;
     this.#stage.classList.toggle("zoomed", this.#zoom > 1);
     this.#drawScaleBar();
+    this.dispatchEvent(new Event("draw"));
   }
 
   #drawScaleBar() {
     const bar = document.getElementById("scale-bar");
     bar.hidden = this.#pixelXMm === null;
     if (bar.hidden) return;
-    const pxPerMm = this.#scale / this.#pixelXMm;
+    const pxPerMm = this.scale / this.#pixelXMm;
     const lengthMm = BAR_LENGTHS_MM.find((each) => each * pxPerMm >= BAR_LEAST_PX) ?? BAR_LENGTHS_MM.at(-1);
     bar.style.width = `${lengthMm * pxPerMm}px`;
     document.getElementById("scale-length").textContent = `${lengthMm} mm`;
@@ -106,16 +134,19 @@ export class Viewer {
     stage.addEventListener("pointerdown", (event) => {
       if (event.button !== 0) return; // a menu may swallow the other buttons' release
       this.#pointers.set(event.pointerId, { clientX: event.clientX, clientY: event.clientY });
-      if (this.#zoom > 1 || this.#pointers.size > 1) {
+      this.#beginPress(event);
+      if (this.#zoom > 1 || this.#pointers.size > 1 || this.#press?.isGrabbed) {
         for (const id of this.#pointers.keys()) stage.setPointerCapture(id);
       }
     });
     stage.addEventListener("pointermove", (event) => {
-      if (!this.#pointers.has(event.pointerId)) return;
+      if (!this.#pointers.has(event.pointerId)) return this.tool?.hover(this.#toFrame(event), event);
+      if (this.#press?.isGrabbed) return this.tool?.drag(this.#toFrame(event), event);
       const before = toPinch([...this.#pointers.values()]);
       this.#pointers.set(event.pointerId, { clientX: event.clientX, clientY: event.clientY });
       if (stage.hasPointerCapture(event.pointerId)) this.#follow(before, toPinch([...this.#pointers.values()]));
     });
+    stage.addEventListener("pointerup", (event) => this.#endPress(event));
     for (const end of ["pointerup", "pointercancel"]) {
       stage.addEventListener(end, (event) => this.#pointers.delete(event.pointerId));
     }
@@ -125,14 +156,33 @@ export class Viewer {
     });
     // One finger may scroll the page; two are ours, or the browser would take them for scrolling.
     stage.addEventListener("touchmove", (event) => {
-      if (event.touches.length > 1 || this.#zoom > 1) event.preventDefault();
+      if (event.touches.length > 1 || this.#zoom > 1 || this.tool) event.preventDefault();
     }, { passive: false });
+  }
+
+  #beginPress(event) {
+    if (!this.tool || this.#pointers.size > 1) {
+      if (this.#press?.isGrabbed) this.tool?.drop();
+      this.#press = null; // two fingers zoom, whatever the first one began
+      return;
+    }
+    const { clientX, clientY } = event;
+    this.#press = { clientX, clientY, isGrabbed: this.tool.grab(this.#toFrame(event), event) };
+  }
+
+  #endPress(event) {
+    const press = this.#press;
+    this.#press = null;
+    if (!press || !this.tool) return;
+    if (press.isGrabbed) return this.tool.drop();
+    const moved = Math.hypot(event.clientX - press.clientX, event.clientY - press.clientY);
+    if (moved < CLICK_PX) this.tool.click(this.#toFrame(event), event);
   }
 
   #follow(before, after) {
     if (before.spread > 0) this.zoomBy(after.spread / before.spread, this.#toFrame(before));
     const [dx, dy] = [after.clientX - before.clientX, after.clientY - before.clientY];
-    this.#panBy(-dx / this.#scale, -dy / this.#scale);
+    this.#panBy(-dx / this.scale, -dy / this.scale);
   }
 
   #listen() {
@@ -145,6 +195,7 @@ export class Viewer {
       "-": () => this.zoomBy(1 / STEP), 0: () => this.fit(),
     };
     this.#stage.addEventListener("keydown", (event) => {
+      if (this.tool?.key(event)) return event.preventDefault();
       if (event.ctrlKey || event.metaKey || event.altKey || !(event.key in keys)) return;
       event.preventDefault();
       keys[event.key]();

@@ -95,7 +95,10 @@ export function toVerdict({ head, quality }) {
 /** An image's pixel size, and whether it was stated for it or inherited. */
 export function toSizeText({ pixelSize, sizeOrigin, analysis }) {
   const { pixel_size_x_mm: x, pixel_size_y_mm: y, pixel_size_source: source } = analysis?.image ?? {};
-  const origins = { stated: "stated", inherited: "inherited", table: "from the table" };
+  const origins = {
+    stated: "stated", inherited: "inherited", table: "from the table", measured: "measured on the picture",
+    scale: "from the depth scale",
+  };
   if (source === "dicom") return `${toSides(x, y)} mm, from the DICOM file`;
   if (!pixelSize) return "no pixel size";
   return `${toSides(pixelSize.xMm, pixelSize.yMm)} mm, ${origins[sizeOrigin]}`;
