@@ -25,8 +25,8 @@ STATISTICS = (
     "mean_absolute_error_mm",
 )
 CLOSE_SHARE = 0.03
-"""Of the reference: 95 % of the differences between two measurements of one operator are smaller
-(Sarris 2012, Ultrasound Obstet Gynecol 39:266)."""
+"""A share of the reference: 95 % of the differences between two measurements of one operator are
+smaller (Sarris 2012, Ultrasound Obstet Gynecol 39:266)."""
 WRONG_UNIT_RATIO = 3.0
 """Beyond this ratio of measured to reference, or its inverse, a unit or pixel size is wrong."""
 FEW_IMAGES = 30

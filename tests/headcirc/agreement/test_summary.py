@@ -49,7 +49,7 @@ def test_error_of_exactly_3_percent_counts_as_close():
 
 
 def test_intervals_contain_the_truth():
-    """Of 100 samples with a bias of 2 mm, about 95 intervals of the bias contain it."""
+    """About 95 of 100 intervals of the bias contain its true value of 2 mm."""
     generator = np.random.default_rng(0)
     exams, hits = np.arange(40), 0
     for _ in range(100):

@@ -1,0 +1,29 @@
+"""The service's answer has the probability of a head plane, and the warning below the limit."""
+
+from dataclasses import replace
+
+import pytest
+
+from headcirc.model.manifest import HeadPlaneFacts
+from headcirc.pipeline import Pipeline
+from tests.support.synthetic import BrightnessBackend, draw_head, to_file, to_manifest
+
+
+@pytest.fixture
+def pipeline():
+    manifest = replace(to_manifest(), head_plane=HeadPlaneFacts(acceptable_probability=0.5))
+    return Pipeline(manifest, BrightnessBackend())
+
+
+@pytest.mark.parametrize(("probability", "is_warned"), [(0.2, True), (0.9, False)])
+def test_answer_has_the_head_plane(client, pipeline, probability, is_warned):
+    """It stays with a kept result, and a warning makes the result not acceptable."""
+    pipeline.backend.head_plane_probability = probability
+    form = {"files": {"image": to_file(draw_head())}, "data": {"pixel_size_mm": "0.13"}}
+    body = client.post("/v1/analyses", **form).json()
+    assert body["head_plane_probability"] == probability
+    assert ("not-a-head-plane" in body["quality"]["warnings"]) is is_warned
+    assert body["quality"]["acceptable"] is not is_warned
+    assert body["head"] is not None
+    kept = client.get(body["links"]["self"]).json()
+    assert kept["head_plane_probability"] == probability
