@@ -23,6 +23,7 @@ from headcirc.model.manifest import (
     load_manifest,
 )
 from headcirc.pipeline import load_pipeline
+from model_export.explain import is_explainable
 from model_export.explain_files import write_explain_files
 from model_export.explain_parity import measure_explain_parity
 from model_export.fp16 import load_rounded, write_fp16
@@ -37,9 +38,9 @@ from model_export.onnx_graph import (
 from model_export.parity import measure_agreement, measure_parity
 from model_export.quantise import EVERY, METHOD, write_int8
 from model_export.record import record_accuracy, record_uncertainty, replace_files, write_manifest
-from training.checkpoint import find_checkpoint, load_trained, to_file_sha256
+from training.checkpoint import find_checkpoint, load_record, load_trained, to_file_sha256
 from training.data.hc18 import PARTS, SPLIT_PATH, load_part, to_input_facts
-from training.networks.attention_resunet import AttentionResUNet
+from training.networks import PAPERS, TITLES
 from training.networks.sizes import count_macs, count_parameters
 
 GRAPH_NAMES = {"fp32": "model.onnx", "fp16": "model.fp16.onnx", "int8": "model.int8.onnx"}
@@ -101,7 +102,7 @@ def build(
     SystemExit
         There is no record of the training, or no version.
     """
-    network = load_trained(checkpoint_path)
+    network, name = load_trained(checkpoint_path), load_record(checkpoint_path).name
     notes = load_training_notes(checkpoint_path, training_notes)
     if version is not None:
         notes["version"] = version
@@ -111,7 +112,7 @@ def build(
             "give --version."
         )
     with replace_files(out_dir) as model_dir:
-        manifest = _write_graphs(network, notes["version"], model_dir) | {
+        manifest = _write_graphs(network, name, notes["version"], model_dir) | {
             "checkpoint": {"file": checkpoint_path.name, "sha256": to_file_sha256(checkpoint_path)},
             "training": notes | {"split_sha256": to_file_sha256(SPLIT_PATH)},
         }
@@ -163,10 +164,10 @@ def restore(model_dir: Path, checkpoint_path: Path, data_dir: Path) -> None:
     manifest = json.loads((model_dir / MANIFEST_NAME).read_text())
     if to_file_sha256(checkpoint_path) != manifest["checkpoint"]["sha256"]:
         raise SystemExit(f"{checkpoint_path.name} is not the checkpoint of the manifest.")
-    network = load_trained(checkpoint_path)
+    network, name = load_trained(checkpoint_path), load_record(checkpoint_path).name
     named = {**manifest["graphs"], **_to_explain_graphs(manifest)}
     with replace_files(model_dir) as new_dir:
-        made = _write_graphs(network, manifest["version"], new_dir)
+        made = _write_graphs(network, name, manifest["version"], new_dir)
         if "int8" in manifest["graphs"]:
             images = load_part(data_dir, "train")[::EVERY]
             source = new_dir / made["graphs"]["fp32"]["file"]
@@ -184,18 +185,20 @@ def _to_explain_graphs(manifest: dict[str, Any]) -> dict[str, Any]:
     return {f"explain-{each}": graph for each, graph in explain["graphs"].items()}
 
 
-def _write_graphs(network: AttentionResUNet, version: str, model_dir: Path) -> dict[str, Any]:
-    """Write all graphs; return the manifest's facts of the network and of the graphs."""
+def _write_graphs(network: Any, name: str, version: str, model_dir: Path) -> dict[str, Any]:
+    """Write all graphs; return the manifest's facts of the network and of the graphs.
+
+    `name` is the network's name in the registry.
+    """
     facts, is_judging = to_input_facts(), has_head_plane(network)
     paths = {precision: model_dir / GRAPH_NAMES[precision] for precision in ("fp32", "fp16")}
     write_onnx(network, paths["fp32"], facts)
     write_fp16(paths["fp32"], paths["fp16"])
-    explain = write_explain_files(network, paths, facts, threshold=MASK.threshold)
-    return {
+    manifest = {
         "schema_version": SCHEMA_VERSION,
-        "name": to_name(network),
+        "name": to_name(network, name),
         "version": version,
-        "architecture": "Attention-ResUNet (arXiv 2604.18148)",
+        "architecture": f"{TITLES[name]} ({PAPERS[name]})",
         "width": network.width,
         "parameters": count_parameters(network),
         "macs": count_macs(network),
@@ -204,16 +207,21 @@ def _write_graphs(network: AttentionResUNet, version: str, model_dir: Path) -> d
         "mask": asdict(MASK),
         "onnx": {"opset": OPSET, "input": INPUT_NAME, "outputs": OUTPUT_NAMES[: 1 + is_judging]},
         "graphs": to_graph_facts(paths),
-        "explain": explain,
-    } | ({"head_plane": asdict(HEAD_PLANE)} if is_judging else {})
+    }
+    if is_judging:
+        manifest["head_plane"] = asdict(HEAD_PLANE)
+    if is_explainable(network):
+        explain = write_explain_files(network, paths, facts, threshold=MASK.threshold)
+        manifest["explain"] = explain
+    return manifest
 
 
-def to_name(network: AttentionResUNet) -> str:
-    """Return the model's name: its width, or `half` if all levels have half the resolution."""
-    return f"attention-resunet-{network.width if network.stem is None else 'half'}"
+def to_name(network: Any, name: str) -> str:
+    """Return the model's name: its network and width, or `half` if it works at half resolution."""
+    return f"{name}-{network.width if getattr(network, 'stem', None) is None else 'half'}"
 
 
-def _measure_parities(network: AttentionResUNet, model_dir: Path, data_dir: Path) -> dict[str, Any]:
+def _measure_parities(network: Any, model_dir: Path, data_dir: Path) -> dict[str, Any]:
     """Compare float32 with torch, and float16 with float32, on the calibration exams."""
     pictures = [
         (image.path, PixelSpacing(image.pixel_size_mm, image.pixel_size_mm))
@@ -230,14 +238,14 @@ def _measure_parities(network: AttentionResUNet, model_dir: Path, data_dir: Path
     reference = pipelines["onnxruntime"]
     rounded = load_rounded(reference.manifest.graphs["fp16"], threads=count_available_cpus())
     agreement = measure_agreement(reference, rounded, pictures)
-    return {
-        "parity_with_torch": with_torch,
-        "explain_parity_with_torch": {
+    parities: dict[str, Any] = {"parity_with_torch": with_torch}
+    if reference.manifest.explain is not None:
+        parities["explain_parity_with_torch"] = {
             backend: measure_explain_parity(network, pipeline, pictures).to_facts()
             for backend, pipeline in pipelines.items()
-        },
-        "fp16_against_fp32": agreement.to_facts() | {"rounded_on": "ONNX Runtime, CPU"},
-    }
+        }
+    rounding = {"rounded_on": "ONNX Runtime, CPU"}
+    return parities | {"fp16_against_fp32": agreement.to_facts() | rounding}
 
 
 def build_engine(model_dir: Path) -> None:

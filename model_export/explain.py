@@ -78,8 +78,9 @@ def find_gate(level: nn.Module) -> nn.Module | None:
     return None if gate is None else gate.to_coefficient
 
 
-LAYERS = to_layers(AttentionResUNet)
-"""Layers of the served architecture."""
+LAYERS, ATTENTION_LEVELS = to_layers(AttentionResUNet), AttentionResUNet.paper_levels
+OUTPUT_NAMES = (OUTPUT_NAME, *LAYERS, *map(to_attention_output, ATTENTION_LEVELS))
+"""Layers, levels and outputs of the served architecture."""
 
 
 def write_explain(
