@@ -5,6 +5,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from headcirc.answers import to_analysis_facts
 from headcirc.batch.files import UsageError
 from headcirc.batch.replace_file import replace_file
 from headcirc.cli.command import (
@@ -15,12 +16,12 @@ from headcirc.cli.command import (
     read_mm,
     report,
 )
-from headcirc.errors import InputError
-from headcirc.pipeline import Pipeline, load_pipeline
+from headcirc.errors import InputError, UnsupportedMediaTypeError
+from headcirc.pipeline import Analysis, Pipeline, load_pipeline
 from headcirc.readers.pixel_size import to_stated_spacing
 
 if TYPE_CHECKING:
-    from headcirc.reports.measured_file import MeasuredFile
+    from headcirc.reports.dicom.finding import Finding
 
 EXAMPLES = """examples:
   headcirc report scan.dcm --sr --seg --capture --out reports/
@@ -74,13 +75,14 @@ def run(options: argparse.Namespace) -> int:
     is_complete = True
     for path in options.files:
         try:
-            measured = _measure(path, options, pipeline)
+            analysis = _measure(path, options, pipeline)
         except (InputError, OSError) as error:
             report(f"{path}: not measured: {_to_reason(error)}")
             is_complete = False
             continue
+        finding = _to_finding(analysis, pipeline)
         for suffix, kind in kinds.items():
-            is_complete &= _write(measured, kind, places[path, suffix])
+            is_complete &= _write(finding, analysis, kind, places[path, suffix])
     return EXIT_ALL_MEASURED if is_complete else EXIT_SOME_NOT
 
 
@@ -120,21 +122,42 @@ def _to_places(
     return places
 
 
-def _measure(path: Path, options: argparse.Namespace, pipeline: Pipeline) -> "MeasuredFile":
-    from headcirc.reports.measured_file import measure_dicom
+def _measure(path: Path, options: argparse.Namespace, pipeline: Pipeline) -> Analysis:
+    """Measure a file.
 
-    return measure_dicom(
-        pipeline,
+    Raises
+    ------
+    UnsupportedMediaTypeError
+        It is not DICOM.
+    InputError, OSError
+    """
+    analysis = pipeline.analyze(
         path.read_bytes(),
         pixel_spacing=to_stated_spacing(options.pixel_size_mm),
         frame_index=options.frame,
     )
+    if analysis.frame.source is None:
+        raise UnsupportedMediaTypeError(
+            "The file is not DICOM; a report repeats the patient, the study and the picture's "
+            "identifier, which only a DICOM file has."
+        )
+    return analysis
 
 
-def _write(measured: "MeasuredFile", kind: str, place: Path) -> bool:
+def _to_finding(analysis: Analysis, pipeline: Pipeline) -> "Finding":
+    from headcirc.reports.dicom.finding import Finding
+
+    assert analysis.frame.source is not None, "`_measure` has checked it"
+    return Finding(source=analysis.frame.source, answer=to_analysis_facts(analysis, pipeline))
+
+
+def _write(finding: "Finding", analysis: Analysis, kind: str, place: Path) -> bool:
     """Write one report; return whether there is one."""
+    from headcirc.reports.dicom.report_file import to_report_file
+
+    mask = None if analysis.head is None else analysis.head.mask.pixels
     try:
-        content = measured.to_report_file(kind)
+        content = to_report_file(kind, finding, mask=mask, draw_overlay=analysis.draw_overlay)
     except InputError as error:
         report(f"{place.name}: not written: {error}")
         return False

@@ -29,8 +29,8 @@ from headcirc.overlay import Picture
 from headcirc.pipeline import Pipeline
 from headcirc.readers import decode_frame
 from headcirc.readers.dicom.file import to_report_header
-from headcirc.reports.finding import Finding
-from headcirc.reports.report_file import to_report_file
+from headcirc.reports.dicom.finding import Finding
+from headcirc.reports.dicom.report_file import to_report_file
 
 Answer = TypeVar("Answer")
 logger = logging.getLogger("headcirc.gateway")

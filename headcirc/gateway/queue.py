@@ -446,13 +446,16 @@ class Queue:
         (row,) = self._select(query, *values)
         return None if row[0] is None else max(0.0, float(row[0]) - time.time())
 
-    def clean(self) -> None:
-        """Forget old images and finish what a crash left behind; nothing else may run meanwhile."""
+    def forget_old(self) -> None:
+        """Forget images that were delivered long ago."""
         with self._change() as database:
             database.execute(
                 "DELETE FROM images WHERE state = ? AND delivered_s < ?",
                 (DELIVERED, time.time() - self._limits.keep_days * DAY_S),
             )
+
+    def clean(self) -> None:
+        """Finish what a crash left behind, at a start; nothing else may run meanwhile."""
         for path in (self.folder / INCOMING).iterdir():
             path.unlink()
         for row in self._select("SELECT * FROM images WHERE state = 'dead' AND measured_s IS NULL"):

@@ -4,6 +4,7 @@ import fcntl
 import logging
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -22,6 +23,7 @@ LOCK = "lock"
 SHORTEST_LIFE_S, LONGEST_PAUSE_S = 10.0, 60.0
 """A worker that ends sooner is started again after a pause, which doubles up to the longest."""
 STOP_TIMEOUT_S = 10.0
+FORGET_INTERVAL_S = 3600.0
 LOCK_TIMEOUT_S, LOCK_INTERVAL_S = 5.0, 0.1
 
 
@@ -111,7 +113,7 @@ def run_gateway(settings: GatewaySettings, settings_path: Path) -> None:
         place = settings.listener
         logger.info("%s listens at %s, port %d", place.ae_title, place.host, place.port)
         try:
-            _wait_for_signal()
+            _wait_for_signal(queue)
         finally:
             listener.stop()
             worker.stop()
@@ -149,8 +151,13 @@ def _lock(handle: int) -> bool:
     return True
 
 
-def _wait_for_signal() -> None:
+def _wait_for_signal(queue: Queue) -> None:
+    """Wait until a signal ends the gateway, and forget old images now and then."""
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    stop.wait()
+    while not stop.wait(FORGET_INTERVAL_S):
+        try:
+            queue.forget_old()
+        except sqlite3.Error as error:  # such as a full disk: later
+            logger.error("old images cannot be forgotten: %s", error)

@@ -20,7 +20,7 @@ from pydicom.uid import (
 from headcirc.answers import AnalysisFacts, Interval, to_analysis_facts
 from headcirc.dicom_source import DicomSource
 from headcirc.geometry import Ellipse, PixelSpacing
-from headcirc.reports.finding import Finding
+from headcirc.reports.dicom.finding import Finding
 from tests.support.synthetic import HEAD, draw_head, to_file, to_synthetic_pipeline
 
 PIXEL_DATA = 0x7FE00010

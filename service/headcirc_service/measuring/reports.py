@@ -27,13 +27,13 @@ def make_report(kind: str, question: Question, stored: StoredAnalysis) -> bytes:
     Parameters
     ----------
     kind : str
-        One of `headcirc.reports.report_file.KINDS`.
+        One of `headcirc.reports.dicom.report_file.KINDS`.
     question : Question
     stored : StoredAnalysis
         The answer to the question; it holds nothing of the header.
     """
-    from headcirc.reports.finding import Finding
-    from headcirc.reports.report_file import to_report_file
+    from headcirc.reports.dicom.finding import Finding
+    from headcirc.reports.dicom.report_file import to_report_file
 
     finding = Finding(source=_read_source(question.content, stored), answer=stored.body)
     return to_report_file(kind, finding, mask=stored.mask, draw_overlay=stored.draw_overlay)

@@ -13,7 +13,7 @@ from harness.service_process import find_free_port
 from headcirc.gateway.delivery import open_sender
 from headcirc.gateway.queue import Delivery
 from headcirc.gateway.settings import Destination
-from headcirc.reports.report_file import to_report_file
+from headcirc.reports.dicom.report_file import to_report_file
 from tests.support.certificates import make_authority, make_certificate
 from tests.support.dicom_sources import to_finding
 from tests.support.gateway import ADDRESS

@@ -263,10 +263,10 @@ def test_old_images_are_forgotten(queue, clock):
     """Within the time a repeat is recognised."""
     take(queue)
     measure(queue)
-    queue.clean()
+    queue.forget_old()
     assert queue.count().received == 1
     clock.now_s += 31 * 86_400
-    queue.clean()
+    queue.forget_old()
     assert queue.count().received == 0
 
 
@@ -274,6 +274,7 @@ def test_dead_letters_are_never_forgotten(queue, clock):
     take(queue)
     queue.bury_image(queue.next_image(), "unreadable-image")
     clock.now_s += 1000 * 86_400
+    queue.forget_old()
     queue.clean()
     assert list_files(queue) == {f"dead/{UID}.dcm", f"dead/{UID}.json"}
     assert queue.count().images == {"dead": 1}

@@ -16,7 +16,7 @@ from headcirc.gateway.settings import (
     Tls,
     load_settings,
 )
-from headcirc.reports import report_file
+from headcirc.reports.dicom import report_file
 
 LEAST = """
 [listener]

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from headcirc.overlay import Picture
-from headcirc.reports import capture, measurement_report, obstetric_report, segmentation
-from headcirc.reports.finding import Finding
+from headcirc.reports.dicom import capture, measurement_report, obstetric_report, segmentation
+from headcirc.reports.dicom.finding import Finding
 
 KINDS = (measurement_report.KIND, obstetric_report.KIND, segmentation.KIND, capture.KIND)
 

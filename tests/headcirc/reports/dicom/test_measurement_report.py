@@ -7,8 +7,8 @@ import pytest
 from headcirc.answers import Quality
 from headcirc.errors import NoHeadFoundError, PixelSizeMissingError
 from headcirc.geometry import Ellipse
-from headcirc.reports.measurement_report import to_measurement_report
-from headcirc.reports.report_file import to_dicom_file
+from headcirc.reports.dicom.measurement_report import to_measurement_report
+from headcirc.reports.dicom.report_file import to_dicom_file
 from tests.support.dicom_sources import ROOT, SHA256, to_finding, to_ultrasound
 from tests.support.sr_tree import find, read_number
 from tests.support.synthetic import HEAD

@@ -4,9 +4,9 @@ from highdicom import sr
 from highdicom.coding_schemes import CodingSchemeIdentificationItem
 from pydicom.sr.codedict import codes as standard
 
-from headcirc.reports import codes
-from headcirc.reports.finding import Finding
-from headcirc.reports.identity import MANUFACTURER, to_algorithm_parameters, to_uid
+from headcirc.reports.dicom import codes
+from headcirc.reports.dicom.finding import Finding
+from headcirc.reports.dicom.identity import MANUFACTURER, to_algorithm_parameters, to_uid
 
 FETUS_ID = "unspecified"
 """Nothing in a picture says which fetus it shows."""

@@ -7,7 +7,7 @@ from pydicom.valuerep import PersonName
 
 from headcirc.dicom_source import DicomSource
 from headcirc.errors import UnusableHeaderError
-from headcirc.reports.source_header import to_evidence, to_local_time
+from headcirc.reports.dicom.source_header import to_evidence, to_local_time
 from tests.support.dicom_sources import to_header, to_ultrasound
 
 

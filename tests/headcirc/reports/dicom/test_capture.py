@@ -3,8 +3,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from headcirc.reports.capture import to_capture
-from headcirc.reports.report_file import to_dicom_file
+from headcirc.reports.dicom.capture import to_capture
+from headcirc.reports.dicom.report_file import to_dicom_file
 from tests.support.dicom_sources import ROOT, SHA256, to_finding, to_ultrasound
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (61, 83, 3), np.uint8)

@@ -11,8 +11,8 @@ from typing import Any
 from pydicom.dataset import Dataset
 
 from headcirc import __version__
-from headcirc.reports.finding import Finding
-from headcirc.reports.source_header import CHARACTER_SET, to_local_time
+from headcirc.reports.dicom.finding import Finding
+from headcirc.reports.dicom.source_header import CHARACTER_SET, to_local_time
 
 MANUFACTURER = "Headcirc"
 SERIES = {

@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from headcirc.errors import InvalidFrameError, UnusableHeaderError
-from headcirc.reports import codes
-from headcirc.reports.finding import Finding
-from headcirc.reports.identity import MANUFACTURER, finish, to_identification, to_uid
-from headcirc.reports.source_header import to_evidence
+from headcirc.reports.dicom import codes
+from headcirc.reports.dicom.finding import Finding
+from headcirc.reports.dicom.identity import MANUFACTURER, finish, to_identification, to_uid
+from headcirc.reports.dicom.source_header import to_evidence
 
 KIND = "seg"
 LABEL = "FETAL_HEAD"

@@ -5,9 +5,9 @@ import pytest
 from pydicom.uid import UID
 
 from headcirc.answers import Site, to_growth
-from headcirc.reports import identity
-from headcirc.reports.identity import to_identification, to_instance_uid, to_uid
-from headcirc.reports.source_header import to_evidence
+from headcirc.reports.dicom import identity
+from headcirc.reports.dicom.identity import to_identification, to_instance_uid, to_uid
+from headcirc.reports.dicom.source_header import to_evidence
 from tests.support.dicom_sources import to_finding, to_ultrasound
 
 

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from pydicom.dataset import Dataset
 
-from headcirc.reports.capture import to_capture
-from headcirc.reports.finding import Finding
-from headcirc.reports.measurement_report import to_measurement_report
-from headcirc.reports.obstetric_report import to_obstetric_report
-from headcirc.reports.report_file import to_dicom_file
-from headcirc.reports.segmentation import to_segmentation
+from headcirc.reports.dicom.capture import to_capture
+from headcirc.reports.dicom.finding import Finding
+from headcirc.reports.dicom.measurement_report import to_measurement_report
+from headcirc.reports.dicom.obstetric_report import to_obstetric_report
+from headcirc.reports.dicom.report_file import to_dicom_file
+from headcirc.reports.dicom.segmentation import to_segmentation
 from tests.support.dicom_sources import to_dicom_file as to_source_file
 from tests.support.dicom_sources import to_finding, to_ultrasound
 from tests.support.orthanc import run_orthanc

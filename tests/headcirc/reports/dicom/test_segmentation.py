@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from headcirc.errors import InvalidFrameError, NoHeadFoundError, PixelSizeMissingError
-from headcirc.reports.report_file import to_dicom_file
-from headcirc.reports.segmentation import to_segmentation
+from headcirc.reports.dicom.report_file import to_dicom_file
+from headcirc.reports.dicom.segmentation import to_segmentation
 from tests.support.dicom_sources import ROOT, SHA256, to_finding, to_ultrasound
 
 

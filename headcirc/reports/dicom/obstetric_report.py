@@ -15,11 +15,11 @@ from pydicom.sr.codedict import codes as standard
 from headcirc.answers import GrowthFigure, Head
 from headcirc.errors import UnreliableResultError
 from headcirc.growth import to_age_text
-from headcirc.reports import codes
-from headcirc.reports.context import to_algorithm, to_fetus, to_frame_numbers, to_observer
-from headcirc.reports.finding import Finding, is_inside, to_axis_ends, to_outline
-from headcirc.reports.identity import finish, to_identification
-from headcirc.reports.measurements import (
+from headcirc.reports.dicom import codes
+from headcirc.reports.dicom.context import to_algorithm, to_fetus, to_frame_numbers, to_observer
+from headcirc.reports.dicom.finding import Finding, is_inside, to_axis_ends, to_outline
+from headcirc.reports.dicom.identity import finish, to_identification
+from headcirc.reports.dicom.measurements import (
     Figure,
     find_hadlock_days,
     to_cephalic_index,
@@ -27,8 +27,8 @@ from headcirc.reports.measurements import (
     to_number,
     to_uncertainty,
 )
-from headcirc.reports.obstetric_rows import find_violations
-from headcirc.reports.source_header import to_evidence
+from headcirc.reports.dicom.obstetric_rows import find_violations
+from headcirc.reports.dicom.source_header import to_evidence
 
 KIND = "tid5000"
 TEMPLATE = "5000"

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from headcirc.geometry import Ellipse
-from headcirc.reports.finding import is_inside, to_axis_ends, to_outline
+from headcirc.reports.dicom.finding import is_inside, to_axis_ends, to_outline
 from tests.support.dicom_sources import to_finding, to_ultrasound
 from tests.support.synthetic import HEAD
 

@@ -9,9 +9,9 @@ from pydicom.sequence import Sequence
 from headcirc.answers import Quality, to_growth
 from headcirc.errors import UnreliableResultError
 from headcirc.geometry import Ellipse
-from headcirc.reports.obstetric_report import to_obstetric_report
-from headcirc.reports.obstetric_rows import find_violations
-from headcirc.reports.report_file import to_dicom_file
+from headcirc.reports.dicom.obstetric_report import to_obstetric_report
+from headcirc.reports.dicom.obstetric_rows import find_violations
+from headcirc.reports.dicom.report_file import to_dicom_file
 from tests.support.dicom_sources import SHA256, to_finding, to_ultrasound
 from tests.support.sr_tree import find, read_number
 

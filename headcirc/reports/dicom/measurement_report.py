@@ -9,17 +9,17 @@ from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes as standard
 
 from headcirc.answers import Head
-from headcirc.reports import codes
-from headcirc.reports.context import (
+from headcirc.reports.dicom import codes
+from headcirc.reports.dicom.context import (
     to_algorithm,
     to_fetus,
     to_frame_numbers,
     to_observer,
     to_private_scheme,
 )
-from headcirc.reports.finding import DECIMALS, Finding, is_inside, to_axis_ends, to_outline
-from headcirc.reports.identity import finish, to_identification, to_uid
-from headcirc.reports.measurements import (
+from headcirc.reports.dicom.finding import DECIMALS, Finding, is_inside, to_axis_ends, to_outline
+from headcirc.reports.dicom.identity import finish, to_identification, to_uid
+from headcirc.reports.dicom.measurements import (
     Figure,
     find_hadlock_days,
     to_cephalic_index,
@@ -27,7 +27,7 @@ from headcirc.reports.measurements import (
     to_number,
     to_uncertainty,
 )
-from headcirc.reports.source_header import to_evidence
+from headcirc.reports.dicom.source_header import to_evidence
 
 KIND = "tid1500"
 

@@ -5,9 +5,9 @@ from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian
 
 from headcirc.overlay import Picture
-from headcirc.reports.finding import RESEARCH_ONLY, Finding
-from headcirc.reports.identity import finish, to_algorithm_parameters, to_identification
-from headcirc.reports.source_header import to_evidence
+from headcirc.reports.dicom.finding import RESEARCH_ONLY, Finding
+from headcirc.reports.dicom.identity import finish, to_algorithm_parameters, to_identification
+from headcirc.reports.dicom.source_header import to_evidence
 
 KIND = "capture"
 NOMINAL_ORIENTATION = ("L", "F")

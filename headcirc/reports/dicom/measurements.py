@@ -4,8 +4,8 @@ from highdicom.sr.coding import CodedConcept
 from highdicom.sr.value_types import NumContentItem
 
 from headcirc.answers import AnalysisFacts, Head
-from headcirc.reports import codes
-from headcirc.reports.finding import DECIMALS
+from headcirc.reports.dicom import codes
+from headcirc.reports.dicom.finding import DECIMALS
 
 Figure = tuple[CodedConcept, float, CodedConcept]
 """Name, value and unit."""

@@ -14,7 +14,7 @@ from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes as standard
 from pydicom.sr.coding import Code
 
-from headcirc.reports import codes
+from headcirc.reports.dicom import codes
 
 Term = tuple[str, str]
 """Code value and scheme."""

@@ -10,10 +10,10 @@ import pytest
 from pydicom.dataset import Dataset
 
 from headcirc.answers import to_growth
-from headcirc.reports.capture import to_capture
-from headcirc.reports.measurement_report import to_measurement_report
-from headcirc.reports.obstetric_report import to_obstetric_report
-from headcirc.reports.segmentation import to_segmentation
+from headcirc.reports.dicom.capture import to_capture
+from headcirc.reports.dicom.measurement_report import to_measurement_report
+from headcirc.reports.dicom.obstetric_report import to_obstetric_report
+from headcirc.reports.dicom.segmentation import to_segmentation
 from tests.support.dicom_sources import to_finding
 
 TABLE = Path("docs/dicom_reports.md").read_text().partition("## Codes")[2].partition("\n## ")[0]
