@@ -7,6 +7,7 @@ shapes better.
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import onnx
 import torch
@@ -15,7 +16,6 @@ from torch.fx.experimental.optimization import fuse
 
 from headcirc.model.manifest import InputFacts
 from headcirc.model.prediction import HEAD_PLANE_OUTPUT, PROBABILITY_OUTPUT
-from training.networks.attention_resunet import AttentionResUNet
 
 OPSET = 20
 INPUT_NAME = "network_input"
@@ -39,17 +39,17 @@ class ProbabilityNetwork(nn.Module):
         return (torch.sigmoid(logits),)
 
 
-def has_head_plane(network: AttentionResUNet) -> bool:
+def has_head_plane(network: Any) -> bool:
     """Return whether a network has the head-plane output."""
-    return network.plane_head is not None
+    return getattr(network, "plane_head", None) is not None
 
 
-def write_onnx(network: AttentionResUNet, path: Path, facts: InputFacts) -> None:
+def write_onnx(network: Any, path: Path, facts: InputFacts) -> None:
     """Export, check and write the network's graph.
 
     Parameters
     ----------
-    network : AttentionResUNet
+    network : nn.Module
         In evaluation mode.
     path : Path
         File to write, weights included.

@@ -192,4 +192,4 @@ def test_records_of_a_fold_run_become_the_training_record(tmp_path):
 )
 def test_name_says_width_or_half_resolution(options, name):
     """The half-resolution network has other channels than its first level's width suggests."""
-    assert to_name(AttentionResUNet(**options)) == name
+    assert to_name(AttentionResUNet(**options), "attention-resunet") == name
