@@ -72,3 +72,12 @@ def explain_model_dir(tmp_path_factory) -> Path:
     explain = write_explain_files(network, sources, shipped.input, threshold=threshold)
     write_manifest(folder, facts | {"explain": explain})
     return folder
+
+
+@pytest.fixture(scope="session")
+def planes_dir():
+    """Return the folder of the real planes; skip where it is absent."""
+    folder = Path("../shared/data/planes")
+    if not (folder / "planes.csv").is_file():
+        pytest.skip(f"the planes are not in {str(folder)!r}")
+    return folder

@@ -1,7 +1,6 @@
 """The measurement of the search for depth scales counts what it says."""
 
 import json
-import os
 from pathlib import Path
 
 import pytest
@@ -11,15 +10,6 @@ from headcirc.readers import decode_frame
 from headcirc.scale_bar import find_scale_bar
 from tests.support.depth_scale import COLUMNS, ROWS, draw_scale
 from tests.support.synthetic import draw_head, to_file
-
-
-@pytest.fixture(scope="module")
-def planes_dir() -> Path:
-    """Return the folder of the planes, beside HC18's; skip where it is absent."""
-    folder = Path(os.environ.get("HC18_DIR", "../shared/data/hc18")).parent / "planes"  # noqa: TID251
-    if not (folder / "planes.csv").is_file():
-        pytest.skip("the planes are not beside HC18's folder")
-    return folder
 
 
 @pytest.fixture

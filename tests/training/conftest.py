@@ -1,5 +1,4 @@
 import json
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -67,15 +66,6 @@ def folds_planes_dir(tmp_path_factory):
         )
         lines.append(f"{abdomen},abdomen,{source},,,,,")
     (folder / PLANES_TABLE).write_text("\n".join(lines) + "\n")
-    return folder
-
-
-@pytest.fixture(scope="session")
-def planes_dir():
-    """Return the folder of the real planes; skip where it is absent."""
-    folder = Path("../shared/data/planes")
-    if not (folder / PLANES_TABLE).is_file():
-        pytest.skip(f"the planes are not in {str(folder)!r}")
     return folder
 
 
