@@ -93,11 +93,14 @@ def share_weights(path: Path, source: Path) -> None:
     """
     model = onnx.load(path)
     held = _find_weights(source)
+    # The exporter numbers its values, so one name can mean different things in two graphs.
+    taken = {output for node in model.graph.node for output in node.output}
+    taken |= {weight.name for weight in model.graph.initializer}
     names: dict[str, str] = {}
     kept: dict[str, onnx.TensorProto] = {}
     for weight in model.graph.initializer:
         name = held.get(_to_values(numpy_helper.to_array(weight)))
-        if name is None:
+        if name is None or (name in taken and name != weight.name):
             kept[weight.name] = weight
         else:
             names[weight.name] = name

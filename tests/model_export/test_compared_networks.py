@@ -28,7 +28,7 @@ SMALL = {name: SWIN if name == "swin-unet" else {"width": 4} for name in COMPARE
 SMALL["deep unet-plus-plus"] = {"width": 4, "deep_supervision": True}
 THRESHOLD = 0.5
 LARGEST_SHARE = 0.01
-"""Of a map's range. A pixel whose logit is within rounding of the threshold, or of a ReLU, may
+"""Share of a map's range. A pixel whose logit is within rounding of the threshold, or a ReLU, may
 count on either side; with random weights that moves a map by some thousandths."""
 
 

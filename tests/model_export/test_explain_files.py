@@ -96,3 +96,29 @@ def test_weights_of_another_network_stay_in_the_file(folder, another_network, tm
     kept = [each for each in read_initializers(whole) if each.raw_data]
     assert {each.name for each in kept} == set(before)
     assert all((numpy_helper.to_array(each) == before[each.name]).all() for each in kept)
+
+
+@pytest.mark.parametrize("is_constant", [True, False])
+def test_a_name_that_is_taken_is_not_given_to_a_shared_weight(tmp_path, is_constant):
+    """The exporter numbers its values: `val_1` may be a weight there and another value here."""
+    weight = np.arange(4, dtype=np.float32)
+    float32 = onnx.TensorProto.FLOAT
+    ends = [onnx.helper.make_tensor_value_info(name, float32, [4]) for name in ("x", "y")]
+
+    def write(path, nodes, weights):
+        held = [numpy_helper.from_array(each, name) for name, each in weights.items()]
+        graph = onnx.helper.make_graph(nodes, "g", ends[:1], ends[1:], held)
+        opset = [onnx.helper.make_opsetid("", 20)]
+        onnx.save(onnx.helper.make_model(graph, opset_imports=opset, ir_version=10), path)
+
+    source, whole = tmp_path / "source.onnx", tmp_path / "whole.onnx"
+    make = onnx.helper.make_node
+    write(source, [make("Add", ["x", "val_1"], ["y"])], {"val_1": weight})
+    first = make("Add", ["x", "val_1"], ["z"]) if is_constant else make("Neg", ["x"], ["val_1"])
+    last = make("Mul", ["z" if is_constant else "val_1", "w"], ["y"])
+    others = {"val_1": weight + 9} if is_constant else {}
+    write(whole, [first, last], {"w": weight} | others)
+    share_weights(whole, source)
+    kept = {each.name: numpy_helper.to_array(each) for each in read_initializers(whole)}
+    assert kept.keys() == {"w", *others}
+    assert np.array_equal(kept["w"], weight)

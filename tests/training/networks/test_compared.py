@@ -16,7 +16,7 @@ SIZES = {
 }
 """Parameters and GMAC that `docs/comparison.md` states."""
 PAPER_UNET_PARAMETERS = 7_759_521
-"""Of the U-Net in the code of the U-Net++ paper, width 32, biases and no batch norm."""
+"""The size of the U-Net in the code of the U-Net++ paper, width 32, biases and no batch norm."""
 
 
 def test_sizes_are_the_published_ones():

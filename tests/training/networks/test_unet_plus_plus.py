@@ -5,7 +5,7 @@ from training.networks.sizes import count_parameters
 from training.networks.unet_plus_plus import UNetPlusPlus
 
 PAPER_PARAMETERS = 9_041_601
-"""Of the paper's own code at width 32, with biases and without batch norm."""
+"""The size in the paper's own code at width 32, with biases and without batch norm."""
 
 
 def count_as_the_paper(width):
