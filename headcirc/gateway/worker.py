@@ -33,7 +33,7 @@ LONGEST_WAIT_S = 30.0
 SHORTEST_WAIT_S, FAILURE_WAIT_S = 0.05, 5.0
 DELIVERIES_AT_ONCE = 50
 QUICK = RetryPolicy(most_attempts=3, deadline_s=60.0)
-"""Of one request; after that the image waits in the queue, where it survives a restart."""
+"""Limit of one request; after that the image waits in the queue, where it survives a restart."""
 FAILED, MISSING, DISK = "internal-error", "file-missing", "disk-error"
 
 

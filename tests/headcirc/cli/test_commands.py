@@ -194,7 +194,7 @@ def test_image_named_twice_is_measured_once(tmp_path):
 
 def test_images_of_a_folder_are_found_by_their_suffix(tmp_path):
     """Files that macOS writes beside images are left out; the message lists the suffixes."""
-    for name in ("._a.png", "scan.dcm"):
+    for name in ("._a.png", "notes.txt"):
         (tmp_path / name).touch()
     with pytest.raises(UsageError, match=r"a folder of \.bmp, .* \.webp"):
         find_images([tmp_path], recursive=True)

@@ -92,7 +92,7 @@ def test_best_frame_of_a_cine_is_reported(tmp_path, measurer):
 
 
 def test_narrower_interval_wins(tmp_path, measurer):
-    """Of acceptable frames the one that the model is surest of is reported."""
+    """The acceptable frame that the model is surest of is reported."""
     frames = np.stack([draw_head(), draw_head(), draw_head()])
     widths_mm = iter((6, 2, 4))
 
