@@ -121,9 +121,11 @@ class ImageListener:
         )
 
     def stop(self) -> None:
-        """Take no further associations, and end those that run."""
+        """Take no further associations, and abort those that run; their senders try again."""
         if self._server is not None:
             self._server.shutdown()
+            for association in self._server.ae.active_associations:
+                association.abort()
 
     def _store(self, event: Event) -> int:
         """Take one image; return the status for its sender."""

@@ -35,5 +35,8 @@ def serve_synthetic(port: int | None = None) -> Iterator[str]:
 
 if __name__ == "__main__":  # for a test that kills it
     uvicorn.run(
-        create_app(Settings(), to_synthetic_pipeline()), host=ADDRESS, port=int(sys.argv[1])
+        create_app(Settings(), to_synthetic_pipeline()),
+        host=ADDRESS,
+        port=int(sys.argv[1]),
+        log_level="warning",
     )
