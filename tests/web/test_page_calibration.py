@@ -148,7 +148,7 @@ def test_enlarged_picture_can_still_be_moved(open_page, serve_synthetic):
 
 
 def test_size_measured_for_a_batch_is_one_image_s_own(open_page, serve_synthetic):
-    """The one of the waiting images that it was measured on says so; the others inherit it."""
+    """The image it was measured on says so; others that wait inherit it."""
     page = open_page(serve_synthetic())
     choose(page, PLAIN, ("other.png", PLAIN[1]))
     page.locator("#batch-measure").click()
