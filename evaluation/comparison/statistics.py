@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from scipy import optimize, stats
 
-from evaluation.metrics import INTERVAL_LEVEL, RESAMPLES, SEED, FloatArray
+from evaluation.metrics import FloatArray
+from headcirc.agreement.estimates import INTERVAL_LEVEL, RESAMPLES, SEED
 
 PERMUTATIONS = 9_999
 SIGNIFICANCE = 0.05

@@ -55,14 +55,14 @@ def test_each_limit_refuses_a_larger_figure(name):
 
 
 def test_shifted_head_plane_is_refused():
-    """The largest difference of two images is 0.06; models without this output differ by 0."""
+    """The largest difference of two images is 0.12; models without this output differ by 0."""
     run = to_run(1.0)
     ours, theirs = (
         replace(run, rows=[replace(run.rows[0], head_plane_probability=each) for each in planes])
-        for planes in ((0.9, 0.4), (0.91, 0.46))
+        for planes in ((0.9, 0.4), (0.91, 0.52))
     )
     figures = compare(ours, theirs)
-    assert figures["largest_head_plane_difference"] == pytest.approx(0.06)
+    assert figures["largest_head_plane_difference"] == pytest.approx(0.12)
     assert [name for name, holds in judge(figures).items() if not holds] == [
         "largest_head_plane_difference"
     ]

@@ -29,7 +29,8 @@ def test_runner_gives_the_network_s_probabilities(tmp_path):
     network_input = np.random.default_rng(0).standard_normal((2, 1, 64, 64), np.float32)
     with torch.no_grad():
         expected = torch.sigmoid(network(torch.from_numpy(network_input)))[:, 0].numpy()
-    found = to_torch_runner(load_trained(tmp_path / "last.safetensors"))(network_input)
+    predictions = to_torch_runner(load_trained(tmp_path / "last.safetensors"))(network_input)
+    found = np.stack([each.probability_map for each in predictions])
     assert found == pytest.approx(expected, abs=1e-6)
 
 

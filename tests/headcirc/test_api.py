@@ -101,7 +101,7 @@ def test_without_a_pixel_size_there_are_pixels_only(model):
 def test_without_a_head_nothing_is_measured(model):
     """The result has no head; this is not an error."""
     result = model.measure(np.zeros((54, 80), np.uint8), pixel_size_mm=0.1)
-    assert result.warnings == ("no-head-found",)
+    assert result.warnings == ("no-head-found", "not-a-head-plane")
     assert not result.acceptable
     empty = (result.head_circumference_mm, result.head_circumference_px, result.ellipse)
     assert empty == (None, None, None)

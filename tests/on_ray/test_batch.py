@@ -59,7 +59,7 @@ def test_rows_are_those_of_analyze(local_ray, images, tmp_path):
         found = asdict(rows[Path(row.image).name])
         for name, value in asdict(row).items():
             if isinstance(value, float):
-                assert found[name] == pytest.approx(value, abs=0.005)
+                assert found[name] == pytest.approx(value, abs=0.05)
             elif name != "image":
                 assert found[name] == value
     summary = to_summary(out)

@@ -59,7 +59,8 @@ def test_openapi_describes_the_contract(client):
         "/v1/analyses/{analysis_id}/image",
         "/v1/analyses/{analysis_id}/overlay", "/v1/analyses/{analysis_id}/head-circumference",
         "/v1/analyses/{analysis_id}/saliency", "/v1/analyses/{analysis_id}/attention",
-        "/v1/sr", "/v1/seg", "/v1/capture",
+        "/v1/analyses/{analysis_id}/growth.png", "/v1/analyses/{analysis_id}/growth.svg",
+        "/v1/scale-bar", "/v1/sr", "/v1/seg", "/v1/capture",
         "/v1/mask", "/v1/head-circumference", "/v1/models", "/livez", "/readyz", "/metrics",
     } == set(paths)  # fmt: skip
     assert {"400", "413", "415", "422", "429"} <= set(paths["/v1/analyses"]["post"]["responses"])

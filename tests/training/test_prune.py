@@ -62,7 +62,7 @@ def test_pruning_removes_channels_without_effect(residual, attention):
 @pytest.mark.parametrize("width", [8, 12])
 def test_shipped_network_can_be_pruned(width):
     """The result is a complete network of the given width, and the original is unchanged."""
-    network = load_trained(Path("models/attention-resunet-16/checkpoint.safetensors"))
+    network = load_trained(Path("models/attention-resunet-16-split/checkpoint.safetensors"))
     before = {name: values.clone() for name, values in network.state_dict().items()}
     narrow = prune(network, width)
     assert narrow.width == width
