@@ -121,7 +121,9 @@ def to_facts(
 
 def infer_probabilities(pipeline: Pipeline, prepared: Prepared) -> NDArray[np.float32]:
     """Return the probabilities of one picture, (rows, columns), frame grid."""
-    return to_frame_grid(pipeline.infer(prepared.network_input)[0], prepared.mapping)
+    return to_frame_grid(
+        pipeline.infer(prepared.network_input)[0].probability_map, prepared.mapping
+    )
 
 
 def add_probabilities(

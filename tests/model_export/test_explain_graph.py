@@ -18,7 +18,7 @@ from headcirc.model.manifest import MANIFEST_NAME, load_manifest, to_attention_o
 from headcirc.network_input import to_network_input
 from headcirc.pipeline import SHIPPED_MODEL_DIR, load_pipeline
 from model_export.__main__ import main, write_manifest
-from model_export.explain import ATTENTION_LEVELS, LAYERS, OUTPUT_NAMES, to_grad_cam
+from model_export.explain import ATTENTION_LEVELS, LAYERS, OUTPUT_NAMES, to_grad_cam, to_mask_logits
 from model_export.explain_parity import (
     MAXIMUM_SHARE_OF_RANGE,
     compute_reference_maps,
@@ -72,7 +72,7 @@ def captum_maps(network, inputs, references):
         head = torch.from_numpy(reference[OUTPUT_NAME] > 0.5)
 
         def to_score(pictures, head=head):
-            return network(pictures)[head].mean()[None]
+            return to_mask_logits(network(pictures))[head].mean()[None]
 
         pictures = torch.from_numpy(network_input)
         attributed = {
@@ -143,7 +143,7 @@ def test_maps_match_captum(backend, inputs, captum_maps):
 def test_last_decoder_level_is_the_logit_map(network, inputs, references):
     """It is not the default: its Grad-CAM is the logits without their bias, clipped at 0."""
     with torch.no_grad():
-        logits = network(torch.from_numpy(inputs[0])) - network.head.bias
+        logits = to_mask_logits(network(torch.from_numpy(inputs[0]))) - network.head.bias
     expected = logits.clamp(min=0) / logits.max()
     assert to_share_of_range(references[0]["decoder-64"], expected.numpy()) < 1e-4
 
