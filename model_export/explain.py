@@ -130,9 +130,26 @@ def trace_explain(network: AttentionResUNet, example: Tensor, *, threshold: floa
     for node in list(traced.graph.nodes):  # autograd's detach nodes have no effect here
         if node.target == torch.ops.aten.detach.default:
             node.replace_all_uses_with(node.args[0])
+    _transpose_constants(traced)
     traced.graph.eliminate_dead_code()
     traced.recompile()
     return traced.eval()
+
+
+def _transpose_constants(traced: GraphModule) -> None:
+    """Replace each transposed constant by a constant of its own.
+
+    OpenVINO 2026.4.1 silently gives wrong products if one square matrix is multiplied as it is and
+    transposed, as the forward pass and the gradient of a linear layer do.
+    """
+    for index, node in enumerate(list(traced.graph.nodes)):
+        if node.target != torch.ops.aten.t.default or node.args[0].op != "get_attr":
+            continue
+        name = f"transposed_{index}"
+        value = getattr(traced, node.args[0].target).detach().t().contiguous()
+        traced.register_buffer(name, value)
+        with traced.graph.inserting_before(node):
+            node.replace_all_uses_with(traced.graph.get_attr(name))
 
 
 def compute_maps(
