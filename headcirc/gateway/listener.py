@@ -52,7 +52,7 @@ TRANSFER_SYNTAXES = [
     "1.2.840.10008.1.2.4.90",  # JPEG 2000 lossless
     "1.2.840.10008.1.2.4.91",  # JPEG 2000
 ]
-SOP_INSTANCE_UID = re.compile(r"[0-9.]{1,64}")
+SOP_INSTANCE_UID = re.compile(r"(?=.{1,64}$)[0-9]+(\.[0-9]+)*")
 NETWORK_TIMEOUT_S, NEGOTIATION_TIMEOUT_S = 60.0, 30.0
 LARGEST_PDU_BYTES = 131_072
 

@@ -3,6 +3,7 @@
 import fcntl
 import logging
 import os
+import select
 import signal
 import sqlite3
 import subprocess
@@ -96,6 +97,7 @@ def run_gateway(settings: GatewaySettings, settings_path: Path) -> None:
     OSError
         The folder cannot be used, or nothing can listen at the address.
     """
+    told = _catch_signals()
     queue = Queue(settings.queue, settings.retries)
     with _own(queue.folder / LOCK) as lock:
         queue.clean()
@@ -113,7 +115,7 @@ def run_gateway(settings: GatewaySettings, settings_path: Path) -> None:
         place = settings.listener
         logger.info("%s listens at %s, port %d", place.ae_title, place.host, place.port)
         try:
-            _wait_for_signal(queue)
+            _wait(told, queue)
         finally:
             listener.stop()
             worker.stop()
@@ -151,12 +153,21 @@ def _lock(handle: int) -> bool:
     return True
 
 
-def _wait_for_signal(queue: Queue) -> None:
-    """Wait until a signal ends the gateway, and forget old images now and then."""
-    stop = threading.Event()
+def _catch_signals() -> int:
+    """Return a file descriptor that can be read when SIGTERM or SIGINT has come.
+
+    The handler writes to a pipe. It must take no lock, as an event's is: it interrupts this thread
+    anywhere, also where this thread holds that lock.
+    """
+    told, tell = os.pipe()
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    while not stop.wait(FORGET_INTERVAL_S):
+        signal.signal(number, lambda *_: os.write(tell, b"."))
+    return told
+
+
+def _wait(told: int, queue: Queue) -> None:
+    """Wait until a signal has come, and forget old images now and then."""
+    while not select.select([told], [], [], FORGET_INTERVAL_S)[0]:
         try:
             queue.forget_old()
         except sqlite3.Error as error:  # such as a full disk: later

@@ -300,11 +300,14 @@ def test_full_disk_refuses_and_loses_nothing(make_gateway, archive, small_disk):
     assert archive.count_instances() == 30 * REPORTS_PER_IMAGE
 
 
-def test_signal_ends_both_processes(make_gateway):
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_signal_ends_both_processes(make_gateway, number):
+    """Also a signal at the first moment, and several at once."""
     gateway = make_gateway("http://127.0.0.1:9")
     gateway.start()
     processes = find_tree(gateway.process.pid)
-    gateway.process.send_signal(signal.SIGTERM)
+    for _ in range(5):
+        gateway.process.send_signal(number)
     assert gateway.process.wait(PATIENCE_S) == 0
     for pid in processes:
         wait_until(lambda pid=pid: not is_running(pid), "the worker outlives the gateway")
