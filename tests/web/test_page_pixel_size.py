@@ -38,7 +38,7 @@ def test_size_of_one_image_is_not_used_for_images_added_later(open_page, serve_s
     give(page, A, pixel_size_mm="0.0691")
     wait_for(page, 1)
     posts = []
-    page.on("request", lambda sent: posts.append(sent) if "v1/analyses" in sent.url else None)
+    page.on("request", lambda sent: posts.append(sent.url) if sent.method == "POST" else None)
     choose(page, *FILES)
     expect(page.locator("#batch-count")).to_have_text("9 images wait")
     assert read_sizes(page) == ["0.0691 mm, stated"] + ["no pixel size"] * 9
