@@ -4,6 +4,8 @@ import { Problem, readModels, readShipped, useKey } from "./api.js";
 import { Picture } from "./picture.js";
 import { BatchSizeForm } from "./batch_size.js";
 import { Calibration } from "./calibrate.js";
+import { findImages, readDropped } from "./dicom_files.js";
+import { AgeForm, GrowthChart } from "./growth.js";
 import { PixelSizeForm } from "./pixel_size.js";
 import { showResult } from "./result.js";
 import { ScaleProposal } from "./scale_proposal.js";
@@ -40,6 +42,11 @@ const batchForm = new BatchSizeForm({
   },
 });
 
+const ageForm = new AgeForm({
+  onApply: (days, isForAll) => worklist.setAge(isForAll ? worklist.items : [worklist.selected], days),
+});
+const growthChart = new GrowthChart();
+
 function applyPixelSize(size, { isForAll, origin }) {
   const { items, selected } = worklist;
   const given = isForAll ? items : [selected];
@@ -63,10 +70,11 @@ async function applyTable(file, items) {
   if (found.length) worklist.setSizes([...found, ...rest].map(([item, size]) => [item, size, "table"]));
 }
 
-function addFiles(files) {
-  showNote("", "hint");
-  worklist.add(files);
-  if (files.length === 1) reveal();
+async function addFiles(files) {
+  const { images, calibrated, note } = await findImages(files);
+  showNote(note, "hint");
+  worklist.add(images, { calibrated });
+  if (images.length === 1) reveal();
 }
 
 function showNote(sentence, kind) {
@@ -153,16 +161,20 @@ worklist.addEventListener("change", () => {
   pixelForm.show(selected, items);
   batchForm.show(worklist.held.length);
   proposal.show(selected);
+  ageForm.show(selected, items);
+  growthChart.show(selected);
 });
 worklist.addEventListener("finished", ({ detail: item }) => {
   byId("live").textContent = toAnnouncement(item);
   if (isLockedOut(item)) askForKey(item.problem);
 });
 
-byId("files").addEventListener("change", ({ target }) => {
-  addFiles([...target.files]);
-  target.value = ""; // so that the same file can be chosen again
-});
+for (const id of ["files", "folder"]) {
+  byId(id).addEventListener("change", ({ target }) => {
+    addFiles([...target.files]);
+    target.value = ""; // so that the same file can be chosen again
+  });
+}
 for (const [id, toItems] of [["batch-table", () => worklist.held], ["all-table", () => worklist.items]]) {
   byId(id).addEventListener("change", ({ target }) => {
     if (target.files.length) applyTable(target.files[0], toItems());
@@ -218,7 +230,7 @@ addEventListener("dragleave", ({ relatedTarget }) => {
 addEventListener("drop", (event) => {
   event.preventDefault();
   byId("drop").classList.remove("over");
-  addFiles([...event.dataTransfer.files]);
+  readDropped(event.dataTransfer).then(addFiles);
 });
 
 greet();

@@ -2,6 +2,7 @@
 // This file draws nothing; it tells of every change by an event.
 
 import { analyse, Problem } from "./api.js";
+import { toPath } from "./dicom_files.js";
 
 const AT_ONCE = 2;
 const MOST_TRIES = 20;
@@ -12,14 +13,17 @@ export class Worklist extends EventTarget {
   #running = 0;
   #named = new Map(); // how often each file's name was given
 
-  /** Add files and show the first of them; several wait (`held`) until their pixel size is stated. */
-  add(files, { pixelSize = null, truthMm = null } = {}) {
+  /**
+   * Add files and show the first of them; several wait (`held`) until their pixel size is stated, but for `calibrated`
+   * ones, which state it themselves.
+   */
+  add(files, { pixelSize = null, truthMm = null, calibrated = new Set() } = {}) {
     const added = files.map((file) => ({
-      name: this.#toName(file), file, truthMm,
+      name: this.#toName(file), file, truthMm, ageDays: null,
       pixelSize, sizeOrigin: pixelSize && "stated",
       draft: null, // a pixel size that is typed and not used yet
       turn: 0,
-      state: files.length > 1 ? "held" : "waiting", analysis: null, problem: null,
+      state: files.length > 1 && !calibrated.has(file) ? "held" : "waiting", analysis: null, problem: null,
     }));
     this.items.push(...added);
     if (added.length) this.select(added[0]);
@@ -37,6 +41,12 @@ export class Worklist extends EventTarget {
       Object.assign(item, { pixelSize, sizeOrigin: pixelSize && origin, draft: null });
     }
     this.measureAgain(sizes.map(([item]) => item));
+  }
+
+  /** Give a gestational age, or null, and measure with it; what waits for its pixel size goes on waiting. */
+  setAge(items, ageDays) {
+    for (const item of items) item.ageDays = ageDays;
+    this.measureAgain(items.filter((item) => item.state !== "held"));
   }
 
   setDraft(item, draft) {
@@ -66,7 +76,8 @@ export class Worklist extends EventTarget {
   }
 
   /** Files of different folders may share a name: two numbers under one could be mixed up. */
-  #toName({ name }) {
+  #toName(file) {
+    const name = toPath(file);
     const count = (this.#named.get(name) ?? 0) + 1;
     this.#named.set(name, count);
     return count === 1 ? name : `${name} (${count})`;
@@ -104,7 +115,7 @@ export class Worklist extends EventTarget {
   async #ask(item, isWanted) {
     for (let tries = 1; ; tries += 1) {
       try {
-        return await analyse(item.file, item.pixelSize);
+        return await analyse(item.file, item.pixelSize, item.ageDays);
       } catch (problem) {
         if (problem.code !== "overloaded" || tries === MOST_TRIES || !isWanted()) throw problem;
         this.#set(item, { state: "busy" });
