@@ -57,6 +57,11 @@ def ask(url: str, content: bytes, **fields: float) -> dict:
     return answer.json()
 
 
+def is_measuring(request) -> bool:
+    """Return whether a request measures; the page also looks for a depth scale by itself."""
+    return request.method == "POST" and request.url.endswith("/v1/analyses")
+
+
 def answer_busy(route, *, retry_after_s: float) -> None:
     """Answer a request with 429, as the service does when its queue is full."""
     problem = {"code": "overloaded", "detail": "Full.", "title": "Overloaded", "status": 429}

@@ -95,8 +95,8 @@ def test_interval_and_age_are_shown_where_the_service_gives_them(open_page, serv
     give(page, ("head.png", CONTENT), pixel_size_mm="0.1")
     expect(page.locator("#interval")).to_have_text("90 % interval: 97.7 to 99.0 mm")
     rows = read_rows(page)
-    assert rows["Gestational age (Hadlock 1984)"] == "15w5d"
-    assert rows["Gestational age (Other 2030)"] == "15w6d"
+    assert rows["Gestational age by HC (Hadlock 1984)"] == "15w5d"
+    assert rows["Gestational age by HC (Other 2030)"] == "15w6d"
 
 
 def test_drawing_is_where_the_service_found_the_head(open_page, serve_synthetic):

@@ -4,6 +4,8 @@ import { Problem, readModels, readShipped, useKey } from "./api.js";
 import { Picture } from "./picture.js";
 import { BatchSizeForm } from "./batch_size.js";
 import { Calibration } from "./calibrate.js";
+import { findImages, readDropped } from "./dicom_files.js";
+import { AgeForm, GrowthChart } from "./growth.js";
 import { Keeper } from "./keep/keeper.js";
 import { KeepPanel } from "./keep/panel.js";
 import { keepPreferences } from "./keep/preferences.js";
@@ -52,6 +54,11 @@ const batchForm = new BatchSizeForm({
   },
 });
 
+const ageForm = new AgeForm({
+  onApply: (days, isForAll) => worklist.setAge(isForAll ? worklist.items : [worklist.selected], days),
+});
+const growthChart = new GrowthChart();
+
 function applyPixelSize(size, { isForAll, origin }) {
   const { items, selected } = worklist;
   const given = isForAll ? items : [selected];
@@ -75,13 +82,13 @@ async function applyTable(file, items) {
   if (found.length) worklist.setSizes([...found, ...rest].map(([item, size]) => [item, size, "table"]));
 }
 
-function addFiles(files) {
+async function addFiles(files) {
   const tables = files.filter(({ name }) => /\.csv$/i.test(name));
-  const images = files.filter((file) => !tables.includes(file));
-  showNote("", "hint");
-  worklist.add(images);
+  const { images, calibrated, note } = await findImages(files.filter((file) => !tables.includes(file)));
+  showNote(note, "hint");
+  worklist.add(images, { calibrated });
   if (images.length === 1) reveal();
-  if (tables.length) applyTable(tables[0], worklist.held.length ? worklist.held : toMeasurable());
+  if (tables.length) await applyTable(tables[0], worklist.held.length ? worklist.held : toMeasurable());
 }
 
 function toMeasurable() {
@@ -172,16 +179,20 @@ worklist.addEventListener("change", () => {
   pixelForm.show(selected, items);
   batchForm.show(worklist.held.length);
   proposal.show(selected);
+  ageForm.show(selected, items);
+  growthChart.show(selected);
 });
 worklist.addEventListener("finished", ({ detail: item }) => {
   byId("live").textContent = toAnnouncement(item);
   if (isLockedOut(item)) askForKey(item.problem);
 });
 
-byId("files").addEventListener("change", ({ target }) => {
-  addFiles([...target.files]);
-  target.value = ""; // so that the same file can be chosen again
-});
+for (const id of ["files", "folder"]) {
+  byId(id).addEventListener("change", ({ target }) => {
+    addFiles([...target.files]);
+    target.value = ""; // so that the same file can be chosen again
+  });
+}
 for (const [id, toItems] of [["batch-table", () => worklist.held], ["all-table", toMeasurable]]) {
   byId(id).addEventListener("change", ({ target }) => {
     if (target.files.length) applyTable(target.files[0], toItems());
@@ -232,7 +243,7 @@ addEventListener("dragleave", ({ relatedTarget }) => {
 addEventListener("drop", (event) => {
   event.preventDefault();
   byId("drop").classList.remove("over");
-  addFiles([...event.dataTransfer.files]);
+  readDropped(event.dataTransfer).then(addFiles);
 });
 
 greet();

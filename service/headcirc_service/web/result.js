@@ -1,6 +1,7 @@
 // The selected image's figures, warnings and origin, as text. Nothing here is computed but rounding.
 
-import { mayPass, toChartName, toMm, toSizeText, toVerdict, toWarning } from "./words.js";
+import { toGrowthRows } from "./growth.js";
+import { mayPass, toMm, toSizeText, toVerdict, toWarning } from "./words.js";
 
 const byId = (id) => document.getElementById(id);
 let shown = [];
@@ -52,7 +53,7 @@ function showAnalysis(item) {
     ["Cephalic index (BPD / OFD)", head.cephalic_index?.toFixed(3)],
     ["Circumference in pixels", head.head_circumference_px && `${head.head_circumference_px.toFixed(1)} px`],
     ["Pixel size", toSizeText(item)],
-    ...Object.entries(analysis.gestational_age ?? {}).map(([chart, age]) => [toChartName(chart), age?.text]),
+    ...toGrowthRows(analysis),
   ];
   fill("rows", rows);
   fill("origin-rows", toOrigin(analysis));

@@ -2,6 +2,7 @@
 // This file draws nothing; it tells of every change by an event.
 
 import { analyse, Problem } from "./api.js";
+import { toPath } from "./dicom_files.js";
 import { isSameFile } from "./keep/records.js";
 
 const AT_ONCE = 2;
@@ -16,15 +17,18 @@ export class Worklist extends EventTarget {
   #running = 0;
   #removed = []; // what was removed: [item, position] of each, the latest last
 
-  /** Add files and show the first of them; several wait (`held`) until their pixel size is stated. */
-  add(files, { pixelSize = null, truthMm = null } = {}) {
+  /**
+   * Add files and show the first of them; several wait (`held`) until their pixel size is stated, but for `calibrated`
+   * ones, which state it themselves.
+   */
+  add(files, { pixelSize = null, truthMm = null, calibrated = new Set() } = {}) {
     const fresh = files.filter((file) => !this.#giveBack(file, files.length));
     const added = fresh.map((file) => ({
-      key: toKey(), name: file.name, file, truthMm,
+      key: toKey(), name: toPath(file), file, truthMm, ageDays: null,
       pixelSize, sizeOrigin: pixelSize && "stated",
       draft: null, // a pixel size that is typed and not used yet
       turn: 0,
-      state: files.length > 1 ? "held" : "waiting", analysis: null, problem: null,
+      state: files.length > 1 && !calibrated.has(file) ? "held" : "waiting", analysis: null, problem: null,
     }));
     for (const item of added) this.items.push(Object.assign(item, { name: this.#toFreeName(item.name) }));
     if (added.length) this.select(added[0]);
@@ -44,6 +48,12 @@ export class Worklist extends EventTarget {
       Object.assign(item, { pixelSize, sizeOrigin: pixelSize && origin, draft: null });
     }
     this.measureAgain(sizes.map(([item]) => item));
+  }
+
+  /** Give a gestational age, or null, and measure with it; what waits for its pixel size goes on waiting. */
+  setAge(items, ageDays) {
+    for (const item of items) if (item.file || !item.analysis) item.ageDays = ageDays;
+    this.measureAgain(items.filter((item) => item.state !== "held"));
   }
 
   setDraft(item, draft) {
@@ -156,7 +166,7 @@ export class Worklist extends EventTarget {
   async #ask(item, isWanted) {
     for (let tries = 1; ; tries += 1) {
       try {
-        return await analyse(item.file, item.pixelSize);
+        return await analyse(item.file, item.pixelSize, item.ageDays);
       } catch (problem) {
         if (problem.code !== "overloaded" || tries === MOST_TRIES || !isWanted()) throw problem;
         this.#set(item, { state: "busy" });

@@ -1,5 +1,7 @@
 // An item of the worklist as it is kept, and back. What an item gains later is kept, too, without a line here.
 
+import { toPath } from "../dicom_files.js";
+
 const OWN = ["file", "turn", "depthScale"]; // of this visit alone
 const ENDED = ["measured", "failed"];
 
@@ -29,17 +31,13 @@ export function isSameFile({ fileFacts }, file) {
 
 function toFileFacts({ file, fileFacts = null }) {
   if (!file) return fileFacts;
-  return { name: file.name, path: toFilePath(file), bytes: file.size, modified: file.lastModified };
+  return { name: file.name, path: toPath(file), bytes: file.size, modified: file.lastModified };
 }
 
 /** A stored file loses where it lay in its folder, which tables name. */
 function withPath(file, facts) {
-  if (facts?.path) Object.defineProperty(file, "webkitRelativePath", { value: facts.path });
+  if (facts && facts.path !== facts.name) Object.defineProperty(file, "webkitRelativePath", { value: facts.path });
   return file;
-}
-
-function toFilePath({ webkitRelativePath = "" }) {
-  return webkitRelativePath;
 }
 
 function toPlainProblem(problem) {
