@@ -16,7 +16,13 @@ from headcirc.answers import GrowthFigure, Head
 from headcirc.errors import UnreliableResultError
 from headcirc.growth import to_age_text
 from headcirc.reports.dicom import codes
-from headcirc.reports.dicom.context import to_algorithm, to_fetus, to_frame_numbers, to_observer
+from headcirc.reports.dicom.context import (
+    to_algorithm,
+    to_fetus,
+    to_frame_numbers,
+    to_observer,
+    to_person,
+)
 from headcirc.reports.dicom.finding import Finding, is_inside, to_axis_ends, to_outline
 from headcirc.reports.dicom.identity import finish, to_identification
 from headcirc.reports.dicom.measurements import (
@@ -41,12 +47,12 @@ def to_obstetric_report(finding: Finding) -> Dataset:
     Raises
     ------
     UnreliableResultError
-        The answer is not acceptable. An obstetric system takes over the numbers of this template,
-        which has no place for a warning that a program reads.
+        The answer is not acceptable, and nobody has corrected it. An obstetric system takes over
+        the numbers of this template, which has no place for a warning that a program reads.
     NoHeadFoundError, PixelSizeMissingError, UnusableHeaderError
     """
     head = finding.require_head()
-    if not finding.answer.quality.acceptable:
+    if not finding.answer.quality.acceptable and not finding.is_corrected:
         raise UnreliableResultError(
             "The result is not reliable, and this report's numbers would be taken over without "
             "the warning; ask for template 1500, or measure by hand."
@@ -56,7 +62,10 @@ def to_obstetric_report(finding: Finding) -> Dataset:
         codes.OBSTETRIC_REPORT,
         [
             *sr.LanguageOfContentItemAndDescendants(ENGLISH),
-            *sr.ObservationContext(observer_device_context=to_observer(finding)),
+            *sr.ObservationContext(
+                observer_person_context=to_person(finding),
+                observer_device_context=to_observer(finding),
+            ),
             _to_container(codes.SUMMARY, [_to_comment(finding)], is_root=False),
             _to_container(codes.BIOMETRY_RATIOS, _to_ratios(finding, head), is_root=False),
             _to_container(codes.BIOMETRY, _to_biometry(finding, head, evidence), is_root=False),
@@ -70,7 +79,7 @@ def to_obstetric_report(finding: Finding) -> Dataset:
         is_verified=False,
         **to_identification(finding, evidence, KIND),
     )
-    violations = find_violations(made)
+    violations = find_violations(made, is_corrected=finding.is_corrected)
     assert not violations, violations
     return finish(made, finding, evidence)
 
@@ -103,7 +112,7 @@ def _to_biometry(finding: Finding, head: Head, evidence: Dataset) -> list[Conten
     circumference = _to_measurement(finding, figure, region=_to_region(finding, evidence))
     circumference.ContentSequence.extend(to_uncertainty(head))
     outer, long = (_to_measurement(finding, figure) for figure in to_diameters(head))
-    growth = finding.answer.growth
+    growth = finding.counted.growth
     compared: tuple[GrowthFigure | None, ...] = (None, None, None)
     if growth is not None:
         compared = (
@@ -124,7 +133,7 @@ def _to_biometry(finding: Finding, head: Head, evidence: Dataset) -> list[Conten
 
 def _to_age(finding: Finding) -> list[ContentItem]:
     """Return the gestational age from the circumference, with the code of its equation."""
-    days = find_hadlock_days(finding.answer)
+    days = find_hadlock_days(finding.counted)
     if days is None:
         return []
     age = to_number(codes.GESTATIONAL_AGE, days, codes.DAY)
@@ -152,11 +161,13 @@ def _to_rank(finding: Finding, figure: GrowthFigure | None) -> list[ContentItem]
 def _to_measurement(
     finding: Finding, figure: Figure, region: sr.ScoordContentItem | None = None
 ) -> ContentItem:
-    """Return a measurement (TID 300) with the algorithm that made it."""
+    """Return a measurement (TID 300) with the algorithm that made it, if it was no person."""
     name, value, unit = figure
     number = to_number(name, value, unit)
-    children = [*to_algorithm(finding)] if region is None else [*to_algorithm(finding), region]
-    number.ContentSequence = sr.ContentSequence(children)
+    algorithm = [] if finding.is_corrected else [*to_algorithm(finding)]
+    children = algorithm if region is None else [*algorithm, region]
+    if children:
+        number.ContentSequence = sr.ContentSequence(children)
     return number
 
 
