@@ -16,13 +16,7 @@ from headcirc.answers import GrowthFigure, Head
 from headcirc.errors import UnreliableResultError
 from headcirc.growth import to_age_text
 from headcirc.reports.dicom import codes
-from headcirc.reports.dicom.context import (
-    to_algorithm,
-    to_fetus,
-    to_frame_numbers,
-    to_observer,
-    to_person,
-)
+from headcirc.reports.dicom.context import to_algorithm, to_fetus, to_frame_numbers, to_observer
 from headcirc.reports.dicom.finding import Finding, is_inside, to_axis_ends, to_outline
 from headcirc.reports.dicom.identity import finish, to_identification
 from headcirc.reports.dicom.measurements import (
@@ -62,10 +56,7 @@ def to_obstetric_report(finding: Finding) -> Dataset:
         codes.OBSTETRIC_REPORT,
         [
             *sr.LanguageOfContentItemAndDescendants(ENGLISH),
-            *sr.ObservationContext(
-                observer_person_context=to_person(finding),
-                observer_device_context=to_observer(finding),
-            ),
+            *sr.ObservationContext(observer_device_context=to_observer(finding)),
             _to_container(codes.SUMMARY, [_to_comment(finding)], is_root=False),
             _to_container(codes.BIOMETRY_RATIOS, _to_ratios(finding, head), is_root=False),
             _to_container(codes.BIOMETRY, _to_biometry(finding, head, evidence), is_root=False),

@@ -142,15 +142,7 @@ MILLIMETRE, PERCENT = _to_terms(codes.MILLIMETRE), _to_terms(codes.PERCENT)
 DCM = standard.DCM
 LANGUAGE = Row(MOD, "CODE", _to_terms(DCM.LanguageOfContentItemAndDescendants))
 OBSERVER = (
-    Row(
-        CONTEXT,
-        "CODE",
-        _to_terms(DCM.ObserverType),
-        least=1,
-        most=2,
-        values=_to_terms(DCM.Device, DCM.Person),
-    ),
-    Row(CONTEXT, "PNAME", _to_terms(DCM.PersonObserverName)),
+    Row(CONTEXT, "CODE", _to_terms(DCM.ObserverType), least=1, values=_to_terms(DCM.Device)),
     Row(CONTEXT, "UIDREF", _to_terms(DCM.DeviceObserverUID), least=1),
     _to_text(CONTEXT, DCM.DeviceObserverName),
     _to_text(CONTEXT, DCM.DeviceObserverManufacturer),
