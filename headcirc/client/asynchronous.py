@@ -11,6 +11,7 @@ from headcirc.client import calls
 from headcirc.client.answers import (
     Analysis,
     HeadCircumference,
+    HeadEllipse,
     ModelFacts,
     SaliencyFigures,
     ScaleProposal,
@@ -126,6 +127,29 @@ class AsyncHeadcircClient:
     async def read_analysis(self, analysis_id: str) -> Analysis:
         """Return a stored result."""
         return await self._ask(calls.read_analysis(analysis_id))
+
+    async def correct(
+        self, analysis: Analysis, ellipse: HeadEllipse, *, by: str, note: str | None = None
+    ) -> Analysis:
+        """Put a person's ellipse beside the automatic one of a stored result; it counts from then.
+
+        Parameters
+        ----------
+        analysis : Analysis
+            The version that the person has seen. If the result has changed since, this is a
+            `ProblemError` with the code `precondition-failed`: read it again.
+        ellipse : HeadEllipse
+            In pixels of the upright image.
+        by : str
+            Who drew it; at most 64 characters.
+        note : str, optional
+            At most 500 characters, without data of a patient.
+        """
+        return await self._ask(calls.correct(analysis, ellipse, by=by, note=note))
+
+    async def reset_correction(self, analysis: Analysis) -> Analysis:
+        """Go back to the automatic ellipse of a stored result; `analysis` is as for `correct`."""
+        return await self._ask(calls.reset_correction(analysis))
 
     async def read_fhir_bundle(
         self, analysis_id: str, **stated: Unpack[FhirStated]

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any, Generic, Literal, TypedDict, TypeVar
 from urllib.parse import quote
@@ -12,6 +12,7 @@ import httpx
 from headcirc.client.answers import (
     Analysis,
     HeadCircumference,
+    HeadEllipse,
     ModelFacts,
     Models,
     SaliencyFigures,
@@ -67,12 +68,18 @@ class Call(Generic[Answer]):
     read: Callable[[httpx.Response], Answer]
     content: bytes | None = None
     fields: dict[str, str] | None = None
+    facts: Mapping[str, Any] | None = None
+    if_match: str | None = None
     query: Mapping[str, str | list[str]] | None = None
 
     def to_arguments(self) -> dict[str, Any]:
         """Return the arguments of `httpx.Client.request`."""
         arguments: dict[str, Any] = {"method": self.method, "url": self.path, "params": self.query}
         arguments["headers"] = {"accept": self.accept}
+        if self.if_match is not None:
+            arguments["headers"]["if-match"] = self.if_match
+        if self.facts is not None:
+            arguments["json"] = self.facts
         if self.content is None:
             return arguments
         return arguments | {
@@ -84,6 +91,11 @@ class Call(Generic[Answer]):
 def to_json_call(path: str, kind: type[Answer]) -> Call[Answer]:
     """Return a `GET` of one of the types of `answers`."""
     return Call("GET", path, JSON_TYPE, partial(read_json, kind=kind))
+
+
+def to_analysis_call(method: str, path: str) -> Call[Analysis]:
+    """Return a request that is answered with an analysis and the tag of its version."""
+    return Call(method, path, JSON_TYPE, read_analysis_answer)
 
 
 def to_png_call(path: str) -> Call[bytes]:
@@ -116,7 +128,7 @@ def _to_known_fields(stated: Mapping[str, Any], known: Mapping[str, Any]) -> dic
 
 def analyze(content: bytes, stated: Stated) -> Call[Analysis]:
     """Measure an image and store the result."""
-    return to_post(to_json_call("/v1/analyses", Analysis), content, stated)
+    return to_post(to_analysis_call("GET", "/v1/analyses"), content, stated)
 
 
 def measure_head_circumference(content: bytes, stated: Stated) -> Call[HeadCircumference]:
@@ -145,7 +157,25 @@ def find_scale_bar(content: bytes) -> Call[ScaleProposal]:
 
 def read_analysis(analysis_id: str) -> Call[Analysis]:
     """Read a stored result."""
-    return to_json_call(to_path(analysis_id), Analysis)
+    return to_analysis_call("GET", to_path(analysis_id))
+
+
+def correct(
+    analysis: Analysis, ellipse: HeadEllipse, *, by: str, note: str | None
+) -> Call[Analysis]:
+    """Put a person's ellipse beside the automatic one of a stored result."""
+    facts = {"ellipse": asdict(ellipse), "by": by, "note": note}
+    return replace(_to_change("PUT", analysis), facts=facts)
+
+
+def reset_correction(analysis: Analysis) -> Call[Analysis]:
+    """Go back to the automatic ellipse of a stored result."""
+    return _to_change("DELETE", analysis)
+
+
+def _to_change(method: str, analysis: Analysis) -> Call[Analysis]:
+    asked = to_analysis_call(method, to_path(analysis.id, "correction"))
+    return replace(asked, if_match=analysis.etag)
 
 
 class FhirStated(TypedDict, total=False):
@@ -281,6 +311,13 @@ def read_json(response: httpx.Response, *, kind: type[Answer]) -> Answer:
     except ValueError as error:
         raise UnexpectedAnswerError("The server's answer is not JSON; is it Headcirc?") from error
     return to_answer(kind, facts)
+
+
+def read_analysis_answer(response: httpx.Response) -> Analysis:
+    """Return an answer's analysis with its version; raises as `read_json` does."""
+    # A proxy that compresses answers marks their tags as weak, and a weak one never matches.
+    etag = response.headers.get("etag", "").removeprefix("W/")
+    return replace(read_json(response, kind=Analysis), etag=etag)
 
 
 def read_fhir(response: httpx.Response) -> dict[str, Any]:

@@ -27,6 +27,7 @@ from headcirc_service.admission.renderers import MOST_RENDERERS, Places, Rendere
 from headcirc_service.admission.workers import Ticket, Workers
 from headcirc_service.answers import to_analysis_body
 from headcirc_service.errors import NotReadyError, StoreUnavailableError
+from headcirc_service.measuring.corrections import Corrections
 from headcirc_service.measuring.explanations import Explanations
 from headcirc_service.results.result_names import to_scoped_id
 from headcirc_service.results.store import Store
@@ -105,6 +106,8 @@ class Measurer:
         self.pipeline = pipeline
         self.record_stages = record_stages
         self._store = store
+        self._ttl_s = settings.result_ttl_s
+        self.corrections = Corrections(store, self.find, ttl_s=self._ttl_s)
         self._metrics = metrics
         best_batch = settings.max_batch or choose_batch(pipeline)
         self.batcher = Batcher(
@@ -203,7 +206,7 @@ class Measurer:
 
         def measure(ticket: Ticket) -> tuple[StoredAnalysis, tuple[Stage, ...]]:
             analysis, stages = self._measure(question, ticket, arrived_s)
-            body = to_analysis_body(analysis_id, analysis, self.pipeline)
+            body = to_analysis_body(analysis_id, analysis, self.pipeline, ttl_s=self._ttl_s)
             return to_stored(body, analysis), stages
 
         stored, stages = await self.workers.run(measure, wait_until_gone)
