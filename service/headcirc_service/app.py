@@ -16,6 +16,7 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 import headcirc
 from headcirc.pipeline import Pipeline, load_pipeline
 from headcirc_service.allocator import keep_freed_memory
+from headcirc_service.http.cine_routes import router as cine_router
 from headcirc_service.http.explain_routes import router as explain_router
 from headcirc_service.http.form import MAXIMUM_FIELD_BYTES, MAXIMUM_FIELDS
 from headcirc_service.http.gate import Gate
@@ -42,7 +43,14 @@ DESCRIPTION = """Measure fetal head circumference in a 2-D ultrasound image.
 
 Research use only: this is not a medical device. A physical number that could not be measured is
 `null`, with a warning that says why."""
-ROUTERS = (measuring_router, report_router, explain_router, growth_router, pages_router)
+ROUTERS = (
+    measuring_router,
+    cine_router,
+    report_router,
+    explain_router,
+    growth_router,
+    pages_router,
+)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from headcirc.geometry import Frame
 from headcirc.readers.reader import ReadOptions
 from headcirc.readers.video.decoder import VideoSequence
 
-NAME = "MP4 and AVI"
+NAME = "MP4, AVI"
 SUFFIXES: tuple[str, ...] = ()
 """Folders are searched for pictures; a video is named."""
 BOX_TYPE, BOX_BRAND = slice(4, 8), slice(8, 12)

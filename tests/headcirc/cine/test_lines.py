@@ -106,9 +106,9 @@ def test_a_depth_scale_that_is_not_there_is_refused():
     ],
 )
 def test_a_file_that_cannot_be_read_is_refused_before_any_line(content, error):
-    with closing(measure_cine(to_synthetic_pipeline(), [io.BytesIO(content)])) as lines:
-        with pytest.raises(error):
-            next(lines)
+    lines = measure_cine(to_synthetic_pipeline(), [io.BytesIO(content)])
+    with closing(lines), pytest.raises(error):
+        next(lines)
 
 
 def test_nothing_is_left_running_when_the_caller_stops(tmp_path):
