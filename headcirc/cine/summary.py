@@ -132,7 +132,7 @@ def _find_consensus(measured: Sequence[CineFrame]) -> _Consensus | None:
     is_known = all(half is not None and half > 0 for half in halves)
     weights = [1 / half**2 if is_known and half else 1.0 for half in halves]
     middle_mm = to_weighted_median(values, weights)
-    agreeing = [each for each in measured if _agrees(each, middle_mm)]
+    agreeing = [each for each in measured if agrees(each, middle_mm)]
     return _Consensus(middle_mm, agreeing)
 
 
@@ -171,7 +171,7 @@ def _to_half_mm(frame: CineFrame) -> float | None:
     return None if interval is None else interval.high - _require_mm(frame)
 
 
-def _agrees(frame: CineFrame, middle_mm: float) -> bool:
+def agrees(frame: CineFrame, middle_mm: float) -> bool:
     """Return whether a frame's own interval holds the median."""
     half_mm = _to_half_mm(frame)
     allowed_mm = AGREEMENT_SHARE * middle_mm if half_mm is None else half_mm
