@@ -387,30 +387,40 @@ def to_analysis_facts(
     analysis_id : str
         Under which a service keeps the result; empty where nothing is kept.
     """
-    rows, columns = analysis.frame.pixels.shape
-    region, source = analysis.known_region, analysis.frame.source
-    head = None if analysis.head is None else _to_head(analysis.head)
+    head = None if analysis.head is None else to_head(analysis.head)
     return AnalysisFacts(
         id=analysis_id,
-        created=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        created=to_now_text(),
         model=to_model(pipeline),
-        image=Image(
-            width_px=columns,
-            height_px=rows,
-            orientation=analysis.frame.orientation,
-            pixel_size_x_mm=None if region is None else region.spacing.column_mm,
-            pixel_size_y_mm=None if region is None else region.spacing.row_mm,
-            pixel_size_source=None if region is None else region.source,
-            dicom=None if source is None else _to_dicom_image(source),
-            pixel_size_confidence=None if region is None else region.confidence,
-        ),
+        image=to_image(analysis),
         head=head,
         head_plane_probability=analysis.head_plane_probability,
         gestational_age=None if head is None else to_gestational_age(head),
         growth=to_growth(head, analysis.gestational_age_days),
         quality=Quality(analysis.quality.acceptable, analysis.quality.warnings),
-        site=_to_site(pipeline.site),
+        site=to_site(pipeline.site),
         timing_ms={stage: round(analysis.timing_ms.get(stage, 0.0), 3) for stage in STAGES},
+    )
+
+
+def to_now_text() -> str:
+    """Return the time now, as answers state it."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def to_image(analysis: "measured_by.Analysis") -> Image:
+    """Return the size and the scale of the picture that was measured."""
+    rows, columns = analysis.frame.pixels.shape
+    region, source = analysis.known_region, analysis.frame.source
+    return Image(
+        width_px=columns,
+        height_px=rows,
+        orientation=analysis.frame.orientation,
+        pixel_size_x_mm=None if region is None else region.spacing.column_mm,
+        pixel_size_y_mm=None if region is None else region.spacing.row_mm,
+        pixel_size_source=None if region is None else region.source,
+        dicom=None if source is None else _to_dicom_image(source),
+        pixel_size_confidence=None if region is None else region.confidence,
     )
 
 
@@ -444,7 +454,8 @@ def to_model(pipeline: "measured_by.Pipeline") -> Model:
     )
 
 
-def _to_site(site: "SiteFacts | None") -> Site | None:
+def to_site(site: "SiteFacts | None") -> Site | None:
+    """Return a site's recalibration, as an answer states it."""
     if site is None:
         return None
     return Site(**{each.name: getattr(site, each.name) for each in fields(Site)})
@@ -457,7 +468,8 @@ def to_site_guarantee(site: "SiteFacts | None") -> SiteGuarantee | None:
     return SiteGuarantee(**{each.name: getattr(site, each.name) for each in fields(SiteGuarantee)})
 
 
-def _to_head(head: "measured_by.Head") -> Head:
+def to_head(head: "measured_by.Head") -> Head:
+    """Return the head that was found, as an answer states it."""
     measured = head.measurement
     return Head(
         ellipse=_to_ellipse(head.ellipse),
