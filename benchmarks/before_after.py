@@ -123,7 +123,9 @@ def measure(chosen: argparse.Namespace) -> dict[str, Any]:
 def to_ratios(found: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
     """Return the present code's time as a share of the earlier code's."""
     before, after = (found[name] for name in NAMES)
-    ratios = {key: after[key]["p50"] / before[key]["p50"] for key in ("request_ms", "around_network_ms")}
+    ratios = {
+        key: after[key]["p50"] / before[key]["p50"] for key in ("request_ms", "around_network_ms")
+    }
     return ratios | {"cpu": after["cpu_ms_per_request"] / before["cpu_ms_per_request"]}
 
 
