@@ -16,8 +16,8 @@ from headcirc_service.admission.arrivals import BodyLimits, name_client, say_too
 from headcirc_service.admission.keys import KeyRing
 from headcirc_service.admission.pace import Pace
 from headcirc_service.errors import OverloadedError, TunnelRefusedError
-from headcirc_service.http.hosts import HostRules
 from headcirc_service.http.holding import hold_reading
+from headcirc_service.http.hosts import HostRules
 from headcirc_service.http.problems import NO_TUNNEL, to_known_problem
 from headcirc_service.measuring.measurer import Measurer
 from headcirc_service.settings import Settings
