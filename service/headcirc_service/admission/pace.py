@@ -1,4 +1,4 @@
-"""When a refusal is sent: late enough that clients which retry at once cannot fill the event loop."""
+"""Delays of refusals, so that clients which retry at once cannot fill the event loop."""
 
 import time
 
