@@ -7,7 +7,6 @@ import { drawStage } from "./report/snapshot.js";
 import { NOTES, toCaption, toLayerName, toStatus } from "./words.js";
 
 const NOTHING = { width: 1, height: 1, pixelXMm: null };
-const INVITATION = "Choose an image, drop one here, or take a phantom.";
 const byId = (id) => document.getElementById(id);
 
 export class Picture {
@@ -45,7 +44,8 @@ export class Picture {
     if (item !== this.#item) this.#viewer.open({ ...NOTHING, label: item?.name ?? "No picture yet" });
     [this.#shown, this.#item] = [known, item];
     this.#forget();
-    say("stage-empty", item ? "" : INVITATION);
+    byId("welcome").hidden = Boolean(item);
+    say("stage-empty", "");
     say("picture-fault", "");
     byId("caption").hidden = true;
     byId("viewer").classList.remove("unreliable");
@@ -140,9 +140,11 @@ export class Picture {
     const maps = this.#maps[this.view] ?? [];
     const hasHead = Boolean(this.#item?.analysis?.head);
     byId("marks").hidden = !hasHead;
+    byId("explain-limit").hidden = byId("explain-controls").hidden;
     byId("explain").hidden = !(hasHead && (this.#maps.saliency.length || this.#maps.attention.length));
     byId("explain-controls").hidden = !(maps.length && hasHead);
     byId("explain-note").textContent = hasHead ? NOTES[this.view] : "";
+    byId("explain-note").classList.toggle("seen", !byId("explain-controls").hidden);
     byId("layer").replaceChildren(...maps.map((each) => new Option(toLayerName(each), each)));
     byId("save-map").hidden = this.mapPath === null;
     await this.#showMap();
