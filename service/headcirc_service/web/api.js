@@ -76,6 +76,11 @@ export async function readKept(item, path) {
   }
 }
 
+/** The origins of viewers that may hand images to the page. */
+export async function readEmbedOrigins() {
+  return (await readShipped("web/embed/origins.json")).json();
+}
+
 export async function readShipped(path) {
   const answer = await fetch(path);
   if (!answer.ok) throw new Problem({ code: "not-found", detail: "A file of this page is missing." });
