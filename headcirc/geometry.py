@@ -176,7 +176,6 @@ class GridMapping:
             ]
         )
 
-
     def to_content(self, points: FloatArray) -> FloatArray:
         """Map (2, ...) x and y from the frame to the network's grid without padding."""
         scales = np.array(
