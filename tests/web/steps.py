@@ -28,6 +28,12 @@ def choose(page, *files: tuple[str, bytes]) -> None:
     )
 
 
+def clear(page) -> None:
+    """Remove all images from the list, and say that this is meant."""
+    page.get_by_role("button", name="Clear").click()
+    page.get_by_role("button", name="Remove all").click()
+
+
 def wait_for(page, number: int) -> None:
     """Wait until `number` images have an answer."""
     expect(page.locator("#worklist-count")).to_have_text(f"{number} of {number} done")

@@ -17,6 +17,7 @@ from typing import Any
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from headcirc_service.http.holding import offer_hold
 from headcirc_service.settings import Settings
 from headcirc_service.telemetry.metrics import Metrics
 
@@ -94,6 +95,12 @@ class BoundedProtocol(H11Protocol):
         except h11.LocalProtocolError:  # not HTTP, and too late to answer 400
             self.transport.abort()
         self._follow()
+
+    def handle_events(self) -> None:
+        """Answer what arrived; the application may hold the reading of the connection."""
+        super().handle_events()
+        if self.cycle is not None:
+            offer_hold(self.cycle.scope, self.flow.pause_reading)
 
     def pause_writing(self) -> None:
         """Begin to wait for the client to read its answer."""

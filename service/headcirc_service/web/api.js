@@ -49,6 +49,10 @@ export async function analyse(file, pixelSize, ageDays = null) {
 
 /** What the browser cannot read would look like a broken connection. */
 async function requireReadable(file) {
+  if (!file) {
+    const detail = "The service keeps pictures for some minutes only, and this browser did not keep the image. Choose the file again.";
+    throw new Problem({ code: "image-not-kept", detail });
+  }
   try {
     await file.slice(0, 1).arrayBuffer();
   } catch {

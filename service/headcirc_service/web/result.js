@@ -24,9 +24,8 @@ export function showResult(item) {
 }
 
 function showVerdict(item) {
-  const isFailed = item.state === "failed";
-  byId("failure").hidden = !isFailed;
-  if (isFailed) byId("failure").textContent = item.problem.detail;
+  byId("failure").hidden = !item.problem;
+  byId("failure").textContent = item.problem?.detail ?? "";
   byId("again").hidden = !mayPass(item);
   const { tone, text } = toTone(item);
   byId("verdict").dataset.tone = tone;
@@ -37,6 +36,7 @@ function toTone(item) {
   if (item.state === "failed") return { tone: "bad", text: "Not measured" };
   if (item.state === "measured") return toVerdict(item.analysis);
   if (item.state === "held") return { tone: "wait", text: "Waiting for its pixel size" };
+  if (item.state === "missing") return { tone: "mind", text: "Not measured, and the image was not kept: choose it again" };
   return { tone: "wait", text: item.state === "busy" ? "The service is busy; waiting" : "Measuring" };
 }
 

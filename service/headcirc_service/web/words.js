@@ -86,6 +86,7 @@ export function toStatus(item) {
   const head = item.analysis?.head;
   switch (item.state) {
     case "held": return "Pixel size?";
+    case "missing": return "Choose it again";
     case "waiting": return "Waiting";
     case "measuring": return "Measuring";
     case "busy": return "Service is busy; waiting";
@@ -105,7 +106,7 @@ export function mayPass({ state, problem }) {
 
 /** One sentence for people who hear the page. */
 export function toAnnouncement(item) {
-  if (item.state === "failed") return `${item.name}: not measured. ${item.problem.detail}`;
+  if (!item.analysis) return `${item.name}: not measured. ${item.problem.detail}`;
   const { head, quality } = item.analysis;
   const warnings = quality.warnings.map(toWarning).join(" ");
   if (!head || head.head_circumference_mm === null) return `${item.name}: ${warnings}`;
