@@ -13,7 +13,6 @@ const WARNINGS = {
   "implausible-size": "No fetal head has this size. Check the pixel size.",
   "uncertain-mask": "The network is unsure where the head is.",
   "large-expected-error": "Errors are often large where the outline looks like this one.",
-  "unlike-training-data": "The picture is unlike those that the network learned from.",
   "low-contrast": "The skull hardly stands out from what is beside it.",
   "shadowed-boundary": "A large part of the skull lies in shadow.",
   "dicom-calibration-unusable":
