@@ -32,7 +32,7 @@ def to_analysis_body(analysis_id: str, analysis: Analysis, pipeline: Pipeline) -
 
 
 def has_chart(answer: AnalysisFacts) -> bool:
-    """Return whether there is a growth chart: millimetres, and an age that the caller stated."""
+    """Return whether there is a growth chart: millimetres, and a gestational age from elsewhere."""
     is_measured = answer.head is not None and answer.head.head_circumference_mm is not None
     return is_measured and answer.growth is not None
 

@@ -12,6 +12,7 @@ from headcirc.geometry import (
 from headcirc.readers.dicom.calibration import UNUSABLE, DicomCalibration, read_calibration
 from headcirc.readers.dicom.decoders import decode_grey
 from headcirc.readers.dicom.file import open_file, refusing_damaged_dicom, to_report_header
+from headcirc.readers.dicom.gestational_age import read_gestational_age
 from headcirc.readers.dicom.picture import Box, blank_between, find_box, fits_picture, to_whole
 from headcirc.readers.dicom.pixels import has_window, read_layout
 from headcirc.readers.grey import EIGHT_BITS, is_narrow
@@ -46,6 +47,7 @@ def read_frame(content: bytes, options: ReadOptions) -> Frame:
         grey = decode_grey(file, layout, index)
         may_be_narrow = layout.bits_stored > EIGHT_BIT_SAMPLES and not has_window(file.header)
         header = to_report_header(file.header)
+    age = read_gestational_age(file.header)
     calibration = read_calibration(file.header, layout, index)
     box = find_box(calibration.pictures, grey)
     if not fits_picture(box, grey):
@@ -55,7 +57,15 @@ def read_frame(content: bytes, options: ReadOptions) -> Frame:
         to_calibrations(calibration, box, options.pixel_spacing),
         has_narrow_range=may_be_narrow and is_narrow(grey),
         has_unusable_calibration=calibration.is_unusable,
-        source=DicomSource(header, index, layout.frames, box.left_px, box.top_px),
+        source=DicomSource(
+            header,
+            index,
+            layout.frames,
+            box.left_px,
+            box.top_px,
+            gestational_age_days=age.days,
+            has_unusable_gestational_age=age.is_unusable,
+        ),
     )
 
 

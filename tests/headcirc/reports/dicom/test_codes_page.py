@@ -10,6 +10,7 @@ import pytest
 from pydicom.dataset import Dataset
 
 from headcirc.answers import to_growth
+from headcirc.growth import choose_age
 from headcirc.reports.dicom.capture import to_capture
 from headcirc.reports.dicom.measurement_report import to_measurement_report
 from headcirc.reports.dicom.obstetric_report import to_obstetric_report
@@ -38,7 +39,7 @@ def find_codes(item: Dataset) -> Iterator[tuple[str, str]]:
 @pytest.fixture(scope="module")
 def sent():
     finding, mask = to_finding()
-    growth = to_growth(finding.answer.head, 189)
+    growth = to_growth(finding.answer.head, choose_age(189, None))
     finding = replace(finding, answer=replace(finding.answer, growth=growth))
     picture = np.zeros((8, 8, 3), np.uint8)
     unreliable = {("not-acceptable", "99HEADCIRC")}
