@@ -20,6 +20,10 @@ const WARNINGS = {
     "The DICOM file's pixel size cannot be used, often because the picture was scaled. Send the original, or state the pixel size.",
   "dicom-pixel-spacing-used":
     "The pixel size is the file's Pixel Spacing, which ultrasound devices seldom fill. Check the number.",
+  "gestational-age-conflict":
+    "The DICOM file states another gestational age than you did. Yours was used; find out which is right.",
+  "dicom-gestational-age-unusable":
+    "The DICOM file states a gestational age that cannot be right, such as one of an earlier pregnancy. It was not used.",
   "narrow-sample-range":
     "The 16-bit file uses only a small part of its range, so the picture may be too dark. Export it with 8 bits.",
 };
@@ -37,9 +41,9 @@ const AGE_CODES = {
   "gestational-age-above-range": "It ends at 40 weeks: there is no centile for this age.",
 };
 
-const AGE_SOURCES = { request: "as you stated it" };
+const AGE_SOURCES = { request: "as you stated it", dicom: "from the DICOM file" };
 
-const SIZE_SOURCES = { dicom: "from the DICOM file", "scale-bar": "from the depth scale" };
+const SIZE_SOURCES = { request: "stated", dicom: "from the DICOM file", "scale-bar": "from the depth scale" };
 
 export const NOTES = {
   measurement:
@@ -130,7 +134,7 @@ export function toSizeText({ pixelSize, sizeOrigin, analysis }) {
     stated: "stated", inherited: "inherited", table: "from the table", measured: "measured on the picture",
     scale: "from the depth scale",
   };
-  if (source in SIZE_SOURCES) return `${toSides(x, y)} mm, ${SIZE_SOURCES[source]}`;
+  if (source && source !== "request") return `${toSides(x, y)} mm, ${SIZE_SOURCES[source] ?? toTitle(source)}`;
   if (!pixelSize) return "no pixel size";
   return `${toSides(pixelSize.xMm, pixelSize.yMm)} mm, ${origins[sizeOrigin]}`;
 }
