@@ -216,8 +216,29 @@ class Pipeline:
             frame_index=frame_index,
             maximum_pixels=self.maximum_pixels,
         )
-        if isinstance(pixel_spacing, ScaleMarks) and not frame.calibrations:
-            frame = calibrate_by_scale(frame, pixel_spacing)
+        marks = pixel_spacing if isinstance(pixel_spacing, ScaleMarks) else None
+        return self.prepare_frame(frame, marks=marks, watch=watch)
+
+    def prepare_frame(
+        self, frame: Frame, *, marks: ScaleMarks | None = None, watch: "Stopwatch | None" = None
+    ) -> Prepared:
+        """Make the network's input of a decoded frame.
+
+        Parameters
+        ----------
+        frame : Frame
+        marks : ScaleMarks, optional
+            Of the depth scale in the picture, which gives the pixel size where the file has none.
+        watch : Stopwatch, optional
+            Started before the frame was decoded.
+
+        Raises
+        ------
+        ScaleBarError
+        """
+        watch = watch or Stopwatch()
+        if marks is not None and not frame.calibrations:
+            frame = calibrate_by_scale(frame, marks)
         decode_ms, pixel_aspect = watch.lap_ms(), frame.pixel_aspect
         network_input, mapping = to_network_input(
             frame.pixels, self.manifest.input, frame_pixel_aspect=pixel_aspect

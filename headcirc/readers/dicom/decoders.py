@@ -8,15 +8,16 @@ size only. RLE's segments are PackBits, which Pillow decodes within the size of 
 
 import io
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 from pydicom import uid
-from pydicom.encaps import encapsulate, get_frame
+from pydicom.encaps import encapsulate, generate_frames, get_frame
 from pydicom.pixels.decoders.base import get_decoder
 
 from headcirc.errors import ImageTooLargeError, UnsupportedMediaTypeError
@@ -59,20 +60,53 @@ def decode_grey(file: DicomFile, layout: Layout, index: int) -> NDArray[np.uint8
     ImageTooLargeError
     ValueError, RuntimeError and others of `file.DICOM_DAMAGE`
     """
-    syntax = file.transfer_syntax
-    if syntax in NATIVE and file.pixel_bytes is not None:
-        samples, photometric = _decode_native(file, layout, index)
-    elif syntax in DECODERS and file.pixel_bytes is None:
-        encoded = _find_encoded(file, layout, index)
-        samples, photometric = DECODERS[syntax](encoded, layout)
-    elif syntax in NATIVE or syntax in DECODERS:
-        raise ValueError("The pixel data do not fit the transfer syntax.")
-    else:
-        name = syntax.name.replace("/", " ") if syntax.is_transfer_syntax else "an unknown one"
-        raise UnsupportedMediaTypeError(
-            f"The DICOM file's transfer syntax is not read here: {name}. Uncompressed, RLE, JPEG "
-            "(8 bits), JPEG-LS and JPEG 2000 are. Export the frame as PNG."
+    if _is_native(file):
+        return _to_grey(*_decode_native(file, layout, index), file, layout)
+    return _decode_encoded(_find_encoded(file, layout, index), file, layout)
+
+
+def list_frames(file: DicomFile, layout: Layout) -> Iterator[Callable[[], NDArray[np.uint8]]]:
+    """Yield a function for each frame in turn that decodes it; one frame is in memory at a time.
+
+    A frame that cannot be decoded does not end the iteration. Raises as `decode_grey` does.
+    """
+    if not _is_native(file):
+        offsets = _read_offsets(file)
+        encoded = generate_frames(
+            file.stream, number_of_frames=layout.frames, extended_offsets=offsets
         )
+        for each in encoded:
+            yield partial(_decode_encoded, each, file, layout)
+        return
+    start = file.stream.tell()
+    if file.stream.seek(0, io.SEEK_END) - start < layout.frames * _count_frame_bytes(layout):
+        raise ValueError("The file is cut off.")
+    for index in range(layout.frames):
+        file.stream.seek(start)
+        yield partial(decode_grey, file, layout, index)
+
+
+def _is_native(file: DicomFile) -> bool:
+    """Return whether the pixel data are not encoded; refuse an encoding that is not read here."""
+    syntax, is_encapsulated = file.transfer_syntax, file.pixel_bytes is None
+    if syntax in NATIVE or syntax in DECODERS:
+        if (syntax in DECODERS) != is_encapsulated:
+            raise ValueError("The pixel data do not fit the transfer syntax.")
+        return not is_encapsulated
+    name = syntax.name.replace("/", " ") if syntax.is_transfer_syntax else "an unknown one"
+    raise UnsupportedMediaTypeError(
+        f"The DICOM file's transfer syntax is not read here: {name}. Uncompressed, RLE, JPEG "
+        "(8 bits), JPEG-LS and JPEG 2000 are. Export the frame as PNG."
+    )
+
+
+def _decode_encoded(encoded: bytes, file: DicomFile, layout: Layout) -> NDArray[np.uint8]:
+    return _to_grey(*DECODERS[file.transfer_syntax](encoded, layout), file, layout)
+
+
+def _to_grey(
+    samples: Samples, photometric: str, file: DicomFile, layout: Layout
+) -> NDArray[np.uint8]:
     if samples.shape[:2] != (layout.rows, layout.columns):
         raise ValueError("The decoded picture has another size.")
     return to_grey(samples, photometric, layout, file.header)
@@ -94,10 +128,8 @@ def _to_options(layout: Layout) -> dict[str, Any]:
 
 
 def _decode_native(file: DicomFile, layout: Layout, index: int) -> tuple[Samples, str]:
-    sampled = 2 if layout.photometric == "YBR_FULL_422" else layout.samples
-    frame_bytes = layout.rows * layout.columns * sampled * layout.bits_allocated // 8
     assert file.pixel_bytes is not None
-    if file.pixel_bytes < layout.frames * frame_bytes:
+    if file.pixel_bytes < layout.frames * _count_frame_bytes(layout):
         raise ValueError("Pixel data are missing.")
     decoder = get_decoder(file.transfer_syntax)
     options = _to_options(layout) | {"pixel_vr": file.pixel_kind}
@@ -105,8 +137,20 @@ def _decode_native(file: DicomFile, layout: Layout, index: int) -> tuple[Samples
     return samples, str(facts["photometric_interpretation"])
 
 
+def _count_frame_bytes(layout: Layout) -> int:
+    """Return how many bytes an uncompressed frame takes."""
+    sampled = 2 if layout.photometric == "YBR_FULL_422" else layout.samples
+    return layout.rows * layout.columns * sampled * layout.bits_allocated // 8
+
+
 def _find_encoded(file: DicomFile, layout: Layout, index: int) -> bytes:
     """Return the encoded data of one frame, all of its fragments."""
+    extended = _read_offsets(file)
+    return get_frame(file.stream, index, number_of_frames=layout.frames, extended_offsets=extended)
+
+
+def _read_offsets(file: DicomFile) -> tuple[bytes, bytes] | None:
+    """Return the extended offset table, where there is one; refuse tables that are too long."""
     (table_bytes,) = struct.unpack("<4xI", file.stream.read(8))
     if table_bytes > 4 * MAXIMUM_ELEMENTS:
         raise ImageTooLargeError(
@@ -117,8 +161,7 @@ def _find_encoded(file: DicomFile, layout: Layout, index: int) -> bytes:
         read_value(file.header, f"ExtendedOffsetTable{part}", maximum_bytes=8 * MAXIMUM_ELEMENTS)
         for part in ("", "Lengths")
     )
-    extended = (offsets, lengths) if offsets and lengths else None
-    return get_frame(file.stream, index, number_of_frames=layout.frames, extended_offsets=extended)
+    return (offsets, lengths) if offsets and lengths else None
 
 
 def _decode_jpeg(encoded: bytes, layout: Layout) -> tuple[Samples, str]:

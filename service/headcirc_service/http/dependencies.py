@@ -8,6 +8,7 @@ from typing import Annotated
 from fastapi import Depends, File, Form, Request, UploadFile
 from fastapi.security import HTTPBearer
 from pydantic import WithJsonSchema
+from starlette.datastructures import FormData
 from starlette.exceptions import HTTPException
 
 from headcirc.errors import (
@@ -41,6 +42,7 @@ REFUSED_TWICE: dict[str, type[InputError]] = {
     "gestational_age_days": InvalidGestationalAgeError,
 }
 """Fields of the form, and the error if a field is sent twice."""
+IMAGE = "PNG, JPEG, BMP, TIFF, WebP, DICOM, or a frame of MP4 or AVI"
 EXAMPLE_MM = 0.1277
 """Pixel size of the phantom in the example of `/docs`."""
 LEFT_OUT = ""
@@ -179,10 +181,17 @@ async def read_scale(  # not the class itself: it would run in a thread of its o
     return ScaleFields(pixel_size_mm, pixel_size_x_mm, pixel_size_y_mm, scale_mark_mm)
 
 
+def require_single_fields(form: FormData) -> None:
+    """Refuse a form that states a fact twice; raises the error of that fact."""
+    for name, refusal in REFUSED_TWICE.items():
+        if len(form.getlist(name)) > 1:
+            raise refusal(f"{name} was given more than once; give it once.")
+
+
 async def read_question(
     request: Request,
     owner: Annotated[Measurer, Depends(require_measurer)],
-    image: Annotated[UploadFile, File(description="PNG, JPEG, BMP, TIFF, WebP or DICOM")],
+    image: Annotated[UploadFile, File(description=IMAGE)],
     scale: Annotated[ScaleFields, Depends(read_scale)],
     *,
     frame: Annotated[FrameIndex, Form(description="0-based, of a multi-frame file")] = None,
@@ -196,10 +205,7 @@ async def read_question(
     ------
     InvalidPixelSizeError, InvalidFrameError, InvalidGestationalAgeError, OverloadedError
     """
-    form = await request.form()  # already parsed
-    for name, refusal in REFUSED_TWICE.items():
-        if len(form.getlist(name)) > 1:
-            raise refusal(f"{name} was given more than once; give it once.")
+    require_single_fields(await request.form())  # already parsed
     stated = scale.to_stated()
     age_days = require_gestational_age(gestational_age_days)
     scope = find_context(request.scope).result_scope

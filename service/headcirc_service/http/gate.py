@@ -24,6 +24,8 @@ from headcirc_service.settings import Settings
 from headcirc_service.telemetry.request_context import find_context
 
 FORM_TYPE = "multipart/form-data"
+READING = ("POST", "PUT")
+"""Methods whose routes read a body; a PUT takes no place of the measurements' queue."""
 
 
 class Gate:
@@ -78,8 +80,8 @@ class Gate:
                 await asyncio.sleep(self._pace.take_s())
             await to_known_problem(request, refusal)(scope, receive, send)
             return
-        if request.method != "POST":
-            await self._app(scope, receive, send)  # only POST routes read a body
+        if request.method not in READING:
+            await self._app(scope, receive, send)  # other routes read no body
             return
         body = self._arrivals.begin(
             receive,
@@ -114,8 +116,9 @@ class Gate:
         announced_bytes = to_announced_bytes(request)
         if announced_bytes > max_bytes:
             raise ImageTooLargeError(say_too_large(announced_bytes, max_bytes))
-        if request.method == "POST" and path.startswith("/v1/"):
-            self._workers.require_capacity(coming=self._arrivals.count_fresh())
+        if request.method in READING and path.startswith("/v1/"):
+            if request.method == "POST":
+                self._workers.require_capacity(coming=self._arrivals.count_fresh())
             self._arrivals.require_capacity(name_client(request.scope.get("client")))
 
 

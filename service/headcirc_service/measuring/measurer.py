@@ -27,6 +27,8 @@ from headcirc_service.admission.renderers import MOST_RENDERERS, Places, Rendere
 from headcirc_service.admission.workers import Ticket, Workers
 from headcirc_service.answers import to_analysis_body
 from headcirc_service.errors import NotReadyError, StoreUnavailableError
+from headcirc_service.measuring.cines import Cines
+from headcirc_service.measuring.corrections import Corrections
 from headcirc_service.measuring.explanations import Explanations
 from headcirc_service.results.result_names import to_scoped_id
 from headcirc_service.results.store import Store
@@ -105,6 +107,8 @@ class Measurer:
         self.pipeline = pipeline
         self.record_stages = record_stages
         self._store = store
+        self._ttl_s = settings.result_ttl_s
+        self.corrections = Corrections(store, self.find, ttl_s=self._ttl_s)
         self._metrics = metrics
         best_batch = settings.max_batch or choose_batch(pipeline)
         self.batcher = Batcher(
@@ -118,6 +122,7 @@ class Measurer:
             capacity=settings.queue_capacity or PLACES_PER_PICTURE * best_batch,
             timeout_s=settings.request_timeout_ms / 1000,
         )
+        self.cines = Cines(pipeline, self.batcher, settings, metrics, best_batch=best_batch)
         self.arrivals = Arrivals(self.workers.capacity)
         self.large_files = LargeFiles(settings.max_upload_bytes)
         metrics.queue_depth.set_function(lambda: self.workers.depth + self.arrivals.count)
@@ -203,7 +208,7 @@ class Measurer:
 
         def measure(ticket: Ticket) -> tuple[StoredAnalysis, tuple[Stage, ...]]:
             analysis, stages = self._measure(question, ticket, arrived_s)
-            body = to_analysis_body(analysis_id, analysis, self.pipeline)
+            body = to_analysis_body(analysis_id, analysis, self.pipeline, ttl_s=self._ttl_s)
             return to_stored(body, analysis), stages
 
         stored, stages = await self.workers.run(measure, wait_until_gone)
@@ -259,9 +264,8 @@ class Measurer:
                 frame_index=question.frame_index,
             )
             inference = self.batcher.infer(prepared.network_input, ticket)
-        assert inference.prediction is not None
         finishing_s = time.perf_counter()
-        analysis = self.pipeline.finish(prepared, inference.prediction)
+        analysis = self.pipeline.finish(prepared, inference.require_prediction())
         timing_ms = {
             **analysis.timing_ms,
             "queue": (began_s - arrived_s + inference.queue_s) * 1000,
@@ -286,6 +290,7 @@ class Measurer:
 
     async def close(self) -> None:
         """Finish the work that has started and take no more."""
+        self.cines.close()
         await self.workers.close()
         await self.renderers.close()
         await self.explanations.close()

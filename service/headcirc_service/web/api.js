@@ -29,9 +29,9 @@ export async function findScale(file) {
 
 /**
  * Measure one file; `pixelSize` is {xMm, yMm}, or null where it is unknown. With `markMm` the service finds the depth
- * scale again, whose marks are so far apart.
+ * scale again, whose marks are so far apart. `ageDays` is the gestational age, or null.
  */
-export async function analyse(file, pixelSize) {
+export async function analyse(file, pixelSize, ageDays = null) {
   await requireReadable(file);
   const form = new FormData();
   form.append("image", file);
@@ -43,11 +43,16 @@ export async function analyse(file, pixelSize) {
     form.append("pixel_size_x_mm", pixelSize.xMm);
     form.append("pixel_size_y_mm", pixelSize.yMm);
   }
+  if (ageDays !== null) form.append("gestational_age_days", ageDays);
   return request("v1/analyses", "json", { method: "POST", body: form });
 }
 
 /** What the browser cannot read would look like a broken connection. */
 async function requireReadable(file) {
+  if (!file) {
+    const detail = "The service keeps pictures for some minutes only, and this browser did not keep the image. Choose the file again.";
+    throw new Problem({ code: "image-not-kept", detail });
+  }
   try {
     await file.slice(0, 1).arrayBuffer();
   } catch {
@@ -66,7 +71,7 @@ export async function readKept(item, path) {
     return await readPicture(path);
   } catch (problem) {
     if (problem.code !== "not-found") throw problem;
-    await analyse(item.file, item.pixelSize);
+    await analyse(item.file, item.pixelSize, item.ageDays);
     return readPicture(path);
   }
 }

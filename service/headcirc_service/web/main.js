@@ -4,6 +4,12 @@ import { Problem, readModels, readShipped, useKey } from "./api.js";
 import { Picture } from "./picture.js";
 import { BatchSizeForm } from "./batch_size.js";
 import { Calibration } from "./calibrate.js";
+import { findImages, readDropped } from "./dicom_files.js";
+import { AgeForm, GrowthChart } from "./growth.js";
+import { Keeper } from "./keep/keeper.js";
+import { KeepPanel } from "./keep/panel.js";
+import { keepPreferences } from "./keep/preferences.js";
+import { ListActions } from "./list/actions.js";
 import { PixelSizeForm } from "./pixel_size.js";
 import { showResult } from "./result.js";
 import { ScaleProposal } from "./scale_proposal.js";
@@ -27,6 +33,14 @@ const proposal = new ScaleProposal(viewer, {
   onUse: (item, size) => worklist.setSizes([[item, size, "scale"]]),
 });
 const rows = new Rows(worklist);
+const keeper = new Keeper(worklist);
+new KeepPanel(keeper, worklist);
+new ListActions(worklist, rows, {
+  onCleared: () => {
+    showNote("", "hint");
+    byId("files").focus();
+  },
+});
 const pixelForm = new PixelSizeForm({
   onTyped: (item, draft) => worklist.setDraft(item, draft),
   onApply: applyPixelSize,
@@ -35,10 +49,15 @@ const batchForm = new BatchSizeForm({
   onSize: (size, origin) => {
     const isOwn = (item) => origin === "measured" && item === worklist.selected;
     worklist.setSizes(worklist.held.map((item) => [item, size, isOwn(item) ? origin : "inherited"]));
-    byId("worklist-rows").querySelector("[aria-pressed=true]").focus({ preventScroll: true }); // the question goes
+    rows.focusSelected(); // the question goes
     reveal();
   },
 });
+
+const ageForm = new AgeForm({
+  onApply: (days, isForAll) => worklist.setAge(isForAll ? worklist.items : [worklist.selected], days),
+});
+const growthChart = new GrowthChart();
 
 function applyPixelSize(size, { isForAll, origin }) {
   const { items, selected } = worklist;
@@ -63,10 +82,17 @@ async function applyTable(file, items) {
   if (found.length) worklist.setSizes([...found, ...rest].map(([item, size]) => [item, size, "table"]));
 }
 
-function addFiles(files) {
-  showNote("", "hint");
-  worklist.add(files);
-  if (files.length === 1) reveal();
+async function addFiles(files) {
+  const tables = files.filter(({ name }) => /\.csv$/i.test(name));
+  const { images, calibrated, note } = await findImages(files.filter((file) => !tables.includes(file)));
+  showNote(note, "hint");
+  worklist.add(images, { calibrated });
+  if (images.length === 1) reveal();
+  if (tables.length) await applyTable(tables[0], worklist.held.length ? worklist.held : toMeasurable());
+}
+
+function toMeasurable() {
+  return worklist.items.filter(({ file }) => file);
 }
 
 function showNote(sentence, kind) {
@@ -153,17 +179,21 @@ worklist.addEventListener("change", () => {
   pixelForm.show(selected, items);
   batchForm.show(worklist.held.length);
   proposal.show(selected);
+  ageForm.show(selected, items);
+  growthChart.show(selected);
 });
 worklist.addEventListener("finished", ({ detail: item }) => {
   byId("live").textContent = toAnnouncement(item);
   if (isLockedOut(item)) askForKey(item.problem);
 });
 
-byId("files").addEventListener("change", ({ target }) => {
-  addFiles([...target.files]);
-  target.value = ""; // so that the same file can be chosen again
-});
-for (const [id, toItems] of [["batch-table", () => worklist.held], ["all-table", () => worklist.items]]) {
+for (const id of ["files", "folder"]) {
+  byId(id).addEventListener("change", ({ target }) => {
+    addFiles([...target.files]);
+    target.value = ""; // so that the same file can be chosen again
+  });
+}
+for (const [id, toItems] of [["batch-table", () => worklist.held], ["all-table", toMeasurable]]) {
   byId(id).addEventListener("change", ({ target }) => {
     if (target.files.length) applyTable(target.files[0], toItems());
     target.value = "";
@@ -192,11 +222,6 @@ byId("again").addEventListener("click", () => {
   tryAgain(mayPass);
 });
 byId("save-csv").addEventListener("click", () => saveTable(worklist.items));
-byId("clear").addEventListener("click", () => {
-  showNote("", "hint");
-  worklist.clear();
-  byId("files").focus();
-});
 byId("downloads").addEventListener("click", async ({ target }) => {
   if (!target.dataset.save) return;
   const item = worklist.selected; // another may be by the time of a fault
@@ -218,8 +243,9 @@ addEventListener("dragleave", ({ relatedTarget }) => {
 addEventListener("drop", (event) => {
   event.preventDefault();
   byId("drop").classList.remove("over");
-  addFiles([...event.dataTransfer.files]);
+  readDropped(event.dataTransfer).then(addFiles);
 });
 
 greet();
 offerExamples();
+keeper.begin().then(() => keepPreferences(keeper));

@@ -39,7 +39,7 @@ export class Picture {
 
   /** Show an item as far as it is known; cheap when nothing changed. */
   show(item) {
-    const known = item && (item.analysis ?? item.file);
+    const known = item && (item.analysis ?? item.file ?? item);
     if (known === this.#shown) return;
     // One item's picture beside another's number would be wrong, however shortly.
     if (item !== this.#item) this.#viewer.open({ ...NOTHING, label: item?.name ?? "No picture yet" });
@@ -71,7 +71,7 @@ export class Picture {
       return;
     }
     if (file) this.#viewer.setPicture("base", this.#toUrl(item.file));
-    say("stage-empty", file ? "" : "This browser cannot show this file.");
+    say("stage-empty", file ? "" : item.file ? "This browser cannot show this file." : "The image was not kept. Choose the file again.");
   }
 
   /** What was found, over the picture that was measured: never over one that is turned otherwise. */

@@ -1,6 +1,7 @@
 // The selected image's figures, warnings and origin, as text. Nothing here is computed but rounding.
 
-import { mayPass, toChartName, toMm, toSizeText, toVerdict, toWarning } from "./words.js";
+import { toGrowthRows } from "./growth.js";
+import { mayPass, toMm, toSizeText, toVerdict, toWarning } from "./words.js";
 
 const byId = (id) => document.getElementById(id);
 let shown = [];
@@ -23,9 +24,8 @@ export function showResult(item) {
 }
 
 function showVerdict(item) {
-  const isFailed = item.state === "failed";
-  byId("failure").hidden = !isFailed;
-  if (isFailed) byId("failure").textContent = item.problem.detail;
+  byId("failure").hidden = !item.problem;
+  byId("failure").textContent = item.problem?.detail ?? "";
   byId("again").hidden = !mayPass(item);
   const { tone, text } = toTone(item);
   byId("verdict").dataset.tone = tone;
@@ -36,6 +36,7 @@ function toTone(item) {
   if (item.state === "failed") return { tone: "bad", text: "Not measured" };
   if (item.state === "measured") return toVerdict(item.analysis);
   if (item.state === "held") return { tone: "wait", text: "Waiting for its pixel size" };
+  if (item.state === "missing") return { tone: "mind", text: "Not measured, and the image was not kept: choose it again" };
   return { tone: "wait", text: item.state === "busy" ? "The service is busy; waiting" : "Measuring" };
 }
 
@@ -52,7 +53,7 @@ function showAnalysis(item) {
     ["Cephalic index (BPD / OFD)", head.cephalic_index?.toFixed(3)],
     ["Circumference in pixels", head.head_circumference_px && `${head.head_circumference_px.toFixed(1)} px`],
     ["Pixel size", toSizeText(item)],
-    ...Object.entries(analysis.gestational_age ?? {}).map(([chart, age]) => [toChartName(chart), age?.text]),
+    ...toGrowthRows(analysis),
   ];
   fill("rows", rows);
   fill("origin-rows", toOrigin(analysis));

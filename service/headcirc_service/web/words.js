@@ -24,7 +24,22 @@ const WARNINGS = {
     "The 16-bit file uses only a small part of its range, so the picture may be too dark. Export it with 8 bits.",
 };
 
-const CHARTS = { hadlock_1984: "Gestational age (Hadlock 1984)" };
+const CHARTS = {
+  hadlock_1984: "Gestational age by HC (Hadlock 1984)",
+  intergrowth21_2016: "Gestational age by HC (INTERGROWTH-21st 2016)",
+};
+
+const AGE_CODES = {
+  "head-circumference-below-range": "HC is below the method's range",
+  "head-circumference-above-range": "HC is above the method's range",
+  "beyond-documented-age": "beyond the age for which the method is documented",
+  "gestational-age-below-range": "It begins at 14 weeks: there is no centile for this age.",
+  "gestational-age-above-range": "It ends at 40 weeks: there is no centile for this age.",
+};
+
+const AGE_SOURCES = { request: "as you stated it" };
+
+const SIZE_SOURCES = { dicom: "from the DICOM file", "scale-bar": "from the depth scale" };
 
 export const NOTES = {
   measurement:
@@ -44,7 +59,22 @@ export function toLayerName(layer) {
 }
 
 export function toChartName(chart) {
-  return CHARTS[chart] ?? `Gestational age (${toTitle(chart)})`;
+  return CHARTS[chart] ?? `Gestational age by HC (${toTitle(chart)})`;
+}
+
+/** Why there is no age or centile, or what to know about it. */
+export function toAgeCode(code) {
+  return AGE_CODES[code] ?? toTitle(code);
+}
+
+/** Where the gestational age came from. */
+export function toAgeSource(source = "request") {
+  return AGE_SOURCES[source] ?? toTitle(source);
+}
+
+/** Days as weeks and days, such as 20w3d. */
+export function toAgeText(days) {
+  return `${Math.floor(days / 7)}w${days % 7}d`;
 }
 
 export function toMm(value) {
@@ -56,6 +86,7 @@ export function toStatus(item) {
   const head = item.analysis?.head;
   switch (item.state) {
     case "held": return "Pixel size?";
+    case "missing": return "Choose it again";
     case "waiting": return "Waiting";
     case "measuring": return "Measuring";
     case "busy": return "Service is busy; waiting";
@@ -75,7 +106,7 @@ export function mayPass({ state, problem }) {
 
 /** One sentence for people who hear the page. */
 export function toAnnouncement(item) {
-  if (item.state === "failed") return `${item.name}: not measured. ${item.problem.detail}`;
+  if (!item.analysis) return `${item.name}: not measured. ${item.problem.detail}`;
   const { head, quality } = item.analysis;
   const warnings = quality.warnings.map(toWarning).join(" ");
   if (!head || head.head_circumference_mm === null) return `${item.name}: ${warnings}`;
@@ -99,7 +130,7 @@ export function toSizeText({ pixelSize, sizeOrigin, analysis }) {
     stated: "stated", inherited: "inherited", table: "from the table", measured: "measured on the picture",
     scale: "from the depth scale",
   };
-  if (source === "dicom") return `${toSides(x, y)} mm, from the DICOM file`;
+  if (source in SIZE_SOURCES) return `${toSides(x, y)} mm, ${SIZE_SOURCES[source]}`;
   if (!pixelSize) return "no pixel size";
   return `${toSides(pixelSize.xMm, pixelSize.yMm)} mm, ${origins[sizeOrigin]}`;
 }

@@ -26,6 +26,7 @@ from headcirc.client import (
     UnexpectedAnswerError,
     UnreachableError,
     answers,
+    calls,
 )
 from headcirc.client.retries import Attempts, read_retry_after_s
 from headcirc.errors import InputError
@@ -127,6 +128,45 @@ def test_every_map_of_the_real_service(server):
         assert 0.0 < figures.concentration.head_share <= 1.0
         other = client.read_saliency_figures(analysis.id, layer=model.saliency_layers[-1])
         assert other.concentration != figures.concentration
+
+
+def test_correction_at_the_real_service(server):
+    """The version that was read goes out; one that has changed since is a refusal."""
+    with HeadcircClient(server, api_key=KEY) as client:
+        analysis = client.analyze(CONTENT, pixel_size_mm=PIXEL_SIZE_MM, frame=0)
+        assert analysis.etag.startswith('"')
+        assert analysis.expires > analysis.created
+        ellipse = dataclasses.replace(analysis.head.ellipse, angle_deg=1.0)
+        corrected = client.correct(analysis, ellipse, by="RT", note="caput")
+        assert corrected.correction.head.ellipse == ellipse
+        assert client.read_analysis(analysis.id) == corrected
+        other = dataclasses.replace(ellipse, angle_deg=2.0)
+        with pytest.raises(ProblemError, match="precondition-failed"):
+            client.correct(analysis, other, by="B")
+        assert client.reset_correction(corrected).correction is None
+
+
+def test_tag_that_a_proxy_has_weakened_is_sent_as_it_was():
+    """Compressing proxies mark tags as weak, and the service matches none of those."""
+    reply = httpx.Response(404, json={})
+    client, requests = to_client(reply)
+    analysis = calls.read_analysis_answer(
+        httpx.Response(200, json=to_analysis_facts(), headers={"etag": 'W/"a1"'})
+    )
+    with pytest.raises(UnexpectedAnswerError):
+        client.reset_correction(analysis)
+    assert (requests[0].method, requests[0].headers["if-match"]) == ("DELETE", '"a1"')
+
+
+def to_analysis_facts() -> dict[str, object]:
+    """Return the JSON of a picture without a head."""
+    model = {"name": "m", "version": "1", "backend": "b", "precision": "fp32"}
+    sizes = dict.fromkeys(("pixel_size_x_mm", "pixel_size_y_mm", "pixel_size_source"))
+    return {
+        **{"id": "a", "created": "2026-01-02T03:04:05Z", "model": model, "head": None},
+        **{"image": {"width_px": 8, "height_px": 8} | sizes, "timing_ms": {}, "links": {}},
+        "quality": {"acceptable": False, "warnings": []},
+    }
 
 
 def test_growth_chart_of_the_real_service(server):
@@ -438,7 +478,7 @@ def test_client_reads_every_field_that_the_service_adds():
     """The rest of an answer is the same type on both sides."""
     kinds = answers.Analysis, schemas.AnalysisBody
     names = [[field.name for field in dataclasses.fields(kind)] for kind in kinds]
-    assert names[0] == names[1]
+    assert names[0] == [*names[1], "etag"], "the tag is a header of the answer"
 
 
 def test_waits_double_up_to_the_longest_and_end():
