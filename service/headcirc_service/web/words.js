@@ -45,11 +45,13 @@ const AGE_SOURCES = { request: "as you stated it", dicom: "from the DICOM file" 
 
 const SIZE_SOURCES = { request: "stated", dicom: "from the DICOM file", "scale-bar": "from the depth scale" };
 
+const LEVELS = { bottleneck: "Coarsest", 512: "Coarse", 256: "Medium", 128: "Fine", 64: "Finest" };
+
 export const NOTES = {
   measurement:
     "Mask edge: the border of what the network takes for the head. Ellipse: fitted to it; HC is its circumference.",
   saliency:
-    "Grad-CAM: what the answer depended on at this layer, from none (0) to most (1). It shows where the network looked, not that it was right.",
+    "Grad-CAM: what the answer depended on at this level, from none (0) to most (1).",
   attention:
     "The attention gate's coefficients at this level: bright is let through, black is held back.",
 };
@@ -58,8 +60,14 @@ export function toWarning(code) {
   return WARNINGS[code] ?? `The service warns: ${toTitle(code)}.`;
 }
 
+/** A level of the network, from coarse to fine; its own name stands behind. */
 export function toLayerName(layer) {
-  return toTitle(layer);
+  const word = LEVELS[String(layer).replace("decoder-", "")];
+  return word ? `${word} (${layer})` : toTitle(layer);
+}
+
+export function toOriginText({ model }) {
+  return `${model.name} ${model.version}, ${model.backend} ${model.precision}`;
 }
 
 export function toChartName(chart) {
