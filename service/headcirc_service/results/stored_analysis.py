@@ -1,6 +1,6 @@
 """A kept analysis: the answer, the mask and the 8-bit frame, without the file or its name.
 
-Of a DICOM file, the identifiers of study, series and instance are kept for FHIR. They name nobody
+The identifiers of study, series and instance of a DICOM file are kept for FHIR. They name nobody
 and are part of no JSON answer, URL or log.
 """
 
