@@ -2,7 +2,7 @@
 
 What a person corrected is written apart from the rest, because it alone changes.
 
-Of a DICOM file, the identifiers of study, series and instance are kept for FHIR. They name nobody
+The identifiers of study, series and instance of a DICOM file are kept for FHIR. They name nobody
 and are part of no JSON answer, URL or log.
 """
 

@@ -75,7 +75,7 @@ def test_age_of_a_dicom_file_counts_where_none_is_stated(client):
 
 @pytest.mark.parametrize("began", ["20240119", "20260611", "20260701", "20250701"])
 def test_impossible_age_of_a_dicom_file_is_named_and_not_used(client, began):
-    """Of an earlier pregnancy, of the same day, or of a later one."""
+    """An earlier pregnancy, the same day, or a later one."""
     dates = {"StudyDate": "20260611", "LastMenstrualDate": began}
     body = post(client, content=make_dicom(draw_head(), **dates), pixel_size_mm="0.13").json()
     assert body["growth"] is None
