@@ -29,6 +29,7 @@ from headcirc.geometry import (
     StatedScale,
     to_ellipse_perimeter,
 )
+from headcirc.growth import KnownAge, choose_age, is_plausible
 from headcirc.mask import to_frame_grid, to_head_mask
 from headcirc.measurement import (
     ChosenCalibration,
@@ -125,8 +126,8 @@ class Analysis:
         Width over height of a pixel, as the network saw it; an explanation needs the same.
     head_plane_probability : float or None
         Probability that the picture shows a head plane; None if the network has no such output.
-    gestational_age_days : int or None
-        As the caller states it; it changes no measurement.
+    gestational_age : KnownAge or None
+        As the caller or the DICOM file states it; it changes no measurement.
     """
 
     frame: Frame
@@ -138,7 +139,7 @@ class Analysis:
     site: SiteFacts | None = None
     pixel_aspect: float = 1.0
     head_plane_probability: float | None = None
-    gestational_age_days: int | None = None
+    gestational_age: KnownAge | None = None
 
     @property
     def known_region(self) -> CalibratedRegion | None:
@@ -275,8 +276,16 @@ class Pipeline:
             )
         return predictions
 
-    def finish(self, prepared: Prepared, prediction: Prediction) -> Analysis:
+    def finish(
+        self,
+        prepared: Prepared,
+        prediction: Prediction,
+        *,
+        gestational_age_days: int | None = None,
+    ) -> Analysis:
         """Make mask, ellipse, millimetres and warnings from the network's outputs.
+
+        The gestational age is the caller's; without one, that of the DICOM file counts.
 
         Raises
         ------
@@ -284,11 +293,15 @@ class Pipeline:
             The stated pixel size differs from that of the DICOM file.
         """
         watch = Stopwatch()
+        in_file_days, has_unusable_age = _read_file_age(prepared.frame)
+        age = choose_age(gestational_age_days, in_file_days)
         probabilities = to_frame_grid(prediction.probability_map, prepared.mapping)
         image_warnings = find_image_warnings(
             has_narrow_range=prepared.frame.has_narrow_range,
             head_plane_probability=prediction.head_plane_probability,
             head_plane=self.manifest.head_plane,
+            has_unusable_age=has_unusable_age,
+            has_age_conflict=age is not None and age.is_in_conflict,
         )
         plane, facts = prediction.head_plane_probability, self.manifest.head_plane
         may_be_head = facts is None or not facts.excludes_head(plane)
@@ -305,6 +318,7 @@ class Pipeline:
             pixel_aspect=prepared.pixel_aspect,
             head_plane_probability=prediction.head_plane_probability,
             site=self.site,
+            gestational_age=age,
         )
 
     def _find_head(
@@ -363,12 +377,19 @@ class Pipeline:
         watch = Stopwatch()
         (prediction,) = self.infer(prepared.network_input)
         inference_ms = watch.lap_ms()
-        analysis = self.finish(prepared, prediction)
-        return replace(
-            analysis,
-            timing_ms={**analysis.timing_ms, "inference": inference_ms},
-            gestational_age_days=gestational_age_days,
-        )
+        analysis = self.finish(prepared, prediction, gestational_age_days=gestational_age_days)
+        timing_ms = {**analysis.timing_ms, "inference": inference_ms}
+        return replace(analysis, timing_ms=timing_ms)
+
+
+def _read_file_age(frame: Frame) -> tuple[int | None, bool]:
+    """Return the gestational age of a DICOM file, and whether it states one without use."""
+    if frame.source is None:
+        return None, False
+    days = frame.source.gestational_age_days
+    if days is not None and not is_plausible(days):  # such as that of an earlier pregnancy
+        return None, True
+    return days, frame.source.has_unusable_gestational_age
 
 
 def _to_calibration_warnings(

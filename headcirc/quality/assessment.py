@@ -33,6 +33,8 @@ NARROW_SAMPLE_RANGE = "narrow-sample-range"
 NOT_A_HEAD_PLANE = "not-a-head-plane"
 DICOM_CALIBRATION_UNUSABLE = "dicom-calibration-unusable"
 DICOM_PIXEL_SPACING_USED = "dicom-pixel-spacing-used"
+GESTATIONAL_AGE_CONFLICT = "gestational-age-conflict"
+DICOM_GESTATIONAL_AGE_UNUSABLE = "dicom-gestational-age-unusable"
 
 DISQUALIFYING = frozenset(
     {
@@ -131,6 +133,8 @@ def find_image_warnings(
     has_narrow_range: bool = False,
     head_plane_probability: float | None = None,
     head_plane: HeadPlaneFacts | None = None,
+    has_unusable_age: bool = False,
+    has_age_conflict: bool = False,
 ) -> tuple[str, ...]:
     """Collect the warnings about the whole picture.
 
@@ -140,11 +144,17 @@ def find_image_warnings(
         See `geometry.Frame`.
     head_plane_probability, head_plane : float or None, HeadPlaneFacts or None
         The network's output and its limit. If either is None, the kind of plane is not checked.
+    has_unusable_age : bool
+        The DICOM file states a gestational age that cannot be right.
+    has_age_conflict : bool
+        The caller states another gestational age than the DICOM file.
     """
     is_known = head_plane_probability is not None and head_plane is not None
     checks = {
         NOT_A_HEAD_PLANE: is_known and head_plane_probability < head_plane.acceptable_probability,  # type: ignore[operator,union-attr]
         NARROW_SAMPLE_RANGE: has_narrow_range,
+        DICOM_GESTATIONAL_AGE_UNUSABLE: has_unusable_age,
+        GESTATIONAL_AGE_CONFLICT: has_age_conflict,
     }
     return tuple(code for code, holds in checks.items() if holds)
 

@@ -136,7 +136,7 @@ def measure_uncertainty(
     seen = lengths / max(float(lengths.sum()), 1e-9)
     across = cv2.remap(probabilities, x_px, y_px, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     echoes = cv2.remap(pixels, x_px, y_px, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    whole = float(np.linalg.norm(ellipse.to_shape_matrix() @ _TANGENTS, axis=0).sum())
+    whole = float(np.hypot(*(ellipse.to_shape_matrix() @ _TANGENTS)).sum())
     values = (
         1 - float(lengths.sum()) / whole,
         *_to_edge_features(across, seen),
@@ -186,13 +186,14 @@ def _to_lines(
     matrix = ellipse.to_shape_matrix()
     center = np.array([[ellipse.center_x_px], [ellipse.center_y_px]])
     edge = center + matrix @ _CIRCLE
-    normals = np.linalg.solve(matrix.T, _CIRCLE)
-    normals /= np.linalg.norm(normals, axis=0)
+    (a, b), (c, d) = matrix.tolist()
+    normals = np.array([[d, -c], [-b, a]]) @ _CIRCLE  # the transposed inverse, but for a factor
+    normals /= np.hypot(*normals)
     points = edge[:, None] + normals[:, None] * (_OFFSETS * radius_px)[:, None]
     x_px, y_px = points.astype(np.float32)
     last = np.array(shape[::-1])[:, None] - 1
     is_seen = ((edge >= 0) & (edge <= last)).all(axis=0)
-    return x_px, y_px, np.linalg.norm(matrix @ _TANGENTS, axis=0) * is_seen
+    return x_px, y_px, np.hypot(*(matrix @ _TANGENTS)) * is_seen
 
 
 def _to_edge_features(across: NDArray[np.float32], seen: FloatArray) -> tuple[float, ...]:

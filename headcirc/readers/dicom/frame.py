@@ -29,6 +29,7 @@ from headcirc.readers.dicom.file import (
     refusing_damaged_dicom,
     to_report_header,
 )
+from headcirc.readers.dicom.gestational_age import FileAge, read_gestational_age
 from headcirc.readers.dicom.picture import Box, blank_between, find_box, fits_picture, to_whole
 from headcirc.readers.dicom.pixels import Layout, has_window, read_layout
 from headcirc.readers.grey import EIGHT_BITS, is_narrow
@@ -50,12 +51,15 @@ class Pictures:
     layout : Layout
     header : Dataset
         What reports repeat of the file's header.
+    age : FileAge
+        The gestational age that the file states.
     options : ReadOptions
     """
 
     file: DicomFile
     layout: Layout
     header: Dataset
+    age: FileAge
     options: ReadOptions
 
     def to_frame(self, grey: NDArray[np.uint8], index: int) -> Frame:
@@ -77,7 +81,15 @@ class Pictures:
             to_calibrations(calibration, box, self.options.pixel_spacing),
             has_narrow_range=self._may_be_narrow and is_narrow(grey),
             has_unusable_calibration=calibration.is_unusable,
-            source=DicomSource(self.header, index, self.layout.frames, box.left_px, box.top_px),
+            source=DicomSource(
+                self.header,
+                index,
+                self.layout.frames,
+                box.left_px,
+                box.top_px,
+                gestational_age_days=self.age.days,
+                has_unusable_gestational_age=self.age.is_unusable,
+            ),
         )
 
     @cached_property
@@ -110,7 +122,7 @@ def open_pictures(file: DicomFile, options: ReadOptions) -> Pictures:
         header = to_report_header(file.header)
     maximum_pixels = min(options.maximum_pixels, MAXIMUM_PIXELS)
     require_accepted_size((layout.columns, layout.rows), maximum_pixels)
-    return Pictures(file, layout, header, options)
+    return Pictures(file, layout, header, read_gestational_age(file.header), options)
 
 
 def read_frame(content: bytes, options: ReadOptions) -> Frame:

@@ -11,10 +11,12 @@ import { KeepPanel } from "./keep/panel.js";
 import { keepPreferences } from "./keep/preferences.js";
 import { ListActions } from "./list/actions.js";
 import { PixelSizeForm } from "./pixel_size.js";
+import { offerDownloads, showDownloads } from "./report/downloads.js";
+import { Report } from "./report/report.js";
 import { showResult } from "./result.js";
 import { ScaleProposal } from "./scale_proposal.js";
 import { Rows } from "./rows.js";
-import { saveResult, saveTable } from "./save.js";
+import { saveTable } from "./save.js";
 import { matchSizes, readSizes, SizeTableError } from "./size_table.js";
 import { Viewer } from "./viewer.js";
 import { mayPass, toAnnouncement, toSiteText } from "./words.js";
@@ -33,6 +35,7 @@ const proposal = new ScaleProposal(viewer, {
   onUse: (item, size) => worklist.setSizes([[item, size, "scale"]]),
 });
 const rows = new Rows(worklist);
+const report = new Report(() => worklist.selected);
 const keeper = new Keeper(worklist);
 new KeepPanel(keeper, worklist);
 new ListActions(worklist, rows, {
@@ -176,6 +179,7 @@ worklist.addEventListener("change", () => {
   rows.show();
   showResult(selected);
   picture.show(selected);
+  showDownloads(selected);
   pixelForm.show(selected, items);
   batchForm.show(worklist.held.length);
   proposal.show(selected);
@@ -222,17 +226,8 @@ byId("again").addEventListener("click", () => {
   tryAgain(mayPass);
 });
 byId("save-csv").addEventListener("click", () => saveTable(worklist.items));
-byId("downloads").addEventListener("click", async ({ target }) => {
-  if (!target.dataset.save) return;
-  const item = worklist.selected; // another may be by the time of a fault
-  try {
-    await saveResult(item, target.dataset.save);
-  } catch (problem) {
-    if (!(problem instanceof Problem)) throw problem;
-    byId("picture-fault").textContent = `${item.name} was not saved: ${problem.detail}`;
-    byId("picture-fault").hidden = false;
-  }
-});
+byId("print-all").addEventListener("click", () => report.print(rows.visible));
+offerDownloads({ toItem: () => worklist.selected, picture, report });
 addEventListener("dragover", (event) => {
   event.preventDefault();
   byId("drop").classList.add("over");

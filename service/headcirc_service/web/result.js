@@ -47,15 +47,7 @@ function showAnalysis(item) {
   byId("figures").classList.toggle("unreliable", !isReliable);
   byId("hc-label").textContent = `Head circumference (HC)${isReliable || !analysis.head ? "" : ", unreliable"}`;
   showCircumference(head, { truthMm, isReliable });
-  const rows = [
-    ["Biparietal diameter (BPD)", withUnit(head.biparietal_diameter_mm)],
-    ["Occipitofrontal diameter (OFD)", withUnit(head.occipitofrontal_diameter_mm)],
-    ["Cephalic index (BPD / OFD)", head.cephalic_index?.toFixed(3)],
-    ["Circumference in pixels", head.head_circumference_px && `${head.head_circumference_px.toFixed(1)} px`],
-    ["Pixel size", toSizeText(item)],
-    ...toGrowthRows(analysis),
-  ];
-  fill("rows", rows);
+  fill("rows", toFigures(item));
   fill("origin-rows", toOrigin(analysis));
   byId("warnings").hidden = !analysis.quality.warnings.length;
   byId("warnings").replaceChildren(...analysis.quality.warnings.map((code) => {
@@ -64,6 +56,19 @@ function showAnalysis(item) {
     line.dataset.code = code;
     return line;
   }));
+}
+
+/** The figures beside the circumference, as [name, value]; unknown ones have none. */
+export function toFigures(item) {
+  const head = item.analysis.head ?? {};
+  return [
+    ["Biparietal diameter (BPD)", withUnit(head.biparietal_diameter_mm)],
+    ["Occipitofrontal diameter (OFD)", withUnit(head.occipitofrontal_diameter_mm)],
+    ["Cephalic index (BPD / OFD)", head.cephalic_index?.toFixed(3)],
+    ["Circumference in pixels", head.head_circumference_px && `${head.head_circumference_px.toFixed(1)} px`],
+    ["Pixel size", toSizeText(item)],
+    ...toGrowthRows(item.analysis),
+  ];
 }
 
 function showCircumference(head, { truthMm, isReliable }) {

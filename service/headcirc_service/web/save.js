@@ -13,8 +13,13 @@ const COLUMNS = [
 
 const WAITS = { held: "its pixel size is asked for" };
 
+/** An item's name without folder and ending: the second a.png is a (2). */
+export function toStem({ name }) {
+  return name.split("/").at(-1).replace(/\.[^.]+?( \(\d+\))?$/, "$1");
+}
+
 export async function saveResult(item, kind) {
-  const stem = item.name.split("/").at(-1).replace(/\.[^.]+?( \(\d+\))?$/, "$1"); // the second a.png is a (2)
+  const stem = toStem(item);
   if (kind === "json") {
     save(new Blob([`${JSON.stringify(item.analysis, null, 2)}\n`], { type: "application/json" }), `${stem}.json`);
   } else {
@@ -57,7 +62,7 @@ function toCell(value) {
   return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 }
 
-function save(blob, name) {
+export function save(blob, name) {
   const url = URL.createObjectURL(blob);
   const link = Object.assign(document.createElement("a"), { href: url, download: name });
   link.click();

@@ -20,6 +20,10 @@ const WARNINGS = {
     "The DICOM file's pixel size cannot be used, often because the picture was scaled. Send the original, or state the pixel size.",
   "dicom-pixel-spacing-used":
     "The pixel size is the file's Pixel Spacing, which ultrasound devices seldom fill. Check the number.",
+  "gestational-age-conflict":
+    "The DICOM file states another gestational age than you did. Yours was used; find out which is right.",
+  "dicom-gestational-age-unusable":
+    "The DICOM file states a gestational age that cannot be right, such as one of an earlier pregnancy. It was not used.",
   "narrow-sample-range":
     "The 16-bit file uses only a small part of its range, so the picture may be too dark. Export it with 8 bits.",
 };
@@ -37,15 +41,17 @@ const AGE_CODES = {
   "gestational-age-above-range": "It ends at 40 weeks: there is no centile for this age.",
 };
 
-const AGE_SOURCES = { request: "as you stated it" };
+const AGE_SOURCES = { request: "as you stated it", dicom: "from the DICOM file" };
 
-const SIZE_SOURCES = { dicom: "from the DICOM file", "scale-bar": "from the depth scale" };
+const SIZE_SOURCES = { request: "stated", dicom: "from the DICOM file", "scale-bar": "from the depth scale" };
+
+const LEVELS = { bottleneck: "Coarsest", 512: "Coarse", 256: "Medium", 128: "Fine", 64: "Finest" };
 
 export const NOTES = {
   measurement:
     "Mask edge: the border of what the network takes for the head. Ellipse: fitted to it; HC is its circumference.",
   saliency:
-    "Grad-CAM: what the answer depended on at this layer, from none (0) to most (1). It shows where the network looked, not that it was right.",
+    "Grad-CAM: what the answer depended on at this level, from none (0) to most (1).",
   attention:
     "The attention gate's coefficients at this level: bright is let through, black is held back.",
 };
@@ -54,8 +60,14 @@ export function toWarning(code) {
   return WARNINGS[code] ?? `The service warns: ${toTitle(code)}.`;
 }
 
+/** A level of the network, from coarse to fine; its own name stands behind. */
 export function toLayerName(layer) {
-  return toTitle(layer);
+  const word = LEVELS[String(layer).replace("decoder-", "")];
+  return word ? `${word} (${layer})` : toTitle(layer);
+}
+
+export function toOriginText({ model }) {
+  return `${model.name} ${model.version}, ${model.backend} ${model.precision}`;
 }
 
 export function toChartName(chart) {
@@ -130,7 +142,7 @@ export function toSizeText({ pixelSize, sizeOrigin, analysis }) {
     stated: "stated", inherited: "inherited", table: "from the table", measured: "measured on the picture",
     scale: "from the depth scale",
   };
-  if (source in SIZE_SOURCES) return `${toSides(x, y)} mm, ${SIZE_SOURCES[source]}`;
+  if (source && source !== "request") return `${toSides(x, y)} mm, ${SIZE_SOURCES[source] ?? toTitle(source)}`;
   if (!pixelSize) return "no pixel size";
   return `${toSides(pixelSize.xMm, pixelSize.yMm)} mm, ${origins[sizeOrigin]}`;
 }

@@ -17,6 +17,7 @@ from harness.service_process import start_service
 from headcirc.answers import Millimetres, to_row
 from headcirc.batch.files import UsageError
 from headcirc.batch.remote import RemoteMeasure, escape_warnings
+from headcirc.batch.stated import NOTHING
 from headcirc.cli.commands import main
 from headcirc.client import (
     AsyncHeadcircClient,
@@ -574,9 +575,9 @@ def test_service_that_has_gone_for_good_ends_the_run():
     measure = RemoteMeasure(client)
     for _ in range(11 + 1 + 11):
         with pytest.raises(InputError):
-            measure(CONTENT, None)
+            measure(CONTENT, NOTHING)
     with pytest.raises(UsageError, match=r"12 images in a row .* What was measured is kept"):
-        measure(CONTENT, None)
+        measure(CONTENT, NOTHING)
 
 
 @pytest.mark.parametrize(
@@ -595,9 +596,9 @@ def test_service_that_is_away_behind_a_gateway_ends_the_run(reply):
     measure = RemoteMeasure(client)
     for _ in range(11):
         with pytest.raises(InputError):
-            measure(CONTENT, None)
+            measure(CONTENT, NOTHING)
     with pytest.raises(UsageError, match="12 images in a row"):
-        measure(CONTENT, None)
+        measure(CONTENT, NOTHING)
 
 
 def test_text_of_a_server_is_escaped():
@@ -606,7 +607,7 @@ def test_text_of_a_server_is_escaped():
     refusal = httpx.Response(400, json=facts, headers=PROBLEM)
     client, _ = to_client(refusal)
     with pytest.raises(InputError) as refused:
-        RemoteMeasure(client)(CONTENT, None)
+        RemoteMeasure(client)(CONTENT, NOTHING)
     assert str(refused.value) == "=1+1\\x1b[2J\\nnext line"
     quality = answers.Quality(acceptable=False, warnings=("\x1b[2J",))
     image = answers.Image(8, 5, None, None, None)
