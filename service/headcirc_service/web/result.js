@@ -1,5 +1,7 @@
 // The selected image's figures, warnings and origin, as text. Nothing here is computed but rounding.
 
+import { say } from "./page.js";
+import { compare, toAuthor, toCounted, toDifferenceText, toKeptText } from "./versions.js";
 import { mayPass, toChartName, toMm, toSizeText, toVerdict, toWarning } from "./words.js";
 
 const byId = (id) => document.getElementById(id);
@@ -40,12 +42,15 @@ function toTone(item) {
 }
 
 function showAnalysis(item) {
-  const { analysis, truthMm } = item;
+  const { truthMm } = item;
+  const analysis = toCounted(item.analysis);
   const head = analysis.head ?? {};
-  const isReliable = analysis.quality.acceptable;
+  const isReliable = analysis.quality.acceptable || Boolean(analysis.correction);
   byId("figures").classList.toggle("unreliable", !isReliable);
-  byId("hc-label").textContent = `Head circumference (HC)${isReliable || !analysis.head ? "" : ", unreliable"}`;
+  const addition = analysis.correction ? ", corrected" : isReliable || !analysis.head ? "" : ", unreliable";
+  byId("hc-label").textContent = `Head circumference (HC)${addition}`;
   showCircumference(head, { truthMm, isReliable });
+  showVersions(item.analysis);
   const rows = [
     ["Biparietal diameter (BPD)", withUnit(head.biparietal_diameter_mm)],
     ["Occipitofrontal diameter (OFD)", withUnit(head.occipitofrontal_diameter_mm)],
@@ -63,6 +68,27 @@ function showAnalysis(item) {
     line.dataset.code = code;
     return line;
   }));
+}
+
+/** The automatic number beside the corrected one, and how long both are kept. */
+function showVersions({ head, correction, expires, quality }) {
+  byId("correct-open").textContent = correction ? "Change the correction" : head ? "Correct the ellipse" : "Draw the ellipse";
+  say("corrected-by", correction ? `Corrected by ${toAuthor(correction)}.${correction.note ? ` “${correction.note}”` : ""}` : "");
+  say("automatic", correction ? toAutomaticText(head, quality) : "");
+  const found = correction && compare(correction.head.head_circumference_mm, head);
+  say("difference", found ? toDifferenceText(found) : "");
+  byId("difference").classList.toggle("much", Boolean(found?.isMuch));
+  say("kept", toKeptText({ expires }));
+}
+
+function toAutomaticText(head, quality) {
+  if (!head) return "Automatic: no head found";
+  const { head_circumference_mm: mm, head_circumference_interval_mm: interval } = head;
+  if (mm === null) return "";
+  const doubt = quality.acceptable ? "" : ", unreliable";
+  const between = interval && quality.acceptable
+    ? `; ${Math.round(interval.level * 100)} % interval: ${interval.low.toFixed(1)} to ${toMm(interval.high)}` : "";
+  return `Automatic: ${toMm(mm)}${doubt}${between}`;
 }
 
 function showCircumference(head, { truthMm, isReliable }) {
