@@ -8,7 +8,6 @@ import { toCounted } from "./versions.js";
 import { NOTES, toCaption, toLayerName, toStatus } from "./words.js";
 
 const NOTHING = { width: 1, height: 1, pixelXMm: null };
-const INVITATION = "Choose an image, drop one here, or take a phantom.";
 const byId = (id) => document.getElementById(id);
 
 export class Picture {
@@ -46,7 +45,8 @@ export class Picture {
     if (item !== this.#item) this.#viewer.open({ ...NOTHING, label: item?.name ?? "No picture yet" });
     [this.#shown, this.#item] = [known, item];
     this.#forget();
-    say("stage-empty", item ? "" : INVITATION);
+    byId("welcome").hidden = Boolean(item);
+    say("stage-empty", "");
     say("picture-fault", "");
     byId("caption").hidden = true;
     byId("viewer").classList.remove("unreliable", "corrected");
@@ -148,6 +148,8 @@ export class Picture {
     byId("explain-controls").hidden = !(maps.length && hasHead);
     const isCorrected = this.view === "measurement" && Boolean(this.#item?.analysis?.correction);
     byId("explain-note").textContent = isCorrected ? NOTES.corrected : hasHead ? NOTES[this.view] : "";
+    byId("explain-limit").hidden = byId("explain-controls").hidden;
+    byId("explain-note").classList.toggle("seen", !byId("explain-controls").hidden || isCorrected);
     byId("layer").replaceChildren(...maps.map((each) => new Option(toLayerName(each), each)));
     byId("save-map").hidden = this.mapPath === null;
     await this.#showMap();
