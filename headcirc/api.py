@@ -26,6 +26,7 @@ from headcirc.readers.pixel_size import to_scale_marks, to_stated_spacing
 from headcirc.reports.drawing import Drawing, to_picture, to_svg
 from headcirc.reports.fhir import to_bundle
 from headcirc.reports.fhir_elements import ImagingSource
+from headcirc.reports.fhir_imaging import choose_imaging, read_imaging_source
 from headcirc.reports.growth_chart import EarlierPoint, draw_growth_chart
 
 Source = str | os.PathLike[str] | bytes | NDArray[Any]
@@ -104,7 +105,7 @@ class Measurement:
     def growth(self) -> Growth | None:
         """Return z-scores and centiles by the INTERGROWTH-21st standard.
 
-        None if no gestational age was stated.
+        None if neither the caller nor the DICOM file states a gestational age.
         """
         return None if self.answer is None else self.answer.growth
 
@@ -207,14 +208,16 @@ class Measurement:
             References, such as `Patient/123`: whose record it is, and the fetus where the subject
             is the mother.
         imaging : ImagingSource, optional
-            Identifiers of the DICOM object that was measured.
+            Identifiers of the DICOM object that was measured; a DICOM file states its own.
 
         Raises
         ------
         InputError, OSError
-            The picture could not be read, or a reference cannot be used.
+            The picture could not be read, or a reference or an identifier cannot be used.
         """
         answer = _require(self.answer, self.error)
+        source = None if self.analysis is None else self.analysis.frame.source
+        imaging = choose_imaging(imaging, read_imaging_source(source))
         return to_bundle(answer, subject=subject, focus=focus, imaging=imaging)
 
     def _repr_png_(self) -> bytes | None:

@@ -13,6 +13,7 @@ from headcirc.answers import to_row
 from headcirc.batch.files import Measure, Measured, UsageError
 from headcirc.batch.model_identity import ModelIdentity
 from headcirc.batch.safe_text import escape_controls
+from headcirc.batch.stated import StatedFacts
 from headcirc.client import (
     Analysis,
     CineLine,
@@ -37,7 +38,6 @@ def open_remote_measure(
     *,
     caption: bool = True,
     frame_index: int | None = None,
-    gestational_age_days: int | None = None,
 ) -> Iterator[tuple[Measure, ModelIdentity]]:
     """Connect to a service; give the function that measures there, and the model it uses.
 
@@ -62,13 +62,7 @@ def open_remote_measure(
             precision=served.precision,
             site_sha256="" if served.site is None else served.site.sha256,
         )
-        measure = RemoteMeasure(
-            client,
-            caption=caption,
-            frame_index=frame_index,
-            gestational_age_days=gestational_age_days,
-        )
-        yield measure, model
+        yield RemoteMeasure(client, caption=caption, frame_index=frame_index), model
 
 
 def read_api_key(path: Path) -> str:
@@ -95,15 +89,13 @@ class RemoteMeasure:
         *,
         caption: bool = True,
         frame_index: int | None = None,
-        gestational_age_days: int | None = None,
     ) -> None:
         self._client = client
         self._frame_index = frame_index
         self._caption = caption
-        self._age_days = gestational_age_days
         self._unanswered = 0
 
-    def __call__(self, content: bytes, spacing: StatedScale | None) -> Measured:
+    def __call__(self, content: bytes, stated: StatedFacts) -> Measured:
         """Let the service measure one file.
 
         Raises
@@ -113,10 +105,11 @@ class RemoteMeasure:
         UsageError
             So many files in a row had no answer that the rest would fail, too.
         """
-        stated: Stated = {"frame": self._frame_index, "gestational_age_days": self._age_days}
-        stated |= to_stated(spacing)
+        age_days = stated.gestational_age_days
+        fields: Stated = {"frame": self._frame_index, "gestational_age_days": age_days}
+        fields |= to_stated(stated.scale)
         try:
-            analysis = self._client.analyze(content, **stated)
+            analysis = self._client.analyze(content, **fields)
         except ClientError as error:
             self._unanswered = self._unanswered + 1 if _is_away(error) else 0
             if self._unanswered >= MAX_CONSECUTIVE_UNANSWERED:

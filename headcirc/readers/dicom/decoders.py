@@ -22,7 +22,7 @@ from pydicom.pixels.decoders.base import get_decoder
 
 from headcirc.errors import ImageTooLargeError, UnsupportedMediaTypeError
 from headcirc.readers.dicom.file import DicomFile, read_value
-from headcirc.readers.dicom.pixels import MONOCHROME, RGB, Layout, to_grey
+from headcirc.readers.dicom.pixels import MONOCHROME, RGB, GreyScale, Layout
 from headcirc.readers.jpeg_stream import (
     FRAMES,
     decode_jpeg,
@@ -60,9 +60,11 @@ def decode_grey(file: DicomFile, layout: Layout, index: int) -> NDArray[np.uint8
     ImageTooLargeError
     ValueError, RuntimeError and others of `file.DICOM_DAMAGE`
     """
+    scale = GreyScale(layout, file.header)
     if _is_native(file):
-        return _to_grey(*_decode_native(file, layout, index), file, layout)
-    return _decode_encoded(_find_encoded(file, layout, index), file, layout)
+        return _decode_plain(file, layout, index, scale)
+    encoded = _find_encoded(file, layout, index)
+    return _decode_encoded(encoded, DECODERS[file.transfer_syntax], layout, scale)
 
 
 def list_frames(file: DicomFile, layout: Layout) -> Iterator[Callable[[], NDArray[np.uint8]]]:
@@ -70,20 +72,22 @@ def list_frames(file: DicomFile, layout: Layout) -> Iterator[Callable[[], NDArra
 
     A frame that cannot be decoded does not end the iteration. Raises as `decode_grey` does.
     """
+    scale = GreyScale(layout, file.header)
     if not _is_native(file):
+        decode = DECODERS[file.transfer_syntax]
         offsets = _read_offsets(file)
         encoded = generate_frames(
             file.stream, number_of_frames=layout.frames, extended_offsets=offsets
         )
         for each in encoded:
-            yield partial(_decode_encoded, each, file, layout)
+            yield partial(_decode_encoded, each, decode, layout, scale)
         return
     start = file.stream.tell()
     if file.stream.seek(0, io.SEEK_END) - start < layout.frames * _count_frame_bytes(layout):
         raise ValueError("The file is cut off.")
     for index in range(layout.frames):
         file.stream.seek(start)
-        yield partial(decode_grey, file, layout, index)
+        yield partial(_decode_plain, file, layout, index, scale)
 
 
 def _is_native(file: DicomFile) -> bool:
@@ -100,16 +104,24 @@ def _is_native(file: DicomFile) -> bool:
     )
 
 
-def _decode_encoded(encoded: bytes, file: DicomFile, layout: Layout) -> NDArray[np.uint8]:
-    return _to_grey(*DECODERS[file.transfer_syntax](encoded, layout), file, layout)
+def _decode_plain(
+    file: DicomFile, layout: Layout, index: int, scale: GreyScale
+) -> NDArray[np.uint8]:
+    return _to_grey(*_decode_native(file, layout, index), layout, scale)
+
+
+def _decode_encoded(
+    encoded: bytes, decode: Decode, layout: Layout, scale: GreyScale
+) -> NDArray[np.uint8]:
+    return _to_grey(*decode(encoded, layout), layout, scale)
 
 
 def _to_grey(
-    samples: Samples, photometric: str, file: DicomFile, layout: Layout
+    samples: Samples, photometric: str, layout: Layout, scale: GreyScale
 ) -> NDArray[np.uint8]:
     if samples.shape[:2] != (layout.rows, layout.columns):
         raise ValueError("The decoded picture has another size.")
-    return to_grey(samples, photometric, layout, file.header)
+    return scale.to_grey(samples, photometric)
 
 
 def _to_options(layout: Layout) -> dict[str, Any]:
@@ -131,10 +143,20 @@ def _decode_native(file: DicomFile, layout: Layout, index: int) -> tuple[Samples
     assert file.pixel_bytes is not None
     if file.pixel_bytes < layout.frames * _count_frame_bytes(layout):
         raise ValueError("Pixel data are missing.")
+    if _is_plain(file, layout):
+        file.stream.seek(index * _count_frame_bytes(layout), io.SEEK_CUR)
+        plain = np.frombuffer(file.stream.read(_count_frame_bytes(layout)), np.uint8)
+        return plain.reshape(layout.rows, layout.columns), layout.photometric
     decoder = get_decoder(file.transfer_syntax)
     options = _to_options(layout) | {"pixel_vr": file.pixel_kind}
     samples, facts = decoder.as_array(file.stream, index=index, raw=True, **options)
     return samples, str(facts["photometric_interpretation"])
+
+
+def _is_plain(file: DicomFile, layout: Layout) -> bool:
+    """Return whether a frame is stored as one unsigned byte for each pixel, row by row."""
+    is_byte = layout.samples == 1 and layout.bits_allocated == EIGHT_BIT and not layout.is_signed
+    return is_byte and file.transfer_syntax != uid.ExplicitVRBigEndian  # its words are swapped
 
 
 def _count_frame_bytes(layout: Layout) -> int:

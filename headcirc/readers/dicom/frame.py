@@ -1,6 +1,7 @@
 """Make a frame of one picture in a DICOM file: the region with the picture, and its scale."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,12 @@ from headcirc.geometry import (
     Frame,
     PixelSpacing,
 )
-from headcirc.readers.dicom.calibration import UNUSABLE, DicomCalibration, read_calibration
+from headcirc.readers.dicom.calibration import (
+    OF_EACH_FRAME,
+    UNUSABLE,
+    DicomCalibration,
+    read_calibration,
+)
 from headcirc.readers.dicom.decoders import decode_grey
 from headcirc.readers.dicom.file import (
     DicomFile,
@@ -23,6 +29,7 @@ from headcirc.readers.dicom.file import (
     refusing_damaged_dicom,
     to_report_header,
 )
+from headcirc.readers.dicom.gestational_age import FileAge, read_gestational_age
 from headcirc.readers.dicom.picture import Box, blank_between, find_box, fits_picture, to_whole
 from headcirc.readers.dicom.pixels import Layout, has_window, read_layout
 from headcirc.readers.grey import EIGHT_BITS, is_narrow
@@ -44,12 +51,15 @@ class Pictures:
     layout : Layout
     header : Dataset
         What reports repeat of the file's header.
+    age : FileAge
+        The gestational age that the file states.
     options : ReadOptions
     """
 
     file: DicomFile
     layout: Layout
     header: Dataset
+    age: FileAge
     options: ReadOptions
 
     def to_frame(self, grey: NDArray[np.uint8], index: int) -> Frame:
@@ -62,20 +72,42 @@ class Pictures:
         index : int
             Its number in the file.
         """
-        layout, header = self.layout, self.file.header
-        with refusing_damaged_dicom():
-            may_be_narrow = layout.bits_stored > EIGHT_BIT_SAMPLES and not has_window(header)
-        calibration = read_calibration(header, layout, index)
+        calibration = self._read_calibration(index)
         box = find_box(calibration.pictures, grey)
         if not fits_picture(box, grey):
             calibration, box = UNUSABLE, to_whole(grey)
         return Frame(
             blank_between(grey, box, calibration.pictures),
             to_calibrations(calibration, box, self.options.pixel_spacing),
-            has_narrow_range=may_be_narrow and is_narrow(grey),
+            has_narrow_range=self._may_be_narrow and is_narrow(grey),
             has_unusable_calibration=calibration.is_unusable,
-            source=DicomSource(self.header, index, layout.frames, box.left_px, box.top_px),
+            source=DicomSource(
+                self.header,
+                index,
+                self.layout.frames,
+                box.left_px,
+                box.top_px,
+                gestational_age_days=self.age.days,
+                has_unusable_gestational_age=self.age.is_unusable,
+            ),
         )
+
+    @cached_property
+    def _may_be_narrow(self) -> bool:
+        """Return whether nothing says which samples are black and white."""
+        with refusing_damaged_dicom():
+            is_deep = self.layout.bits_stored > EIGHT_BIT_SAMPLES
+            return is_deep and not has_window(self.file.header)
+
+    def _read_calibration(self, index: int) -> DicomCalibration:
+        """Return what the file states about a frame; most state the same for all of them."""
+        if OF_EACH_FRAME in self.file.header:
+            return read_calibration(self.file.header, self.layout, index)
+        return self._common_calibration
+
+    @cached_property
+    def _common_calibration(self) -> DicomCalibration:
+        return read_calibration(self.file.header, self.layout, 0)
 
 
 def open_pictures(file: DicomFile, options: ReadOptions) -> Pictures:
@@ -90,7 +122,7 @@ def open_pictures(file: DicomFile, options: ReadOptions) -> Pictures:
         header = to_report_header(file.header)
     maximum_pixels = min(options.maximum_pixels, MAXIMUM_PIXELS)
     require_accepted_size((layout.columns, layout.rows), maximum_pixels)
-    return Pictures(file, layout, header, options)
+    return Pictures(file, layout, header, read_gestational_age(file.header), options)
 
 
 def read_frame(content: bytes, options: ReadOptions) -> Frame:

@@ -265,7 +265,11 @@ class Measurer:
             )
             inference = self.batcher.infer(prepared.network_input, ticket)
         finishing_s = time.perf_counter()
-        analysis = self.pipeline.finish(prepared, inference.require_prediction())
+        analysis = self.pipeline.finish(
+            prepared,
+            inference.require_prediction(),
+            gestational_age_days=question.gestational_age_days,
+        )
         timing_ms = {
             **analysis.timing_ms,
             "queue": (began_s - arrived_s + inference.queue_s) * 1000,
@@ -281,8 +285,7 @@ class Measurer:
             Stage("inference", inference.arrived_s + inference.queue_s, inference.run_s),
             Stage("postprocess", finishing_s, timing_ms["postprocess"] / 1000),
         )
-        age_days = question.gestational_age_days
-        return replace(analysis, timing_ms=timing_ms, gestational_age_days=age_days), stages
+        return replace(analysis, timing_ms=timing_ms), stages
 
     def begin_shutdown(self) -> None:
         """Report not ready from now on; requests that still come are answered."""

@@ -76,6 +76,39 @@ export async function readKept(item, path) {
   }
 }
 
+/** The current version of a result, as {analysis, etag}; measured again where the service no longer keeps it. */
+export async function readVersion(item) {
+  const path = item.analysis.links.self.replace(/^\//, "");
+  try {
+    return await request(path, "version");
+  } catch (problem) {
+    if (problem.code !== "not-found") throw problem;
+    await analyse(item.file, item.pixelSize);
+    return request(path, "version");
+  }
+}
+
+/** Put an ellipse beside the automatic one of the version that was read; returns the new version. */
+export async function saveCorrection(version, drawn) {
+  const headers = { "content-type": "application/json" };
+  return changeVersion(version, { method: "PUT", headers, body: JSON.stringify(drawn) });
+}
+
+/** Go back to the automatic ellipse; returns the new version. */
+export async function removeCorrection(version) {
+  return changeVersion(version, { method: "DELETE" });
+}
+
+async function changeVersion({ analysis, etag }, options) {
+  const headers = { ...options.headers, "if-match": etag };
+  return request(analysis.links.correction.replace(/^\//, ""), "version", { ...options, headers });
+}
+
+/** A proxy that compresses answers marks their tags as weak, and a weak one never matches. */
+async function toVersion(answer) {
+  return { analysis: await answer.json(), etag: answer.headers.get("etag")?.replace(/^W\//, "") ?? "" };
+}
+
 /** The origins of viewers that may hand images to the page. */
 export async function readEmbedOrigins() {
   return (await readShipped("web/embed/origins.json")).json();
@@ -87,13 +120,13 @@ export async function readShipped(path) {
   return answer;
 }
 
-/** An answer's content, `json` or `blob`; one that breaks off, or is none of the service's, is a problem, too. */
+/** An answer's content, `json`, `blob` or `version`; one that breaks off, or is none of the service's, is a problem, too. */
 async function request(path, kind, options = {}) {
-  const headers = key ? { authorization: `Bearer ${key}` } : {};
+  const headers = { ...options.headers, ...(key ? { authorization: `Bearer ${key}` } : {}) };
   let answer;
   try {
     answer = await fetch(path, { ...options, headers });
-    if (answer.ok) return await answer[kind]();
+    if (answer.ok) return await (kind === "version" ? toVersion(answer) : answer[kind]());
   } catch {
     throw new Problem({
       code: "unreachable",

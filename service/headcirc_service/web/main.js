@@ -4,6 +4,7 @@ import { Problem, readEmbedOrigins, readModels, useKey } from "./api.js";
 import { Picture } from "./picture.js";
 import { BatchSizeForm } from "./batch_size.js";
 import { Calibration } from "./calibrate.js";
+import { Correction } from "./correction.js";
 import { findImages, readDropped } from "./dicom_files.js";
 import { AgeForm, GrowthChart } from "./growth.js";
 import { Host, isEmbedded } from "./embed/host.js";
@@ -35,6 +36,15 @@ const calibration = new Calibration(viewer, {
 });
 const proposal = new ScaleProposal(viewer, {
   onUse: (item, size) => worklist.setSizes([[item, size, "scale"]]),
+});
+const correction = new Correction(viewer, {
+  onVersion: (item, analysis) => {
+    // Measured anew meanwhile, with another pixel size, say: then it is another result.
+    if (item.analysis?.id !== analysis.id) return;
+    item.analysis = analysis;
+    worklist.dispatchEvent(new Event("change"));
+    byId("live").textContent = toAnnouncement(item);
+  },
 });
 const rows = new Rows(worklist);
 const report = new Report(() => worklist.selected);
@@ -209,6 +219,10 @@ for (const id of ["pixel-measure", "batch-measure"]) {
     else showNote("This browser cannot show this file before it is measured.", "fault");
   });
 }
+byId("correct-open").addEventListener("click", ({ target }) => {
+  reveal();
+  correction.begin(worklist.selected, target);
+});
 byId("again").addEventListener("click", () => {
   byId("result").focus({ preventScroll: true }); // the button goes
   tryAgain(mayPass);

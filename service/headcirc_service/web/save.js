@@ -8,7 +8,10 @@ const COLUMNS = [
   "biparietal_diameter_mm", "occipitofrontal_diameter_mm", "cephalic_index", "head_circumference_px",
   "gestational_age_hadlock_1984_days", "gestational_age_intergrowth21_2016_days",
   "gestational_age_days", "gestational_age_source", "head_circumference_z_score", "head_circumference_centile",
-  "pixel_size_x_mm", "pixel_size_y_mm", "pixel_size_source", "head_plane_probability", "acceptable", "warnings", "error",
+  "pixel_size_x_mm", "pixel_size_y_mm", "pixel_size_source", "head_plane_probability",
+  "method", "corrected_head_circumference_mm",
+  "corrected_biparietal_diameter_mm", "corrected_occipitofrontal_diameter_mm", "correction_difference_mm",
+  "correction_exceeds_half_width", "corrected_by", "corrected_at", "correction_note", "acceptable", "warnings", "error",
 ];
 
 const WAITS = { held: "its pixel size is asked for" };
@@ -39,7 +42,7 @@ export function toTable(items) {
 
 function toRow({ name, analysis, problem, state }) {
   if (!analysis) return { image: name, error: problem?.detail ?? `not measured yet (${WAITS[state] ?? state})` };
-  const { head, image, quality } = analysis;
+  const { head, image, quality, correction } = analysis;
   const interval = head?.head_circumference_interval_mm;
   const { gestational_age: dated, growth } = analysis;
   return {
@@ -50,8 +53,19 @@ function toRow({ name, analysis, problem, state }) {
     gestational_age_days: growth?.gestational_age_days, gestational_age_source: growth?.gestational_age_source,
     head_circumference_z_score: growth?.head_circumference?.z_score,
     head_circumference_centile: growth?.head_circumference?.centile,
+    method: analysis.method, ...(correction ? toCorrectionCells(correction) : {}),
     head_plane_probability: analysis.head_plane_probability, acceptable: quality.acceptable, warnings: quality.warnings.join(" "),
     error: !head ? "no head was found" : head.head_circumference_mm === null ? "no pixel size is known" : "",
+  };
+}
+
+function toCorrectionCells({ head, by, at, note, difference_mm, exceeds_half_width }) {
+  return {
+    corrected_head_circumference_mm: head.head_circumference_mm,
+    corrected_biparietal_diameter_mm: head.biparietal_diameter_mm,
+    corrected_occipitofrontal_diameter_mm: head.occipitofrontal_diameter_mm,
+    correction_difference_mm: difference_mm, correction_exceeds_half_width: exceeds_half_width,
+    corrected_by: by, corrected_at: at, correction_note: note,
   };
 }
 

@@ -4,6 +4,8 @@ import tracemalloc
 import numpy as np
 import pytest
 from pydicom import uid
+from pydicom.dataset import Dataset
+from pydicom.sequence import Sequence
 
 from headcirc.errors import ImageTooLargeError, UnreadableImageError, UnsupportedMediaTypeError
 from headcirc.readers import decode_frame
@@ -42,6 +44,19 @@ def test_only_the_region_with_the_picture_is_read_and_it_has_its_pixel_size():
     frames = read_all(make_dicom(FRAMES, regions=regions))
     assert all(each.pixels.shape == (ROWS - 16, COLUMNS - 20) for each in frames)
     assert all(each.calibrations[0].spacing.column_mm == pytest.approx(0.13) for each in frames)
+
+
+def test_each_frame_has_its_own_pixel_size_where_the_file_states_one():
+    """Functional groups of a frame come before those of the object."""
+    groups = []
+    for index in range(len(FRAMES)):
+        measures, group = Dataset(), Dataset()
+        measures.PixelSpacing = [0.1 + 0.01 * index] * 2
+        group.PixelMeasuresSequence = Sequence([measures])
+        groups.append(group)
+    frames = read_all(make_dicom(FRAMES, PerFrameFunctionalGroupsSequence=Sequence(groups)))
+    sizes_mm = [each.calibrations[0].spacing.row_mm for each in frames]
+    assert sizes_mm == pytest.approx([0.1, 0.11, 0.12, 0.13, 0.14])
 
 
 @pytest.mark.parametrize(
