@@ -17,6 +17,7 @@ from tests.web.steps import ask
 CONTENT = to_file(draw_head())
 EXAMPLE = re.search("```html\n(.*?)```", Path("docs/embed.md").read_text(), re.DOTALL)[1]
 MOST_LINES = 30
+PATIENCE_S = 30
 LISTEN = """() => {
   window.heard = [];
   addEventListener("message", ({ data, origin }) => heard.push({ ...data, origin }));
@@ -160,17 +161,17 @@ def test_only_the_framing_window_is_heard(open_page, serve_synthetic, viewer):
 def test_headers_follow_the_setting(serve_synthetic):
     """The page may be framed by the named origins alone, everything else by nobody."""
     url = serve_synthetic(embed_origins="https://Viewer.example:443, http://[::1]:8080")
-    page = httpx.get(url).headers
+    page = httpx.get(url, timeout=PATIENCE_S).headers
     assert (
         "frame-ancestors https://viewer.example http://[::1]:8080;"
         in page["content-security-policy"]
     )
     assert "x-frame-options" not in page
     for path in ("/docs", "/livez", "/web/main.js"):
-        headers = httpx.get(url + path).headers
+        headers = httpx.get(url + path, timeout=PATIENCE_S).headers
         assert "frame-ancestors 'none'" in headers["content-security-policy"]
         assert headers["x-frame-options"] == "DENY"
-    listed = httpx.get(url + "/web/embed/origins.json").json()
+    listed = httpx.get(url + "/web/embed/origins.json", timeout=PATIENCE_S).json()
     assert listed == ["https://viewer.example", "http://[::1]:8080"]
 
 
