@@ -109,6 +109,11 @@ async function toVersion(answer) {
   return { analysis: await answer.json(), etag: answer.headers.get("etag")?.replace(/^W\//, "") ?? "" };
 }
 
+/** The origins of viewers that may hand images to the page. */
+export async function readEmbedOrigins() {
+  return (await readShipped("web/embed/origins.json")).json();
+}
+
 export async function readShipped(path) {
   const answer = await fetch(path);
   if (!answer.ok) throw new Problem({ code: "not-found", detail: "A file of this page is missing." });

@@ -1,12 +1,13 @@
 // The page put together: who tells whom. Each part is in a file of its own.
 
-import { Problem, readModels, useKey } from "./api.js";
+import { Problem, readEmbedOrigins, readModels, useKey } from "./api.js";
 import { Picture } from "./picture.js";
 import { BatchSizeForm } from "./batch_size.js";
 import { Calibration } from "./calibrate.js";
 import { Correction } from "./correction.js";
 import { findImages, readDropped } from "./dicom_files.js";
 import { AgeForm, GrowthChart } from "./growth.js";
+import { Host, isEmbedded } from "./embed/host.js";
 import { foldExamples, offerExamples } from "./examples.js";
 import { Keeper } from "./keep/keeper.js";
 import { KeepPanel } from "./keep/panel.js";
@@ -48,7 +49,6 @@ const correction = new Correction(viewer, {
 const rows = new Rows(worklist);
 const report = new Report(() => worklist.selected);
 const keeper = new Keeper(worklist);
-new KeepPanel(keeper, worklist);
 new ListActions(worklist, rows, {
   onCleared: () => {
     showNote("", "hint");
@@ -245,4 +245,8 @@ addEventListener("drop", (event) => {
 
 greet();
 offerExamples(takeExample);
-keeper.begin().then(() => keepPreferences(keeper));
+if (isEmbedded) new Host(worklist, readEmbedOrigins());
+else {
+  new KeepPanel(keeper, worklist);
+  keeper.begin().then(() => keepPreferences(keeper));
+}

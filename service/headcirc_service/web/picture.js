@@ -128,7 +128,7 @@ export class Picture {
   /** Whether the stage shows something else than the service's own overlay. */
   get isChanged() {
     const isOff = ["edge", "ellipse", "axes"].some((name) => !byId(`show-${name}`).checked);
-    return this.mapPath !== null || (isOff && Boolean(this.#item?.analysis?.head));
+    return this.mapPath !== null || (isOff && !byId("marks").hidden);
   }
 
   /** The stage as it is seen, as PNG. */

@@ -19,12 +19,12 @@ export class Worklist extends EventTarget {
 
   /**
    * Add files and show the first of them; several wait (`held`) until their pixel size is stated, but for `calibrated`
-   * ones, which state it themselves.
+   * ones, which state it themselves. Return the new items.
    */
-  add(files, { pixelSize = null, truthMm = null, calibrated = new Set() } = {}) {
+  add(files, { pixelSize = null, truthMm = null, calibrated = new Set(), ageDays = null } = {}) {
     const fresh = files.filter((file) => !this.#giveBack(file, files.length));
     const added = fresh.map((file) => ({
-      key: toKey(), name: toPath(file), file, truthMm, ageDays: null,
+      key: toKey(), name: toPath(file), file, truthMm, ageDays,
       pixelSize, sizeOrigin: pixelSize && "stated",
       draft: null, // a pixel size that is typed and not used yet
       turn: 0,
@@ -34,6 +34,7 @@ export class Worklist extends EventTarget {
     if (added.length) this.select(added[0]);
     else this.#tell();
     this.#work();
+    return added;
   }
 
   /** The images that wait for their pixel size. */

@@ -31,6 +31,16 @@ test("an interval stands with a reliable number alone", () => {
   assert.equal(toHeadline(toItem(null)), "No head was found.");
 });
 
+test("a corrected number says so, and the automatic one stands beside it", () => {
+  const item = toItem(HEAD);
+  item.analysis.correction = {
+    by: "AB", at: "2026-01-02T03:04:05Z", note: "skull in shadow", head: { ...HEAD, head_circumference_mm: 180.02, head_circumference_interval_mm: null },
+  };
+  assert.equal(toNumberText(item), "180.0 mm (corrected by a person)");
+  const text = toTextBlock(item);
+  assert.match(text, /Corrected by: AB.*\nNote: skull in shadow\nAutomatic: 183\.4 mm \(90 % interval: 180\.1 to 186\.8 mm\)\n/);
+});
+
 test("the text has a line for each figure that is known", () => {
   const text = toTextBlock(toItem(HEAD, { warnings: ["low-contrast"] }));
   assert.deepEqual(text.split("\n"), [
