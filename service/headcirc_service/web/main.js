@@ -4,6 +4,7 @@ import { Problem, readModels, readShipped, useKey } from "./api.js";
 import { Picture } from "./picture.js";
 import { BatchSizeForm } from "./batch_size.js";
 import { Calibration } from "./calibrate.js";
+import { Callipers } from "./callipers.js";
 import { Correction } from "./correction.js";
 import { PixelSizeForm } from "./pixel_size.js";
 import { showResult } from "./result.js";
@@ -36,6 +37,7 @@ const correction = new Correction(viewer, {
     byId("live").textContent = toAnnouncement(item);
   },
 });
+const callipers = new Callipers(viewer, { onChange: () => showResult(worklist.selected) });
 const rows = new Rows(worklist);
 const pixelForm = new PixelSizeForm({
   onTyped: (item, draft) => worklist.setDraft(item, draft),
@@ -200,6 +202,10 @@ for (const id of ["pixel-measure", "batch-measure"]) {
 byId("correct-open").addEventListener("click", ({ target }) => {
   reveal();
   correction.begin(worklist.selected, target);
+});
+byId("callipers-open").addEventListener("click", ({ target }) => {
+  reveal();
+  callipers.begin(worklist.selected, target);
 });
 byId("again").addEventListener("click", () => {
   byId("result").focus({ preventScroll: true }); // the button goes

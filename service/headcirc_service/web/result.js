@@ -1,5 +1,6 @@
 // The selected image's figures, warnings and origin, as text. Nothing here is computed but rounding.
 
+import { toRows } from "./calliper_lengths.js";
 import { say } from "./page.js";
 import { compare, toAuthor, toCounted, toDifferenceText, toKeptText } from "./versions.js";
 import { mayPass, toChartName, toMm, toSizeText, toVerdict, toWarning } from "./words.js";
@@ -9,7 +10,7 @@ let shown = [];
 
 /** Show an item as far as it is known; what is read or marked stays while others are measured. */
 export function showResult(item) {
-  const known = [item, item?.state, item?.analysis, item?.problem];
+  const known = [item, item?.state, item?.analysis, item?.problem, item?.callipers];
   if (known.every((each, i) => each === shown[i])) return;
   shown = known;
   byId("result-empty").hidden = Boolean(item);
@@ -54,6 +55,7 @@ function showAnalysis(item) {
   const rows = [
     ["Biparietal diameter (BPD)", withUnit(head.biparietal_diameter_mm)],
     ["Occipitofrontal diameter (OFD)", withUnit(head.occipitofrontal_diameter_mm)],
+    ...toRows(item),
     ["Cephalic index (BPD / OFD)", head.cephalic_index?.toFixed(3)],
     ["Circumference in pixels", head.head_circumference_px && `${head.head_circumference_px.toFixed(1)} px`],
     ["Pixel size", toSizeText(item)],

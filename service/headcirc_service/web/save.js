@@ -1,6 +1,7 @@
 // What can be kept: pictures and JSON of one result, CSV of all.
 
 import { readKept } from "./api.js";
+import { toCells } from "./calliper_lengths.js";
 
 const COLUMNS = [
   "image", "head_circumference_mm", "head_circumference_low_mm", "head_circumference_high_mm",
@@ -8,7 +9,8 @@ const COLUMNS = [
   "biparietal_diameter_mm", "occipitofrontal_diameter_mm", "cephalic_index", "head_circumference_px",
   "pixel_size_x_mm", "pixel_size_y_mm", "head_plane_probability", "method", "corrected_head_circumference_mm",
   "corrected_biparietal_diameter_mm", "corrected_occipitofrontal_diameter_mm", "correction_difference_mm",
-  "correction_exceeds_half_width", "corrected_by", "corrected_at", "correction_note", "acceptable", "warnings", "error",
+  "correction_exceeds_half_width", "corrected_by", "corrected_at", "correction_note",
+  "callipers_bpd_outer_outer_mm", "callipers_bpd_outer_inner_mm", "callipers_ofd_mm", "acceptable", "warnings", "error",
 ];
 
 const WAITS = { held: "its pixel size is asked for" };
@@ -16,7 +18,8 @@ const WAITS = { held: "its pixel size is asked for" };
 export async function saveResult(item, kind) {
   const stem = item.name.replace(/\.[^.]+?( \(\d+\))?$/, "$1"); // the second a.png is a (2)
   if (kind === "json") {
-    save(new Blob([`${JSON.stringify(item.analysis, null, 2)}\n`], { type: "application/json" }), `${stem}.json`);
+    const facts = { ...item.analysis, ...(item.callipers ? { callipers: toCells(item) } : {}) };
+    save(new Blob([`${JSON.stringify(facts, null, 2)}\n`], { type: "application/json" }), `${stem}.json`);
   } else {
     save(await readKept(item, item.analysis.links[kind]), `${stem}_${kind}.png`);
   }
@@ -31,14 +34,15 @@ export function toTable(items) {
   return lines.map((line) => `${line.map(toCell).join(",")}\r\n`).join("");
 }
 
-function toRow({ name, analysis, problem, state }) {
+function toRow(item) {
+  const { name, analysis, problem, state } = item;
   if (!analysis) return { image: name, error: problem?.detail ?? `not measured yet (${WAITS[state] ?? state})` };
   const { head, image, quality, correction } = analysis;
   const interval = head?.head_circumference_interval_mm;
   return {
     image: name, ...head, ...image,
     head_circumference_low_mm: interval?.low, head_circumference_high_mm: interval?.high,
-    method: analysis.method, ...(correction ? toCorrectionCells(correction) : {}),
+    method: analysis.method, ...(correction ? toCorrectionCells(correction) : {}), ...toCells(item),
     head_plane_probability: analysis.head_plane_probability, acceptable: quality.acceptable, warnings: quality.warnings.join(" "),
     error: !head ? "no head was found" : head.head_circumference_mm === null ? "no pixel size is known" : "",
   };

@@ -63,6 +63,11 @@ export class TwoPoints {
   }
 }
 
+/** The length between two points where a pixel is xMm wide and yMm high. */
+export function toLengthMm(a, b, { xMm, yMm }) {
+  return Math.hypot((a.x - b.x) * xMm, (a.y - b.y) * yMm);
+}
+
 /** The size of a square pixel, or null where it cannot be told. */
 export function toPixelSizeMm(lengthMm, distancePx) {
   if (!(lengthMm > 0) || !(distancePx > 0)) return null;
