@@ -28,7 +28,7 @@ METHOD = {
     "starts with the next engine; a turn starts with two untimed calls",
     "network": "one call from numpy array to numpy array (on a GPU with both copies), decoded "
     "frames, batch 1, in a separate process",
-    "request": "POST /v1/head-circumference over loopback, concurrency 1, one connection per turn, "
+    "request": "POST /v1/analyses over loopback, concurrency 1, one connection per turn, "
     "no stored results; the client uses plain sockets in a separate process on the same CPUs",
     "stages": "medians of timing_ms in the answers; http: the rest of the request",
     "ready": "process start to the first 200 of /readyz, files in the page cache",

@@ -186,12 +186,16 @@ class GrowthFigure:
 
 @dataclass(frozen=True, kw_only=True)
 class Growth:
-    """Comparison with the growth standard at the gestational age that the caller stated.
+    """Comparison with the growth standard at a gestational age from elsewhere.
 
-    Figures are None without millimetres, and out of the standard's range; `code` says the latter.
+    `gestational_age_source` is `request` if the caller stated the age, and `dicom` if the file did;
+    `gestational_age_in_file_days` is the file's in both cases. Figures are None without
+    millimetres, and out of the standard's range; `code` says the latter.
     """
 
     gestational_age_days: int
+    gestational_age_source: str = field(metadata=added_later(growth.AGE_FROM_REQUEST))
+    gestational_age_in_file_days: int | None = field(metadata=added_later(None))
     standard: str
     head_circumference: GrowthFigure | None
     biparietal_diameter: GrowthFigure | None
@@ -256,7 +260,7 @@ class AnalysisFacts:
     """Everything about one picture; `head` is None when none was found.
 
     `head_plane_probability` is None where the model does not judge the kind of plane.
-    `gestational_age` is None without millimetres, `growth` if no gestational age was stated. All
+    `gestational_age` is None without millimetres, `growth` if no gestational age is known. All
     this is automatic; `correction` is None unless a person drew another ellipse, and `method` says
     which of the two counts.
     """
@@ -387,30 +391,40 @@ def to_analysis_facts(
     analysis_id : str
         Under which a service keeps the result; empty where nothing is kept.
     """
-    rows, columns = analysis.frame.pixels.shape
-    region, source = analysis.known_region, analysis.frame.source
-    head = None if analysis.head is None else _to_head(analysis.head)
+    head = None if analysis.head is None else to_head(analysis.head)
     return AnalysisFacts(
         id=analysis_id,
-        created=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        created=to_now_text(),
         model=to_model(pipeline),
-        image=Image(
-            width_px=columns,
-            height_px=rows,
-            orientation=analysis.frame.orientation,
-            pixel_size_x_mm=None if region is None else region.spacing.column_mm,
-            pixel_size_y_mm=None if region is None else region.spacing.row_mm,
-            pixel_size_source=None if region is None else region.source,
-            dicom=None if source is None else _to_dicom_image(source),
-            pixel_size_confidence=None if region is None else region.confidence,
-        ),
+        image=to_image(analysis),
         head=head,
         head_plane_probability=analysis.head_plane_probability,
         gestational_age=None if head is None else to_gestational_age(head),
-        growth=to_growth(head, analysis.gestational_age_days),
+        growth=to_growth(head, analysis.gestational_age),
         quality=Quality(analysis.quality.acceptable, analysis.quality.warnings),
-        site=_to_site(pipeline.site),
+        site=to_site(pipeline.site),
         timing_ms={stage: round(analysis.timing_ms.get(stage, 0.0), 3) for stage in STAGES},
+    )
+
+
+def to_now_text() -> str:
+    """Return the time now, as answers state it."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def to_image(analysis: "measured_by.Analysis") -> Image:
+    """Return the size and the scale of the picture that was measured."""
+    rows, columns = analysis.frame.pixels.shape
+    region, source = analysis.known_region, analysis.frame.source
+    return Image(
+        width_px=columns,
+        height_px=rows,
+        orientation=analysis.frame.orientation,
+        pixel_size_x_mm=None if region is None else region.spacing.column_mm,
+        pixel_size_y_mm=None if region is None else region.spacing.row_mm,
+        pixel_size_source=None if region is None else region.source,
+        dicom=None if source is None else _to_dicom_image(source),
+        pixel_size_confidence=None if region is None else region.confidence,
     )
 
 
@@ -444,7 +458,8 @@ def to_model(pipeline: "measured_by.Pipeline") -> Model:
     )
 
 
-def _to_site(site: "SiteFacts | None") -> Site | None:
+def to_site(site: "SiteFacts | None") -> Site | None:
+    """Return a site's recalibration, as an answer states it."""
     if site is None:
         return None
     return Site(**{each.name: getattr(site, each.name) for each in fields(Site)})
@@ -457,7 +472,8 @@ def to_site_guarantee(site: "SiteFacts | None") -> SiteGuarantee | None:
     return SiteGuarantee(**{each.name: getattr(site, each.name) for each in fields(SiteGuarantee)})
 
 
-def _to_head(head: "measured_by.Head") -> Head:
+def to_head(head: "measured_by.Head") -> Head:
+    """Return the head that was found, as an answer states it."""
     measured = head.measurement
     return Head(
         ellipse=_to_ellipse(head.ellipse),
@@ -532,13 +548,25 @@ def _convert(
     return ConvertedInterval(interval.level, convert(interval.low), convert(interval.high))
 
 
-def to_growth(figures: Millimetres | None, age_days: int | None) -> Growth | None:
-    """Return the comparison with the growth standard; None if no gestational age is stated.
+def to_known_age(compared: Growth | None) -> growth.KnownAge | None:
+    """Return the age that a comparison with the growth standard was made for."""
+    if compared is None:
+        return None
+    return growth.KnownAge(
+        compared.gestational_age_days,
+        compared.gestational_age_source,
+        compared.gestational_age_in_file_days,
+    )
+
+
+def to_growth(figures: Millimetres | None, age: growth.KnownAge | None) -> Growth | None:
+    """Return the comparison with the growth standard; None if no gestational age is known.
 
     The age is never the one that the circumference gives: with that, every head is average.
     """
-    if age_days is None:
+    if age is None:
         return None
+    age_days = age.days
     code = growth.find_age_code(age_days)
     hc, bpd, ofd = None, None, None
     if figures is not None and code is None:
@@ -552,6 +580,8 @@ def to_growth(figures: Millimetres | None, age_days: int | None) -> Growth | Non
         )
     return Growth(
         gestational_age_days=age_days,
+        gestational_age_source=age.source,
+        gestational_age_in_file_days=age.in_file_days,
         standard=growth.STANDARD,
         head_circumference=hc,
         biparietal_diameter=bpd,
@@ -647,6 +677,7 @@ class Row:
         "gestational_age.intergrowth21_2016.days", decimals=1
     )
     gestational_age_days: float | None = column("growth.gestational_age_days", decimals=0)
+    gestational_age_source: str = column("growth.gestational_age_source", default="")
     head_circumference_z_score: float | None = column(
         "growth.head_circumference.z_score", decimals=3
     )

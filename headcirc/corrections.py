@@ -18,6 +18,7 @@ from headcirc.answers import (
     Image,
     to_gestational_age,
     to_growth,
+    to_known_age,
 )
 from headcirc.errors import InputError, InvalidEllipseError
 from headcirc.geometry import Ellipse, PixelSpacing, to_ellipse_perimeter
@@ -139,7 +140,6 @@ def to_corrected(answer: Facts, drawn: DrawnEllipse) -> Facts:
         From `require_drawn`.
     """
     head = _to_head(drawn.ellipse, answer.image)
-    age_days = None if answer.growth is None else answer.growth.gestational_age_days
     difference_mm, exceeds = _compare(head, answer.head)
     correction = Correction(
         by=drawn.by,
@@ -147,7 +147,7 @@ def to_corrected(answer: Facts, drawn: DrawnEllipse) -> Facts:
         note=drawn.note,
         head=head,
         gestational_age=to_gestational_age(head),
-        growth=to_growth(head, age_days),
+        growth=to_growth(head, to_known_age(answer.growth)),
         difference_mm=difference_mm,
         exceeds_half_width=exceeds,
     )

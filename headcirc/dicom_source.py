@@ -26,6 +26,10 @@ class DicomSource:
         How many frames the object has.
     left_px, top_px : int
         Where the frame's first pixel is in the stored picture.
+    gestational_age_days : int or None
+        As the file states it, on the day of the picture, plausible or not; None if it states none.
+    has_unusable_gestational_age : bool
+        It states a damaged one, or two that differ.
     """
 
     header: "Dataset" = field(repr=False, compare=False)
@@ -33,3 +37,5 @@ class DicomSource:
     frames: int = 1
     left_px: int = 0
     top_px: int = 0
+    gestational_age_days: int | None = None
+    has_unusable_gestational_age: bool = False

@@ -19,6 +19,10 @@ BELOW_AGE_RANGE, ABOVE_AGE_RANGE = "gestational-age-below-range", "gestational-a
 BEYOND_DOCUMENTED_AGE = "beyond-documented-age"
 """The age is given, but the equation's use is documented for younger fetuses only."""
 
+AGE_FROM_REQUEST, AGE_FROM_DICOM = "request", "dicom"
+"""Where a gestational age is from: the caller, or the DICOM file."""
+MOST_AGE_DIFFERENCE_DAYS = 1
+"""Between the caller's age and that of the file: a day that one of them counts otherwise."""
 STANDARD = "intergrowth21_2014"
 """Name of the growth standard in answers."""
 PLAUSIBLE_DAYS = (1, 330)
@@ -210,6 +214,54 @@ def require_gestational_age(days: float | None) -> int | None:
             "as 143 for 20 weeks and 3 days."
         )
     return int(days)
+
+
+@dataclass(frozen=True)
+class KnownAge:
+    """A gestational age that is known from elsewhere than the circumference.
+
+    Attributes
+    ----------
+    days : int
+    source : str
+        `AGE_FROM_REQUEST` or `AGE_FROM_DICOM`.
+    in_file_days : int or None
+        As the DICOM file states it; None if it states none.
+    """
+
+    days: int
+    source: str
+    in_file_days: int | None = None
+
+    @property
+    def is_in_conflict(self) -> bool:
+        """Return whether the caller and the file state different ages."""
+        stated = self.days if self.in_file_days is None else self.in_file_days
+        return abs(self.days - stated) > MOST_AGE_DIFFERENCE_DAYS
+
+
+def is_plausible(days: int) -> bool:
+    """Return whether a pregnancy can have this age."""
+    first_day, last_day = PLAUSIBLE_DAYS
+    return first_day <= days <= last_day
+
+
+def choose_age(stated_days: int | None, in_file_days: int | None) -> KnownAge | None:
+    """Return the age that the caller states, otherwise that of the file; None without either."""
+    if stated_days is not None:
+        return KnownAge(stated_days, AGE_FROM_REQUEST, in_file_days)
+    if in_file_days is not None:
+        return KnownAge(in_file_days, AGE_FROM_DICOM, in_file_days)
+    return None
+
+
+def describe_age_source(source: str) -> str:
+    """Return who states a gestational age, in words."""
+    origins = {
+        AGE_FROM_REQUEST: "stated by the requester",
+        AGE_FROM_DICOM: "stated in the DICOM file",
+    }
+    return origins.get(source, "stated elsewhere")
 
 
 def to_age_text(days: float) -> str:

@@ -29,6 +29,7 @@ from headcirc.geometry import (
     StatedScale,
     to_ellipse_perimeter,
 )
+from headcirc.growth import KnownAge, choose_age, is_plausible
 from headcirc.mask import to_frame_grid, to_head_mask
 from headcirc.measurement import (
     ChosenCalibration,
@@ -40,7 +41,7 @@ from headcirc.model.graph import Graph
 from headcirc.model.manifest import Manifest, load_manifest
 from headcirc.model.prediction import Prediction
 from headcirc.model.site import SiteFacts, load_site
-from headcirc.network_input import to_network_input
+from headcirc.network_input import to_greys, to_network_input
 from headcirc.overlay import Picture, draw_overlay
 from headcirc.quality.assessment import (
     DICOM_CALIBRATION_UNUSABLE,
@@ -125,8 +126,8 @@ class Analysis:
         Width over height of a pixel, as the network saw it; an explanation needs the same.
     head_plane_probability : float or None
         Probability that the picture shows a head plane; None if the network has no such output.
-    gestational_age_days : int or None
-        As the caller states it; it changes no measurement.
+    gestational_age : KnownAge or None
+        As the caller or the DICOM file states it; it changes no measurement.
     """
 
     frame: Frame
@@ -138,7 +139,7 @@ class Analysis:
     site: SiteFacts | None = None
     pixel_aspect: float = 1.0
     head_plane_probability: float | None = None
-    gestational_age_days: int | None = None
+    gestational_age: KnownAge | None = None
 
     @property
     def known_region(self) -> CalibratedRegion | None:
@@ -216,8 +217,29 @@ class Pipeline:
             frame_index=frame_index,
             maximum_pixels=self.maximum_pixels,
         )
-        if isinstance(pixel_spacing, ScaleMarks) and not frame.calibrations:
-            frame = calibrate_by_scale(frame, pixel_spacing)
+        marks = pixel_spacing if isinstance(pixel_spacing, ScaleMarks) else None
+        return self.prepare_frame(frame, marks=marks, watch=watch)
+
+    def prepare_frame(
+        self, frame: Frame, *, marks: ScaleMarks | None = None, watch: "Stopwatch | None" = None
+    ) -> Prepared:
+        """Make the network's input of a decoded frame.
+
+        Parameters
+        ----------
+        frame : Frame
+        marks : ScaleMarks, optional
+            Of the depth scale in the picture, which gives the pixel size where the file has none.
+        watch : Stopwatch, optional
+            Started before the frame was decoded.
+
+        Raises
+        ------
+        ScaleBarError
+        """
+        watch = watch or Stopwatch()
+        if marks is not None and not frame.calibrations:
+            frame = calibrate_by_scale(frame, marks)
         decode_ms, pixel_aspect = watch.lap_ms(), frame.pixel_aspect
         network_input, mapping = to_network_input(
             frame.pixels, self.manifest.input, frame_pixel_aspect=pixel_aspect
@@ -254,8 +276,16 @@ class Pipeline:
             )
         return predictions
 
-    def finish(self, prepared: Prepared, prediction: Prediction) -> Analysis:
+    def finish(
+        self,
+        prepared: Prepared,
+        prediction: Prediction,
+        *,
+        gestational_age_days: int | None = None,
+    ) -> Analysis:
         """Make mask, ellipse, millimetres and warnings from the network's outputs.
+
+        The gestational age is the caller's; without one, that of the DICOM file counts.
 
         Raises
         ------
@@ -263,16 +293,22 @@ class Pipeline:
             The stated pixel size differs from that of the DICOM file.
         """
         watch = Stopwatch()
+        in_file_days, has_unusable_age = _read_file_age(prepared.frame)
+        age = choose_age(gestational_age_days, in_file_days)
         probabilities = to_frame_grid(prediction.probability_map, prepared.mapping)
         image_warnings = find_image_warnings(
             has_narrow_range=prepared.frame.has_narrow_range,
             head_plane_probability=prediction.head_plane_probability,
             head_plane=self.manifest.head_plane,
+            has_unusable_age=has_unusable_age,
+            has_age_conflict=age is not None and age.is_in_conflict,
         )
         plane, facts = prediction.head_plane_probability, self.manifest.head_plane
         may_be_head = facts is None or not facts.excludes_head(plane)
         mask = to_head_mask(probabilities, self.manifest.mask) if may_be_head else None
-        head, region, quality = self._find_head(prepared.frame, probabilities, mask, image_warnings)
+        head, region, quality = self._find_head(
+            prepared, prediction.probability_map, probabilities, mask, image_warnings
+        )
         timing_ms = {**prepared.timing_ms, "postprocess": watch.lap_ms()}
         return Analysis(
             prepared.frame,
@@ -284,16 +320,19 @@ class Pipeline:
             pixel_aspect=prepared.pixel_aspect,
             head_plane_probability=prediction.head_plane_probability,
             site=self.site,
+            gestational_age=age,
         )
 
     def _find_head(
         self,
-        frame: Frame,
+        prepared: Prepared,
+        probability_map: NDArray[np.float32],
         probabilities: NDArray[np.float32],
         mask: HeadMask | None,
         image_warnings: tuple[str, ...],
     ) -> tuple[Head | None, CalibratedRegion | None, Quality]:
         facts, known = self.manifest.mask, self.manifest.uncertainty
+        frame, mapping = prepared.frame, prepared.mapping
         ellipse = None
         if mask is not None:
             ellipse = fit_head_ellipse(probabilities, mask, facts.threshold)
@@ -305,9 +344,11 @@ class Pipeline:
         region = chosen.region
         measured = None if region is None else measure_head(ellipse, region.spacing)
         measured_mm = None if measured is None else measured.head_circumference_mm
+        content = mapping.crop(prepared.network_input[0, 0])
         uncertainty = measure_uncertainty(
-            frame.pixels,
-            probabilities,
+            to_greys(content, self.manifest.input),
+            mapping.crop(probability_map),
+            mapping,
             mask,
             ellipse,
             facts=known,
@@ -342,12 +383,19 @@ class Pipeline:
         watch = Stopwatch()
         (prediction,) = self.infer(prepared.network_input)
         inference_ms = watch.lap_ms()
-        analysis = self.finish(prepared, prediction)
-        return replace(
-            analysis,
-            timing_ms={**analysis.timing_ms, "inference": inference_ms},
-            gestational_age_days=gestational_age_days,
-        )
+        analysis = self.finish(prepared, prediction, gestational_age_days=gestational_age_days)
+        timing_ms = {**analysis.timing_ms, "inference": inference_ms}
+        return replace(analysis, timing_ms=timing_ms)
+
+
+def _read_file_age(frame: Frame) -> tuple[int | None, bool]:
+    """Return the gestational age of a DICOM file, and whether it states one without use."""
+    if frame.source is None:
+        return None, False
+    days = frame.source.gestational_age_days
+    if days is not None and not is_plausible(days):  # such as that of an earlier pregnancy
+        return None, True
+    return days, frame.source.has_unusable_gestational_age
 
 
 def _to_calibration_warnings(

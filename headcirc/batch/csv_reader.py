@@ -3,7 +3,7 @@
 import csv
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import TextIO
 
@@ -52,3 +52,30 @@ def find_name(path: Path, names: Collection[str]) -> str | None:
     parts = PurePosixPath(to_key(str(path.absolute()))).parts
     ends = (str(PurePosixPath(*parts[start:])) for start in range(len(parts)))
     return next((end for end in ends if end in names), None)
+
+
+class AmbiguousNameError(Exception):
+    """A name of a table fits several images; the message says which, and how many."""
+
+
+def match_rows(images: Iterable[Path], names: Collection[str]) -> Mapping[Path, str | None]:
+    """Return the name in a table that is each image's; None where it has no row.
+
+    A row names an image by the end of its path: `1.png`, or `left/1.png` where folders hold files
+    of the same name. The longest match counts. No row names a folder: a NAS may give a folder of
+    thumbnails the name of their image.
+
+    Raises
+    ------
+    AmbiguousNameError
+        A row's name fits several images, such as `000_HC.png` in two of HC18's folders.
+    """
+    found = {path: None if path.is_dir() else find_name(path, names) for path in images}
+    counts = Counter(name for name in found.values() if name is not None)
+    for name, count in counts.items():
+        if count > 1:
+            raise AmbiguousNameError(
+                f"{name!r} fits {count} images of different folders; name each with its folder "
+                "(folder/name), or measure one folder at a time."
+            )
+    return found

@@ -25,8 +25,8 @@ from headcirc.batch.dicom_media import (
 from headcirc.batch.model_identity import ModelIdentity, identify_model
 from headcirc.batch.replace_file import UNFINISHED
 from headcirc.batch.safe_text import FORMULA_MARKS, escape_controls
+from headcirc.batch.stated import StatedFacts
 from headcirc.errors import InputError, UnreadableImageError
-from headcirc.geometry import StatedScale
 from headcirc.overlay import to_png
 from headcirc.pipeline import Pipeline, load_pipeline
 from headcirc.readers import SUFFIXES
@@ -175,8 +175,8 @@ class Measured:
     answer: AnalysisFacts | None = None
 
 
-Measure = Callable[[bytes, StatedScale | None], Measured]
-"""Measures a file's bytes with a pixel spacing; raises `InputError` if that is not possible."""
+Measure = Callable[[bytes, StatedFacts], Measured]
+"""Measures a file's bytes with what is stated; raises `InputError` if that is not possible."""
 
 
 def to_local_measure(
@@ -184,7 +184,6 @@ def to_local_measure(
     *,
     caption: bool = True,
     frame_index: int | None = None,
-    gestational_age_days: int | None = None,
 ) -> Measure:
     """Return a function that measures in this process.
 
@@ -195,15 +194,14 @@ def to_local_measure(
         Put one below each overlay.
     frame_index : int, optional
         The frame to measure in files of several frames.
-    gestational_age_days : int, optional
     """
 
-    def measure(content: bytes, spacing: StatedScale | None) -> Measured:
+    def measure(content: bytes, stated: StatedFacts) -> Measured:
         analysis = pipeline.analyze(
             content,
-            pixel_spacing=spacing,
+            pixel_spacing=stated.scale,
             frame_index=frame_index,
-            gestational_age_days=gestational_age_days,
+            gestational_age_days=stated.gestational_age_days,
         )
         answer = to_analysis_facts(analysis, pipeline)
         draw = partial(analysis.draw_overlay, caption=caption)
@@ -220,16 +218,10 @@ def load_local_measure(
     site_file: Path | None = None,
     caption: bool = True,
     frame_index: int | None = None,
-    gestational_age_days: int | None = None,
 ) -> tuple[Measure, ModelIdentity]:
     """Load a model; return the function that measures with it; raises as `load_pipeline`."""
     pipeline = load_pipeline(model_dir, backend=backend, precision=precision, site_file=site_file)
-    measure = to_local_measure(
-        pipeline,
-        caption=caption,
-        frame_index=frame_index,
-        gestational_age_days=gestational_age_days,
-    )
+    measure = to_local_measure(pipeline, caption=caption, frame_index=frame_index)
     return measure, identify_model(pipeline)
 
 
@@ -261,13 +253,13 @@ NO_DRAWINGS = Drawings()
 def measure_files(
     measure: Measure,
     images: Sequence[Path],
-    spacings: Mapping[Path, StatedScale | None],
+    stated: Mapping[Path, StatedFacts],
     drawings: Drawings = NO_DRAWINGS,
 ) -> Iterator[Row]:
     """Measure files and write their drawings; a file that fails gives a row that says why."""
     for path in open_bar(images, total=len(images)):
         try:
-            measured = measure(_read_content(path), spacings[path])
+            measured = measure(_read_content(path), stated[path])
         except (InputError, OSError) as error:
             what = "folder" if os.path.isdir(path) else "file"
             reason = str(error) if isinstance(error, InputError) else f"the {what} {UNREADABLE}"

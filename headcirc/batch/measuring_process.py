@@ -17,16 +17,16 @@ from typing import Any
 
 from headcirc.batch.files import CRASHED, REMEDY, Measure, Measured
 from headcirc.batch.model_identity import ModelIdentity
+from headcirc.batch.stated import StatedFacts
 from headcirc.errors import BackendUnavailableError, HeadCircumferenceError, InputError
-from headcirc.geometry import StatedScale
 
 Load = Callable[[], tuple[Measure, ModelIdentity]]
 """Loads a model and returns the function that measures with it; it must be picklable."""
 DEATH_S = 10.0
 """Time for a process to end after its connection has closed."""
 DRAW = "draw"
-"""Requests the overlay of the last measurement; every other request is a file's content and its
-pixel spacing."""
+"""Requests the overlay of the last measurement; every other request is a file's content and
+what is stated about it."""
 
 
 class ProcessDiedError(Exception):
@@ -68,7 +68,7 @@ class MeasuringProcess:
         self._is_fresh = True
         self._start()
 
-    def __call__(self, content: bytes, spacing: StatedScale | None) -> Measured:
+    def __call__(self, content: bytes, stated: StatedFacts) -> Measured:
         """Measure one file.
 
         Raises
@@ -82,7 +82,7 @@ class MeasuringProcess:
             is_first = self._is_fresh
             self._is_fresh = False
             try:
-                row, answer = self._ask((content, spacing))
+                row, answer = self._ask((content, stated))
             except ProcessDiedError as error:
                 if is_first:
                     raise InputError(f"{CRASHED}: {error}; {REMEDY}") from error

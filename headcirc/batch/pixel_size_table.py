@@ -4,11 +4,16 @@ A row that fits several images is refused.
 """
 
 import csv
-from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
-from headcirc.batch.csv_reader import NAME_COLUMNS, find_name, open_reader, to_key
+from headcirc.batch.csv_reader import (
+    NAME_COLUMNS,
+    AmbiguousNameError,
+    match_rows,
+    open_reader,
+    to_key,
+)
 from headcirc.batch.files import UsageError
 from headcirc.errors import InputError
 from headcirc.geometry import PixelSpacing
@@ -96,21 +101,13 @@ def to_spacings_of(
 ) -> dict[Path, PixelSpacing | None]:
     """Return each image's pixel spacing from the table; None where it has no row.
 
-    A row names an image by the end of its path: `1.png`, or `left/1.png` where folders hold files
-    of the same name. The longest match counts. No row names a folder: a NAS may give a folder of
-    thumbnails the name of their image.
-
     Raises
     ------
     UsageError
-        A row's name fits several images, such as `000_HC.png` in two of HC18's folders.
+        A row's name fits several images.
     """
-    names = {path: None if path.is_dir() else find_name(path, sizes) for path in images}
-    counts = Counter(name for name in names.values() if name is not None)
-    for name, count in counts.items():
-        if count > 1:
-            raise UsageError(
-                f"{name!r} in the pixel sizes' table fits {count} images of different folders; "
-                "name each with its folder (folder/name), or measure one folder at a time."
-            )
+    try:
+        names = match_rows(images, sizes)
+    except AmbiguousNameError as error:
+        raise UsageError(f"In the pixel sizes' table {error}") from error
     return {path: None if name is None else sizes[name] for path, name in names.items()}

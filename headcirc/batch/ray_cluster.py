@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from headcirc.batch.files import UsageError
+from headcirc.batch.stated import StatedFacts
 from headcirc.cpus import count_available_cpus
-from headcirc.geometry import StatedScale
 
 OBJECT_STORE_BYTES = 150_000_000
 """Size of the object store of a Ray that is started here: only names and rows pass through it."""
@@ -81,7 +81,7 @@ class Task:
 
     name: str
     path: Path
-    spacing: StatedScale | None
+    stated: StatedFacts
 
 
 @contextmanager

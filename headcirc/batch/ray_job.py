@@ -21,15 +21,15 @@ from headcirc.batch.result_folder import (
     write_json,
 )
 from headcirc.batch.results import DoneRule, find_done, open_table, read_fingerprint, read_rows
+from headcirc.batch.stated import StatedFacts
 from headcirc.batch.summary import Summary
-from headcirc.geometry import StatedScale
 
 
-def list_tasks(source: Path, spacings: Mapping[Path, StatedScale | None]) -> list[Task]:
-    """Return the images of a folder, by their names in it, each with its pixel spacing."""
+def list_tasks(source: Path, stated: Mapping[Path, StatedFacts]) -> list[Task]:
+    """Return the images of a folder, by their names in it, each with what is stated."""
     return [
-        Task(to_name(path.relative_to(source)), path.absolute(), spacing)
-        for path, spacing in spacings.items()
+        Task(to_name(path.relative_to(source)), path.absolute(), facts)
+        for path, facts in stated.items()
     ]
 
 
@@ -42,7 +42,7 @@ def to_rule(
 ) -> DoneRule:
     """Return the rule for what is done; rows of images that were deleted since stay."""
     fingerprints = {
-        task.name: read_fingerprint(task.path, task.spacing, model, frame_index=frame_index)
+        task.name: read_fingerprint(task.path, task.stated, model, frame_index=frame_index)
         for task in tasks
     }
     return DoneRule(fingerprints, retry_crashed=retry_crashed, keep_others=True)
@@ -51,7 +51,7 @@ def to_rule(
 def run_batch(
     source: Path,
     destination: Path,
-    spacings: Mapping[Path, StatedScale | None],
+    stated: Mapping[Path, StatedFacts],
     plan: Plan,
     *,
     retry_crashed: bool = False,
@@ -64,7 +64,7 @@ def run_batch(
         Folders, model or Ray cannot be used, or the folder holds results of another model.
     """
     start_s = time.monotonic()
-    tasks = list_tasks(source, spacings)
+    tasks = list_tasks(source, stated)
     table = destination / TABLE
     with lock_folder(destination), open_ray(plan.address):
         from headcirc.batch.ray_workers import Pool  # imports Ray, which reads its settings then

@@ -68,7 +68,7 @@ class MeasuringWorker:
         return [
             replace(row, image=task.name)
             for task in tasks
-            for row in measure_files(self._measure, [task.path], {task.path: task.spacing})
+            for row in measure_files(self._measure, [task.path], {task.path: task.stated})
         ]
 
 

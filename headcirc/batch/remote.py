@@ -4,7 +4,7 @@ The rows are the same, field by field. If the service refuses a file, its messag
 error.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -13,14 +13,16 @@ from headcirc.answers import to_row
 from headcirc.batch.files import Measure, Measured, UsageError
 from headcirc.batch.model_identity import ModelIdentity
 from headcirc.batch.safe_text import escape_controls
+from headcirc.batch.stated import StatedFacts
 from headcirc.client import (
     Analysis,
+    CineLine,
     ClientError,
     HeadcircClient,
     ProblemError,
     UnreachableError,
 )
-from headcirc.client.calls import Stated
+from headcirc.client.calls import CineStated, Stated
 from headcirc.client.retries import RETRIED_STATUSES
 from headcirc.errors import InputError
 from headcirc.geometry import PixelSpacing, StatedScale
@@ -36,7 +38,6 @@ def open_remote_measure(
     *,
     caption: bool = True,
     frame_index: int | None = None,
-    gestational_age_days: int | None = None,
 ) -> Iterator[tuple[Measure, ModelIdentity]]:
     """Connect to a service; give the function that measures there, and the model it uses.
 
@@ -61,13 +62,7 @@ def open_remote_measure(
             precision=served.precision,
             site_sha256="" if served.site is None else served.site.sha256,
         )
-        measure = RemoteMeasure(
-            client,
-            caption=caption,
-            frame_index=frame_index,
-            gestational_age_days=gestational_age_days,
-        )
-        yield measure, model
+        yield RemoteMeasure(client, caption=caption, frame_index=frame_index), model
 
 
 def read_api_key(path: Path) -> str:
@@ -94,15 +89,13 @@ class RemoteMeasure:
         *,
         caption: bool = True,
         frame_index: int | None = None,
-        gestational_age_days: int | None = None,
     ) -> None:
         self._client = client
         self._frame_index = frame_index
         self._caption = caption
-        self._age_days = gestational_age_days
         self._unanswered = 0
 
-    def __call__(self, content: bytes, spacing: StatedScale | None) -> Measured:
+    def __call__(self, content: bytes, stated: StatedFacts) -> Measured:
         """Let the service measure one file.
 
         Raises
@@ -112,10 +105,11 @@ class RemoteMeasure:
         UsageError
             So many files in a row had no answer that the rest would fail, too.
         """
-        stated: Stated = {"frame": self._frame_index, "gestational_age_days": self._age_days}
-        stated |= to_stated(spacing)
+        age_days = stated.gestational_age_days
+        fields: Stated = {"frame": self._frame_index, "gestational_age_days": age_days}
+        fields |= to_stated(stated.scale)
         try:
-            analysis = self._client.analyze(content, **stated)
+            analysis = self._client.analyze(content, **fields)
         except ClientError as error:
             self._unanswered = self._unanswered + 1 if _is_away(error) else 0
             if self._unanswered >= MAX_CONSECUTIVE_UNANSWERED:
@@ -133,6 +127,39 @@ class RemoteMeasure:
             return self._client.read_overlay(analysis_id, caption=self._caption)
         except ClientError as error:
             raise InputError(_to_reason(error)) from error
+
+
+@contextmanager
+def open_remote_cine(
+    server_url: str,
+    api_key_file: Path | None,
+    contents: Sequence[bytes],
+    scale: StatedScale | None,
+) -> Iterator[Iterator[CineLine]]:
+    """Let a service measure a cine; give the lines of its answer.
+
+    Raises
+    ------
+    UsageError
+        The key cannot be read, or nothing answers at the address.
+    InputError
+        The service cannot measure the cine, or not to its end.
+    ValueError
+        The address or the key is not valid.
+    """
+    api_key = None if api_key_file is None else read_api_key(api_key_file)
+    stated: CineStated = {}
+    if isinstance(scale, PixelSpacing):
+        stated = {"pixel_size_x_mm": scale.column_mm, "pixel_size_y_mm": scale.row_mm}
+    elif scale is not None:
+        stated = {"scale_mark_mm": scale.mark_mm}
+    with HeadcircClient(server_url, api_key=api_key) as client:
+        try:
+            yield client.stream_cine(contents, **stated)
+        except ProblemError as error:
+            raise InputError(_to_reason(error)) from error
+        except ClientError as error:
+            raise UsageError(_to_reason(error)) from error
 
 
 def to_stated(scale: StatedScale | None) -> Stated:

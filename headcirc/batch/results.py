@@ -31,7 +31,7 @@ from headcirc.batch.files import CRASHED, UsageError
 from headcirc.batch.model_identity import ModelIdentity
 from headcirc.batch.replace_file import replace_file
 from headcirc.batch.safe_text import guard_formula
-from headcirc.geometry import StatedScale
+from headcirc.batch.stated import StatedFacts
 
 FINGERPRINT, CHECKSUM = "fingerprint", "checksum"
 COLUMNS = [*(each.name for each in fields(Row)), FINGERPRINT, CHECKSUM]
@@ -46,12 +46,7 @@ STANDARD_OUTPUT = ("-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
 
 
 def read_fingerprint(
-    path: Path,
-    spacing: StatedScale | None,
-    model: ModelIdentity,
-    *,
-    frame_index: int | None = None,
-    gestational_age_days: int | None = None,
+    path: Path, stated: StatedFacts, model: ModelIdentity, *, frame_index: int | None = None
 ) -> str:
     """Return a hash of all facts that a row depends on; call it before the file is read.
 
@@ -64,8 +59,8 @@ def read_fingerprint(
     # Two files of one archive may have the same size and modification time. If they swap names,
     # only the change time shows it.
     times_ns = status.st_mtime_ns, status.st_ctime_ns
-    stated = spacing, frame_index, gestational_age_days
-    return _hash((status.st_size, times_ns, stated, model, __version__))
+    facts = stated.scale, frame_index, stated.gestational_age_days
+    return _hash((status.st_size, times_ns, facts, model, __version__))
 
 
 def _hash(facts: object) -> str:

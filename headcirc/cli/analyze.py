@@ -44,8 +44,7 @@ from headcirc.cli.command import (
     Command,
     add_image_arguments,
     add_model_arguments,
-    read_age_days,
-    read_spacings,
+    read_stated,
     report,
 )
 from headcirc.errors import InputError
@@ -91,17 +90,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="leave out the caption below them: number, warnings, pixel size and model",
     )
     parser.add_argument(
-        "--gestational-age-days",
-        type=read_age_days,
-        metavar="N",
-        help="age by last menstrual period or early scan, for z-scores and centiles; one for all "
-        "images",
-    )
-    parser.add_argument(
         "--growth-chart-dir",
         type=Path,
         metavar="DIR",
-        help="write a growth chart of each result, NAME_growth.svg (needs --gestational-age-days)",
+        help="write a growth chart of each result, NAME_growth.svg; it needs a gestational age",
     )
     parser.add_argument(
         "--earlier",
@@ -146,23 +138,16 @@ def _to_earlier(text: str) -> EarlierPoint:
 def run(options: argparse.Namespace) -> int:
     """Measure; print a line or JSON for each image, write the table and the drawings."""
     images = find_images(options.images, recursive=options.recursive)
-    spacings = read_spacings(options, images)
+    stated = read_stated(options, images)
     _require_own_table(options, images)
     drawings = _prepare_drawings(options, images)
-    age_days = options.gestational_age_days
     summary = Summary()
     with ExitStack() as stack:
         measure, model = _open_measure(options, stack)
         names = {path: to_name(path) for path in images}
         rule = DoneRule(
             {
-                names[path]: read_fingerprint(
-                    path,
-                    spacings[path],
-                    model,
-                    frame_index=options.frame,
-                    gestational_age_days=age_days,
-                )
+                names[path]: read_fingerprint(path, stated[path], model, frame_index=options.frame)
                 for path in images
             },
             retry_crashed=options.retry_crashed,
@@ -174,7 +159,7 @@ def run(options: argparse.Namespace) -> int:
         if done:
             summary.add_all(read_rows(options.csv))
         remaining = [path for path in images if names[path] not in done]
-        for row in measure_files(measure, remaining, spacings, drawings):
+        for row in measure_files(measure, remaining, stated, drawings):
             summary.add(row)
             if table is not None:
                 table.write(row)
@@ -202,8 +187,10 @@ def _require_own_table(options: argparse.Namespace, images: Sequence[Path]) -> N
         raise UsageError("--csv - and --json both write to standard output; leave out one.")
     if table is None or is_standard_output(table):
         return
-    if options.pixel_sizes is not None and table.resolve() == options.pixel_sizes.resolve():
-        raise UsageError("The pixel sizes' table would be replaced; name another file by --csv.")
+    inputs = {"pixel sizes": options.pixel_sizes, "gestational ages": options.gestational_ages}
+    for name, path in inputs.items():
+        if path is not None and table.resolve() == path.resolve():
+            raise UsageError(f"The {name}' table would be replaced; name another file by --csv.")
     if table.is_file() and any(table.samefile(each) for each in images if each.exists()):
         raise UsageError("An image would be replaced by the table; name another file by --csv.")
 
@@ -216,11 +203,11 @@ def _prepare_drawings(options: argparse.Namespace, images: Sequence[Path]) -> Dr
     UsageError
     """
     folder: Path | None = options.growth_chart_dir
-    if folder is not None and options.gestational_age_days is None:
-        raise UsageError("A growth chart needs the gestational age; add --gestational-age-days.")
     if options.earlier and folder is None:
         raise UsageError("--earlier is for a growth chart; add --growth-chart-dir.")
-    if any(each.gestational_age_days > options.gestational_age_days for each in options.earlier):
+    age_days = options.gestational_age_days
+    latest_days = max((each.gestational_age_days for each in options.earlier), default=0)
+    if age_days is not None and latest_days > age_days:
         raise UsageError("--earlier has a later age than --gestational-age-days; leave it out.")
     return Drawings(
         overlays=_prepare_places(options, images, "--overlay-dir", "_overlay.png"),
@@ -271,7 +258,6 @@ def _open_measure(options: argparse.Namespace, stack: ExitStack) -> tuple[Measur
             site_file=options.site_file,
             caption=not options.bare_overlays,
             frame_index=options.frame,
-            gestational_age_days=options.gestational_age_days,
         )
         process = MeasuringProcess(load)
         stack.callback(process.close)
@@ -291,7 +277,6 @@ def _open_measure(options: argparse.Namespace, stack: ExitStack) -> tuple[Measur
             options.api_key_file,
             caption=not options.bare_overlays,
             frame_index=options.frame,
-            gestational_age_days=options.gestational_age_days,
         )
     )
 

@@ -11,7 +11,7 @@ from headcirc.cli.command import (
     Command,
     add_image_arguments,
     add_model_arguments,
-    read_spacings,
+    read_stated,
     report,
 )
 
@@ -64,9 +64,9 @@ def run(options: argparse.Namespace) -> int:
             f"{str(options.source)!r} is a file; batch needs a folder (analyze takes files)."
         )
     images = find_images([options.source], recursive=options.recursive)
-    spacings = read_spacings(options, images)
+    stated = read_stated(options, images)
     summary = run_batch(
-        options.source, options.results, spacings, plan, retry_crashed=options.retry_crashed
+        options.source, options.results, stated, plan, retry_crashed=options.retry_crashed
     )
     print(f"{summary.measured} of {summary.images} images are measured.")
     for line in summary.to_failed_lines():

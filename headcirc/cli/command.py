@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from headcirc.backends.registry import BACKENDS
+from headcirc.batch.gestational_age_table import load_gestational_ages, to_ages_of
 from headcirc.batch.pixel_size_table import load_pixel_sizes, to_spacings_of
 from headcirc.batch.safe_text import escape_controls
+from headcirc.batch.stated import StatedFacts
 from headcirc.errors import InvalidGestationalAgeError
 from headcirc.geometry import StatedScale
 from headcirc.growth import require_gestational_age
@@ -97,6 +99,26 @@ def add_image_arguments(parser: argparse.ArgumentParser) -> None:
         help="frame to measure in DICOM files of several frames, counted from 0",
     )
     add_pixel_size_arguments(parser)
+    add_age_arguments(parser)
+
+
+def add_age_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options that state the gestational age of the images."""
+    age = parser.add_mutually_exclusive_group()
+    age.add_argument(
+        "--gestational-age-days",
+        type=read_age_days,
+        metavar="N",
+        help="age by last menstrual period or early scan, for z-scores and centiles; one for all "
+        "images. Without it the age counts that a DICOM file states",
+    )
+    age.add_argument(
+        "--gestational-ages",
+        type=Path,
+        metavar="FILE.csv",
+        help="table of gestational ages: filename (or folder/name) and gestational_age_days; it "
+        "can be the table of pixel sizes",
+    )
 
 
 def add_pixel_size_arguments(parser: argparse.ArgumentParser) -> None:
@@ -150,6 +172,16 @@ def read_mm(text: str) -> float:
         raise argparse.ArgumentTypeError(
             f"{text!r} is not a number; write millimetres, such as 0.12"
         ) from error
+
+
+def read_stated(options: argparse.Namespace, images: Sequence[Path]) -> dict[Path, StatedFacts]:
+    """Return what the options state about each image."""
+    scales = read_spacings(options, images)
+    if options.gestational_ages is not None:
+        ages = to_ages_of(images, load_gestational_ages(options.gestational_ages))
+    else:
+        ages = dict.fromkeys(images, options.gestational_age_days)
+    return {path: StatedFacts(scales[path], ages[path]) for path in images}
 
 
 def read_spacings(

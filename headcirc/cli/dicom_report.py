@@ -13,6 +13,7 @@ from headcirc.cli.command import (
     EXIT_SOME_NOT,
     Command,
     add_model_arguments,
+    read_age_days,
     read_mm,
     report,
 )
@@ -61,6 +62,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="X",
         help="width and height of a pixel, where the files state none",
     )
+    parser.add_argument(
+        "--gestational-age-days",
+        type=read_age_days,
+        metavar="N",
+        help="age by last menstrual period or early scan; without it that of the file counts",
+    )
     add_model_arguments(parser)
 
 
@@ -71,7 +78,12 @@ def run(options: argparse.Namespace) -> int:
     kinds = _to_kinds(options)
     places = _to_places(options.files, options.out, tuple(kinds))
     options.out.mkdir(parents=True, exist_ok=True)
-    pipeline = load_pipeline(options.model, backend=options.backend, precision=options.precision)
+    pipeline = load_pipeline(
+        options.model,
+        backend=options.backend,
+        precision=options.precision,
+        site_file=options.site_file,
+    )
     is_complete = True
     for path in options.files:
         try:
@@ -135,6 +147,7 @@ def _measure(path: Path, options: argparse.Namespace, pipeline: Pipeline) -> Ana
         path.read_bytes(),
         pixel_spacing=to_stated_spacing(options.pixel_size_mm),
         frame_index=options.frame,
+        gestational_age_days=options.gestational_age_days,
     )
     if analysis.frame.source is None:
         raise UnsupportedMediaTypeError(

@@ -30,6 +30,7 @@ from headcirc.batch.measuring_process import MeasuringProcess
 from headcirc.batch.model_identity import ModelIdentity
 from headcirc.batch.pixel_size_table import load_pixel_sizes, to_spacings_of
 from headcirc.batch.replace_file import replace_file
+from headcirc.batch.stated import StatedFacts
 from headcirc.cli.command import (
     EXIT_ALL_MEASURED,
     EXIT_SOME_NOT,
@@ -139,7 +140,8 @@ def _measure(
         process = MeasuringProcess(load)
         stack.callback(process.close)
         level = _read_level(options, process.model)
-        measured = measure_files(process, list(matched), spacings)
+        stated = {path: StatedFacts(scale) for path, scale in spacings.items()}
+        measured = measure_files(process, list(matched), stated)
         rows = [
             to_compared(row, reference, process.model, level=level)
             for row, reference in zip(measured, matched.values(), strict=True)

@@ -7,7 +7,7 @@ Unknown fields are ignored, because the contract may grow. A missing field is an
 import math
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from types import NoneType, UnionType
-from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from headcirc.answers import (
     ABSENT,
@@ -35,16 +35,32 @@ from headcirc.answers import (
     ScaleProposal,
     added_later,
 )
+from headcirc.cine.answers import (
+    BestFrame,
+    CineFault,
+    CineFrame,
+    CineLine,
+    CineStart,
+    CineSummary,
+    FrameFault,
+)
 from headcirc.client.errors import UnexpectedAnswerError
 
 __all__ = [
     "AgeEstimate",
     "Analysis",
+    "BestFrame",
+    "CineFault",
+    "CineFrame",
+    "CineLine",
+    "CineStart",
+    "CineSummary",
     "Concentration",
     "ConvertedInterval",
     "Correction",
     "DepthScale",
     "DicomImage",
+    "FrameFault",
     "GestationalAge",
     "Growth",
     "GrowthFigure",
@@ -100,6 +116,8 @@ def _read(kind: Any, value: object, where: str) -> Any:
         return None if value is None else _read(wanted, value, where)
     if is_dataclass(kind) and isinstance(value, dict):
         return _read_fields(kind, value, where)
+    if origin is Literal and value in get_args(kind):
+        return value
     if origin is tuple and isinstance(value, list):
         return tuple(_read(get_args(kind)[0], each, where) for each in value)
     if origin is dict and isinstance(value, dict):

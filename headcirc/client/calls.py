@@ -11,6 +11,11 @@ import httpx
 
 from headcirc.client.answers import (
     Analysis,
+    CineFault,
+    CineFrame,
+    CineLine,
+    CineStart,
+    CineSummary,
     HeadCircumference,
     HeadEllipse,
     ModelFacts,
@@ -31,6 +36,7 @@ Answer = TypeVar("Answer")
 JSON_TYPE, PROBLEM_TYPE = "application/json", "application/problem+json"
 FHIR_TYPE, DICOM_TYPE = "application/fhir+json", "application/dicom"
 PNG_TYPE, SVG_TYPE = "image/png", "image/svg+xml"
+NDJSON_TYPE = "application/x-ndjson"
 FILE_NAME = "image"
 """Sent for every image: a real file name may contain a patient's name."""
 
@@ -66,7 +72,7 @@ class Call(Generic[Answer]):
     path: str
     accept: str
     read: Callable[[httpx.Response], Answer]
-    content: bytes | None = None
+    contents: tuple[bytes, ...] = ()
     fields: dict[str, str] | None = None
     facts: Mapping[str, Any] | None = None
     if_match: str | None = None
@@ -80,10 +86,10 @@ class Call(Generic[Answer]):
             arguments["headers"]["if-match"] = self.if_match
         if self.facts is not None:
             arguments["json"] = self.facts
-        if self.content is None:
+        if not self.contents:
             return arguments
         return arguments | {
-            "files": {"image": (FILE_NAME, self.content)},
+            "files": [("image", (FILE_NAME, each)) for each in self.contents],
             "data": self.fields,
         }
 
@@ -111,10 +117,14 @@ def to_post(asked: Call[Answer], content: bytes, stated: Stated) -> Call[Answer]
     TypeError
         The content is not bytes, or the service does not know a stated field.
     """
+    fields = _to_known_fields(stated, Stated.__annotations__)
+    return replace(asked, method="POST", contents=(_require_bytes(content),), fields=fields)
+
+
+def _require_bytes(content: object) -> bytes:
     if not isinstance(content, bytes):
         raise TypeError(f"The image is a {type(content).__name__}; give its file's bytes.")
-    fields = _to_known_fields(stated, Stated.__annotations__)
-    return replace(asked, method="POST", content=content, fields=fields)
+    return content
 
 
 def _to_known_fields(stated: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, str]:
@@ -153,6 +163,28 @@ def make_report(
 def find_scale_bar(content: bytes) -> Call[ScaleProposal]:
     """Find the depth scale beside an image."""
     return to_post(to_json_call("/v1/scale-bar", ScaleProposal), content, {})
+
+
+class CineStated(TypedDict, total=False):
+    """What a caller states about all frames of a cine; see `Stated`."""
+
+    pixel_size_mm: float | None
+    pixel_size_x_mm: float | None
+    pixel_size_y_mm: float | None
+    scale_mark_mm: float | None
+
+
+def stream_cine(content: bytes | Sequence[bytes], stated: CineStated) -> Call[CineLine]:
+    """Measure every frame of a cine; each line of the answer is read by `read_cine_line`."""
+    contents = [content] if isinstance(content, bytes) else content
+    return Call(
+        "POST",
+        "/v1/cine",
+        NDJSON_TYPE,
+        lambda response: read_cine_line(response.text),
+        contents=tuple(_require_bytes(each) for each in contents),
+        fields=_to_known_fields(stated, CineStated.__annotations__),
+    )
 
 
 def read_analysis(analysis_id: str) -> Call[Analysis]:
@@ -318,6 +350,44 @@ def read_analysis_answer(response: httpx.Response) -> Analysis:
     # A proxy that compresses answers marks their tags as weak, and a weak one never matches.
     etag = response.headers.get("etag", "").removeprefix("W/")
     return replace(read_json(response, kind=Analysis), etag=etag)
+
+
+CINE_LINES: Mapping[str, type[CineLine | CineFault]] = {
+    "start": CineStart,
+    "frame": CineFrame,
+    "summary": CineSummary,
+    "error": CineFault,
+}
+
+
+def read_cine_line(text: str) -> CineLine:
+    """Return one line of a cine.
+
+    Raises
+    ------
+    ProblemError
+        The line says that the cine cannot be measured to its end.
+    UnexpectedAnswerError
+    """
+    try:
+        facts = json.loads(text)
+        kind = CINE_LINES[facts["type"]]
+    except (ValueError, KeyError, TypeError) as error:
+        raise UnexpectedAnswerError("A line of the answer is not known; is it Headcirc?") from error
+    line = to_answer(kind, facts)
+    if isinstance(line, CineFault):
+        raise ProblemError(
+            line.status, code=line.code, detail=line.detail, request_id=line.request_id
+        )
+    return line
+
+
+def require_summary(last: CineLine | None) -> None:
+    """Raise `UnreachableError` if the last line that arrived is not the summary."""
+    if not isinstance(last, CineSummary):
+        raise UnreachableError(
+            "The connection ended before the cine was measured; send it again, or a shorter one."
+        )
 
 
 def read_fhir(response: httpx.Response) -> dict[str, Any]:

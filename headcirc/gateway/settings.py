@@ -99,12 +99,15 @@ class Measuring:
         Address of a service; empty: the worker loads the model itself.
     api_key_file : Path or None
         The service's key.
+    site_file : Path or None
+        The site's own recalibration, for the model that the worker loads.
     cine_frames : int
         How many frames of a cine are measured, at equal distances; the best one is reported.
     """
 
     server: str = ""
     api_key_file: Path | None = None
+    site_file: Path | None = None
     cine_frames: int = 9
 
 
@@ -274,6 +277,11 @@ def _require_usable(settings: GatewaySettings) -> None:
     for place, number in numbers.items():
         if number <= 0:
             raise SettingsError(f"{place} is {number}; it must be above 0.")
+    if settings.measuring.server and settings.measuring.site_file is not None:
+        raise SettingsError(
+            "measuring.site_file is for the model that the worker loads; give it to the service "
+            "(HEADCIRC_SITE_FILE), or leave out measuring.server."
+        )
     _require_destinations(settings.destination)
 
 

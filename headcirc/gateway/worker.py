@@ -164,7 +164,7 @@ def open_measurer(measuring: Measuring) -> Measurer:
         The model cannot be loaded.
     """
     if not measuring.server:
-        return LocalMeasurer(load_pipeline())
+        return LocalMeasurer(load_pipeline(site_file=measuring.site_file))
     path = measuring.api_key_file
     key = None if path is None else path.read_text().strip()
     return RemoteMeasurer(HeadcircClient(measuring.server, api_key=key, retries=QUICK))

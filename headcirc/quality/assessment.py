@@ -26,13 +26,14 @@ FRAGMENTED_MASK = "fragmented-mask"
 IMPLAUSIBLE_SIZE = "implausible-size"
 UNCERTAIN_MASK = "uncertain-mask"
 LARGE_EXPECTED_ERROR = "large-expected-error"
-UNLIKE_TRAINING_DATA = "unlike-training-data"
 LOW_CONTRAST = "low-contrast"
 SHADOWED_BOUNDARY = "shadowed-boundary"
 NARROW_SAMPLE_RANGE = "narrow-sample-range"
 NOT_A_HEAD_PLANE = "not-a-head-plane"
 DICOM_CALIBRATION_UNUSABLE = "dicom-calibration-unusable"
 DICOM_PIXEL_SPACING_USED = "dicom-pixel-spacing-used"
+GESTATIONAL_AGE_CONFLICT = "gestational-age-conflict"
+DICOM_GESTATIONAL_AGE_UNUSABLE = "dicom-gestational-age-unusable"
 
 DISQUALIFYING = frozenset(
     {
@@ -43,11 +44,10 @@ DISQUALIFYING = frozenset(
         IMPLAUSIBLE_SIZE,
         UNCERTAIN_MASK,
         LARGE_EXPECTED_ERROR,
-        UNLIKE_TRAINING_DATA,
     }
 )
 """Warnings that make a result not acceptable. Low contrast, shadow and a narrow sample range only
-explain a result; the expected error and the out-of-distribution score decide about it."""
+explain a result; the score for large errors decides about it."""
 
 MINIMUM_FIT_OVERLAP = 0.93
 """Minimum overlap (intersection over union) of mask and ellipse."""
@@ -131,6 +131,8 @@ def find_image_warnings(
     has_narrow_range: bool = False,
     head_plane_probability: float | None = None,
     head_plane: HeadPlaneFacts | None = None,
+    has_unusable_age: bool = False,
+    has_age_conflict: bool = False,
 ) -> tuple[str, ...]:
     """Collect the warnings about the whole picture.
 
@@ -140,25 +142,25 @@ def find_image_warnings(
         See `geometry.Frame`.
     head_plane_probability, head_plane : float or None, HeadPlaneFacts or None
         The network's output and its limit. If either is None, the kind of plane is not checked.
+    has_unusable_age : bool
+        The DICOM file states a gestational age that cannot be right.
+    has_age_conflict : bool
+        The caller states another gestational age than the DICOM file.
     """
     is_known = head_plane_probability is not None and head_plane is not None
     checks = {
         NOT_A_HEAD_PLANE: is_known and head_plane_probability < head_plane.acceptable_probability,  # type: ignore[operator,union-attr]
         NARROW_SAMPLE_RANGE: has_narrow_range,
+        DICOM_GESTATIONAL_AGE_UNUSABLE: has_unusable_age,
+        GESTATIONAL_AGE_CONFLICT: has_age_conflict,
     }
     return tuple(code for code, holds in checks.items() if holds)
 
 
 def _judge_uncertainty(uncertainty: Uncertainty, limits: UncertaintyLimits) -> dict[str, bool]:
-    expected_mm, out_of_distribution, features = (
-        uncertainty.expected_error_mm,
-        uncertainty.out_of_distribution,
-        uncertainty.features,
-    )
+    score, features = uncertainty.large_error_score, uncertainty.features
     return {
-        LARGE_EXPECTED_ERROR: expected_mm is not None and expected_mm > limits.expected_error_mm,
-        UNLIKE_TRAINING_DATA: out_of_distribution is not None
-        and out_of_distribution > limits.out_of_distribution,
+        LARGE_EXPECTED_ERROR: score is not None and score > limits.large_error,
         LOW_CONTRAST: features["lack of contrast"] > limits.lack_of_contrast,
         SHADOWED_BOUNDARY: features["dark share"] > limits.dark_share,
     }

@@ -24,7 +24,7 @@ from headcirc.answers import (
     to_counted,
 )
 from headcirc.caption import RESEARCH_ONLY, to_details, to_headline
-from headcirc.growth import BEYOND_DOCUMENTED_AGE
+from headcirc.growth import BEYOND_DOCUMENTED_AGE, describe_age_source
 from headcirc.reports.fhir_elements import (
     AGE_BY_HADLOCK_1984,
     CENTILE,
@@ -417,7 +417,7 @@ def to_growth_components(growth: Growth | None, figure: GrowthFigure | None) -> 
     """Return z-score and centile of a measure, and the stated age that they are of."""
     if growth is None or figure is None:
         return []
-    stated = "Gestational age, as stated by the requester"
+    stated = f"Gestational age, as {describe_age_source(growth.gestational_age_source)}"
     return [
         to_component(Z_SCORE, f"z-score by {STANDARD}", figure.z_score, NO_UNIT),
         *to_interval_components(figure.z_score_interval, NO_UNIT, "interval of the z-score"),

@@ -21,6 +21,7 @@ from headcirc.growth import (
     DAYS_PER_WEEK,
     HEAD_CIRCUMFERENCE,
     STANDARD_DAYS,
+    describe_age_source,
     require_gestational_age,
     to_age_text,
     to_value_mm,
@@ -291,7 +292,7 @@ def _to_notes(
     figure = answer.growth.head_circumference
     if figure is None:
         first, last = (to_age_text(each) for each in STANDARD_DAYS)
-        outside = f"The stated age of {age} is outside the growth standard ({first} to {last})."
+        outside = f"The age of {age} is outside the growth standard ({first} to {last})."
         yield f"{outside} No point is drawn.", LABEL_SIZE_PX, UNRELIABLE
     elif is_reliable:
         yield f"At {age}: {to_figure_text(figure)}", LABEL_SIZE_PX, TEXT
@@ -301,7 +302,8 @@ def _to_notes(
     missing = sum(not is_inside(each) for each in earlier)
     if missing:
         yield f"Earlier measurements outside the chart: {missing}.", NOTE_SIZE_PX, QUIET
-    source = "The gestational age was stated; it is not derived from this picture."
+    origin = describe_age_source(answer.growth.gestational_age_source)
+    source = f"The gestational age is {origin}; it is not derived from this picture."
     yield f"{source} {to_details(facts)}", NOTE_SIZE_PX, QUIET
 
 

@@ -61,7 +61,7 @@ def to_version(body: AnalysisBody, drawn: DrawnEllipse | None, expires: str | No
 
 
 def has_chart(answer: AnalysisFacts) -> bool:
-    """Return whether there is a growth chart: millimetres, and an age that the caller stated."""
+    """Return whether there is a growth chart: millimetres, and an age from elsewhere."""
     head = to_counted(answer).head
     is_measured = head is not None and head.head_circumference_mm is not None
     return is_measured and answer.growth is not None

@@ -16,6 +16,7 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 import headcirc
 from headcirc.pipeline import Pipeline, load_pipeline
 from headcirc_service.allocator import keep_freed_memory
+from headcirc_service.http.cine_routes import router as cine_router
 from headcirc_service.http.correction_routes import router as correction_router
 from headcirc_service.http.explain_routes import router as explain_router
 from headcirc_service.http.form import MAXIMUM_FIELD_BYTES, MAXIMUM_FIELDS
@@ -46,6 +47,7 @@ Research use only: this is not a medical device. A physical number that could no
 ROUTERS = (
     measuring_router,
     correction_router,
+    cine_router,
     report_router,
     explain_router,
     growth_router,

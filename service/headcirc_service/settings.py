@@ -57,12 +57,14 @@ class Settings(BaseSettings):
     max_upload_bytes, max_pixels : int
         Larger bodies and larger pictures are refused with 413.
     max_dicom_bytes, dicom_upload_timeout_ms : int
-        The same for bodies with a DICOM file, which may hold many frames.
+        The same for bodies with a DICOM file or a video, which may hold many frames.
     queue_capacity : int
         Requests at work or waiting at the same time; more are refused with 429. 0 means 16 for each
         picture of the best batch (`max_batch`): by default 16 on CPUs and 128 on a GPU.
     request_timeout_ms : int
         A request that takes longer after its body has arrived is answered with 504.
+    cine_timeout_ms : int
+        A cine that takes longer after its body has arrived ends with an error line.
     upload_timeout_ms : int
         A body that takes longer to arrive is answered with 504. A client that does not read a
         megabyte of its answer, or the rest of it, in this time is disconnected.
@@ -116,6 +118,7 @@ class Settings(BaseSettings):
     max_pixels: PositiveInt = 40_000_000
     queue_capacity: NonNegativeInt = 0
     request_timeout_ms: PositiveInt = 10_000
+    cine_timeout_ms: PositiveInt = 300_000
     upload_timeout_ms: PositiveInt = 30_000
     dicom_upload_timeout_ms: PositiveInt = 120_000
     upload_least_bytes_per_s: PositiveInt = 10_000

@@ -11,12 +11,14 @@ from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPSConnection
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from harness.service_process import RunningService, find_free_port, start_service
 from headcirc.pipeline import SHIPPED_MODEL_DIR
 from tests.service.http.test_problems import CONTENT
 from tests.service.http.test_wire import to_status
+from tests.support.dicom_files import make_dicom
 from tests.support.raw_http import BOUNDARY, to_form
 
 pytestmark = pytest.mark.slow
@@ -30,6 +32,9 @@ UPLOAD = (
     f"Content-Type: {HEADERS['content-type']}\r\nConnection: close\r\n\r\n"
 ).encode()
 SLOW = 8
+TOO_LARGE_BYTES = 55_000_000
+FRAMES = 113
+"""A cine of so many frames of 540 x 800 pixels has 49 MB."""
 UNTRUSTED = ssl.create_default_context()
 UNTRUSTED.check_hostname, UNTRUSTED.verify_mode = False, ssl.CERT_NONE
 
@@ -167,11 +172,21 @@ def test_gateway_accepts_bodies_up_to_the_services_limit(gateway):
     largest = FORM + bytes(10_000_000 - len(FORM))
     assert gateway.ask("POST", "/v1/analyses", largest)[0] in (200, 201)
     with gateway.connect() as connection:
-        length = f"Length: {12_000_000}".encode()
+        length = f"Length: {TOO_LARGE_BYTES}".encode()
         connection.sendall(UPLOAD.replace(f"Length: {len(FORM)}".encode(), length))
         with suppress(OSError):  # refused while it is sent
-            connection.sendall(FORM + bytes(12_000_000 - len(FORM)))
+            connection.sendall(FORM + bytes(TOO_LARGE_BYTES - len(FORM)))
         assert to_status(connection.recv(4096)) == 413
+
+
+def test_gateway_accepts_dicom_files_up_to_the_services_limit(gateway):
+    """A file of 49 MB is measured; another picture of that size is refused by the service."""
+    cine = make_dicom([np.zeros((540, 800), np.uint8)] * FRAMES)
+    assert 48_000_000 < len(cine) < 50_000_000
+    status, body = gateway.ask("POST", "/v1/analyses", to_form(cine, frame="0"))
+    assert status in (200, 201), body
+    status, body = gateway.ask("POST", "/v1/analyses", FORM + bytes(20_000_000))
+    assert (status, b"image-too-large" in body) == (413, True)
 
 
 def test_gateway_refuses_connect(gateway):

@@ -29,6 +29,7 @@ from headcirc.answers import (
 )
 from headcirc.client.answers import Analysis, to_answer
 from headcirc.geometry import CalibratedRegion, PixelSpacing
+from headcirc.growth import AGE_FROM_REQUEST, KnownAge
 from headcirc.measurement import HeadMeasurement
 from tests.support.synthetic import draw_head, to_file, to_synthetic_pipeline
 
@@ -65,7 +66,7 @@ NOT_IN_ROWS = {
             *(f"measured_interval_days.{end}" for end in ("level", "low", "high")),
         )
     ),
-    *("growth.standard", "growth.code"),
+    *("growth.gestational_age_in_file_days", "growth.standard", "growth.code"),
     *("growth.biparietal_diameter.centile", "growth.occipitofrontal_diameter.centile"),
     *(
         f"growth.{measure}.{name}_interval.{end}"
@@ -153,6 +154,7 @@ def test_columns_are_those_of_earlier_releases():
         "gestational_age_hadlock_1984_days",
         "gestational_age_intergrowth21_2016_days",
         "gestational_age_days",
+        "gestational_age_source",
         "head_circumference_z_score",
         "head_circumference_centile",
         "biparietal_diameter_z_score",
@@ -269,7 +271,9 @@ def test_age_out_of_range_is_none_with_a_code():
 
 def test_growth_compares_three_measures_at_the_stated_age():
     """The standard's medians at 20 weeks have a z-score of 0 and the 50th centile."""
-    found = to_growth(to_figures(172.5, half_mm=14.9, bpd_mm=48.4, ofd_mm=60.7), 140)
+    found = to_growth(
+        to_figures(172.5, half_mm=14.9, bpd_mm=48.4, ofd_mm=60.7), KnownAge(140, AGE_FROM_REQUEST)
+    )
     assert (found.gestational_age_days, found.standard, found.code) == (
         140,
         "intergrowth21_2014",
@@ -302,7 +306,7 @@ def test_there_is_no_growth_without_a_stated_age():
     [(97, "gestational-age-below-range"), (281, "gestational-age-above-range")],
 )
 def test_growth_out_of_range_has_a_code_and_no_figures(days, code):
-    found = to_growth(to_figures(172.5, bpd_mm=48.4, ofd_mm=60.7), days)
+    found = to_growth(to_figures(172.5, bpd_mm=48.4, ofd_mm=60.7), KnownAge(days, AGE_FROM_REQUEST))
     assert found.code == code
     assert found.head_circumference is None
     assert found.biparietal_diameter is None
@@ -312,7 +316,7 @@ def test_growth_out_of_range_has_a_code_and_no_figures(days, code):
 @pytest.mark.parametrize("figures", [None, to_figures(None)])
 def test_growth_without_millimetres_has_no_figures(figures):
     """The stated age comes back; nothing is compared."""
-    found = to_growth(figures, 140)
+    found = to_growth(figures, KnownAge(140, AGE_FROM_REQUEST))
     assert (found.gestational_age_days, found.head_circumference, found.code) == (140, None, None)
 
 

@@ -13,6 +13,7 @@ import pytest
 from headcirc.batch.files import measure_files, to_local_measure
 from headcirc.batch.pixel_size_table import load_pixel_sizes, to_spacings_of
 from headcirc.batch.results import read_rows as read_table
+from headcirc.batch.stated import NOTHING, StatedFacts
 from headcirc.cli.commands import main
 from headcirc.pipeline import load_pipeline
 from tests.on_ray.conftest import PHANTOM, PIXEL_SIZE_MM, WAIT_S, find_named, wait_for
@@ -53,7 +54,8 @@ def test_rows_are_those_of_analyze(local_ray, images, tmp_path):
     paths = sorted(images.iterdir())
     measure = to_local_measure(load_pipeline(threads=1))
     spacings = to_spacings_of(paths, load_pixel_sizes(sizes))
-    expected = measure_files(measure, paths, spacings)
+    stated = {path: StatedFacts(spacing) for path, spacing in spacings.items()}
+    expected = measure_files(measure, paths, stated)
     assert len(rows) == len(read_rows(out)) == len(paths)
     for row in expected:
         found = asdict(rows[Path(row.image).name])
@@ -105,7 +107,7 @@ def test_image_that_fails_its_workers_gets_a_row(local_ray, images):
     from headcirc.batch.ray_workers import Pool
     from headcirc.pipeline import SHIPPED_MODEL_DIR
 
-    no_spacing = 0.1  # at which measuring raises
+    no_spacing = StatedFacts(0.1)  # at which measuring raises
     tasks = list_tasks(images, dict.fromkeys(images.iterdir(), no_spacing))
     assert len(tasks) == 6
     pool = Pool(Plan(SHIPPED_MODEL_DIR, workers=1))
@@ -130,7 +132,7 @@ def test_images_that_crash_their_workers_get_rows(local_ray, tmp_path):
     for name in ("0.png", *signals, "6.png"):
         content = b"crash by %d" % signals[name] if name in signals else b"a"
         (tmp_path / name).write_bytes(content)
-    tasks = list_tasks(tmp_path, dict.fromkeys(sorted(tmp_path.iterdir())))
+    tasks = list_tasks(tmp_path, dict.fromkeys(sorted(tmp_path.iterdir()), NOTHING))
     pool = Pool(Plan(SHIPPED_MODEL_DIR, workers=2), CrashingWorker)
     try:
         pool.start()

@@ -8,8 +8,8 @@ import os
 from headcirc.answers import Row
 from headcirc.batch.files import Measure, Measured
 from headcirc.batch.model_identity import ModelIdentity
+from headcirc.batch.stated import StatedFacts
 from headcirc.errors import InputError, ModelArtifactError
-from headcirc.geometry import PixelSpacing
 
 CRASH, CRASH_LATER, CRASH_DRAWING = b"crash by ", b"crash later", b"crash drawing"
 MODEL = ModelIdentity("m", "1.0.0", "sha", "stub", "fp32")
@@ -20,7 +20,7 @@ def load_crashing(*_: object, **__: object) -> tuple[Measure, ModelIdentity]:
     """Return what measures every file but those that begin as above."""
     is_damaged = False
 
-    def measure(content: bytes, spacing: PixelSpacing | None) -> Measured:
+    def measure(content: bytes, stated: StatedFacts) -> Measured:
         nonlocal is_damaged
         if is_damaged:
             os.kill(os.getpid(), 11)

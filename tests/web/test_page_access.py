@@ -74,6 +74,7 @@ def test_axe_finds_no_severe_fault(open_page, explain_url, scheme, size):
 def test_nothing_is_cut_off_on_the_narrowest_phone(open_page, explain_url):
     """At 320 px the page does not scroll sideways, and all view names are complete."""
     page = open_page(explain_url, viewport={"width": 320, "height": 640})
+    give(page, ("head.png", CONTENT))
     expect(page.locator("#views")).to_be_visible()
     for selector in ("html", "#views"):
         widths = page.locator(selector).evaluate("each => [each.scrollWidth, each.clientWidth]")
@@ -146,16 +147,16 @@ def test_everything_by_keyboard(open_page, explain_url):
     press_until_focused(page, "Tab", "#example-list button")
     page.keyboard.press("Enter")
     wait_for(page, 1)
-    page.keyboard.press("Tab")
+    expect(page.locator("#worklist-rows button")).to_be_focused()
+    press_until_focused(page, "Tab", "#examples summary")
+    page.keyboard.press("Enter")
+    press_until_focused(page, "Tab", "#example-list li:nth-child(2) button")
     page.keyboard.press("Space")
     wait_for(page, 2)
-    expect(page.locator("#live")).to_contain_text("phantom_00.png")
-    press_until_focused(page, "Shift+Tab", "#worklist-rows li:last-child button")
+    expect(page.locator("#live")).to_contain_text("Phantom, small head.png")
+    expect(page.locator("#worklist-rows li:last-child button")).to_be_focused()
     page.keyboard.press("ArrowUp")
-    expect(page.locator("#result-name")).to_have_text("phantom_07.png")
-    press_until_focused(page, "Tab", "[name=view]")
-    page.keyboard.press("ArrowRight")
-    expect(page.locator("#draw-map image")).to_be_attached()
+    expect(page.locator("#result-name")).to_have_text("Phantom, mid-size head.png")
     press_until_focused(page, "Tab", "#stage")
     before = page.locator("#canvas").get_attribute("viewBox")
     page.keyboard.press("+")
@@ -166,6 +167,9 @@ def test_everything_by_keyboard(open_page, explain_url):
     assert float(moved.split()[0]) > float(zoomed.split()[0])
     page.keyboard.press("0")
     assert page.locator("#canvas").get_attribute("viewBox") == before
+    press_until_focused(page, "Tab", "[name=view]")
+    page.keyboard.press("ArrowRight")
+    expect(page.locator("#draw-map image")).to_be_attached()
     press_until_focused(page, "Tab", "#blend")
     page.keyboard.press("End")
     expect(page.locator("#draw-map")).to_have_attribute("opacity", "1")
@@ -198,9 +202,9 @@ def test_explanations_are_what_the_model_lists(open_page, explain_url):
     assert page.locator("#layer option").evaluate_all(values) == ["bottleneck", "decoder-64"]
     page.get_by_label("Blend").fill("30")
     expect(page.locator("#draw-map")).to_have_attribute("opacity", "0.3")
-    page.get_by_label("Layer").select_option("decoder-64")
+    page.get_by_label("Level", exact=True).select_option("decoder-64")
     expect(page.locator("#draw-map image")).to_be_attached()
-    page.get_by_label("Layer").select_option("bottleneck")
+    page.get_by_label("Level", exact=True).select_option("bottleneck")
     expect(page.locator("#draw-map image")).to_be_attached()
     layers = [re.search("saliency.layer=([^&]+)", url)[1] for url in asked if "saliency?" in url]
     assert layers == ["bottleneck", "decoder-64"]

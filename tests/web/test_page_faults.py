@@ -8,7 +8,7 @@ from playwright.sync_api import expect
 from headcirc.quality import assessment as quality
 from headcirc.readers import SUFFIXES
 from tests.support.synthetic import draw_head, to_file
-from tests.web.steps import answer_busy, ask, give, state_pixel_size, wait_for
+from tests.web.steps import answer_busy, ask, give, is_measuring, state_pixel_size, wait_for
 
 CONTENT = to_file(draw_head())
 DARK = to_file(draw_head() * 0)
@@ -84,7 +84,7 @@ def test_unusable_pixel_size_is_told_before_anything_is_sent(open_page, serve_sy
     """The field is marked, a sentence says what is needed, and nothing is sent."""
     page = open_page(serve_synthetic())
     posts = []
-    page.on("request", lambda request: posts.append(request) if request.method == "POST" else None)
+    page.on("request", lambda request: posts.append(request) if is_measuring(request) else None)
     give(page, ("head.png", CONTENT))
     wait_for(page, 1)
     posts.clear()

@@ -16,6 +16,7 @@ from headcirc.geometry import Ellipse
 from tests.support.synthetic import draw_head, to_file
 from tests.web.steps import (
     ask,
+    clear,
     give,
     read_rows,
     take_phantom,
@@ -94,8 +95,8 @@ def test_interval_and_age_are_shown_where_the_service_gives_them(open_page, serv
     give(page, ("head.png", CONTENT), pixel_size_mm="0.1")
     expect(page.locator("#interval")).to_have_text("90 % interval: 97.7 to 99.0 mm")
     rows = read_rows(page)
-    assert rows["Gestational age (Hadlock 1984)"] == "15w5d"
-    assert rows["Gestational age (Other 2030)"] == "15w6d"
+    assert rows["Gestational age by HC (Hadlock 1984)"] == "15w5d"
+    assert rows["Gestational age by HC (Other 2030)"] == "15w6d"
 
 
 def test_drawing_is_where_the_service_found_the_head(open_page, serve_synthetic):
@@ -151,7 +152,7 @@ def test_twenty_images_in_a_row(open_page, serve_synthetic, tmp_path):
     lines = list(csv.DictReader(table.read_text().splitlines()))
     assert [line["image"] for line in lines] == [name for name, _ in files]
     assert [float(line["head_circumference_mm"]) for line in lines] == expected
-    page.get_by_role("button", name="Clear").click()
+    clear(page)
     expect(page.locator("#worklist")).to_be_hidden()
     expect(page.locator("#result-body")).to_be_hidden()
 
@@ -226,7 +227,7 @@ def test_picture_is_upright_under_the_ellipse(open_page, synthetic_url, kind, so
             page.get_by_label(mark).uncheck()
         inside, *mirrored = read_brightness(page)
         found[orientation] = inside > 200 and max(mirrored) < 50
-        page.get_by_role("button", name="Clear").click()
+        clear(page)
     assert found == dict.fromkeys(range(1, 9), True)
 
 

@@ -9,7 +9,7 @@ from headcirc.batch.files import UsageError
 from headcirc.batch.pixel_size_table import load_pixel_sizes
 from headcirc.geometry import Ellipse
 from tests.support.synthetic import draw_head, to_file
-from tests.web.steps import choose, give, state_pixel_size, wait_for
+from tests.web.steps import choose, give, is_measuring, state_pixel_size, wait_for
 
 FILES = [
     (f"{name}.png", to_file(draw_head(Ellipse(400.0, 270.0, 150.0 + i, 140.0, 0.3))))
@@ -38,7 +38,7 @@ def test_size_of_one_image_is_not_used_for_images_added_later(open_page, serve_s
     give(page, A, pixel_size_mm="0.0691")
     wait_for(page, 1)
     posts = []
-    page.on("request", lambda sent: posts.append(sent.url) if sent.method == "POST" else None)
+    page.on("request", lambda sent: posts.append(sent.url) if is_measuring(sent) else None)
     choose(page, *FILES)
     expect(page.locator("#batch-count")).to_have_text("9 images wait")
     assert read_sizes(page) == ["0.0691 mm, stated"] + ["no pixel size"] * 9

@@ -9,7 +9,7 @@ from headcirc.answers import AUTOMATIC, AnalysisFacts, Head, to_counted
 from headcirc.dicom_source import DicomSource
 from headcirc.errors import NoHeadFoundError, PixelSizeMissingError
 from headcirc.geometry import Ellipse, FloatArray
-from headcirc.growth import to_age_text
+from headcirc.growth import describe_age_source, to_age_text
 from headcirc.reports.result_facts import describe_correction
 
 RESEARCH_ONLY = "Automatic and not verified. Research use only, not a medical device."
@@ -119,7 +119,8 @@ class Finding:
         if growth is not None and growth.head_circumference is not None:
             figure = growth.head_circumference
             sentences.append(
-                f"At the stated gestational age of {to_age_text(growth.gestational_age_days)}: "
+                f"At the gestational age of {to_age_text(growth.gestational_age_days)}, "
+                f"{describe_age_source(growth.gestational_age_source)}: "
                 f"z-score {figure.z_score:.2f}, centile {figure.centile:.1f} "
                 f"({growth.standard})."
             )

@@ -14,7 +14,7 @@ from pydicom.sr.codedict import codes as standard
 
 from headcirc.answers import GrowthFigure, Head
 from headcirc.errors import UnreliableResultError
-from headcirc.growth import to_age_text
+from headcirc.growth import describe_age_source, to_age_text
 from headcirc.reports.dicom import codes
 from headcirc.reports.dicom.context import to_algorithm, to_fetus, to_frame_numbers, to_observer
 from headcirc.reports.dicom.finding import Finding, is_inside, to_axis_ends, to_outline
@@ -139,10 +139,12 @@ def _to_rank(finding: Finding, figure: GrowthFigure | None) -> list[ContentItem]
     """Return the z-score at the stated gestational age, with a citation in place of a code."""
     if figure is None:
         return []
-    assert finding.answer.growth is not None, "a figure belongs to a comparison"
+    growth = finding.answer.growth
+    assert growth is not None, "a figure belongs to a comparison"
     rank = to_number(codes.GROWTH_Z_SCORE, figure.z_score, codes.NO_UNITS)
-    age = to_age_text(finding.answer.growth.gestational_age_days)
-    citation = f"{codes.INTERGROWTH_2014}, at the stated gestational age of {age}"
+    age = to_age_text(growth.gestational_age_days)
+    origin = describe_age_source(growth.gestational_age_source)
+    citation = f"{codes.INTERGROWTH_2014}, at the gestational age of {age}, {origin}"
     rank.ContentSequence = sr.ContentSequence(
         [sr.TextContentItem(codes.EQUATION_CITATION, citation, relationship_type="INFERRED FROM")]
     )

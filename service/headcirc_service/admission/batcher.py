@@ -51,6 +51,13 @@ class Inference:
         """Return whether it has a prediction or an error."""
         return self.prediction is not None or self.error is not None
 
+    def require_prediction(self) -> Prediction:
+        """Return the prediction, or raise why there is none."""
+        if self.error is not None:
+            raise self.error
+        assert self.prediction is not None, "an inference that is done has one of both"
+        return self.prediction
+
 
 class Batcher:
     """See the module.
@@ -109,24 +116,31 @@ class Batcher:
         Exception
             The error of the network.
         """
-        mine = Inference(network_input, ticket)
-        with self._changed:
-            self._waiting.append(mine)
-            self._coming.discard(ticket)
-            self._changed.notify_all()  # the leader may wait for this input
-            while self._is_led and not mine.is_done:
-                self._changed.wait()
-            if not mine.is_done:
-                self._lead_until_done(mine)
-        if mine.error is not None:
-            raise mine.error
+        (mine,) = self.infer_all([network_input], ticket)
+        mine.require_prediction()
         return mine
 
-    def _lead_until_done(self, mine: Inference) -> None:
-        """Run batches until `mine` is done; the lock is held on entry and on exit."""
+    def infer_all(self, network_inputs: Sequence[Array], ticket: Ticket) -> list[Inference]:
+        """Run some pictures of one request through the network; each has a prediction or an error.
+
+        They wait in line like those of other requests, and run together where a batch has room.
+        """
+        mine = [Inference(each, ticket) for each in network_inputs]
+        with self._changed:
+            self._waiting.extend(mine)
+            self._coming.discard(ticket)
+            self._changed.notify_all()  # the leader may wait for these inputs
+            while self._is_led and not _are_done(mine):
+                self._changed.wait()
+            if not _are_done(mine):
+                self._lead_until_done(mine)
+        return mine
+
+    def _lead_until_done(self, mine: Sequence[Inference]) -> None:
+        """Run batches until `mine` are done; the lock is held on entry and on exit."""
         self._is_led = True
         try:
-            while not mine.is_done:
+            while not _are_done(mine):
                 batch = self._collect()
                 self._changed.release()
                 try:
@@ -181,3 +195,7 @@ class Batcher:
         for each, prediction in answers:
             each.queue_s, each.run_s = began_s - each.arrived_s, run_s
             each.prediction = prediction
+
+
+def _are_done(inferences: Sequence[Inference]) -> bool:
+    return all(each.is_done for each in inferences)

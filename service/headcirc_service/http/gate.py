@@ -1,8 +1,10 @@
 """Checks of a request's headers before it is let in.
 
-A refusal here needs neither the body nor a thread.
+A refusal here needs neither the body nor a thread. If the service is overloaded, it is sent with a
+delay, in which nothing more is read from the connection.
 """
 
+import asyncio
 from collections.abc import Sequence
 
 from starlette.requests import Request
@@ -12,7 +14,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from headcirc.errors import HeadCircumferenceError, ImageTooLargeError
 from headcirc_service.admission.arrivals import BodyLimits, name_client, say_too_large
 from headcirc_service.admission.keys import KeyRing
-from headcirc_service.errors import TunnelRefusedError
+from headcirc_service.admission.pace import Pace
+from headcirc_service.errors import OverloadedError, TunnelRefusedError
+from headcirc_service.http.holding import hold_reading
 from headcirc_service.http.hosts import HostRules
 from headcirc_service.http.problems import NO_TUNNEL, to_known_problem
 from headcirc_service.measuring.measurer import Measurer
@@ -49,6 +53,7 @@ class Gate:
         self._workers, self._arrivals = measurer.workers, measurer.arrivals
         self._routes = routes
         self._hosts = HostRules(settings)
+        self._pace = Pace()
         self._keys = KeyRing(settings.api_key_hashes)
         self._keeps_keys_apart = settings.result_scope == "key"
         self._limits = BodyLimits(
@@ -70,6 +75,9 @@ class Gate:
         except HeadCircumferenceError as refusal:
             matches = (each.matches(scope) for each in self._routes)
             scope.update(next((found for match, found in matches if match is Match.FULL), {}))
+            if isinstance(refusal, OverloadedError):
+                hold_reading(scope)
+                await asyncio.sleep(self._pace.take_s())
             await to_known_problem(request, refusal)(scope, receive, send)
             return
         if request.method not in READING:

@@ -162,11 +162,15 @@ def to_internal_problem(request: Request, error: Exception) -> ProblemResponse:
 
     The log does not hold the message of the error either: it may quote the request.
     """
+    log_failure(find_context(request.scope).name.request_id, error)
+    return to_problem(request, 500, code=INTERNAL_CODE, detail=INTERNAL_DETAIL)
+
+
+def log_failure(request_id: str, error: Exception) -> None:
+    """Log where an unexpected error happened, without its message."""
     where = "".join(traceback.format_tb(error.__traceback__))
-    request_id = find_context(request.scope).name.request_id
     facts = {"request_id": request_id, "error": type(error).__name__, "where": where}
     logger.error("internal error: %(error)s at\n%(where)s", facts, extra={"facts": facts})
-    return to_problem(request, 500, code=INTERNAL_CODE, detail=INTERNAL_DETAIL)
 
 
 def install_problem_handlers(app: FastAPI) -> None:

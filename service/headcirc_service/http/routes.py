@@ -15,6 +15,7 @@ from headcirc.overlay import Picture, to_png
 from headcirc.reports.fhir import MEDIA_TYPE as FHIR_TYPE
 from headcirc.reports.fhir import to_bundle
 from headcirc.reports.fhir_elements import ImagingSource
+from headcirc.reports.fhir_imaging import choose_imaging
 from headcirc_service.admission.renderers import Renderers
 from headcirc_service.answers import to_head_circumference_body, to_model_facts
 from headcirc_service.errors import (
@@ -188,7 +189,7 @@ async def read_analysis(
             return stored.body
 
         def write() -> bytes:
-            imaging = query.to_imaging()
+            imaging = choose_imaging(query.to_imaging(), stored.imaging)
             bundle = to_bundle(
                 stored.body, subject=query.subject, focus=query.focus, imaging=imaging
             )

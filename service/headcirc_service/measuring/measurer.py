@@ -27,6 +27,7 @@ from headcirc_service.admission.renderers import MOST_RENDERERS, Places, Rendere
 from headcirc_service.admission.workers import Ticket, Workers
 from headcirc_service.answers import to_analysis_body
 from headcirc_service.errors import NotReadyError, StoreUnavailableError
+from headcirc_service.measuring.cines import Cines
 from headcirc_service.measuring.corrections import Corrections
 from headcirc_service.measuring.explanations import Explanations
 from headcirc_service.results.result_names import to_scoped_id
@@ -121,6 +122,7 @@ class Measurer:
             capacity=settings.queue_capacity or PLACES_PER_PICTURE * best_batch,
             timeout_s=settings.request_timeout_ms / 1000,
         )
+        self.cines = Cines(pipeline, self.batcher, settings, metrics, best_batch=best_batch)
         self.arrivals = Arrivals(self.workers.capacity)
         self.large_files = LargeFiles(settings.max_upload_bytes)
         metrics.queue_depth.set_function(lambda: self.workers.depth + self.arrivals.count)
@@ -262,9 +264,12 @@ class Measurer:
                 frame_index=question.frame_index,
             )
             inference = self.batcher.infer(prepared.network_input, ticket)
-        assert inference.prediction is not None
         finishing_s = time.perf_counter()
-        analysis = self.pipeline.finish(prepared, inference.prediction)
+        analysis = self.pipeline.finish(
+            prepared,
+            inference.require_prediction(),
+            gestational_age_days=question.gestational_age_days,
+        )
         timing_ms = {
             **analysis.timing_ms,
             "queue": (began_s - arrived_s + inference.queue_s) * 1000,
@@ -280,8 +285,7 @@ class Measurer:
             Stage("inference", inference.arrived_s + inference.queue_s, inference.run_s),
             Stage("postprocess", finishing_s, timing_ms["postprocess"] / 1000),
         )
-        age_days = question.gestational_age_days
-        return replace(analysis, timing_ms=timing_ms, gestational_age_days=age_days), stages
+        return replace(analysis, timing_ms=timing_ms), stages
 
     def begin_shutdown(self) -> None:
         """Report not ready from now on; requests that still come are answered."""
@@ -289,6 +293,7 @@ class Measurer:
 
     async def close(self) -> None:
         """Finish the work that has started and take no more."""
+        self.cines.close()
         await self.workers.close()
         await self.renderers.close()
         await self.explanations.close()

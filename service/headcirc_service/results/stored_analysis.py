@@ -1,13 +1,16 @@
 """A kept analysis: the answer, the mask and the 8-bit frame, without the file or its name.
 
 What a person corrected is written apart from the rest, because it alone changes.
+
+The identifiers of study, series and instance of a DICOM file are kept for FHIR. They name nobody
+and are part of no JSON answer, URL or log.
 """
 
 import json
 import logging
 import math
 import struct
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from itertools import accumulate, pairwise
 
 import numpy as np
@@ -22,15 +25,18 @@ from headcirc.overlay import Picture, draw_overlay, to_mask_picture, to_png
 from headcirc.pipeline import Analysis
 from headcirc.readers import decode_frame
 from headcirc.readers.pixel_size import MAXIMUM_PIXEL_SIZE_MM, MINIMUM_PIXEL_SIZE_MM
+from headcirc.reports.fhir_elements import ImagingSource
+from headcirc.reports.fhir_imaging import read_imaging_source
 from headcirc.reports.result_facts import to_result_facts
 from headcirc_service.answers import has_chart, to_links, to_version
 from headcirc_service.schemas import AnalysisBody
 
 logger = logging.getLogger("headcirc.store")
 ANSWERS = TypeAdapter(AnalysisBody)
-MAGIC = b"HCR3"
-HEADER = struct.Struct(">4sdIII")
-"""Header of a written result: mark, pixel aspect, and the bytes of its answer, frame and mask."""
+MAGIC = b"HCR4"
+HEADER = struct.Struct(">4sdIIII")
+"""Header of a written result: mark, pixel aspect, and the bytes of its answer, frame, mask and
+identifiers."""
 MAXIMUM_PIXEL_ASPECT = 1.001 * MAXIMUM_PIXEL_SIZE_MM / MINIMUM_PIXEL_SIZE_MM
 """Between the pixel sizes that a request may state, with a margin for rounding."""
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -80,6 +86,8 @@ class StoredAnalysis:
         The mask, row by row, with eight pixels in a byte; None without a head.
     pixel_aspect : float
         Width over height of a pixel, as the network saw it; see `Analysis`.
+    imaging : ImagingSource or None
+        Identifiers of the DICOM object that was measured.
     revision : str
         Of the last change by a person; empty where there was none.
     """
@@ -88,6 +96,7 @@ class StoredAnalysis:
     pixels: NDArray[np.uint8]
     mask_bits: NDArray[np.uint8] | None
     pixel_aspect: float = 1.0
+    imaging: ImagingSource | None = field(default=None, repr=False)
     revision: str = ""
 
     @property
@@ -140,15 +149,17 @@ class StoredAnalysis:
         body = ANSWERS.dump_json(to_version(self.body, None, self.body.expires))
         frame = to_png(self.pixels)
         mask = b"" if self.mask_bits is None else to_png(self.draw_mask())
-        lengths = (len(body), len(frame), len(mask))
-        return HEADER.pack(MAGIC, self.pixel_aspect, *lengths) + body + frame + mask
+        imaging = b"" if self.imaging is None else json.dumps(asdict(self.imaging)).encode()
+        parts = (body, frame, mask, imaging)
+        return HEADER.pack(MAGIC, self.pixel_aspect, *map(len, parts)) + b"".join(parts)
 
 
 def to_stored(body: AnalysisBody, analysis: Analysis) -> StoredAnalysis:
     """Return the parts of an analysis that later requests need."""
     head = analysis.head
     bits = None if head is None else np.packbits(head.mask.pixels)
-    return StoredAnalysis(body, analysis.frame.pixels, bits, analysis.pixel_aspect)
+    imaging = read_imaging_source(analysis.frame.source)
+    return StoredAnalysis(body, analysis.frame.pixels, bits, analysis.pixel_aspect, imaging)
 
 
 def read_stored(
@@ -179,10 +190,10 @@ def _read_parts(content: bytes, analysis_id: str, maximum_pixels: int) -> Stored
         raise ValueError("It is not a kept result, or it is cut off.")
     if not 1 / MAXIMUM_PIXEL_ASPECT <= pixel_aspect <= MAXIMUM_PIXEL_ASPECT:
         raise ValueError("Its pixels have a shape that no picture has.")
-    if lengths[0] > MAXIMUM_BODY_BYTES:
+    if max(lengths[0], lengths[3]) > MAXIMUM_BODY_BYTES:
         raise ValueError("Its answer is longer than any that the service writes.")
     ends = list(accumulate(lengths, initial=HEADER.size))
-    answer, frame, mask = (content[begin:end] for begin, end in pairwise(ends))
+    answer, frame, mask, imaging = (content[begin:end] for begin, end in pairwise(ends))
     body = ANSWERS.validate_json(answer)
     require_usable(body, analysis_id)
     image = body.image
@@ -191,7 +202,8 @@ def _read_parts(content: bytes, analysis_id: str, maximum_pixels: int) -> Stored
     bits = None
     if body.head is not None:
         bits = np.packbits(_read_png(mask, shape, most_pixels) > 0)
-    return StoredAnalysis(body, _read_png(frame, shape, most_pixels), bits, pixel_aspect)
+    source = ImagingSource(**json.loads(imaging)) if imaging else None
+    return StoredAnalysis(body, _read_png(frame, shape, most_pixels), bits, pixel_aspect, source)
 
 
 def _read_change(content: bytes, body: AnalysisBody) -> Change:

@@ -29,9 +29,9 @@ export async function findScale(file) {
 
 /**
  * Measure one file; `pixelSize` is {xMm, yMm}, or null where it is unknown. With `markMm` the service finds the depth
- * scale again, whose marks are so far apart.
+ * scale again, whose marks are so far apart. `ageDays` is the gestational age, or null.
  */
-export async function analyse(file, pixelSize) {
+export async function analyse(file, pixelSize, ageDays = null) {
   await requireReadable(file);
   const form = new FormData();
   form.append("image", file);
@@ -43,11 +43,16 @@ export async function analyse(file, pixelSize) {
     form.append("pixel_size_x_mm", pixelSize.xMm);
     form.append("pixel_size_y_mm", pixelSize.yMm);
   }
+  if (ageDays !== null) form.append("gestational_age_days", ageDays);
   return request("v1/analyses", "json", { method: "POST", body: form });
 }
 
 /** What the browser cannot read would look like a broken connection. */
 async function requireReadable(file) {
+  if (!file) {
+    const detail = "The service keeps pictures for some minutes only, and this browser did not keep the image. Choose the file again.";
+    throw new Problem({ code: "image-not-kept", detail });
+  }
   try {
     await file.slice(0, 1).arrayBuffer();
   } catch {
@@ -60,13 +65,13 @@ export async function readPicture(path) {
   return request(path.replace(/^\//, ""), "blob");
 }
 
-/** A picture of a result. One that the service no longer keeps is measured again, with the same id. */
+/** A picture of a result. One that the service no longer keeps is measured again, with the same id and correction. */
 export async function readKept(item, path) {
   try {
     return await readPicture(path);
   } catch (problem) {
     if (problem.code !== "not-found") throw problem;
-    await analyse(item.file, item.pixelSize);
+    await revive(item);
     return readPicture(path);
   }
 }
@@ -78,8 +83,23 @@ export async function readVersion(item) {
     return await request(path, "version");
   } catch (problem) {
     if (problem.code !== "not-found") throw problem;
-    await analyse(item.file, item.pixelSize);
+    await revive(item);
     return request(path, "version");
+  }
+}
+
+/** Have a result that the service no longer keeps measured again, and give it the correction that the page has. */
+async function revive(item) {
+  await analyse(item.file, item.pixelSize, item.ageDays);
+  const { correction, links } = item.analysis;
+  if (!correction) return;
+  const version = await request(links.self.replace(/^\//, ""), "version");
+  if (version.analysis.correction) return; // another person was faster
+  const { by, note, head: { ellipse } } = correction;
+  try {
+    await saveCorrection(version, { ellipse, by, note });
+  } catch (problem) {
+    if (problem.code !== "precondition-failed") throw problem;
   }
 }
 

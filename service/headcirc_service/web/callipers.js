@@ -17,11 +17,13 @@ export class Callipers extends TwoPointTool {
   #kind = "bpd_outer_outer";
   #pairs = new WeakMap(); // by item: the points of each kind
   #onChange;
+  #onClosed;
   #opener = null;
 
-  /** `onChange()`: the image's `callipers` are others, as {kind: [point, point]}. */
-  constructor(viewer, { onChange }) {
+  /** `onChange()`: the image's `callipers` are others, as {kind: [point, point]}; `onClosed()`: they stay so. */
+  constructor(viewer, { onChange, onClosed }) {
     super(viewer);
+    this.#onClosed = onClosed;
     this.#onChange = onChange;
     byId("callipers-form").addEventListener("submit", (event) => event.preventDefault());
     byId("callipers-kinds").addEventListener("change", ({ target }) => this.#choose(target.value));
@@ -33,7 +35,7 @@ export class Callipers extends TwoPointTool {
   begin(item, opener) {
     this.#item = item;
     this.#opener = opener;
-    if (!this.#pairs.has(item)) this.#pairs.set(item, {});
+    if (!this.#pairs.has(item)) this.#pairs.set(item, this.#toPairs(item.callipers ?? {}));
     byId("callipers-form").hidden = false;
     this.#choose(this.#kind);
     this.open();
@@ -45,6 +47,7 @@ export class Callipers extends TwoPointTool {
     byId("callipers-form").hidden = true;
     const active = document.activeElement;
     if (active === document.body || byId("viewer").contains(active)) this.#opener.focus();
+    queueMicrotask(this.#onClosed); // not while another image is being opened
   }
 
   draw() {
@@ -56,6 +59,11 @@ export class Callipers extends TwoPointTool {
 
   get #all() {
     return this.#pairs.get(this.#item) ?? {};
+  }
+
+  /** The points that an earlier visit kept. */
+  #toPairs(callipers) {
+    return Object.fromEntries(Object.entries(callipers).map(([kind, points]) => [kind, new TwoPoints(this.viewer.size, points)]));
   }
 
   #choose(kind) {

@@ -1,9 +1,10 @@
 // The selected image's figures, warnings and origin, as text. Nothing here is computed but rounding.
 
 import { toRows } from "./calliper_lengths.js";
+import { toGrowthRows } from "./growth.js";
 import { say } from "./page.js";
 import { compare, toAuthor, toCounted, toDifferenceText, toKeptText } from "./versions.js";
-import { mayPass, toChartName, toMm, toSizeText, toVerdict, toWarning } from "./words.js";
+import { mayPass, toMm, toSizeText, toVerdict, toWarning } from "./words.js";
 
 const byId = (id) => document.getElementById(id);
 let shown = [];
@@ -26,9 +27,8 @@ export function showResult(item) {
 }
 
 function showVerdict(item) {
-  const isFailed = item.state === "failed";
-  byId("failure").hidden = !isFailed;
-  if (isFailed) byId("failure").textContent = item.problem.detail;
+  byId("failure").hidden = !item.problem;
+  byId("failure").textContent = item.problem?.detail ?? "";
   byId("again").hidden = !mayPass(item);
   const { tone, text } = toTone(item);
   byId("verdict").dataset.tone = tone;
@@ -39,6 +39,7 @@ function toTone(item) {
   if (item.state === "failed") return { tone: "bad", text: "Not measured" };
   if (item.state === "measured") return toVerdict(item.analysis);
   if (item.state === "held") return { tone: "wait", text: "Waiting for its pixel size" };
+  if (item.state === "missing") return { tone: "mind", text: "Not measured, and the image was not kept: choose it again" };
   return { tone: "wait", text: item.state === "busy" ? "The service is busy; waiting" : "Measuring" };
 }
 
@@ -51,17 +52,8 @@ function showAnalysis(item) {
   const addition = analysis.correction ? ", corrected" : isReliable || !analysis.head ? "" : ", unreliable";
   byId("hc-label").textContent = `Head circumference (HC)${addition}`;
   showCircumference(head, { truthMm, isReliable });
-  showVersions(item.analysis);
-  const rows = [
-    ["Biparietal diameter (BPD)", withUnit(head.biparietal_diameter_mm)],
-    ["Occipitofrontal diameter (OFD)", withUnit(head.occipitofrontal_diameter_mm)],
-    ...toRows(item),
-    ["Cephalic index (BPD / OFD)", head.cephalic_index?.toFixed(3)],
-    ["Circumference in pixels", head.head_circumference_px && `${head.head_circumference_px.toFixed(1)} px`],
-    ["Pixel size", toSizeText(item)],
-    ...Object.entries(analysis.gestational_age ?? {}).map(([chart, age]) => [toChartName(chart), age?.text]),
-  ];
-  fill("rows", rows);
+  showVersions(item);
+  fill("rows", toFigures(item));
   fill("origin-rows", toOrigin(analysis));
   byId("warnings").hidden = !analysis.quality.warnings.length;
   byId("warnings").replaceChildren(...analysis.quality.warnings.map((code) => {
@@ -72,10 +64,27 @@ function showAnalysis(item) {
   }));
 }
 
+/** The figures of the version that counts beside its circumference, as [name, value]; unknown ones have none. */
+export function toFigures(item) {
+  const analysis = toCounted(item.analysis);
+  const head = analysis.head ?? {};
+  return [
+    ["Biparietal diameter (BPD)", withUnit(head.biparietal_diameter_mm)],
+    ["Occipitofrontal diameter (OFD)", withUnit(head.occipitofrontal_diameter_mm)],
+    ...toRows(item),
+    ["Cephalic index (BPD / OFD)", head.cephalic_index?.toFixed(3)],
+    ["Circumference in pixels", head.head_circumference_px && `${head.head_circumference_px.toFixed(1)} px`],
+    ["Pixel size", toSizeText(item)],
+    ...toGrowthRows(analysis),
+  ];
+}
+
 /** The automatic number beside the corrected one, and how long both are kept. */
-function showVersions({ head, correction, expires, quality }) {
+function showVersions({ analysis, lastCorrection }) {
+  const { head, correction, expires, quality } = analysis;
   byId("correct-open").textContent = correction ? "Change the correction" : head ? "Correct the ellipse" : "Draw the ellipse";
-  say("corrected-by", correction ? `Corrected by ${toAuthor(correction)}.${correction.note ? ` “${correction.note}”` : ""}` : "");
+  const before = lastCorrection ? "It was corrected before it was measured again: the ellipse that was drawn is in the editor, to be saved." : "";
+  say("corrected-by", correction ? `Corrected by ${toAuthor(correction)}.${correction.note ? ` “${correction.note}”` : ""}` : before);
   say("automatic", correction ? toAutomaticText(head, quality) : "");
   const found = correction && compare(correction.head.head_circumference_mm, head);
   say("difference", found ? toDifferenceText(found) : "");

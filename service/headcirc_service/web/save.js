@@ -7,7 +7,10 @@ const COLUMNS = [
   "image", "head_circumference_mm", "head_circumference_low_mm", "head_circumference_high_mm",
   "head_circumference_raw_mm",
   "biparietal_diameter_mm", "occipitofrontal_diameter_mm", "cephalic_index", "head_circumference_px",
-  "pixel_size_x_mm", "pixel_size_y_mm", "head_plane_probability", "method", "corrected_head_circumference_mm",
+  "gestational_age_hadlock_1984_days", "gestational_age_intergrowth21_2016_days",
+  "gestational_age_days", "gestational_age_source", "head_circumference_z_score", "head_circumference_centile",
+  "pixel_size_x_mm", "pixel_size_y_mm", "pixel_size_source", "head_plane_probability",
+  "method", "corrected_head_circumference_mm",
   "corrected_biparietal_diameter_mm", "corrected_occipitofrontal_diameter_mm", "correction_difference_mm",
   "correction_exceeds_half_width", "corrected_by", "corrected_at", "correction_note",
   "callipers_bpd_outer_outer_mm", "callipers_bpd_outer_inner_mm", "callipers_ofd_mm", "acceptable", "warnings", "error",
@@ -15,13 +18,19 @@ const COLUMNS = [
 
 const WAITS = { held: "its pixel size is asked for" };
 
+/** An item's name without folder and ending: the second a.png is a (2). */
+export function toStem({ name }) {
+  return name.split("/").at(-1).replace(/\.[^.]+?( \(\d+\))?$/, "$1");
+}
+
 export async function saveResult(item, kind) {
-  const stem = item.name.replace(/\.[^.]+?( \(\d+\))?$/, "$1"); // the second a.png is a (2)
+  const stem = toStem(item);
   if (kind === "json") {
     const facts = { ...item.analysis, ...(item.callipers ? { callipers: toCells(item) } : {}) };
     save(new Blob([`${JSON.stringify(facts, null, 2)}\n`], { type: "application/json" }), `${stem}.json`);
   } else {
-    save(await readKept(item, item.analysis.links[kind]), `${stem}_${kind}.png`);
+    const [link, ending] = kind === "growth" ? ["growth_svg", "growth.svg"] : [kind, `${kind}.png`];
+    save(await readKept(item, item.analysis.links[link]), `${stem}_${ending}`);
   }
 }
 
@@ -39,9 +48,15 @@ function toRow(item) {
   if (!analysis) return { image: name, error: problem?.detail ?? `not measured yet (${WAITS[state] ?? state})` };
   const { head, image, quality, correction } = analysis;
   const interval = head?.head_circumference_interval_mm;
+  const { gestational_age: dated, growth } = analysis;
   return {
     image: name, ...head, ...image,
     head_circumference_low_mm: interval?.low, head_circumference_high_mm: interval?.high,
+    gestational_age_hadlock_1984_days: dated?.hadlock_1984?.days,
+    gestational_age_intergrowth21_2016_days: dated?.intergrowth21_2016?.days,
+    gestational_age_days: growth?.gestational_age_days, gestational_age_source: growth?.gestational_age_source,
+    head_circumference_z_score: growth?.head_circumference?.z_score,
+    head_circumference_centile: growth?.head_circumference?.centile,
     method: analysis.method, ...(correction ? toCorrectionCells(correction) : {}), ...toCells(item),
     head_plane_probability: analysis.head_plane_probability, acceptable: quality.acceptable, warnings: quality.warnings.join(" "),
     error: !head ? "no head was found" : head.head_circumference_mm === null ? "no pixel size is known" : "",
@@ -65,7 +80,7 @@ function toCell(value) {
   return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 }
 
-function save(blob, name) {
+export function save(blob, name) {
   const url = URL.createObjectURL(blob);
   const link = Object.assign(document.createElement("a"), { href: url, download: name });
   link.click();

@@ -1,6 +1,7 @@
 // A CSV table of pixel sizes, read as the command line reads it (headcirc/batch/pixel_size_table.py), and which
 // of its rows is whose. A row that fits several images is no image's.
 
+import { toPath } from "./dicom_files.js";
 import { isPixelSize, LEAST_MM, MOST_MM } from "./size_fields.js";
 
 const NAME_COLUMNS = ["filename", "file", "name", "image"];
@@ -48,7 +49,7 @@ export function parseSizes(text) {
 /** Each item's size by the longest end of its file's path that is in the table, or null. */
 export function matchSizes(items, sizes) {
   const counts = new Map();
-  const named = items.map((item) => [item, findName(item.file.webkitRelativePath || item.file.name, sizes)]);
+  const named = items.map((item) => [item, findName(toPath(item.file), sizes)]);
   for (const [, name] of named) counts.set(name, (counts.get(name) ?? 0) + 1);
   for (const [name, count] of counts) {
     if (name !== null && count > 1) {

@@ -4,12 +4,13 @@
 export const STEPS_PX = { coarse: 10, usual: 1, fine: 0.1 };
 
 export class TwoPoints {
-  points = [null, null];
+  points;
   active = 0; // which of the two the keys move and the next click sets
   #limits;
 
-  constructor({ width, height }) {
+  constructor({ width, height }, points = [null, null]) {
     this.#limits = { width, height };
+    this.points = [...points];
   }
 
   get isComplete() {

@@ -15,18 +15,38 @@ const WARNINGS = {
   "implausible-size": "No fetal head has this size. Check the pixel size.",
   "uncertain-mask": "The network is unsure where the head is.",
   "large-expected-error": "Errors are often large where the outline looks like this one.",
-  "unlike-training-data": "The picture is unlike those that the network learned from.",
   "low-contrast": "The skull hardly stands out from what is beside it.",
   "shadowed-boundary": "A large part of the skull lies in shadow.",
   "dicom-calibration-unusable":
     "The DICOM file's pixel size cannot be used, often because the picture was scaled. Send the original, or state the pixel size.",
   "dicom-pixel-spacing-used":
     "The pixel size is the file's Pixel Spacing, which ultrasound devices seldom fill. Check the number.",
+  "gestational-age-conflict":
+    "The DICOM file states another gestational age than you did. Yours was used; find out which is right.",
+  "dicom-gestational-age-unusable":
+    "The DICOM file states a gestational age that cannot be right, such as one of an earlier pregnancy. It was not used.",
   "narrow-sample-range":
     "The 16-bit file uses only a small part of its range, so the picture may be too dark. Export it with 8 bits.",
 };
 
-const CHARTS = { hadlock_1984: "Gestational age (Hadlock 1984)" };
+const CHARTS = {
+  hadlock_1984: "Gestational age by HC (Hadlock 1984)",
+  intergrowth21_2016: "Gestational age by HC (INTERGROWTH-21st 2016)",
+};
+
+const AGE_CODES = {
+  "head-circumference-below-range": "HC is below the method's range",
+  "head-circumference-above-range": "HC is above the method's range",
+  "beyond-documented-age": "beyond the age for which the method is documented",
+  "gestational-age-below-range": "It begins at 14 weeks: there is no centile for this age.",
+  "gestational-age-above-range": "It ends at 40 weeks: there is no centile for this age.",
+};
+
+const AGE_SOURCES = { request: "as you stated it", dicom: "from the DICOM file" };
+
+const SIZE_SOURCES = { request: "stated", dicom: "from the DICOM file", "scale-bar": "from the depth scale" };
+
+const LEVELS = { bottleneck: "Coarsest", 512: "Coarse", 256: "Medium", 128: "Fine", 64: "Finest" };
 
 export const NOTES = {
   measurement:
@@ -34,7 +54,7 @@ export const NOTES = {
   corrected:
     "Green: the ellipse that a person drew; HC is its circumference. Dashed: the automatic one. Mask edge: the border of what the network takes for the head.",
   saliency:
-    "Grad-CAM: what the answer depended on at this layer, from none (0) to most (1). It shows where the network looked, not that it was right.",
+    "Grad-CAM: what the answer depended on at this level, from none (0) to most (1).",
   attention:
     "The attention gate's coefficients at this level: bright is let through, black is held back.",
 };
@@ -43,12 +63,33 @@ export function toWarning(code) {
   return WARNINGS[code] ?? `The service warns: ${toTitle(code)}.`;
 }
 
+/** A level of the network, from coarse to fine; its own name stands behind. */
 export function toLayerName(layer) {
-  return toTitle(layer);
+  const word = LEVELS[String(layer).replace("decoder-", "")];
+  return word ? `${word} (${layer})` : toTitle(layer);
+}
+
+export function toOriginText({ model }) {
+  return `${model.name} ${model.version}, ${model.backend} ${model.precision}`;
 }
 
 export function toChartName(chart) {
-  return CHARTS[chart] ?? `Gestational age (${toTitle(chart)})`;
+  return CHARTS[chart] ?? `Gestational age by HC (${toTitle(chart)})`;
+}
+
+/** Why there is no age or centile, or what to know about it. */
+export function toAgeCode(code) {
+  return AGE_CODES[code] ?? toTitle(code);
+}
+
+/** Where the gestational age came from. */
+export function toAgeSource(source = "request") {
+  return AGE_SOURCES[source] ?? toTitle(source);
+}
+
+/** Days as weeks and days, such as 20w3d. */
+export function toAgeText(days) {
+  return `${Math.floor(days / 7)}w${days % 7}d`;
 }
 
 export function toMm(value) {
@@ -60,6 +101,7 @@ export function toStatus(item) {
   const head = item.analysis && toCounted(item.analysis).head;
   switch (item.state) {
     case "held": return "Pixel size?";
+    case "missing": return "Choose it again";
     case "waiting": return "Waiting";
     case "measuring": return "Measuring";
     case "busy": return "Service is busy; waiting";
@@ -80,7 +122,7 @@ export function mayPass({ state, problem }) {
 
 /** One sentence for people who hear the page. */
 export function toAnnouncement(item) {
-  if (item.state === "failed") return `${item.name}: not measured. ${item.problem.detail}`;
+  if (!item.analysis) return `${item.name}: not measured. ${item.problem.detail}`;
   const { head, quality } = toCounted(item.analysis);
   const warnings = quality.warnings.map(toWarning).join(" ");
   if (!head || head.head_circumference_mm === null) return `${item.name}: ${warnings}`;
@@ -106,7 +148,7 @@ export function toSizeText({ pixelSize, sizeOrigin, analysis }) {
     stated: "stated", inherited: "inherited", table: "from the table", measured: "measured on the picture",
     scale: "from the depth scale",
   };
-  if (source === "dicom") return `${toSides(x, y)} mm, from the DICOM file`;
+  if (source && source !== "request") return `${toSides(x, y)} mm, ${SIZE_SOURCES[source] ?? toTitle(source)}`;
   if (!pixelSize) return "no pixel size";
   return `${toSides(pixelSize.xMm, pixelSize.yMm)} mm, ${origins[sizeOrigin]}`;
 }

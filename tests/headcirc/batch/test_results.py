@@ -16,6 +16,7 @@ from headcirc.batch.results import (
     read_fingerprint,
     read_rows,
 )
+from headcirc.batch.stated import StatedFacts
 from headcirc.cli.commands import main
 from headcirc.geometry import PixelSpacing
 
@@ -50,7 +51,9 @@ def table(tmp_path, images):
 
 
 def to_rule(images, spacing=SPACING, model=MODEL, **options):
-    fingerprints = {name: read_fingerprint(path, spacing, model) for name, path in images.items()}
+    fingerprints = {
+        name: read_fingerprint(path, StatedFacts(spacing), model) for name, path in images.items()
+    }
     return DoneRule(fingerprints, **options)
 
 

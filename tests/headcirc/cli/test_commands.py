@@ -126,7 +126,7 @@ def test_several_images_are_summed_up(folder, capsys):
         (["analyze", EXAMPLE, "--csv", "examples"], "Is a directory"),
         (["analyze", EXAMPLE, "--csv", "/dev/full"], "No space left"),
         (["analyze", EXAMPLE, "--overlay-dir", "LICENSE"], "name a folder"),
-        (["analyze", EXAMPLE, "--growth-chart-dir", "x"], "add --gestational-age-days"),
+        (["analyze", EXAMPLE, "--gestational-ages", "LICENSE"], "'gestational_age_days'"),
         (["analyze", EXAMPLE, "--earlier", "105:110"], "add --growth-chart-dir"),
         (["analyze", EXAMPLE, "--overlay-dir", "/proc"], "name a folder"),
         (["analyze", "a" * 300], "name too long"),
@@ -354,6 +354,29 @@ def test_age_that_is_no_number_of_days_is_bad_usage(option, capsys):
         main(["analyze", EXAMPLE, *option])
     assert ended.value.code == 2
     assert "days" in capsys.readouterr().err
+
+
+def test_chart_without_an_age_is_reported_as_missing(tmp_path, capsys):
+    """The image is measured; its line says what the chart lacks."""
+    charts = tmp_path / "charts"
+    command = ["analyze", EXAMPLE, "--pixel-size-mm", "0.1277", "--growth-chart-dir", str(charts)]
+    assert main(command) == 1
+    assert "the growth chart is missing: No gestational age" in capsys.readouterr().out
+    assert not any(charts.iterdir())
+
+
+def test_table_states_the_age_of_each_image(tmp_path, capsys):
+    """One table can hold pixel sizes and ages; an image without an age has no centile."""
+    for name in ("a.png", "b.png"):
+        shutil.copy(EXAMPLE, tmp_path / name)
+    sizes = tmp_path / "sizes.csv"
+    lines = ["filename,pixel_size_mm,gestational_age_days", "a.png,0.1277,143", "b.png,0.1277,"]
+    sizes.write_text("\n".join(lines))
+    tables = ["--pixel-sizes", str(sizes), "--gestational-ages", str(sizes)]
+    assert main(["analyze", str(tmp_path), *tables, "--json"]) == 0
+    first, second = (json.loads(line) for line in capsys.readouterr().out.splitlines())
+    assert (first["gestational_age_days"], first["gestational_age_source"]) == (143, "request")
+    assert second["gestational_age_days"] is second["head_circumference_z_score"] is None
 
 
 def test_earlier_point_that_is_later_is_bad_usage(tmp_path, capsys):

@@ -1,10 +1,16 @@
+import json
+from dataclasses import replace
+
 import numpy as np
 import pydicom
 import pytest
 
 from headcirc.cli.commands import main
+from headcirc.model.site import load_site
 from headcirc.overlay import to_png
+from tests.headcirc.model.test_site import FACTS
 from tests.support.dicom_sources import ROOT, to_dicom_file, to_ultrasound
+from tests.support.sr_tree import find, read_number
 from tests.support.synthetic import draw_head, to_synthetic_pipeline
 
 
@@ -36,6 +42,29 @@ def test_all_reports_are_written(scan, tmp_path, capsys):
     for path in out.iterdir():
         assert pydicom.dcmread(path).StudyInstanceUID == f"{ROOT}.1"
     assert len(capsys.readouterr().out.splitlines()) == 3
+
+
+def test_site_file_reaches_the_report(scan, tmp_path, monkeypatch):
+    """The circumference in the report is the corrected one."""
+    site = tmp_path / "site.json"
+    site.write_text(json.dumps(FACTS))
+
+    def load(*_, site_file, **__):
+        pipeline = to_synthetic_pipeline()
+        return replace(pipeline, site=load_site(site_file, model_sha256="a" * 64))
+
+    assert run(scan, "--sr", "--out", tmp_path / "plain") == 0
+    monkeypatch.setattr("headcirc.cli.dicom_report.load_pipeline", load)
+    assert run(scan, "--sr", "--site-file", site, "--out", tmp_path / "site") == 0
+    plain, corrected = (read_circumference(tmp_path / name) for name in ("plain", "site"))
+    assert corrected - plain == pytest.approx(4.4, abs=0.1)
+
+
+def read_circumference(folder):
+    """Return the head circumference of the only report in a folder, in mm."""
+    (path,) = folder.iterdir()
+    item, *_ = find(pydicom.dcmread(path), "11984-2", "NUM")
+    return read_number(item)[0]
 
 
 def test_template_is_chosen(scan, tmp_path):

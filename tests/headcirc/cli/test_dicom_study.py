@@ -143,6 +143,26 @@ def test_stated_pixel_size_that_contradicts_the_file_gives_no_number(tmp_path, c
     assert "0.1277 mm" in read_rows(capsys)[0]["error"]
 
 
+def test_age_of_the_file_gives_a_centile(tmp_path, screen, capsys):
+    """The row says where the age is from; a stated one counts more, and a difference is named."""
+    rows, columns = screen.shape
+    region = make_region((LEFT, TOP, columns - 1, rows - TOP - 1), (EXAMPLE_CM, EXAMPLE_CM))
+    dates = {"StudyDate": "20260611", "LastMenstrualDate": "20260119"}
+    path, charts = tmp_path / "a.dcm", tmp_path / "charts"
+    path.write_bytes(make_dicom(screen, regions=[region], **dates))
+    command = ["analyze", str(path), "--json"]
+    assert main([*command, "--growth-chart-dir", str(charts)]) == 0
+    (row,) = read_rows(capsys)
+    assert (row["gestational_age_days"], row["gestational_age_source"]) == (143, "dicom")
+    assert 0 < row["head_circumference_z_score"] < 1.5
+    assert row["warnings"] == ""
+    assert "stated in the DICOM file" in (charts / "a_growth.svg").read_text()
+    assert main([*command, "--gestational-age-days", "150"]) == 0
+    (row,) = read_rows(capsys)
+    assert (row["gestational_age_days"], row["gestational_age_source"]) == (150, "request")
+    assert row["warnings"] == "gestational-age-conflict"
+
+
 def test_overlay_shows_the_picture_alone(tmp_path, content, screen):
     """The patient's name stands beside the picture on the screen, and not in the overlay."""
     path, overlays = tmp_path / "a.dcm", tmp_path / "overlays"

@@ -17,6 +17,7 @@ from harness.service_process import start_service
 from headcirc.answers import Millimetres, to_row
 from headcirc.batch.files import UsageError
 from headcirc.batch.remote import RemoteMeasure, escape_warnings
+from headcirc.batch.stated import NOTHING
 from headcirc.cli.commands import main
 from headcirc.client import (
     AsyncHeadcircClient,
@@ -574,9 +575,9 @@ def test_service_that_has_gone_for_good_ends_the_run():
     measure = RemoteMeasure(client)
     for _ in range(11 + 1 + 11):
         with pytest.raises(InputError):
-            measure(CONTENT, None)
+            measure(CONTENT, NOTHING)
     with pytest.raises(UsageError, match=r"12 images in a row .* What was measured is kept"):
-        measure(CONTENT, None)
+        measure(CONTENT, NOTHING)
 
 
 @pytest.mark.parametrize(
@@ -595,9 +596,9 @@ def test_service_that_is_away_behind_a_gateway_ends_the_run(reply):
     measure = RemoteMeasure(client)
     for _ in range(11):
         with pytest.raises(InputError):
-            measure(CONTENT, None)
+            measure(CONTENT, NOTHING)
     with pytest.raises(UsageError, match="12 images in a row"):
-        measure(CONTENT, None)
+        measure(CONTENT, NOTHING)
 
 
 def test_text_of_a_server_is_escaped():
@@ -606,7 +607,7 @@ def test_text_of_a_server_is_escaped():
     refusal = httpx.Response(400, json=facts, headers=PROBLEM)
     client, _ = to_client(refusal)
     with pytest.raises(InputError) as refused:
-        RemoteMeasure(client)(CONTENT, None)
+        RemoteMeasure(client)(CONTENT, NOTHING)
     assert str(refused.value) == "=1+1\\x1b[2J\\nnext line"
     quality = answers.Quality(acceptable=False, warnings=("\x1b[2J",))
     image = answers.Image(8, 5, None, None, None)
@@ -724,3 +725,78 @@ def test_client_does_not_import_what_measures():
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "set()"
+
+
+# --- cines ----------------------------------------------------------------------------------------
+
+START = {"type": "start", "created": "2026-01-01T12:00:00Z", "frames": 1, "site": None}
+START |= {"model": {"name": "m", "version": "1", "backend": "b", "precision": "int8"}}
+FAULT = {"type": "error", "code": "timeout", "detail": "late", "status": 504, "request_id": "r"}
+
+
+def to_ndjson(*lines):
+    return "".join(json.dumps(each) + "\n" for each in lines).encode()
+
+
+def stream(*answers, retries=AT_ONCE):
+    """Return the lines that a client gets from a server that gives these answers in turn."""
+    left = [*answers]
+    transport = httpx.MockTransport(lambda _: left.pop(0))
+    with HeadcircClient(NOWHERE, transport=transport, retries=retries) as client:
+        return list(client.stream_cine(CONTENT))
+
+
+def test_a_cine_of_a_real_service_is_read_line_by_line(server):
+    """Pictures in turn; both clients get the same lines."""
+    stated = {"pixel_size_mm": PIXEL_SIZE_MM}
+    with HeadcircClient(server, api_key=KEY) as client:
+        lines = list(client.stream_cine([CONTENT] * 3, **stated))
+
+    async def collect():
+        async with AsyncHeadcircClient(server, api_key=KEY) as client:
+            return [line async for line in client.stream_cine([CONTENT] * 3, **stated)]
+
+    assert [each.type for each in lines] == ["start", "frame", "frame", "frame", "summary"]
+    assert lines[-1].frames_agreeing == 3
+    assert lines[1].head_circumference_mm == lines[-1].head_circumference_mm
+    assert asyncio.run(collect())[1:-1] == lines[1:-1]
+    with HeadcircClient(server, api_key=KEY) as client, pytest.raises(ProblemError) as refused:
+        list(client.stream_cine(b"no picture"))
+    assert refused.value.code == "unsupported-media-type"
+
+
+def test_an_error_line_is_a_problem():
+    with pytest.raises(ProblemError) as raised:
+        stream(httpx.Response(200, content=to_ndjson(START, FAULT)))
+    facts = raised.value
+    assert (facts.status, facts.code, facts.request_id) == (504, "timeout", "r")
+
+
+def test_a_cine_that_ends_without_its_summary_was_cut():
+    with pytest.raises(UnreachableError, match="before the cine was measured"):
+        stream(httpx.Response(200, content=to_ndjson(START)))
+
+
+def test_an_unknown_line_is_not_the_services():
+    for content in (b"<html>\n", b'{"type": "other"}\n', b"[]\n"):
+        with pytest.raises(UnexpectedAnswerError):
+            stream(httpx.Response(200, content=content))
+
+
+def test_a_busy_service_is_asked_again_before_the_first_line():
+    """As every other call does."""
+    busy = {"code": "overloaded", "detail": "full", "request_id": "r"}
+    refusal = httpx.Response(429, json=busy, headers={**PROBLEM, "retry-after": "0"})
+    with pytest.raises(UnreachableError):
+        stream(refusal, httpx.Response(200, content=to_ndjson(START)))
+    with pytest.raises(ProblemError) as refused:
+        stream(refusal, refusal, refusal)
+    assert refused.value.code == "overloaded"
+
+
+def test_a_cine_takes_bytes_alone():
+    with HeadcircClient(NOWHERE) as client:
+        with pytest.raises(TypeError, match="give its file's bytes"):
+            next(client.stream_cine(["path.png"]))
+        with pytest.raises(TypeError, match="frame cannot be stated"):
+            next(client.stream_cine(CONTENT, frame=1))

@@ -132,6 +132,15 @@ def test_settings_of_the_guide_are_valid(tmp_path):
     (example,) = re.findall(r"^```toml\n(.*?)^```$", GUIDE.read_text(), re.MULTILINE | re.DOTALL)
     settings = load(tmp_path, example)
     assert [each.name for each in settings.destination] == ["archive", "research"]
-    shown = set(re.findall(r"^(\w+) =", example, re.MULTILINE))
+    shown = set(re.findall(r"^(?:# )?(\w+) =", example, re.MULTILINE))
     sections = (Listener, QueueLimits, Measuring, Retries, MetricsAddress, Destination, Tls)
     assert {each.name for kind in sections for each in fields(kind)} - shown == {"tls"}
+
+
+def test_site_file_belongs_to_a_model_that_the_worker_loads(tmp_path):
+    """With a service, it is the service's to recalibrate."""
+    assert load(tmp_path, LEAST).measuring.site_file is None
+    local = '\n[measuring]\nsite_file = "/etc/headcirc/site.json"\n'
+    assert load(tmp_path, LEAST + local).measuring.site_file == Path("/etc/headcirc/site.json")
+    with pytest.raises(SettingsError, match="HEADCIRC_SITE_FILE"):
+        load(tmp_path, LEAST + local + 'server = "http://127.0.0.1:8000"\n')

@@ -22,6 +22,7 @@ from headcirc.answers import (
 from headcirc.corrections import DrawnEllipse, to_corrected
 from headcirc.errors import InputError
 from headcirc.geometry import PixelSpacing
+from headcirc.growth import choose_age
 from headcirc.reports.fhir import to_bundle
 from headcirc.reports.fhir_elements import ImagingSource, require_reference
 from tests.support.synthetic import draw_head, to_file, to_synthetic_pipeline
@@ -86,7 +87,7 @@ def change(answer, hc_mm, *, days=None, half_mm=3.0):
     head = replace(
         answer.head, head_circumference_mm=hc_mm, head_circumference_interval_mm=interval
     )
-    ages, growth = to_gestational_age(head), to_growth(head, days)
+    ages, growth = to_gestational_age(head), to_growth(head, choose_age(days, None))
     return replace(answer, head=head, gestational_age=ages, growth=growth)
 
 

@@ -14,6 +14,7 @@ from headcirc.errors import (
     PixelSizeMissingError,
 )
 from headcirc.geometry import PixelSpacing
+from headcirc.growth import choose_age
 from headcirc.reports.drawing import Disc, Line, Text, measure_text_px, to_picture, to_svg
 from headcirc.reports.growth_chart import (
     BOTTOM_PX,
@@ -53,7 +54,9 @@ def make_answer(measured):
             head_circumference_interval_mm=interval,
         )
         quality = Quality(acceptable=is_acceptable, warnings=warnings)
-        return replace(measured, head=head, growth=to_growth(head, days), quality=quality)
+        return replace(
+            measured, head=head, growth=to_growth(head, choose_age(days, None)), quality=quality
+        )
 
     return make
 

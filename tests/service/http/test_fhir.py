@@ -5,7 +5,8 @@ import pytest
 from fhir.resources.R4B.bundle import Bundle
 
 from tests.service.http.test_analyses import CONTENT, post
-from tests.support.synthetic import to_file
+from tests.support.dicom_files import ULTRASOUND, make_dicom
+from tests.support.synthetic import draw_head, to_file
 
 FHIR = "application/fhir+json"
 BLACK = to_file(np.zeros((54, 80), np.uint8))
@@ -81,6 +82,23 @@ def test_study_is_named_where_it_is_stated(client, link):
     study = bundle.entry[-1].resource
     assert study.identifier[0].value == "urn:oid:1.2.3"
     assert bundle.entry[0].resource.imagingStudy[0].reference == bundle.entry[-1].fullUrl
+
+
+def test_study_of_a_dicom_file_is_its_own(client):
+    """Study, series and instance come from the file, and the JSON answer has none of them."""
+    pixels = draw_head()
+    uids = {"StudyInstanceUID": "1.2.3", "SeriesInstanceUID": "1.2.3.4", "SOPInstanceUID": "1.2.5"}
+    answer = post(client, content=make_dicom(pixels, **uids))
+    assert "1.2.3" not in answer.text
+    link = answer.json()["links"]["self"]
+    study = Bundle.model_validate_json(ask(client, link).text).entry[-1].resource
+    assert study.identifier[0].value == "urn:oid:1.2.3"
+    (series,) = study.series
+    assert (series.uid, series.instance[0].uid) == ("1.2.3.4", "1.2.5")
+    assert series.instance[0].sopClass.code == f"urn:oid:{ULTRASOUND}"
+    assert ask(client, link, study_uid="1.2.3").content == ask(client, link).content
+    problem = ask(client, link, study_uid="1.2.9")
+    assert (problem.status_code, problem.json()["code"]) == (422, "invalid-parameter")
 
 
 @pytest.mark.parametrize("content", [CONTENT, BLACK])

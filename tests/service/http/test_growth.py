@@ -9,7 +9,8 @@ from PIL import Image
 
 from headcirc.growth import HEAD_CIRCUMFERENCE, to_z_score
 from tests.service.http.test_analyses import CONTENT, post
-from tests.support.synthetic import to_file
+from tests.support.dicom_files import make_dicom
+from tests.support.synthetic import draw_head, to_file
 
 STATED = {"pixel_size_mm": "0.13", "gestational_age_days": "133"}
 BLACK = to_file(np.zeros((54, 80), np.uint8))
@@ -48,6 +49,37 @@ def test_without_a_stated_age_there_is_no_growth(client):
     body = post(client, pixel_size_mm="0.13").json()
     assert body["gestational_age"]["intergrowth21_2016"]["days"] is not None
     assert body["growth"] is None
+
+
+def test_age_of_a_dicom_file_counts_where_none_is_stated(client):
+    """The answer says where the age is from; a stated one that differs is used, and named."""
+    dates = {"StudyDate": "20260611", "LastMenstrualDate": "20260129"}
+    content = make_dicom(draw_head(), **dates)
+    size = {"pixel_size_mm": "0.13"}
+    body = post(client, content=content, **size).json()
+    growth = body["growth"]
+    assert (growth["gestational_age_days"], growth["gestational_age_source"]) == (133, "dicom")
+    assert growth["gestational_age_in_file_days"] == 133
+    expected = to_z_score(HEAD_CIRCUMFERENCE, body["head"]["head_circumference_mm"], 133)
+    assert growth["head_circumference"]["z_score"] == pytest.approx(expected)
+    assert "gestational-age-conflict" not in body["quality"]["warnings"]
+    assert dates["LastMenstrualDate"] not in str(body)
+    assert "stated in the DICOM file" in client.get(body["links"]["growth_svg"]).text
+    other = post(client, content=content, gestational_age_days="140", **size).json()
+    growth = other["growth"]
+    assert (growth["gestational_age_days"], growth["gestational_age_source"]) == (140, "request")
+    assert growth["gestational_age_in_file_days"] == 133
+    assert "gestational-age-conflict" in other["quality"]["warnings"]
+    assert other["quality"]["acceptable"] == body["quality"]["acceptable"]
+
+
+@pytest.mark.parametrize("began", ["20240119", "20260611", "20260701", "20250701"])
+def test_impossible_age_of_a_dicom_file_is_named_and_not_used(client, began):
+    """An earlier pregnancy, the same day, or a later one."""
+    dates = {"StudyDate": "20260611", "LastMenstrualDate": began}
+    body = post(client, content=make_dicom(draw_head(), **dates), pixel_size_mm="0.13").json()
+    assert body["growth"] is None
+    assert "dicom-gestational-age-unusable" in body["quality"]["warnings"]
 
 
 @pytest.mark.parametrize(

@@ -414,7 +414,7 @@ def test_kept_pictures_are_not_inflated_beyond_their_size(stored):
     """A small entry with a large picture is refused at the picture's header."""
     body = ANSWERS.dump_json(stored.body)
     bomb = make_png_bomb(20_000, 20_000)
-    content = HEADER.pack(MAGIC, 1.0, len(body), len(bomb), len(bomb)) + body + bomb + bomb
+    content = HEADER.pack(MAGIC, 1.0, len(body), len(bomb), len(bomb), 0) + body + bomb + bomb
     tracemalloc.start()
     assert read_stored(content, "a" * 32, maximum_pixels=10**9) is None
     peak_bytes = tracemalloc.get_traced_memory()[1]

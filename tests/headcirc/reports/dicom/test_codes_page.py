@@ -11,6 +11,7 @@ from pydicom.dataset import Dataset
 
 from headcirc.answers import to_growth
 from headcirc.corrections import DrawnEllipse, to_corrected
+from headcirc.growth import choose_age
 from headcirc.reports.dicom.capture import to_capture
 from headcirc.reports.dicom.measurement_report import to_measurement_report
 from headcirc.reports.dicom.obstetric_report import to_obstetric_report
@@ -39,7 +40,7 @@ def find_codes(item: Dataset) -> Iterator[tuple[str, str]]:
 @pytest.fixture(scope="module")
 def sent():
     finding, mask = to_finding()
-    growth = to_growth(finding.answer.head, 189)
+    growth = to_growth(finding.answer.head, choose_age(189, None))
     finding = replace(finding, answer=replace(finding.answer, growth=growth))
     drawn = DrawnEllipse(ellipse=finding.answer.head.ellipse, by="RT", at="2026-01-02T03:04:05Z")
     corrected = replace(finding, answer=to_corrected(finding.answer, drawn))

@@ -5,6 +5,7 @@ import pytest
 from pydicom.uid import UID
 
 from headcirc.answers import Site, to_growth
+from headcirc.growth import choose_age
 from headcirc.reports.dicom import identity
 from headcirc.reports.dicom.identity import to_identification, to_instance_uid, to_uid
 from headcirc.reports.dicom.source_header import to_evidence
@@ -80,7 +81,7 @@ def change_site(finding):
 
 
 def change_gestational_age(finding):
-    growth = to_growth(finding.answer.head, 200)
+    growth = to_growth(finding.answer.head, choose_age(200, None))
     return replace(finding, answer=replace(finding.answer, growth=growth))
 
 

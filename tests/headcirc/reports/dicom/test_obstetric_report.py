@@ -9,6 +9,7 @@ from pydicom.sequence import Sequence
 from headcirc.answers import Quality, to_growth
 from headcirc.errors import UnreliableResultError
 from headcirc.geometry import Ellipse
+from headcirc.growth import choose_age
 from headcirc.reports.dicom.obstetric_report import to_obstetric_report
 from headcirc.reports.dicom.obstetric_rows import find_violations
 from headcirc.reports.dicom.report_file import to_dicom_file
@@ -107,7 +108,7 @@ def test_gestational_age_out_of_range_is_left_out(finding):
 def test_growth_is_reported_at_the_stated_age_alone(finding, report):
     """Each measure has its z-score; without a stated age there is none."""
     assert not find(report, "125013")
-    growth = to_growth(finding.answer.head, 189)
+    growth = to_growth(finding.answer.head, choose_age(189, None))
     compared = to_obstetric_report(replace(finding, answer=replace(finding.answer, growth=growth)))
     ranks = [read_number(each) for each in find(compared, "125013")]
     figures = (
