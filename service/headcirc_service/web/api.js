@@ -65,13 +65,13 @@ export async function readPicture(path) {
   return request(path.replace(/^\//, ""), "blob");
 }
 
-/** A picture of a result. One that the service no longer keeps is measured again, with the same id. */
+/** A picture of a result. One that the service no longer keeps is measured again, with the same id and correction. */
 export async function readKept(item, path) {
   try {
     return await readPicture(path);
   } catch (problem) {
     if (problem.code !== "not-found") throw problem;
-    await analyse(item.file, item.pixelSize, item.ageDays);
+    await revive(item);
     return readPicture(path);
   }
 }
@@ -83,8 +83,23 @@ export async function readVersion(item) {
     return await request(path, "version");
   } catch (problem) {
     if (problem.code !== "not-found") throw problem;
-    await analyse(item.file, item.pixelSize);
+    await revive(item);
     return request(path, "version");
+  }
+}
+
+/** Have a result that the service no longer keeps measured again, and give it the correction that the page has. */
+async function revive(item) {
+  await analyse(item.file, item.pixelSize, item.ageDays);
+  const { correction, links } = item.analysis;
+  if (!correction) return;
+  const version = await request(links.self.replace(/^\//, ""), "version");
+  if (version.analysis.correction) return; // another person was faster
+  const { by, note, head: { ellipse } } = correction;
+  try {
+    await saveCorrection(version, { ellipse, by, note });
+  } catch (problem) {
+    if (problem.code !== "precondition-failed") throw problem;
   }
 }
 

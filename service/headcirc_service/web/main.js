@@ -4,6 +4,7 @@ import { Problem, readEmbedOrigins, readModels, useKey } from "./api.js";
 import { Picture } from "./picture.js";
 import { BatchSizeForm } from "./batch_size.js";
 import { Calibration } from "./calibrate.js";
+import { Callipers } from "./callipers.js";
 import { Correction } from "./correction.js";
 import { findImages, readDropped } from "./dicom_files.js";
 import { AgeForm, GrowthChart } from "./growth.js";
@@ -41,10 +42,14 @@ const correction = new Correction(viewer, {
   onVersion: (item, analysis) => {
     // Measured anew meanwhile, with another pixel size, say: then it is another result.
     if (item.analysis?.id !== analysis.id) return;
-    item.analysis = analysis;
+    Object.assign(item, { analysis, lastCorrection: analysis.correction });
     worklist.dispatchEvent(new Event("change"));
     byId("live").textContent = toAnnouncement(item);
   },
+});
+const callipers = new Callipers(viewer, {
+  onChange: () => showResult(worklist.selected),
+  onClosed: () => worklist.dispatchEvent(new Event("change")),
 });
 const rows = new Rows(worklist);
 const report = new Report(() => worklist.selected);
@@ -222,6 +227,10 @@ for (const id of ["pixel-measure", "batch-measure"]) {
 byId("correct-open").addEventListener("click", ({ target }) => {
   reveal();
   correction.begin(worklist.selected, target);
+});
+byId("callipers-open").addEventListener("click", ({ target }) => {
+  reveal();
+  callipers.begin(worklist.selected, target);
 });
 byId("again").addEventListener("click", () => {
   byId("result").focus({ preventScroll: true }); // the button goes
