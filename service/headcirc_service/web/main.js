@@ -5,6 +5,7 @@ import { Picture } from "./picture.js";
 import { BatchSizeForm } from "./batch_size.js";
 import { Calibration } from "./calibrate.js";
 import { Callipers } from "./callipers.js";
+import { CinePanel, isVideo } from "./cine/panel.js";
 import { Correction } from "./correction.js";
 import { findImages, readDropped } from "./dicom_files.js";
 import { AgeForm, GrowthChart } from "./growth.js";
@@ -77,6 +78,15 @@ const ageForm = new AgeForm({
   onApply: (days, isForAll) => worklist.setAge(isForAll ? worklist.items : [worklist.selected], days),
 });
 const growthChart = new GrowthChart();
+const cinePanel = new CinePanel({
+  onFrame: (file, frame, pixelSize) => {
+    const known = worklist.items.find((item) => item.file === file && item.frame === frame);
+    if (known) worklist.select(known);
+    else worklist.add([file], { pixelSize, frame });
+    reveal();
+  },
+  onLockedOut: askForKey,
+});
 
 function applyPixelSize(size, { isForAll, origin }) {
   const { items, selected } = worklist;
@@ -104,6 +114,10 @@ async function applyTable(file, items) {
 }
 
 async function addFiles(files) {
+  const video = files.find(isVideo);
+  if (video) cinePanel.measure(video);
+  files = files.filter((file) => !isVideo(file));
+  if (!files.length) return;
   const tables = files.filter(({ name }) => /\.csv$/i.test(name));
   const { images, calibrated, note } = await findImages(files.filter((file) => !tables.includes(file)));
   showNote(note, "hint");
