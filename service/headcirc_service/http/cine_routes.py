@@ -135,7 +135,7 @@ async def open_cine(
         list[UploadFile],
         File(description="a multi-frame DICOM, MP4 or AVI file; or several pictures, in turn"),
     ],
-    scale: Annotated[ScaleFields, Depends()],
+    scale: Annotated[ScaleFields, Depends(read_scale)],
     watch: Watch,
 ) -> AsyncIterator[CineStream]:
     """Read the form and measure the first frame; the files stay until the answer is sent.
