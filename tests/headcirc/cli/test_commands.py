@@ -437,7 +437,7 @@ def test_failed_files_are_listed_at_the_end(folder, capsys):
     assert "1 without a pixel size" in lines[1]
     assert lines[2] == "21 failed:"
     assert lines[3].startswith(f"  {folder}/broken00.png: The file is empty")
-    assert lines[-1] == "  and 1 more" and len(lines) == 3 + 20 + 1
+    assert lines[-2] == "  and 1 more" and len(lines) == 3 + 20 + 2
 
 
 def test_bare_command_prints_help_with_an_example(capsys):
