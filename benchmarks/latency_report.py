@@ -174,8 +174,12 @@ def _to_values(report: Mapping[str, Any], device: str) -> tuple[str, Mapping[Tar
     if device == "gpu":
         return row["engine"], {targets.GPU_NETWORK_P50: row["network_ms"]["p50"]}
     network, request, ready = row["network_ms"], row["request_ms"] or {}, row["ready_s"] or {}
-    request_p50_ms = request.get("p50")
+    request_p50_ms, inside_ms = request.get("p50"), row["stages_ms"].get("inference")
+    is_whole = request_p50_ms is not None and inside_ms is not None
     return row["engine"], {
+        targets.NETWORK_INSIDE: inside_ms and inside_ms / network["p50"],
+        targets.AROUND_NETWORK: request_p50_ms - inside_ms if is_whole else None,
+        targets.TAIL: request_p50_ms and request["p99"] / request_p50_ms,
         targets.NETWORK_P50: network["p50"],
         targets.REQUEST_P50: request_p50_ms,
         targets.REQUEST_P95: request.get("p95"),

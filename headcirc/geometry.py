@@ -182,7 +182,8 @@ class GridMapping:
             [self.content_columns / self.frame_columns, self.content_rows / self.frame_rows]
         )
         scales = scales.reshape(2, *[1] * (points.ndim - 1))
-        return (points + 0.5) * scales - 0.5
+        content: FloatArray = (points + 0.5) * scales - 0.5
+        return content
 
     def crop(self, grid: NDArray[Any]) -> NDArray[Any]:
         """Return the part of (..., height, width) on the network's grid that shows the frame."""

@@ -69,7 +69,8 @@ def normalise(pixels: NDArray[np.uint8], facts: InputFacts) -> NDArray[np.float3
 def to_greys(network_input: NDArray[np.float32], facts: InputFacts) -> NDArray[np.uint8]:
     """Undo `normalise`: (...) float32 to grey values from 0 to 255, uint8."""
     scale = 255.0 * facts.standard_deviation
-    return cv2.convertScaleAbs(network_input, alpha=scale, beta=255.0 * facts.mean)
+    greys = cv2.convertScaleAbs(network_input, alpha=scale, beta=255.0 * facts.mean)
+    return np.asarray(greys, np.uint8)
 
 
 def to_network_input(

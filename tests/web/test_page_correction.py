@@ -6,11 +6,13 @@ import json
 import re
 
 import httpx
+import numpy as np
 import pytest
+from PIL import Image
 from playwright.sync_api import expect
 
 from tests.support.synthetic import HEAD, draw_head, to_file
-from tests.web.steps import give, read_rows, wait_for
+from tests.web.steps import give, read_rows, state_pixel_size, wait_for
 from tests.web.test_page_access import SIZES, find_severe
 from tests.web.test_page_calibration import to_screen
 
@@ -330,8 +332,37 @@ def test_expired_result_is_measured_again_and_corrected(open_page, serve_synthet
     page.wait_for_timeout(2_500)
     save(page)
     expect(page.locator("#hc-label")).to_contain_text("corrected")
+    hc = page.locator("#hc").inner_text()
     page.wait_for_timeout(2_500)
     open_editor(page)
+    expect(page.locator("#correct-hc")).to_have_text(f"{hc} mm")
+    page.locator("#correct-close").click()
+    expect(page.locator("#hc-label")).to_contain_text("corrected")
+    page.wait_for_timeout(2_500)
+    with page.expect_download() as download:
+        page.locator("[data-save=overlay]").click()
+    overlay = np.asarray(Image.open(download.value.path()))
+    assert (overlay == (124, 240, 110)).all(axis=2).any(), "the ellipse that was drawn"
+
+
+def test_drawn_ellipse_is_offered_again_for_another_pixel_size(open_page, serve_synthetic):
+    """Another question has no correction; what was drawn on the same picture is not lost."""
+    page = open_page(serve_synthetic())
+    begin(page)
+    press(page, *["Control+ArrowUp"] * 20)
+    a = read_number(page, "a")
+    save(page, note="caput")
+    state_pixel_size(page, "0.2")
+    page.locator("#pixel-x").press("Enter")
+    wait_for(page, 1)
+    expect(page.locator("#rows")).to_contain_text("0.2 mm, stated")
+    expect(page.locator("#hc-label")).not_to_contain_text("corrected")
+    expect(page.locator("#corrected-by")).to_contain_text("corrected before it was measured again")
+    open_editor(page)
+    assert read_number(page, "a") == pytest.approx(a, abs=0.1)
+    expect(page.locator("#correct-note")).to_have_value("caput")
+    save(page, note="caput")
+    expect(page.locator("#hc-label")).to_contain_text("corrected")
 
 
 def test_page_says_until_when_a_result_is_kept(open_page, serve_synthetic):

@@ -17,6 +17,7 @@ from headcirc_service.http.dependencies import (
     Owner,
     ScaleFields,
     Watch,
+    read_scale,
     require_acceptable,
     require_single_fields,
 )
@@ -135,7 +136,7 @@ async def open_cine(
         list[UploadFile],
         File(description="a multi-frame DICOM, MP4 or AVI file; or several pictures, in turn"),
     ],
-    scale: Annotated[ScaleFields, Depends()],
+    scale: Annotated[ScaleFields, Depends(read_scale)],
     watch: Watch,
 ) -> AsyncIterator[CineStream]:
     """Read the form and measure the first frame; the files stay until the answer is sent.

@@ -72,12 +72,14 @@ export class Correction {
     const { correction } = this.#version.analysis;
     const draft = this.#drafts.get(this.#item);
     const from = (correction ?? this.#version.analysis).head;
+    const before = correction ? null : this.#item.lastCorrection; // of the same picture, with another pixel size, say
     byId("correct-form").hidden = false;
     byId("viewer").classList.add("correcting");
-    byId("correct-note").value = correction?.note ?? "";
+    byId("correct-note").value = (correction ?? before)?.note ?? "";
     say("correct-fault", "");
     this.#editor.begin(from ? fromService(from.ellipse) : toFirst(this.#viewer.size), draft?.history);
     byId("correct-conflict").hidden = true;
+    if (before && !draft) this.#editor.set(fromService(before.head.ellipse));
     this.#show(true);
     this.#viewer.focus();
     if (draft && draft.correction !== toKey(correction)) this.#showConflict();

@@ -4,6 +4,8 @@ import { Problem, readEmbedOrigins, readModels, useKey } from "./api.js";
 import { Picture } from "./picture.js";
 import { BatchSizeForm } from "./batch_size.js";
 import { Calibration } from "./calibrate.js";
+import { Callipers } from "./callipers.js";
+import { CinePanel, isVideo } from "./cine/panel.js";
 import { Correction } from "./correction.js";
 import { findImages, readDropped } from "./dicom_files.js";
 import { AgeForm, GrowthChart } from "./growth.js";
@@ -41,10 +43,14 @@ const correction = new Correction(viewer, {
   onVersion: (item, analysis) => {
     // Measured anew meanwhile, with another pixel size, say: then it is another result.
     if (item.analysis?.id !== analysis.id) return;
-    item.analysis = analysis;
+    Object.assign(item, { analysis, lastCorrection: analysis.correction });
     worklist.dispatchEvent(new Event("change"));
     byId("live").textContent = toAnnouncement(item);
   },
+});
+const callipers = new Callipers(viewer, {
+  onChange: () => showResult(worklist.selected),
+  onClosed: () => worklist.dispatchEvent(new Event("change")),
 });
 const rows = new Rows(worklist);
 const report = new Report(() => worklist.selected);
@@ -72,6 +78,15 @@ const ageForm = new AgeForm({
   onApply: (days, isForAll) => worklist.setAge(isForAll ? worklist.items : [worklist.selected], days),
 });
 const growthChart = new GrowthChart();
+const cinePanel = new CinePanel({
+  onFrame: (file, frame, pixelSize) => {
+    const known = worklist.items.find((item) => item.file === file && item.frame === frame);
+    if (known) worklist.select(known);
+    else worklist.add([file], { pixelSize, frame });
+    reveal();
+  },
+  onLockedOut: askForKey,
+});
 
 function applyPixelSize(size, { isForAll, origin }) {
   const { items, selected } = worklist;
@@ -99,6 +114,10 @@ async function applyTable(file, items) {
 }
 
 async function addFiles(files) {
+  const video = files.find(isVideo);
+  if (video) cinePanel.measure(video);
+  files = files.filter((file) => !isVideo(file));
+  if (!files.length) return;
   const tables = files.filter(({ name }) => /\.csv$/i.test(name));
   const { images, calibrated, note } = await findImages(files.filter((file) => !tables.includes(file)));
   showNote(note, "hint");
@@ -222,6 +241,10 @@ for (const id of ["pixel-measure", "batch-measure"]) {
 byId("correct-open").addEventListener("click", ({ target }) => {
   reveal();
   correction.begin(worklist.selected, target);
+});
+byId("callipers-open").addEventListener("click", ({ target }) => {
+  reveal();
+  callipers.begin(worklist.selected, target);
 });
 byId("again").addEventListener("click", () => {
   byId("result").focus({ preventScroll: true }); // the button goes

@@ -1,5 +1,6 @@
 // The selected image's figures, warnings and origin, as text. Nothing here is computed but rounding.
 
+import { toRows } from "./calliper_lengths.js";
 import { toGrowthRows } from "./growth.js";
 import { say } from "./page.js";
 import { compare, toAuthor, toCounted, toDifferenceText, toKeptText } from "./versions.js";
@@ -10,7 +11,7 @@ let shown = [];
 
 /** Show an item as far as it is known; what is read or marked stays while others are measured. */
 export function showResult(item) {
-  const known = [item, item?.state, item?.analysis, item?.problem];
+  const known = [item, item?.state, item?.analysis, item?.problem, item?.callipers];
   if (known.every((each, i) => each === shown[i])) return;
   shown = known;
   byId("result-empty").hidden = Boolean(item);
@@ -51,7 +52,7 @@ function showAnalysis(item) {
   const addition = analysis.correction ? ", corrected" : isReliable || !analysis.head ? "" : ", unreliable";
   byId("hc-label").textContent = `Head circumference (HC)${addition}`;
   showCircumference(head, { truthMm, isReliable });
-  showVersions(item.analysis);
+  showVersions(item);
   fill("rows", toFigures(item));
   fill("origin-rows", toOrigin(analysis));
   byId("warnings").hidden = !analysis.quality.warnings.length;
@@ -70,6 +71,7 @@ export function toFigures(item) {
   return [
     ["Biparietal diameter (BPD)", withUnit(head.biparietal_diameter_mm)],
     ["Occipitofrontal diameter (OFD)", withUnit(head.occipitofrontal_diameter_mm)],
+    ...toRows(item),
     ["Cephalic index (BPD / OFD)", head.cephalic_index?.toFixed(3)],
     ["Circumference in pixels", head.head_circumference_px && `${head.head_circumference_px.toFixed(1)} px`],
     ["Pixel size", toSizeText(item)],
@@ -78,9 +80,11 @@ export function toFigures(item) {
 }
 
 /** The automatic number beside the corrected one, and how long both are kept. */
-function showVersions({ head, correction, expires, quality }) {
+function showVersions({ analysis, lastCorrection }) {
+  const { head, correction, expires, quality } = analysis;
   byId("correct-open").textContent = correction ? "Change the correction" : head ? "Correct the ellipse" : "Draw the ellipse";
-  say("corrected-by", correction ? `Corrected by ${toAuthor(correction)}.${correction.note ? ` “${correction.note}”` : ""}` : "");
+  const before = lastCorrection ? "It was corrected before it was measured again: the ellipse that was drawn is in the editor, to be saved." : "";
+  say("corrected-by", correction ? `Corrected by ${toAuthor(correction)}.${correction.note ? ` “${correction.note}”` : ""}` : before);
   say("automatic", correction ? toAutomaticText(head, quality) : "");
   const found = correction && compare(correction.head.head_circumference_mm, head);
   say("difference", found ? toDifferenceText(found) : "");

@@ -19,12 +19,12 @@ export class Worklist extends EventTarget {
 
   /**
    * Add files and show the first of them; several wait (`held`) until their pixel size is stated, but for `calibrated`
-   * ones, which state it themselves. Return the new items.
+   * ones, which state it themselves. `frame` is that of a cine, counted from 0.
    */
-  add(files, { pixelSize = null, truthMm = null, calibrated = new Set(), ageDays = null } = {}) {
-    const fresh = files.filter((file) => !this.#giveBack(file, files.length));
+  add(files, { pixelSize = null, truthMm = null, calibrated = new Set(), ageDays = null, frame = null } = {}) {
+    const fresh = files.filter((file) => !this.#giveBack(file, files.length, frame));
     const added = fresh.map((file) => ({
-      key: toKey(), name: toPath(file), file, truthMm, ageDays,
+      key: toKey(), name: toPath(file) + (frame === null ? "" : `, frame ${frame}`), file, frame, truthMm, ageDays,
       pixelSize, sizeOrigin: pixelSize && "stated",
       draft: null, // a pixel size that is typed and not used yet
       turn: 0,
@@ -116,8 +116,9 @@ export class Worklist extends EventTarget {
   }
 
   /** Whether a file is one that this page did not keep: then it goes back to its item. */
-  #giveBack(file, count) {
-    const item = this.items.find((each) => !each.file && isSameFile(each, file));
+  #giveBack(file, count, frame) {
+    const isOf = (each) => (each.frame ?? null) === frame && isSameFile(each, file);
+    const item = this.items.find((each) => !each.file && isOf(each));
     if (!item) return false;
     const next = item.pixelSize || count === 1 ? "waiting" : "held";
     const analysis = item.analysis && { ...item.analysis }; // another one: it is to be drawn again
@@ -167,7 +168,7 @@ export class Worklist extends EventTarget {
   async #ask(item, isWanted) {
     for (let tries = 1; ; tries += 1) {
       try {
-        return await analyse(item.file, item.pixelSize, item.ageDays);
+        return await analyse(item.file, item.pixelSize, item.ageDays, item.frame ?? null);
       } catch (problem) {
         if (problem.code !== "overloaded" || tries === MOST_TRIES || !isWanted()) throw problem;
         this.#set(item, { state: "busy" });

@@ -24,21 +24,20 @@ test("the number is copied with its unit, and says when it is unreliable", () =>
   assert.equal(toNumberText({ analysis: null }), "");
 });
 
+test("a corrected number is the one that is copied, and both stand in the report", () => {
+  const item = toItem(HEAD);
+  const head = { ...HEAD, head_circumference_mm: 190.2, head_circumference_interval_mm: null };
+  item.analysis.correction = { by: "RT", at: "2026-01-02T03:04:05Z", note: "caput", exceeds_half_width: true, head };
+  assert.equal(toNumberText(item), "190.2 mm (corrected by a person)");
+  assert.match(toHeadline(item), /^190\.2 mm, corrected by RT, .*\. Automatic: 183\.4 mm \(90 % interval: 180\.1 to 186\.8 mm\)$/);
+  assert.match(toTextBlock(item), /Note: caput\nDifference: .*half the width/);
+});
+
 test("an interval stands with a reliable number alone", () => {
   assert.equal(toHeadline(toItem(HEAD)), "183.4 mm (90 % interval: 180.1 to 186.8 mm)");
   assert.equal(toHeadline(toItem(HEAD, { acceptable: false })), "183.4 mm, unreliable: do not rely on this number.");
   assert.equal(toHeadline(toItem({ ...HEAD, head_circumference_mm: null })), "1436.4 px; the pixel size is unknown.");
   assert.equal(toHeadline(toItem(null)), "No head was found.");
-});
-
-test("a corrected number says so, and the automatic one stands beside it", () => {
-  const item = toItem(HEAD);
-  item.analysis.correction = {
-    by: "AB", at: "2026-01-02T03:04:05Z", note: "skull in shadow", head: { ...HEAD, head_circumference_mm: 180.02, head_circumference_interval_mm: null },
-  };
-  assert.equal(toNumberText(item), "180.0 mm (corrected by a person)");
-  const text = toTextBlock(item);
-  assert.match(text, /Corrected by: AB.*\nNote: skull in shadow\nAutomatic: 183\.4 mm \(90 % interval: 180\.1 to 186\.8 mm\)\n/);
 });
 
 test("the text has a line for each figure that is known", () => {
