@@ -17,6 +17,7 @@ from headcirc_service.http.dependencies import (
     Owner,
     ScaleFields,
     Watch,
+    read_scale,
     require_acceptable,
     require_single_fields,
 )
