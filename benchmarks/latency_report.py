@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from benchmarks.comparison import to_comparison_table
 from benchmarks.engines import Engine, Kind, read_gflop
 from benchmarks.interleaving import summarise
 from benchmarks.latency_table import to_table
@@ -205,8 +206,9 @@ def find_default(report: Mapping[str, Any], device: str) -> Mapping[str, Any] | 
 def to_markdown(report: Mapping[str, Any]) -> str:
     """Return the text of `latency.md`, which is also the block in `docs/performance.md`."""
     lines = [f"- {verdict.to_line()}" for verdict in judge(report)]
+    tables = [to_table(report), to_comparison_table(report)]
     return (
-        to_table(report)
+        "\n\n".join(filter(None, tables))
         + "\n\nTargets, compared with the engine that `auto` chooses:\n\n"
         + "\n".join(lines)
     )

@@ -41,8 +41,8 @@ DETAILS = {
     "narrowest interval for its size.",
     NARROWEST_ACCEPTABLE: "Of the acceptable frames this one has the narrowest interval for its "
     "size; the frames give no common circumference.",
-    MOST_LIKELY_ACCEPTABLE: "Of the acceptable frames this one is most likely a head plane; "
-    "without a pixel size there is no interval to compare.",
+    MOST_LIKELY_ACCEPTABLE: "Of the acceptable frames this one is most likely a head plane; there "
+    "are no intervals to compare.",
     NOT_ACCEPTABLE: "No frame is acceptable; this one is most likely a head plane. Do not rely on "
     "its circumference.",
 }

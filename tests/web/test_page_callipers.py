@@ -19,6 +19,12 @@ NAMES = {
     "OFD": "Callipers OFD, outer to outer",
 }
 
+KEPT = """async () => {
+  const { openStore } = await import("./web/keep/store.js");
+  const items = await (await openStore()).readAll("items");
+  return items.some(item => item.callipers?.ofd);
+}"""
+
 
 def begin(page, pixel_size_mm="0.1") -> None:
     give(page, ("head.png", CONTENT), pixel_size_mm=pixel_size_mm)
@@ -110,3 +116,19 @@ def test_axe_finds_no_severe_fault_with_callipers(open_page, serve_synthetic, si
     assert find_severe(page) == []
     widths = page.locator("html").evaluate("each => [each.scrollWidth, each.clientWidth]")
     assert widths[0] <= widths[1]
+
+
+def test_diameters_outlive_a_reload(open_page, serve_synthetic):
+    """They are kept with the worklist, as points."""
+    page = open_page(serve_synthetic())
+    begin(page)
+    place(page, "OFD", (180, 270), (620, 270))
+    page.locator("#callipers-close").click()
+    before = read_rows(page)[NAMES["OFD"]]
+    for _ in range(100):
+        if page.evaluate(KEPT):
+            break
+        page.wait_for_timeout(50)
+    page.reload()
+    expect(page.locator("#rows")).to_contain_text(NAMES["OFD"])
+    assert read_rows(page)[NAMES["OFD"]] == before

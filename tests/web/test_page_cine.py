@@ -1,10 +1,12 @@
 import re
+import time
 
 import pytest
 from playwright.sync_api import expect
 
 from tests.support.cines import COLUMNS, MM_PER_PX, ROWS, draw_empty, draw_frames, write_video
 from tests.support.dicom_files import make_dicom, make_region
+from tests.support.synthetic import to_synthetic_pipeline
 from tests.web.steps import wait_for
 
 FRAMES = [draw_empty(), *draw_frames(7)]
@@ -105,8 +107,16 @@ def test_a_file_that_cannot_be_measured_is_said(open_page, synthetic_url, dicom)
 
 def test_a_cine_can_be_stopped(open_page, serve_synthetic):
     """The request ends, so that the service stops too."""
-    page = open_page(serve_synthetic())
-    choose_cine(page, "long.dcm", make_dicom(draw_frames(20) * 100, FrameTime=40))
+    pipeline = to_synthetic_pipeline()
+    infer = pipeline.backend.infer
+
+    def dawdle(network_input):
+        time.sleep(0.2)
+        return infer(network_input)
+
+    pipeline.backend.infer = dawdle
+    page = open_page(serve_synthetic(pipeline))
+    choose_cine(page, "long.dcm", make_dicom(draw_frames(200), FrameTime=40))
     page.locator("#cine-stop").click()
     expect(page.locator("#cine-fault")).to_contain_text("Stopped")
     expect(page.locator("#cine-stop")).to_be_hidden()
