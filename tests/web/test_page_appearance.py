@@ -22,7 +22,7 @@ from tests.web.test_page_access import explain_facts, explain_url  # noqa: F401 
 KEPT = Path(__file__).parent / "appearance"
 SQUARE_PX = 8
 MOST_DIFFERENCE = 12
-"""Limit of the difference of a square's mean level, 0 to 255: antialiasing of a line makes less."""
+"""In a square's mean level, 0 to 255: antialiasing of a line makes less."""
 MOST_SQUARES = 0.002
 """Share of the squares that may differ by more."""
 STILL = """

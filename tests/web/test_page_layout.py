@@ -76,7 +76,7 @@ def test_picture_and_number_are_seen_together(open_page, shipped_url, screen, si
     page.evaluate("void scrollTo(0, 0)")
     page.locator("#pixel-x").fill(size)
     page.locator("#pixel-x").press("Enter")
-    wait_for(page, 1)
+    expect(page.locator("#rows")).to_contain_text(f"{size} mm, stated")
     page.locator("#worklist-rows button").click()
     expect_in_sight(page, "#stage", "#hc")
     widths = page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
