@@ -23,13 +23,19 @@ from headcirc_service.http.dependencies import (
 )
 from headcirc_service.http.form import FormRequest, FormRoute
 from headcirc_service.http.problems import INTERNAL_CODE, INTERNAL_DETAIL, log_failure, to_status
-from headcirc_service.http.routes import POST_PROBLEMS
+from headcirc_service.http.routes import POST_PROBLEMS, Responses
 from headcirc_service.measuring.cines import SHUT_DOWN, CineQuestion, Cines, CineStream
 from headcirc_service.telemetry.request_context import find_context
 
 NDJSON_TYPE = "application/x-ndjson"
 MOST_PICTURES = 2_000
 LINE: TypeAdapter[CineLine | CineFault] = TypeAdapter(CineLine | CineFault)
+LINES: Responses = {
+    200: {
+        "model": CineStart | CineFrame | CineSummary | CineFault,
+        "description": "One of these objects on each line",
+    }
+}
 SERVER_FAULT = 500
 
 
@@ -161,9 +167,8 @@ router = APIRouter(route_class=CineFormRoute)
     "/v1/cine",
     summary="Measure every frame of a cine or video, and summarise them",
     response_class=NdjsonAnswer,
-    response_model=CineStart | CineFrame | CineSummary | CineFault,
     dependencies=[KEYED, Depends(accept_ndjson)],
-    responses=POST_PROBLEMS,
+    responses=POST_PROBLEMS | LINES,
     tags=["measure"],
 )
 async def measure_cine(stream: Annotated[CineStream, Depends(open_cine)], owner: Owner) -> Response:
