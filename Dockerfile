@@ -33,7 +33,8 @@ LABEL org.opencontainers.image.title="Headcirc" \
       org.opencontainers.image.base.name="python:3.11.14-slim-bookworm"
 RUN groupadd --gid 10001 headcirc \
     && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /nonexistent \
-        --shell /usr/sbin/nologin headcirc
+        --shell /usr/sbin/nologin headcirc \
+    && install --directory --owner 10001 --group 10001 --mode 700 /var/lib/headcirc-gateway
 COPY --from=cpu-install /opt/headcirc /opt/headcirc
 ENV PATH=/opt/headcirc/venv/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \

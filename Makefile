@@ -14,7 +14,7 @@ UV       := uv==0.13.9
 TEST_BIN := .venv-test/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help help-all install doctor run test-env test test-wheel test-slow test-gpu lint format export restore engine accept-int8 wheel hub-folder accuracy bench \
+.PHONY: help help-all install doctor run test-env test test-wheel test-slow test-gpu lint format export restore engine accept-int8 wheel hub-folder accuracy bench bench-gpu before-after \
         throughput limits cine overload explain reliability check run-ray ray-throughput sizing \
         docs diagrams lock client pre-commit system-deps audit clean screenshots
 
@@ -139,6 +139,14 @@ accuracy: test-env $(SPLIT)/model.int8.onnx  ## Measure accuracy on HC18's test 
 
 bench: test-env  ## Measure latency of every engine; writes its table in docs/performance.md
 	HC18_DIR=$(HC18_DIR) $(TEST_BIN)/python -m benchmarks.latency
+
+# On a machine with a GPU, torch is enough: BENCH_PYTHON=python3.
+BENCH_PYTHON ?= $(TEST_BIN)/python
+bench-gpu:  ### Measure the network on an NVIDIA GPU, batches 1 to 64; writes its table in docs/gpu.md
+	HC18_DIR=$(HC18_DIR) $(BENCH_PYTHON) -m benchmarks.gpu
+
+before-after: test-env  ### Compare whole requests with an earlier revision, in one run (BEFORE=COMMIT)
+	HC18_DIR=$(HC18_DIR) $(TEST_BIN)/python -m benchmarks.before_after $(BEFORE)
 
 throughput: test-env  ### Measure throughput under rising load; needs wrk (make system-deps)
 	HC18_DIR=$(HC18_DIR) $(TEST_BIN)/python -m benchmarks.throughput

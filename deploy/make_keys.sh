@@ -22,6 +22,6 @@ printf %s "$metrics_key" >"$folder/metrics-key"
 printf %s "$(make_key)" >"$folder/redis-password"
 printf %s "$hashes" >"$folder/hashes"
 printf 'HEADCIRC_API_KEY_HASHES=%s\n' "$hashes" >"$folder/compose.env"
-# Containers that run as other users mount these two files.
-chmod 644 "$folder/metrics-key" "$folder/redis-password"
+# Containers that run as other users mount these files; the folder itself stays closed.
+chmod 644 "$folder/api-key" "$folder/metrics-key" "$folder/redis-password"
 echo "Created in $folder: api-key (for callers), metrics-key (for Prometheus), redis-password."

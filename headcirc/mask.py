@@ -30,9 +30,8 @@ def to_frame_grid(
     -------
     (rows, columns) float32, frame grid
     """
-    content = probability_map[mapping.top :, mapping.left :]
-    content = content[: mapping.content_rows, : mapping.content_columns]
     size = (mapping.frame_columns, mapping.frame_rows)
+    content = mapping.crop(probability_map)
     return np.asarray(cv2.resize(content, size, interpolation=cv2.INTER_LINEAR))
 
 

@@ -41,7 +41,7 @@ from headcirc.model.graph import Graph
 from headcirc.model.manifest import Manifest, load_manifest
 from headcirc.model.prediction import Prediction
 from headcirc.model.site import SiteFacts, load_site
-from headcirc.network_input import to_network_input
+from headcirc.network_input import to_greys, to_network_input
 from headcirc.overlay import Picture, draw_overlay
 from headcirc.quality.assessment import (
     DICOM_CALIBRATION_UNUSABLE,
@@ -306,7 +306,9 @@ class Pipeline:
         plane, facts = prediction.head_plane_probability, self.manifest.head_plane
         may_be_head = facts is None or not facts.excludes_head(plane)
         mask = to_head_mask(probabilities, self.manifest.mask) if may_be_head else None
-        head, region, quality = self._find_head(prepared.frame, probabilities, mask, image_warnings)
+        head, region, quality = self._find_head(
+            prepared, prediction.probability_map, probabilities, mask, image_warnings
+        )
         timing_ms = {**prepared.timing_ms, "postprocess": watch.lap_ms()}
         return Analysis(
             prepared.frame,
@@ -323,12 +325,14 @@ class Pipeline:
 
     def _find_head(
         self,
-        frame: Frame,
+        prepared: Prepared,
+        probability_map: NDArray[np.float32],
         probabilities: NDArray[np.float32],
         mask: HeadMask | None,
         image_warnings: tuple[str, ...],
     ) -> tuple[Head | None, CalibratedRegion | None, Quality]:
         facts, known = self.manifest.mask, self.manifest.uncertainty
+        frame, mapping = prepared.frame, prepared.mapping
         ellipse = None
         if mask is not None:
             ellipse = fit_head_ellipse(probabilities, mask, facts.threshold)
@@ -340,9 +344,11 @@ class Pipeline:
         region = chosen.region
         measured = None if region is None else measure_head(ellipse, region.spacing)
         measured_mm = None if measured is None else measured.head_circumference_mm
+        content = mapping.crop(prepared.network_input[0, 0])
         uncertainty = measure_uncertainty(
-            frame.pixels,
-            probabilities,
+            to_greys(content, self.manifest.input),
+            mapping.crop(probability_map),
+            mapping,
             mask,
             ellipse,
             facts=known,

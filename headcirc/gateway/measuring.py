@@ -5,7 +5,7 @@ import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,11 +26,13 @@ from headcirc.errors import (
 from headcirc.gateway.frames import ReceivedFile, open_received
 from headcirc.gateway.queue import Report
 from headcirc.overlay import Picture
-from headcirc.pipeline import Pipeline
 from headcirc.readers import decode_frame
 from headcirc.readers.dicom.file import to_report_header
 from headcirc.reports.dicom.finding import Finding
 from headcirc.reports.dicom.report_file import to_report_file
+
+if TYPE_CHECKING:
+    from headcirc.pipeline import Pipeline
 
 Answer = TypeVar("Answer")
 logger = logging.getLogger("headcirc.gateway")
@@ -89,7 +91,7 @@ class Measurer(Protocol):
 class LocalMeasurer:
     """Measures with a model that is loaded here."""
 
-    def __init__(self, pipeline: Pipeline) -> None:
+    def __init__(self, pipeline: "Pipeline") -> None:
         self._pipeline = pipeline
 
     def measure(self, content: bytes) -> Measured:
@@ -144,7 +146,9 @@ class RemoteMeasurer:
     def _read_overlay(self, analysis_id: str) -> Picture:
         content = self._ask(lambda: self._client.read_overlay(analysis_id))
         with PillowImage.open(io.BytesIO(content)) as picture:
-            return np.asarray(picture.convert("RGB"), np.uint8)
+            return np.asarray(
+                picture if picture.mode == "RGB" else picture.convert("RGB"), np.uint8
+            )
 
 
 @dataclass(frozen=True)

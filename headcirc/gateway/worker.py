@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TextIO
 
 from headcirc.client import HeadcircClient, RetryPolicy
+from headcirc.gateway.allocator import return_freed_memory
 from headcirc.gateway.delivery import Sender, open_sender
 from headcirc.gateway.measuring import (
     LaterError,
@@ -25,7 +26,6 @@ from headcirc.gateway.measuring import (
 )
 from headcirc.gateway.queue import Queue
 from headcirc.gateway.settings import GatewaySettings, Measuring, load_settings
-from headcirc.pipeline import load_pipeline
 
 logger = logging.getLogger("headcirc.gateway")
 LONGEST_WAIT_S = 30.0
@@ -164,6 +164,8 @@ def open_measurer(measuring: Measuring) -> Measurer:
         The model cannot be loaded.
     """
     if not measuring.server:
+        from headcirc.pipeline import load_pipeline  # a service measures without it, in less memory
+
         return LocalMeasurer(load_pipeline(site_file=measuring.site_file))
     path = measuring.api_key_file
     key = None if path is None else path.read_text().strip()
@@ -178,6 +180,7 @@ def follow(lines: TextIO, worker: Worker) -> None:
 
 def main() -> None:
     """Run until the input ends."""
+    return_freed_memory()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)  # it logs addresses of results
     settings = load_settings(Path(sys.argv[1]))

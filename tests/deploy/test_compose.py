@@ -1,13 +1,16 @@
+import json
 import re
 import subprocess
 import sys
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 import yaml
 from headcirc_service.settings import Settings
 
 import headcirc
+from headcirc.gateway.settings import load_settings
 from tests.support.dockerfile import read_stages
 from tests.support.shutdown import find_graceful_s
 
@@ -88,3 +91,47 @@ def test_prometheus_scrapes_both_services():
     assert set(names["names"]) == set(OURS)
     command = read_stages()["cpu"].find_last("CMD")
     assert f'"{names["port"]}"' in command
+
+
+CLINIC = ("gateway", "orthanc", "viewer")
+
+
+def test_clinic_is_a_profile_of_its_own():
+    """It adds the gateway, an archive and a viewer to the service."""
+    found = {name for name, service in SERVICES.items() if "clinic" in service.get("profiles", ())}
+    assert found == {*CLINIC}
+
+
+def test_gateway_of_the_clinic_knows_its_neighbours():
+    """Names, ports and AE titles of its settings are those of the other containers."""
+    settings = load_settings(Path("deploy/clinic/gateway.toml"))
+    archive = json.loads(Path("deploy/clinic/orthanc.json").read_text())
+    (destination,) = settings.destination
+    assert destination.host in SERVICES
+    assert (destination.port, destination.ae_title) == (archive["DicomPort"], archive["DicomAet"])
+    server = urlsplit(settings.measuring.server)
+    assert server.hostname in SERVICES
+    assert str(server.port) in SERVICES[server.hostname]["ports"][0].rpartition(":")[2]
+    gateway = SERVICES["gateway"]
+    assert gateway["ports"] == [f"127.0.0.1:{settings.listener.port}:{settings.listener.port}"]
+    assert f"gateway:{settings.queue.folder}" in gateway["volumes"]
+    assert settings.measuring.api_key_file == Path("/run/secrets/api-key")
+    assert set(gateway["secrets"]) <= set(COMPOSE["secrets"])
+    installed = read_stages()["cpu"]
+    assert str(settings.queue.folder) in "".join(map(str, vars(installed).values()))
+
+
+def test_viewer_of_the_clinic_reaches_the_archive():
+    text = Path("deploy/clinic/viewer.conf").read_text()
+    archive = json.loads(Path("deploy/clinic/orthanc.json").read_text())
+    assert f"proxy_pass http://orthanc:{archive['HttpPort']};" in text
+    assert f"location {archive['DicomWeb']['Root']} {{" in text
+    assert SERVICES["viewer"]["ports"] == ["127.0.0.1:8002:8080"]
+    assert "listen 8080;" in text
+
+
+@pytest.mark.parametrize("name", CLINIC)
+def test_files_that_the_clinic_mounts_exist(name):
+    files = [each.split(":")[0] for each in SERVICES[name]["volumes"] if each.startswith("./")]
+    assert files
+    assert all(Path(each).is_file() for each in files)

@@ -42,7 +42,9 @@ def wait_for(page, number: int) -> None:
 def take_phantom(page, title: str) -> None:
     """Press the button of a phantom and wait for its result."""
     number = page.locator("#worklist-rows button").count() + 1
-    page.get_by_role("button", name=title).click()
+    if page.locator("#examples:not([open])").count():
+        page.locator("#examples summary").click()
+    page.locator("#example-list button", has_text=title).click()
     wait_for(page, number)
 
 

@@ -224,7 +224,7 @@ def test_picture_is_upright_under_the_ellipse(open_page, synthetic_url, kind, so
         give(page, (f"turned.{kind.lower()}", to_turned(kind, source, orientation)))
         expect(page.locator("#draw-edge path")).to_be_attached()
         for mark in ("Mask edge", "Ellipse", "Axes"):
-            page.get_by_label(mark).uncheck()
+            page.get_by_role("checkbox", name=mark).uncheck()
         inside, *mirrored = read_brightness(page)
         found[orientation] = inside > 200 and max(mirrored) < 50
         clear(page)

@@ -149,7 +149,7 @@ def test_overlay_is_what_is_seen(open_page, explain_url):  # noqa: F811 - the fi
     np.testing.assert_allclose(to_pixels(content)[:540], to_pixels(colours.content), atol=2)
     bare_map = httpx.get(f"{explain_url}{links['saliency']}?layer=bottleneck&format=map").content
     assert save(page, "Map PNG") == ("a_saliency_map.png", bare_map)
-    page.get_by_label("Ellipse").check()
+    page.get_by_role("checkbox", name="Ellipse").check()
     drawn = to_pixels(save(page, "Overlay PNG")[1])[:540]
     changed = np.argwhere(np.abs(drawn - to_pixels(content)[:540]).max(axis=2) > 40)
     ellipse = ask(explain_url, CONTENT)["head"]["ellipse"]

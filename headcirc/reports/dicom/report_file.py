@@ -10,6 +10,7 @@ from pydicom.dataset import Dataset
 from headcirc.overlay import Picture
 from headcirc.reports.dicom import capture, measurement_report, obstetric_report, segmentation
 from headcirc.reports.dicom.finding import Finding
+from headcirc.reports.dicom.standard_modules import read_modules_on_demand
 
 KINDS = (measurement_report.KIND, obstetric_report.KIND, segmentation.KIND, capture.KIND)
 
@@ -43,6 +44,7 @@ def to_report_file(
     NoHeadFoundError, PixelSizeMissingError, UnreliableResultError, InvalidFrameError,
     UnusableHeaderError
     """
+    read_modules_on_demand()
     if kind == measurement_report.KIND:
         return to_dicom_file(measurement_report.to_measurement_report(finding))
     if kind == obstetric_report.KIND:

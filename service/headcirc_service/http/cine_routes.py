@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from typing import Annotated, Any, cast
 
 from fastapi import APIRouter, Depends, File, Request, Response, UploadFile
+from fastapi.responses import JSONResponse
 from pydantic import TypeAdapter
 from starlette.datastructures import FormData
 from starlette.types import Receive, Scope, Send
@@ -59,13 +60,13 @@ class CineFormRoute(FormRoute):
     request_class = CineFormRequest
 
 
-class NdjsonAnswer(Response):
-    """Lines of JSON."""
+class NdjsonAnswer(JSONResponse):
+    """Lines of JSON, for the OpenAPI document."""
 
     media_type = NDJSON_TYPE
 
 
-class CineAnswer(NdjsonAnswer):
+class CineAnswer(Response):
     """Sends the lines of a cine as they are measured; an error later on is the last line.
 
     Parameters
@@ -74,6 +75,8 @@ class CineAnswer(NdjsonAnswer):
     cines : Cines
         Counts what was measured.
     """
+
+    media_type = NDJSON_TYPE
 
     def __init__(self, stream: CineStream, cines: Cines) -> None:
         super().__init__()

@@ -85,15 +85,68 @@ export async function readPicture(path) {
   return request(path.replace(/^\//, ""), "blob");
 }
 
-/** A picture of a result. One that the service no longer keeps is measured again, with the same id. */
+/** A picture of a result. One that the service no longer keeps is measured again, with the same id and correction. */
 export async function readKept(item, path) {
   try {
     return await readPicture(path);
   } catch (problem) {
     if (problem.code !== "not-found") throw problem;
-    await analyse(item.file, item.pixelSize, item.ageDays, item.frame ?? null);
+    await revive(item);
     return readPicture(path);
   }
+}
+
+/** The current version of a result, as {analysis, etag}; measured again where the service no longer keeps it. */
+export async function readVersion(item) {
+  const path = item.analysis.links.self.replace(/^\//, "");
+  try {
+    return await request(path, "version");
+  } catch (problem) {
+    if (problem.code !== "not-found") throw problem;
+    await revive(item);
+    return request(path, "version");
+  }
+}
+
+/** Have a result that the service no longer keeps measured again, and give it the correction that the page has. */
+async function revive(item) {
+  await analyse(item.file, item.pixelSize, item.ageDays, item.frame ?? null);
+  const { correction, links } = item.analysis;
+  if (!correction) return;
+  const version = await request(links.self.replace(/^\//, ""), "version");
+  if (version.analysis.correction) return; // another person was faster
+  const { by, note, head: { ellipse } } = correction;
+  try {
+    await saveCorrection(version, { ellipse, by, note });
+  } catch (problem) {
+    if (problem.code !== "precondition-failed") throw problem;
+  }
+}
+
+/** Put an ellipse beside the automatic one of the version that was read; returns the new version. */
+export async function saveCorrection(version, drawn) {
+  const headers = { "content-type": "application/json" };
+  return changeVersion(version, { method: "PUT", headers, body: JSON.stringify(drawn) });
+}
+
+/** Go back to the automatic ellipse; returns the new version. */
+export async function removeCorrection(version) {
+  return changeVersion(version, { method: "DELETE" });
+}
+
+async function changeVersion({ analysis, etag }, options) {
+  const headers = { ...options.headers, "if-match": etag };
+  return request(analysis.links.correction.replace(/^\//, ""), "version", { ...options, headers });
+}
+
+/** A proxy that compresses answers marks their tags as weak, and a weak one never matches. */
+async function toVersion(answer) {
+  return { analysis: await answer.json(), etag: answer.headers.get("etag")?.replace(/^W\//, "") ?? "" };
+}
+
+/** The origins of viewers that may hand images to the page. */
+export async function readEmbedOrigins() {
+  return (await readShipped("web/embed/origins.json")).json();
 }
 
 export async function readShipped(path) {
@@ -102,12 +155,12 @@ export async function readShipped(path) {
   return answer;
 }
 
-/** An answer's content, `json` or `blob`; one that breaks off, or is none of the service's, is a problem, too. */
+/** An answer's content, `json`, `blob` or `version`; one that breaks off, or is none of the service's, is a problem, too. */
 async function request(path, kind, options = {}) {
   let answer;
   try {
     answer = await send(path, options);
-    if (answer.ok) return await answer[kind]();
+    if (answer.ok) return await (kind === "version" ? toVersion(answer) : answer[kind]());
   } catch {
     throw toUnreachable();
   }
@@ -115,7 +168,7 @@ async function request(path, kind, options = {}) {
 }
 
 function send(path, options) {
-  const headers = key ? { authorization: `Bearer ${key}` } : {};
+  const headers = { ...options.headers, ...(key ? { authorization: `Bearer ${key}` } : {}) };
   return fetch(path, { ...options, headers });
 }
 

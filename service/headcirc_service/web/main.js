@@ -1,12 +1,16 @@
 // The page put together: who tells whom. Each part is in a file of its own.
 
-import { Problem, readModels, readShipped, useKey } from "./api.js";
+import { Problem, readEmbedOrigins, readModels, useKey } from "./api.js";
 import { Picture } from "./picture.js";
 import { BatchSizeForm } from "./batch_size.js";
 import { Calibration } from "./calibrate.js";
+import { Callipers } from "./callipers.js";
 import { CinePanel, isVideo } from "./cine/panel.js";
+import { Correction } from "./correction.js";
 import { findImages, readDropped } from "./dicom_files.js";
 import { AgeForm, GrowthChart } from "./growth.js";
+import { Host, isEmbedded } from "./embed/host.js";
+import { foldExamples, offerExamples } from "./examples.js";
 import { Keeper } from "./keep/keeper.js";
 import { KeepPanel } from "./keep/panel.js";
 import { keepPreferences } from "./keep/preferences.js";
@@ -35,10 +39,22 @@ const calibration = new Calibration(viewer, {
 const proposal = new ScaleProposal(viewer, {
   onUse: (item, size) => worklist.setSizes([[item, size, "scale"]]),
 });
+const correction = new Correction(viewer, {
+  onVersion: (item, analysis) => {
+    // Measured anew meanwhile, with another pixel size, say: then it is another result.
+    if (item.analysis?.id !== analysis.id) return;
+    Object.assign(item, { analysis, lastCorrection: analysis.correction });
+    worklist.dispatchEvent(new Event("change"));
+    byId("live").textContent = toAnnouncement(item);
+  },
+});
+const callipers = new Callipers(viewer, {
+  onChange: () => showResult(worklist.selected),
+  onClosed: () => worklist.dispatchEvent(new Event("change")),
+});
 const rows = new Rows(worklist);
 const report = new Report(() => worklist.selected);
 const keeper = new Keeper(worklist);
-new KeepPanel(keeper, worklist);
 new ListActions(worklist, rows, {
   onCleared: () => {
     showNote("", "hint");
@@ -92,7 +108,9 @@ async function applyTable(file, items) {
   const rest = matched.filter(([item, size]) => !size && item.state === "held");
   showNote(`The table has a row for ${found.length} of ${items.length} images.`, "hint");
   // Where it fits no image, the question stays: another table may have been meant.
-  if (found.length) worklist.setSizes([...found, ...rest].map(([item, size]) => [item, size, "table"]));
+  if (!found.length) return;
+  worklist.setSizes([...found, ...rest].map(([item, size]) => [item, size, "table"]));
+  reveal();
 }
 
 async function addFiles(files) {
@@ -145,11 +163,10 @@ function askForKey(problem) {
   byId("key-form").hidden = false;
 }
 
-/** Bring the picture into sight where it is not, as on a phone, for whoever has just chosen one. */
+/** Bring the picture and its number into sight where they are not, as on a phone, for whoever has just chosen one. */
 function reveal() {
-  const { top, height } = byId("stage").getBoundingClientRect();
-  const middle = top + height / 2;
-  if (middle < 0 || middle > innerHeight) byId("viewer").scrollIntoView();
+  const [picture, number] = ["viewer", "result"].map((id) => byId(id).getBoundingClientRect());
+  if (number.top >= picture.bottom) byId("viewer").scrollIntoView(); // one below the other
 }
 
 function tryAgain(isMeant) {
@@ -165,31 +182,19 @@ function showFault(sentence) {
   byId("service-fault").hidden = !sentence;
 }
 
-async function offerExamples() {
-  const examples = await (await readShipped("web/examples/examples.json")).json();
-  byId("example-list").replaceChildren(...examples.map((example) => {
-    const button = Object.assign(document.createElement("button"), { type: "button" });
-    const image = Object.assign(document.createElement("img"), {
-      src: `web/examples/${example.file}`, alt: "", loading: "lazy", width: 80, height: 54,
-    });
-    button.append(image, example.title);
-    button.addEventListener("click", () => takeExample(example));
-    const line = document.createElement("li");
-    line.append(button);
-    return line;
-  }));
-  byId("examples").hidden = false;
-}
-
-async function takeExample({ file, pixel_size_x_mm, pixel_size_y_mm, head_circumference_mm }) {
-  const blob = await (await readShipped(`web/examples/${file}`)).blob();
-  worklist.add([new File([blob], file, { type: blob.type })], {
+function takeExample(file, { pixel_size_x_mm, pixel_size_y_mm, head_circumference_mm }) {
+  const isByKey = byId("examples").contains(document.activeElement) || byId("try-example") === document.activeElement;
+  worklist.add([file], {
     pixelSize: { xMm: pixel_size_x_mm, yMm: pixel_size_y_mm }, truthMm: head_circumference_mm,
   });
+  if (isByKey) rows.focusSelected(); // the button is folded away
+  else reveal();
 }
 
 worklist.addEventListener("change", () => {
   const { selected, items } = worklist;
+  document.body.classList.toggle("has-items", items.length > 0);
+  foldExamples(items.length > 0);
   rows.show();
   showResult(selected);
   picture.show(selected);
@@ -217,12 +222,10 @@ for (const [id, toItems] of [["batch-table", () => worklist.held], ["all-table",
     target.value = "";
   });
 }
-for (const list of ["worklist-rows", "example-list"]) {
-  // By a key, `detail` is 0: then the page stays where the focus is.
-  byId(list).addEventListener("click", ({ detail, target }) => {
-    if (detail > 0 && target.closest("button")) reveal();
-  });
-}
+// By a key, `detail` is 0: then the page stays where the focus is.
+byId("worklist-rows").addEventListener("click", ({ detail, target }) => {
+  if (detail > 0 && target.closest("button")) reveal();
+});
 byId("key-form").addEventListener("submit", (event) => {
   event.preventDefault();
   useKey(byId("key").value.trim());
@@ -235,6 +238,14 @@ for (const id of ["pixel-measure", "batch-measure"]) {
     else showNote("This browser cannot show this file before it is measured.", "fault");
   });
 }
+byId("correct-open").addEventListener("click", ({ target }) => {
+  reveal();
+  correction.begin(worklist.selected, target);
+});
+byId("callipers-open").addEventListener("click", ({ target }) => {
+  reveal();
+  callipers.begin(worklist.selected, target);
+});
 byId("again").addEventListener("click", () => {
   byId("result").focus({ preventScroll: true }); // the button goes
   tryAgain(mayPass);
@@ -256,5 +267,9 @@ addEventListener("drop", (event) => {
 });
 
 greet();
-offerExamples();
-keeper.begin().then(() => keepPreferences(keeper));
+offerExamples(takeExample);
+if (isEmbedded) new Host(worklist, readEmbedOrigins());
+else {
+  new KeepPanel(keeper, worklist);
+  keeper.begin().then(() => keepPreferences(keeper));
+}

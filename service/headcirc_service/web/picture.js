@@ -4,10 +4,10 @@ import { Problem, readKept } from "./api.js";
 import { traceMask } from "./edge.js";
 import { makeAxes, makeEdge, makeEllipse } from "./marks.js";
 import { drawStage } from "./report/snapshot.js";
+import { toCounted } from "./versions.js";
 import { NOTES, toCaption, toLayerName, toStatus } from "./words.js";
 
 const NOTHING = { width: 1, height: 1, pixelXMm: null };
-const INVITATION = "Choose an image, drop one here, or take a phantom.";
 const byId = (id) => document.getElementById(id);
 
 export class Picture {
@@ -45,10 +45,11 @@ export class Picture {
     if (item !== this.#item) this.#viewer.open({ ...NOTHING, label: item?.name ?? "No picture yet" });
     [this.#shown, this.#item] = [known, item];
     this.#forget();
-    say("stage-empty", item ? "" : INVITATION);
+    byId("welcome").hidden = Boolean(item);
+    say("stage-empty", "");
     say("picture-fault", "");
     byId("caption").hidden = true;
-    byId("viewer").classList.remove("unreliable");
+    byId("viewer").classList.remove("unreliable", "corrected");
     if (item) this.#open(item).catch((problem) => this.#tell(known, problem));
     if (!item?.analysis) this.#changeView();
   }
@@ -76,19 +77,22 @@ export class Picture {
 
   /** What was found, over the picture that was measured: never over one that is turned otherwise. */
   async #drawFound({ analysis, file: content }, file) {
-    const { image, links, head, quality } = analysis;
+    const { image, links, head, quality, correction } = analysis;
     const isAsStored = file && image.orientation === 1
       && file.width === image.width_px && file.height === image.height_px;
     const url = this.#toUrl(isAsStored ? content : await readKept(this.#item, links.image));
     if (this.#shown !== analysis) return;
     this.#viewer.setPicture("base", url, { isAsStored: true });
     say("stage-empty", "");
-    if (!head) return;
-    byId("viewer").classList.toggle("unreliable", !quality.acceptable);
-    this.#viewer.layers.ellipse.replaceChildren(makeEllipse(head.ellipse));
-    this.#viewer.layers.axes.replaceChildren(makeAxes(head.ellipse));
+    const counted = toCounted(analysis).head;
+    if (!counted) return;
+    byId("viewer").classList.toggle("unreliable", !quality.acceptable && !correction);
+    byId("viewer").classList.toggle("corrected", Boolean(correction));
+    const replaced = correction && head ? [makeEllipse(head.ellipse, "replaced")] : [];
+    this.#viewer.layers.ellipse.replaceChildren(...replaced, makeEllipse(counted.ellipse, correction ? "corrected" : ""));
+    this.#viewer.layers.axes.replaceChildren(makeAxes(counted.ellipse));
     this.#showMarks();
-    await this.#drawEdge(analysis);
+    if (head) await this.#drawEdge(analysis);
   }
 
   async #drawEdge(analysis) {
@@ -124,7 +128,7 @@ export class Picture {
   /** Whether the stage shows something else than the service's own overlay. */
   get isChanged() {
     const isOff = ["edge", "ellipse", "axes"].some((name) => !byId(`show-${name}`).checked);
-    return this.mapPath !== null || (isOff && Boolean(this.#item?.analysis?.head));
+    return this.mapPath !== null || (isOff && !byId("marks").hidden);
   }
 
   /** The stage as it is seen, as PNG. */
@@ -139,10 +143,13 @@ export class Picture {
   async #changeView() {
     const maps = this.#maps[this.view] ?? [];
     const hasHead = Boolean(this.#item?.analysis?.head);
-    byId("marks").hidden = !hasHead;
+    byId("marks").hidden = !hasHead && !this.#item?.analysis?.correction;
     byId("explain").hidden = !(hasHead && (this.#maps.saliency.length || this.#maps.attention.length));
     byId("explain-controls").hidden = !(maps.length && hasHead);
-    byId("explain-note").textContent = hasHead ? NOTES[this.view] : "";
+    const isCorrected = this.view === "measurement" && Boolean(this.#item?.analysis?.correction);
+    byId("explain-note").textContent = isCorrected ? NOTES.corrected : hasHead ? NOTES[this.view] : "";
+    byId("explain-limit").hidden = byId("explain-controls").hidden;
+    byId("explain-note").classList.toggle("seen", !byId("explain-controls").hidden || isCorrected);
     byId("layer").replaceChildren(...maps.map((each) => new Option(toLayerName(each), each)));
     byId("save-map").hidden = this.mapPath === null;
     await this.#showMap();
@@ -202,7 +209,7 @@ function say(id, text) {
 function showCaption(analysis) {
   const { headline, details } = toCaption(analysis);
   byId("caption-headline").textContent = headline;
-  byId("caption-headline").classList.toggle("doubtful", !analysis.quality.acceptable);
+  byId("caption-headline").classList.toggle("doubtful", !analysis.quality.acceptable && !analysis.correction);
   byId("caption-details").textContent = details;
   byId("caption").hidden = false;
 }

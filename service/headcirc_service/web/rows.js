@@ -44,7 +44,7 @@ export class Rows {
     byId("review-count").textContent = items.filter(needsReview).length;
     this.#visible = arrange(items, this.#wish);
     say("list-empty", items.length && !this.#visible.length ? "No image fits the search or the filter." : "");
-    for (const item of this.#heights.keys()) if (!items.includes(item)) this.#heights.delete(item);
+    if (this.#heights.size > items.length) this.#heights.clear(); // some are gone
     this.#draw();
     const seen = [selected, ...Object.values(this.#wish)];
     if (seen.some((each, i) => each !== this.#seen[i])) this.#bringIntoSight(selected);

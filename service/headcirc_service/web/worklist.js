@@ -21,10 +21,10 @@ export class Worklist extends EventTarget {
    * Add files and show the first of them; several wait (`held`) until their pixel size is stated, but for `calibrated`
    * ones, which state it themselves. `frame` is that of a cine, counted from 0.
    */
-  add(files, { pixelSize = null, truthMm = null, calibrated = new Set(), frame = null } = {}) {
+  add(files, { pixelSize = null, truthMm = null, calibrated = new Set(), ageDays = null, frame = null } = {}) {
     const fresh = files.filter((file) => !this.#giveBack(file, files.length, frame));
     const added = fresh.map((file) => ({
-      key: toKey(), name: toPath(file) + (frame === null ? "" : `, frame ${frame}`), file, frame, truthMm, ageDays: null,
+      key: toKey(), name: toPath(file) + (frame === null ? "" : `, frame ${frame}`), file, frame, truthMm, ageDays,
       pixelSize, sizeOrigin: pixelSize && "stated",
       draft: null, // a pixel size that is typed and not used yet
       turn: 0,
@@ -34,6 +34,7 @@ export class Worklist extends EventTarget {
     if (added.length) this.select(added[0]);
     else this.#tell();
     this.#work();
+    return added;
   }
 
   /** The images that wait for their pixel size. */

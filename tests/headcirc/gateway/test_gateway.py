@@ -239,7 +239,7 @@ CINE_FRAMES, CINE_SIDE = 205, 1000
 
 
 def test_cine_of_200_mb_takes_less_than_150_mb(make_gateway, archive, tmp_path):
-    """The listener has less than that in all, and so has the worker's growth."""
+    """The listener and the worker each have less than that in all; a service measures."""
     path = tmp_path / "cine.dcm"
     source = to_image(2, np.zeros((CINE_FRAMES, CINE_SIDE, CINE_SIDE), np.uint8))
     path.write_bytes(to_dicom_file(source))
@@ -259,10 +259,8 @@ def test_cine_of_200_mb_takes_less_than_150_mb(make_gateway, archive, tmp_path):
         assert done.stdout.strip() == "0"
         gateway.wait_for(delivered=2)
         peaks_mb = {pid: read_memory_mb(pid, "VmHWM") for pid in (listener, worker)}
-    growth_mb = {pid: peaks_mb[pid] - idle_mb[pid] for pid in peaks_mb}
     print(f"idle {idle_mb}, peak {peaks_mb}")  # noqa: T201 - shown with `pytest -s`
-    assert peaks_mb[listener] < 150
-    assert sum(growth_mb.values()) < 150
+    assert max(peaks_mb.values()) < 150
 
 
 @pytest.fixture

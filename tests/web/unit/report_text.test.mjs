@@ -24,6 +24,15 @@ test("the number is copied with its unit, and says when it is unreliable", () =>
   assert.equal(toNumberText({ analysis: null }), "");
 });
 
+test("a corrected number is the one that is copied, and both stand in the report", () => {
+  const item = toItem(HEAD);
+  const head = { ...HEAD, head_circumference_mm: 190.2, head_circumference_interval_mm: null };
+  item.analysis.correction = { by: "RT", at: "2026-01-02T03:04:05Z", note: "caput", exceeds_half_width: true, head };
+  assert.equal(toNumberText(item), "190.2 mm (corrected by a person)");
+  assert.match(toHeadline(item), /^190\.2 mm, corrected by RT, .*\. Automatic: 183\.4 mm \(90 % interval: 180\.1 to 186\.8 mm\)$/);
+  assert.match(toTextBlock(item), /Note: caput\nDifference: .*half the width/);
+});
+
 test("an interval stands with a reliable number alone", () => {
   assert.equal(toHeadline(toItem(HEAD)), "183.4 mm (90 % interval: 180.1 to 186.8 mm)");
   assert.equal(toHeadline(toItem(HEAD, { acceptable: false })), "183.4 mm, unreliable: do not rely on this number.");

@@ -1,5 +1,6 @@
 // Which images the list shows, and in which order.
 
+import { toCounted } from "../versions.js";
 import { toVerdict } from "../words.js";
 
 const byName = new Intl.Collator("en", { numeric: true, sensitivity: "base" });
@@ -26,5 +27,5 @@ export function arrange(items, { text = "", onlyReview = false, order = "added" 
 }
 
 function toMmOr({ analysis }, other) {
-  return analysis?.head?.head_circumference_mm ?? other;
+  return (analysis && toCounted(analysis).head?.head_circumference_mm) ?? other;
 }
