@@ -15,7 +15,7 @@ TEST_BIN := .venv-test/bin
 
 .DEFAULT_GOAL := help
 .PHONY: help help-all install doctor run test-env test test-wheel test-slow test-gpu lint format export restore engine accept-int8 wheel hub-folder accuracy bench bench-gpu before-after \
-        throughput limits overload explain reliability check run-ray ray-throughput sizing \
+        throughput limits cine overload explain reliability check run-ray ray-throughput sizing \
         docs diagrams lock client pre-commit system-deps audit clean screenshots
 
 # Two hashes: what most people need. Three: shown by help-all, too.
@@ -158,6 +158,9 @@ throughput: test-env  ### Measure throughput under rising load; needs wrk (make 
 
 limits: test-env  ### Measure what is used of 1, 2 and 4 CPUs, and idle; needs wrk
 	HC18_DIR=$(HC18_DIR) $(TEST_BIN)/python -m benchmarks.limits
+
+cine: test-env  ### Measure a cine against the network alone, and its memory
+	$(TEST_BIN)/python -m benchmarks.cine
 
 overload: test-env  ## Measure ten times the load that can be served (docs/performance.md); needs wrk
 	HC18_DIR=$(HC18_DIR) $(TEST_BIN)/python -m benchmarks.overload

@@ -129,6 +129,11 @@ class GreyScale:
     def _window(self) -> NDArray[np.uint8]:
         return _to_window(self._layout, self._header)
 
+    @cached_property
+    def _is_window_identity(self) -> bool:
+        """Return whether stored bytes are the grey values, as most devices store them."""
+        return bool(np.array_equal(self._window, np.arange(BYTE_VALUES)))
+
     def to_grey(self, samples: NDArray[np.generic], photometric: str) -> NDArray[np.uint8]:
         """Return the grey values of one frame.
 
@@ -152,6 +157,8 @@ class GreyScale:
             places = np.clip(samples.astype(np.int32) - first, 0, len(table) - 1)
             return np.asarray(table[places])
         if samples.dtype == np.uint8 and len(self._window) == BYTE_VALUES:
+            if self._is_window_identity:
+                return np.asarray(samples, np.uint8)
             return np.asarray(cv2.LUT(samples, self._window), np.uint8)  # the same, much faster
         return np.asarray(
             self._window[samples.astype(np.int32) & (2**self._layout.bits_stored - 1)]

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from typing import Annotated, Any, cast
 
 from fastapi import APIRouter, Depends, File, Request, Response, UploadFile
+from fastapi.responses import JSONResponse
 from pydantic import TypeAdapter
 from starlette.datastructures import FormData
 from starlette.types import Receive, Scope, Send
@@ -23,13 +24,19 @@ from headcirc_service.http.dependencies import (
 )
 from headcirc_service.http.form import FormRequest, FormRoute
 from headcirc_service.http.problems import INTERNAL_CODE, INTERNAL_DETAIL, log_failure, to_status
-from headcirc_service.http.routes import POST_PROBLEMS
+from headcirc_service.http.routes import POST_PROBLEMS, Responses
 from headcirc_service.measuring.cines import SHUT_DOWN, CineQuestion, Cines, CineStream
 from headcirc_service.telemetry.request_context import find_context
 
 NDJSON_TYPE = "application/x-ndjson"
 MOST_PICTURES = 2_000
 LINE: TypeAdapter[CineLine | CineFault] = TypeAdapter(CineLine | CineFault)
+LINES: Responses = {
+    200: {
+        "model": CineStart | CineFrame | CineSummary | CineFault,
+        "description": "One of these objects on each line",
+    }
+}
 SERVER_FAULT = 500
 
 
@@ -53,13 +60,13 @@ class CineFormRoute(FormRoute):
     request_class = CineFormRequest
 
 
-class NdjsonAnswer(Response):
-    """Lines of JSON."""
+class NdjsonAnswer(JSONResponse):
+    """Lines of JSON, for the OpenAPI document."""
 
     media_type = NDJSON_TYPE
 
 
-class CineAnswer(NdjsonAnswer):
+class CineAnswer(Response):
     """Sends the lines of a cine as they are measured; an error later on is the last line.
 
     Parameters
@@ -68,6 +75,8 @@ class CineAnswer(NdjsonAnswer):
     cines : Cines
         Counts what was measured.
     """
+
+    media_type = NDJSON_TYPE
 
     def __init__(self, stream: CineStream, cines: Cines) -> None:
         super().__init__()
@@ -161,9 +170,8 @@ router = APIRouter(route_class=CineFormRoute)
     "/v1/cine",
     summary="Measure every frame of a cine or video, and summarise them",
     response_class=NdjsonAnswer,
-    response_model=CineStart | CineFrame | CineSummary | CineFault,
     dependencies=[KEYED, Depends(accept_ndjson)],
-    responses=POST_PROBLEMS,
+    responses=POST_PROBLEMS | LINES,
     tags=["measure"],
 )
 async def measure_cine(stream: Annotated[CineStream, Depends(open_cine)], owner: Owner) -> Response:
