@@ -16,7 +16,7 @@ TEST_BIN := .venv-test/bin
 .DEFAULT_GOAL := help
 .PHONY: help help-all install doctor run test-env test test-wheel test-slow test-gpu lint format export restore engine accept-int8 wheel hub-folder accuracy bench bench-gpu before-after \
         throughput limits cine overload explain reliability check run-ray ray-throughput sizing \
-        docs diagrams lock client pre-commit system-deps audit clean screenshots
+        docs diagrams viewer lock client pre-commit system-deps audit clean screenshots
 
 # Two hashes: what most people need. Three: shown by help-all, too.
 help:  ## Show the targets that most people need
@@ -182,6 +182,7 @@ reliability: test-env  ## Run all fault tests; writes their table in docs/perfor
 
 screenshots: test-env  ### Draw the pictures of the web page in docs/ again; needs chromium
 	PAGE_SCREENSHOT_DIR=docs $(TEST_BIN)/python -m pytest tests/web -k screenshots
+	PAGE_SCREENSHOT_DIR=docs $(TEST_BIN)/python -m pytest tests/deploy/test_clinic.py
 
 # --- documentation --------------------------------------------------------------------------
 
@@ -189,6 +190,11 @@ screenshots: test-env  ### Draw the pictures of the web page in docs/ again; nee
 # and anything loaded from another host fail. Read the site: python -m http.server -d build/docs
 docs: test-env  ## Build the documentation site in build/docs, strictly
 	$(TEST_BIN)/python -m tools.docs build
+
+OHIF     := @ohif/app@3.13.2
+viewer:  ### Fetch the viewer OHIF from npm into build/ohif, for tests/deploy/test_clinic.py
+	mkdir -p build/ohif
+	cd build/ohif && npm pack --silent $(OHIF) && tar xzf ohif-app-*.tgz && rm ohif-app-*.tgz
 
 diagrams: test-env  ### Draw docs/diagrams/*.dot as SVG; needs Debian's package graphviz
 	$(TEST_BIN)/python -m tools.docs diagrams

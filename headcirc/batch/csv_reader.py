@@ -7,6 +7,8 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import TextIO
 
+from headcirc.batch.files import UsageError
+
 NAME_COLUMNS = ("filename", "file", "name", "image")
 """Names of the column with the image's name."""
 SEPARATORS = (",", ";", "\t")
@@ -54,11 +56,9 @@ def find_name(path: Path, names: Collection[str]) -> str | None:
     return next((end for end in ends if end in names), None)
 
 
-class AmbiguousNameError(Exception):
-    """A name of a table fits several images; the message says which, and how many."""
-
-
-def match_rows(images: Iterable[Path], names: Collection[str]) -> Mapping[Path, str | None]:
+def match_rows(
+    images: Iterable[Path], names: Collection[str], table: str
+) -> Mapping[Path, str | None]:
     """Return the name in a table that is each image's; None where it has no row.
 
     A row names an image by the end of its path: `1.png`, or `left/1.png` where folders hold files
@@ -67,15 +67,15 @@ def match_rows(images: Iterable[Path], names: Collection[str]) -> Mapping[Path, 
 
     Raises
     ------
-    AmbiguousNameError
+    UsageError
         A row's name fits several images, such as `000_HC.png` in two of HC18's folders.
     """
     found = {path: None if path.is_dir() else find_name(path, names) for path in images}
     counts = Counter(name for name in found.values() if name is not None)
     for name, count in counts.items():
         if count > 1:
-            raise AmbiguousNameError(
-                f"{name!r} fits {count} images of different folders; name each with its folder "
-                "(folder/name), or measure one folder at a time."
+            raise UsageError(
+                f"{name!r} in {table} fits {count} images of different folders; name each with its "
+                "folder (folder/name), or measure one folder at a time."
             )
     return found

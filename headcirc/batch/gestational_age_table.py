@@ -6,7 +6,6 @@ from pathlib import Path
 
 from headcirc.batch.csv_reader import (
     NAME_COLUMNS,
-    AmbiguousNameError,
     match_rows,
     open_reader,
     to_key,
@@ -83,8 +82,5 @@ def to_ages_of(images: Sequence[Path], ages: Mapping[str, int]) -> dict[Path, in
     UsageError
         A row's name fits several images.
     """
-    try:
-        names = match_rows(images, ages)
-    except AmbiguousNameError as error:
-        raise UsageError(f"In {TABLE} {error}") from error
+    names = match_rows(images, ages, TABLE)
     return {path: None if name is None else ages[name] for path, name in names.items()}

@@ -9,7 +9,6 @@ from pathlib import Path
 
 from headcirc.batch.csv_reader import (
     NAME_COLUMNS,
-    AmbiguousNameError,
     match_rows,
     open_reader,
     to_key,
@@ -106,8 +105,5 @@ def to_spacings_of(
     UsageError
         A row's name fits several images.
     """
-    try:
-        names = match_rows(images, sizes)
-    except AmbiguousNameError as error:
-        raise UsageError(f"In the pixel sizes' table {error}") from error
+    names = match_rows(images, sizes, "the pixel sizes' table")
     return {path: None if name is None else sizes[name] for path, name in names.items()}

@@ -126,6 +126,22 @@ def make_dicom(
     return buffer.getvalue()
 
 
+def make_code(value: str, scheme: str = "LN") -> Sequence:
+    """Return a coded concept, as a sequence."""
+    code = Dataset()
+    code.CodeValue, code.CodingSchemeDesignator, code.CodeMeaning = value, scheme, "x"
+    return Sequence([code])
+
+
+def make_number(concept: str, value: object, unit: str = "d") -> Dataset:
+    """Return a number of an acquisition context."""
+    item = Dataset()
+    item.ValueType, item.ConceptNameCodeSequence = "NUMERIC", make_code(concept)
+    item.NumericValue = value
+    item.MeasurementUnitsCodeSequence = make_code(unit, "UCUM")
+    return item
+
+
 def make_dicomdir(*file_ids: str) -> bytes:
     """Return a DICOMDIR that lists pictures, by folders and name with backslashes between."""
     directory, records = Dataset(), []

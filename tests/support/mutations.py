@@ -14,7 +14,7 @@ from pydicom.dataset import Dataset
 
 from tests.headcirc.jpeg_files import SIDE_PX, make_rare_jpegs, put_frame_marker
 from tests.headcirc.readers.test_decode import make_png_bomb
-from tests.support.dicom_files import ENCODERS, make_dicom, make_region
+from tests.support.dicom_files import ENCODERS, make_dicom, make_number, make_region
 from tests.support.synthetic import SMALL_HEAD, draw_head, to_file
 from tests.support.tiff_files import GREY, make_chained_tiff, make_tiff, make_tiled_tiff
 
@@ -77,6 +77,8 @@ def to_dicom_seeds(grey: np.ndarray, colour: np.ndarray) -> list[bytes]:
                    WindowWidth=99),
         make_dicom(grey, PhotometricInterpretation="PALETTE COLOR", **palette),
         make_dicom(grey, PerFrameFunctionalGroupsSequence=[group]),
+        make_dicom(grey, StudyDate="20260611", LastMenstrualDate="20260119",
+                   AcquisitionContextSequence=[make_number("11885-1", "20.4", "wk")]),
     ]  # fmt: skip
     for syntax, encode in ENCODERS.items():
         kinds = {} if syntax != uid.JPEGBaseline8Bit else {"PhotometricInterpretation": "YBR_FULL"}

@@ -4,24 +4,10 @@ from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
 from headcirc.readers.decode import decode_frame
-from tests.support.dicom_files import make_dicom
+from tests.support.dicom_files import make_code, make_dicom, make_number
 
 PIXELS = np.zeros((40, 60), np.uint8)
 STUDY = {"StudyDate": "20260611"}
-
-
-def make_code(value: str, scheme: str = "LN") -> Sequence:
-    code = Dataset()
-    code.CodeValue, code.CodingSchemeDesignator, code.CodeMeaning = value, scheme, "x"
-    return Sequence([code])
-
-
-def make_number(concept: str, value: object, unit: str = "d") -> Dataset:
-    item = Dataset()
-    item.ValueType, item.ConceptNameCodeSequence = "NUMERIC", make_code(concept)
-    item.NumericValue = value
-    item.MeasurementUnitsCodeSequence = make_code(unit, "UCUM")
-    return item
 
 
 def make_date(concept: str, day: str) -> Dataset:
