@@ -63,7 +63,7 @@ def is_unsure(probability_map: Array, facts: MaskFacts) -> bool:
     area_px = np.count_nonzero(head)
     # A product and a sum in one pass: picking the pixels out would take four times as long.
     total = float(np.einsum("ij,ij->", probability_map, head))
-    return area_px > 0 and total < facts.sure_mean_probability * area_px
+    return bool(area_px > 0 and total < facts.sure_mean_probability * area_px)
 
 
 def infer_augmented(

@@ -100,7 +100,7 @@ class BoundedProtocol(H11Protocol):
         """Answer what arrived; the application may hold the reading of the connection."""
         super().handle_events()
         if self.cycle is not None:
-            offer_hold(self.cycle.scope, self.flow.pause_reading)
+            offer_hold(self.cycle.scope, self.flow.pause_reading)  # type: ignore[arg-type]
 
     def pause_writing(self) -> None:
         """Begin to wait for the client to read its answer."""
