@@ -2,7 +2,8 @@
 
 The batcher has no thread. One of the waiting threads leads: it takes the inputs that wait, up to
 the best batch, runs the network for them, and passes the lead on once it has its own answer. So a
-single request on an idle service runs in the thread that prepared it.
+single request on an idle service runs in the thread that prepared it. Where the network can be
+shared, two threads may lead at the same time.
 """
 
 import time
