@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from headcirc.backends import Backend, load_backend
+from headcirc.backends import Backend, load_backend, load_shared_backend
 from headcirc.caption import ResultFacts, add_caption
 from headcirc.cpus import count_available_cpus
 from headcirc.ellipse import fit_head_ellipse
@@ -57,6 +57,8 @@ from headcirc.readers.pixel_size import to_stated_spacing
 from headcirc.scale_bar import ScaleBar, find_scale_bar, require_scale_bar
 
 SHIPPED_MODEL_DIR = Path(__file__).parent / "model" / "shipped"
+SHARERS = 2
+"""Calls at the same time for which a shared backend is made. More would take more memory each."""
 Timing = Mapping[str, float]
 """Milliseconds by stage. It is complete when it is made; nobody writes to it later."""
 
@@ -190,6 +192,8 @@ class Pipeline:
     backend: Backend
     maximum_pixels: int = DEFAULT_MAXIMUM_PIXELS
     site: SiteFacts | None = None
+    shared_backend: Backend | None = None
+    """The same network for `SHARERS` calls at the same time, if it was asked for and saves time."""
 
     @property
     def graph(self) -> Graph:
@@ -260,15 +264,26 @@ class Pipeline:
         frame = decode_frame(content, frame_index=frame_index, maximum_pixels=self.maximum_pixels)
         return frame, find_scale_bar(frame.pixels)
 
-    def infer(self, network_input: NDArray[np.float32]) -> list[Prediction]:
+    def infer(
+        self, network_input: NDArray[np.float32], *, is_alone: bool = True
+    ) -> list[Prediction]:
         """Return n predictions for (n, 1, h, w), with test-time augmentation where unsure.
+
+        Parameters
+        ----------
+        network_input : (n, 1, h, w) float32, network grid
+        is_alone : bool
+            False if other calls run at the same time: then `shared_backend` runs, where there is
+            one. The predictions are the same.
 
         Raises
         ------
         InferenceError
             The backend gave NaN or infinity, which would be reported as no head.
         """
-        predictions = infer_with_augmentation(self.backend.infer, network_input, self.manifest.mask)
+        shared = None if is_alone else self.shared_backend
+        run_network = (shared or self.backend).infer
+        predictions = infer_with_augmentation(run_network, network_input, self.manifest.mask)
         if not all(each.is_finite() for each in predictions):
             raise InferenceError(
                 f"The backend {self.backend.name!r} on {self.backend.device!r} answered with NaN "
@@ -441,6 +456,7 @@ def load_pipeline(
     threads: int | None = None,
     maximum_pixels: int = DEFAULT_MAXIMUM_PIXELS,
     site_file: Path | None = None,
+    is_shared: bool = False,
 ) -> Pipeline:
     """Load a model and warm it up.
 
@@ -458,6 +474,8 @@ def load_pipeline(
         Of one picture.
     site_file : Path, optional
         File of `headcirc recalibrate`, made with the same graph.
+    is_shared : bool
+        Load what several threads need that call `infer` at the same time; it takes memory.
 
     Raises
     ------
@@ -467,6 +485,9 @@ def load_pipeline(
     cpus = threads or count_available_cpus()
     loaded = load_backend(backend, manifest, threads=cpus, precision=precision)
     pipeline = Pipeline(manifest, loaded, maximum_pixels)
+    if is_shared and cpus >= SHARERS:
+        shared = load_shared_backend(loaded, manifest, threads=cpus, sharers=SHARERS)
+        pipeline = replace(pipeline, shared_backend=shared)
     if site_file is not None:
         site = load_site(site_file, model_sha256=pipeline.graph.sha256)
         pipeline = replace(pipeline, site=site)
@@ -486,6 +507,7 @@ def _warm_up(pipeline: Pipeline) -> None:
     black = np.zeros((facts.height_px, facts.width_px), np.uint8)
     network_input, mapping = to_network_input(black, facts)
     (prediction,) = pipeline.infer(network_input)
+    pipeline.infer(network_input, is_alone=False)
     if (prediction.head_plane_probability is None) != (pipeline.manifest.head_plane is None):
         raise ModelArtifactError(
             "Only one of manifest and graph has a head-plane output. Export the model again."

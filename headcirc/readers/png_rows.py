@@ -18,7 +18,7 @@ CHUNKS_AT = 8
 MOST_BYTES = 4_000_000
 """Larger pictures are left as they are: their rows would be in memory three times."""
 LARGEST_BLOCK_BYTES = 65_535
-"""Largest size of data that are stored in a Deflate stream (RFC 1951, 3.2.4)."""
+"""The most that a stored block of a Deflate stream holds (RFC 1951, 3.2.4)."""
 STREAM_HEADER = b"\x78\x01"
 
 

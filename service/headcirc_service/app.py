@@ -128,6 +128,7 @@ def load_chosen_pipeline(settings: Settings) -> Pipeline:
         threads=settings.threads or None,
         maximum_pixels=settings.max_pixels,
         site_file=settings.site_file,
+        is_shared=True,
     )
 
 

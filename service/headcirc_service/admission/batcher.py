@@ -2,7 +2,8 @@
 
 The batcher has no thread. One of the waiting threads leads: it takes the inputs that wait, up to
 the best batch, runs the network for them, and passes the lead on once it has its own answer. So a
-single request on an idle service runs in the thread that prepared it.
+single request on an idle service runs in the thread that prepared it. Where the network can be
+shared, two threads may lead at the same time.
 """
 
 import time
@@ -73,6 +74,9 @@ class Batcher:
         requests it does not wait.
     on_batch : callable, optional
         Called with the size of every batch that ran.
+    run_shared : callable, optional
+        As `run_network`, for two threads at the same time. Then two threads may lead; a thread that
+        leads alone, while no input is being prepared, still uses `run_network`.
     """
 
     def __init__(
@@ -82,6 +86,7 @@ class Batcher:
         best_batch: int = 1,
         wait_s: float = 0.0,
         on_batch: Callable[[int], None] = lambda _: None,
+        run_shared: Callable[[Array], Sequence[Prediction]] | None = None,
     ) -> None:
         self._run_network = run_network
         self._best_batch = best_batch
@@ -90,7 +95,9 @@ class Batcher:
         self._changed = Condition()
         self._waiting: deque[Inference] = deque()
         self._coming: set[Ticket] = set()
-        self._is_led = False
+        self._run_shared = run_shared
+        self._most_leaders = 1 if run_shared is None else 2
+        self._leaders = 0
         self.failure: str | None = None
         """Name of the error of the last batch; None if it succeeded."""
 
@@ -130,7 +137,7 @@ class Batcher:
             self._waiting.extend(mine)
             self._coming.discard(ticket)
             self._changed.notify_all()  # the leader may wait for these inputs
-            while self._is_led and not _are_done(mine):
+            while self._leaders >= self._most_leaders and not _are_done(mine):
                 self._changed.wait()
             if not _are_done(mine):
                 self._lead_until_done(mine)
@@ -138,19 +145,26 @@ class Batcher:
 
     def _lead_until_done(self, mine: Sequence[Inference]) -> None:
         """Run batches until `mine` are done; the lock is held on entry and on exit."""
-        self._is_led = True
+        self._leaders += 1
         try:
             while not _are_done(mine):
                 batch = self._collect()
-                self._changed.release()
-                try:
-                    self._run(batch)
-                finally:
-                    self._changed.acquire()
-                    self._changed.notify_all()
+                if batch:
+                    self._run_unlocked(batch)
+                self._changed.notify_all()
+                if not batch and not _are_done(mine):  # another thread runs them
+                    self._changed.wait()
         finally:
-            self._is_led = False
+            self._leaders -= 1
             self._changed.notify_all()  # one of the threads that wait leads next
+
+    def _run_unlocked(self, batch: list[Inference]) -> None:
+        is_alone = self._leaders == 1 and not self._coming
+        self._changed.release()
+        try:
+            self._run(batch, is_alone=is_alone)
+        finally:
+            self._changed.acquire()
 
     def _collect(self) -> list[Inference]:
         """Take inputs up to the best batch; an input that is no longer needed gets an error."""
@@ -171,18 +185,13 @@ class Batcher:
                 batch.append(first)
         return batch
 
-    def _run(self, batch: list[Inference]) -> None:
+    def _run(self, batch: list[Inference], *, is_alone: bool) -> None:
         """Run the network once and give each input its result; the lock is not held."""
-        if not batch:
-            return
         began_s = time.perf_counter()
+        inputs = [each.network_input for each in batch]
+        run = self._run_network if is_alone or self._run_shared is None else self._run_shared
         try:
-            alone = len(batch) == 1
-            predictions = self._run_network(
-                batch[0].network_input
-                if alone
-                else np.concatenate([each.network_input for each in batch])
-            )
+            predictions = run(inputs[0] if len(inputs) == 1 else np.concatenate(inputs))
             answers = list(zip(batch, predictions, strict=True))
         except Exception as error:  # every request of the batch fails with it
             self.failure = type(error).__name__
