@@ -62,7 +62,7 @@ def test_keys_are_readable_by_their_owner_only(keys):
     """Files for containers of other users are readable, inside a private folder."""
     assert stat.S_IMODE(keys.stat().st_mode) == 0o700
     open_to_all = {each.name for each in keys.iterdir() if each.stat().st_mode & stat.S_IROTH}
-    assert open_to_all == {"metrics-key", "redis-password"}
+    assert open_to_all == {"api-key", "metrics-key", "redis-password"}
     assert "/deploy/keys/" in Path(".gitignore").read_text().split()
 
 
