@@ -14,8 +14,8 @@ UV       := uv==0.13.9
 TEST_BIN := .venv-test/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help help-all install doctor run test-env test test-wheel test-slow test-gpu lint format export restore engine accept-int8 wheel hub-folder accuracy bench \
-        throughput limits overload explain reliability check run-ray ray-throughput sizing \
+.PHONY: help help-all install doctor run test-env test test-wheel test-slow test-gpu lint format export restore engine accept-int8 wheel hub-folder accuracy bench bench-gpu before-after \
+        throughput limits cine overload explain reliability check run-ray ray-throughput sizing \
         docs diagrams viewer lock client pre-commit system-deps audit clean screenshots
 
 # Two hashes: what most people need. Three: shown by help-all, too.
@@ -82,9 +82,14 @@ $(WHEEL_PYTHONS:%=.venv-%/.installed): .venv-%/.installed: requirements/test-whe
 	.venv-$*/bin/python -m pip install --no-deps --no-build-isolation --editable .
 	touch $@
 
-test-wheel: $(WHEEL_PYTHONS:%=.venv-%/.installed)  ### Test the wheel, and all that needs no torch, on Python 3.12 and 3.13
-	set -e; for version in $(WHEEL_PYTHONS); do .venv-$$version/bin/python $(PYTEST) \
-	  tests/packaging tests/headcirc tests/service -m "not slow and not gpu"; done
+# The newest version runs all tests that need no torch, the others those of the library's own code.
+NEWEST       := $(lastword $(WHEEL_PYTHONS))
+LIBRARY      := $(wildcard tests/headcirc/test_*.py) $(addprefix tests/headcirc/,backends cli model quality readers)
+
+test-wheel: $(WHEEL_PYTHONS:%=.venv-%/.installed)  ### Test the wheel on Python 3.12 and 3.13, and on 3.13 all that needs no torch
+	set -e; for version in $(WHEEL_PYTHONS); do .venv-$$version/bin/python $(PYTEST) tests/packaging \
+	  $$([ $$version = $(NEWEST) ] && echo tests/headcirc tests/service || echo $(LIBRARY)) \
+	  -m "not slow and not gpu"; done
 
 test-slow: test-env  ## Run the slow tests
 	$(TEST_BIN)/python -m pytest -m "slow and not gpu"
@@ -140,11 +145,22 @@ accuracy: test-env $(SPLIT)/model.int8.onnx  ## Measure accuracy on HC18's test 
 bench: test-env  ## Measure latency of every engine; writes its table in docs/performance.md
 	HC18_DIR=$(HC18_DIR) $(TEST_BIN)/python -m benchmarks.latency
 
+# On a machine with a GPU, torch is enough: BENCH_PYTHON=python3.
+BENCH_PYTHON ?= $(TEST_BIN)/python
+bench-gpu:  ### Measure the network on an NVIDIA GPU, batches 1 to 64; writes its table in docs/gpu.md
+	HC18_DIR=$(HC18_DIR) $(BENCH_PYTHON) -m benchmarks.gpu
+
+before-after: test-env  ### Compare whole requests with an earlier revision, in one run (BEFORE=COMMIT)
+	HC18_DIR=$(HC18_DIR) $(TEST_BIN)/python -m benchmarks.before_after $(BEFORE)
+
 throughput: test-env  ### Measure throughput under rising load; needs wrk (make system-deps)
 	HC18_DIR=$(HC18_DIR) $(TEST_BIN)/python -m benchmarks.throughput
 
 limits: test-env  ### Measure what is used of 1, 2 and 4 CPUs, and idle; needs wrk
 	HC18_DIR=$(HC18_DIR) $(TEST_BIN)/python -m benchmarks.limits
+
+cine: test-env  ### Measure a cine against the network alone, and its memory
+	$(TEST_BIN)/python -m benchmarks.cine
 
 overload: test-env  ## Measure ten times the load that can be served (docs/performance.md); needs wrk
 	HC18_DIR=$(HC18_DIR) $(TEST_BIN)/python -m benchmarks.overload

@@ -11,12 +11,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
-from shutil import which
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.gemm import write_gemm
+from benchmarks.peers import Peer
+from benchmarks.torch_networks import COMPILED, CPU, CUDA, EAGER, GRAPH, to_network
 from headcirc.backends import load_backend
 from headcirc.cpus import count_available_cpus
 from headcirc.errors import BackendUnavailableError
@@ -25,8 +27,6 @@ from headcirc.model.manifest import MANIFEST_NAME, Manifest, load_manifest
 from headcirc.pipeline import SHIPPED_MODEL_DIR
 
 TORCH = "torch-"
-COMPILED = "compiled"
-CUDA = "cuda"
 Array = NDArray[np.float32]
 Network = Callable[[Array], object]
 
@@ -68,6 +68,8 @@ KINDS = (
     Kind("tensorrt", "fp32", "gpu"),
     Kind("onnxruntime-cuda", "fp16", "gpu"),
     Kind("onnxruntime-cuda", "fp32", "gpu"),
+    Kind("torch-graph-cuda", "fp16", "gpu"),
+    Kind("torch-compiled-cuda", "fp16", "gpu"),
     Kind("torch-compiled-cuda", "fp32", "gpu"),
     Kind("torch-eager-cuda", "fp32", "gpu"),
 )
@@ -153,26 +155,29 @@ def _load_served(manifest: Manifest, kind: Kind) -> Network:
 
 
 def _load_torch(engine: Engine) -> Network:
-    if not find_spec("torch"):
-        raise BackendUnavailableError("torch is not installed. Install headcirc[test].")
+    require_torch()
+    from training.checkpoint import find_checkpoint, load_trained  # noqa: PLC0415 - needs torch
+
+    return load_module(load_trained(find_checkpoint(engine.model_dir)), engine.kind)
+
+
+def load_peer(peer: Peer, kind: Kind) -> Network:
+    """Load a network with random weights into one of the torch kinds; raises as `load_network`."""
+    require_torch()
+    return load_module(peer.build(), kind)
+
+
+def load_module(module: Any, kind: Kind) -> Network:
+    """Load a torch network into one of the torch kinds, with one thread per available CPU."""
     import torch  # noqa: PLC0415 - a heavy import that few engines need
 
-    from training.checkpoint import find_checkpoint, load_trained  # noqa: PLC0415
-
-    device = CUDA if engine.kind.device == "gpu" else "cpu"
-    if device == CUDA and not torch.cuda.is_available():
-        raise BackendUnavailableError("torch found no CUDA device.")
-    if COMPILED in engine.kind.backend and not which("g++"):
-        raise BackendUnavailableError("torch.compile needs a C++ compiler, but g++ is missing.")
     torch.set_num_threads(count_available_cpus())
-    torch.backends.cudnn.allow_tf32 = False  # TF32 would be less precise than "fp32" says
-    network = load_trained(find_checkpoint(engine.model_dir)).to(device)
-    forward = torch.compile(network) if COMPILED in engine.kind.backend else network
+    device = CUDA if kind.device == "gpu" else CPU
+    mode = next(each for each in (COMPILED, GRAPH, EAGER) if each in kind.backend)
+    return to_network(module, device=device, precision=kind.precision, mode=mode)
 
-    def infer(network_input: Array) -> Array:
-        with torch.inference_mode():
-            logits = forward(torch.from_numpy(network_input).to(device))
-            probabilities: Array = torch.sigmoid(logits)[:, 0].cpu().numpy()
-            return probabilities
 
-    return infer
+def require_torch() -> None:
+    """Refuse a comparison with torch where it is not installed; raises BackendUnavailableError."""
+    if not find_spec("torch"):
+        raise BackendUnavailableError("torch is not installed. Install headcirc[test].")

@@ -19,6 +19,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from benchmarks.comparison import PEER_KIND, Compared
 from benchmarks.engines import KINDS, Engine, find_models, list_engines
 from benchmarks.interleaving import interleave, measure_interleaved
 from benchmarks.latency_plots import plot_latency
@@ -32,6 +33,7 @@ from benchmarks.latency_report import (
     write_page,
 )
 from benchmarks.network_process import AbsentEngineError, NetworkProcess
+from benchmarks.peers import PEERS, Peer
 from benchmarks.request_client import RequestClient
 from harness.documents import write_report
 from harness.options import add_folder_options
@@ -40,10 +42,12 @@ from harness.pictures import load_pictures, to_http_request
 from harness.processes import read_memory_mb, reset_peak_memory
 from harness.service_process import RunningService, ServiceFailedError, start_service
 from harness.targets import to_exit_status
+from headcirc.pipeline import SHIPPED_MODEL_DIR
 
 BATCHES = (1, 2, 4, 8)
 WARM_REQUESTS, WARM_LIMIT_S = 20, 10.0
 SETTLE_S = 1.0
+TUTORIAL = ("uvicorn", "benchmarks.tutorial_server:app")
 Networks = Mapping[Engine, NetworkProcess]
 Services = Mapping[Engine, tuple[RunningService, RequestClient]]
 
@@ -92,6 +96,31 @@ def open_products(stack: ExitStack, networks: Networks, data_dir: Path) -> dict[
     return products
 
 
+def open_peers(stack: ExitStack, data_dir: Path) -> dict[Peer, NetworkProcess]:
+    """Start a process for each public network that the shipped one is compared with."""
+    networks = {}
+    for peer in tqdm(PEERS, "loading peers", unit="network"):
+        try:
+            started = NetworkProcess(Engine(SHIPPED_MODEL_DIR, PEER_KIND), data_dir, peer=peer)
+        except AbsentEngineError as error:
+            print(f"{peer.name} was not measured: {error}", file=sys.stderr)
+        else:
+            networks[peer] = stack.enter_context(started)
+    return networks
+
+
+def open_tutorial(stack: ExitStack, requests: Sequence[bytes]) -> RequestClient | None:
+    """Start the server of the usual tutorial kind and warm it up; None if it cannot run."""
+    try:
+        service = stack.enter_context(start_service(SHIPPED_MODEL_DIR, program=TUTORIAL))
+    except ServiceFailedError as error:
+        print(f"The tutorial's server was not measured: {error}", file=sys.stderr)
+        return None
+    client = RequestClient(service, requests)
+    client.take_turn(limit_s=WARM_LIMIT_S, most_calls=WARM_REQUESTS)
+    return client
+
+
 def start_for(engine: Engine) -> AbstractContextManager[RunningService]:
     """Return the context manager that starts the engine's service without stored results."""
     kind = engine.kind
@@ -127,9 +156,11 @@ def measure_turns(
     networks: Networks,
     services: Services,
     products: Mapping[Any, NetworkProcess],
+    compared: Compared,
+    *,
     plan: Plan,
 ) -> list[Product]:
-    """Measure networks, requests and matrix products in the same rounds."""
+    """Measure networks, requests, matrix products and what they are compared with, in rounds."""
     turns: dict[Any, Any] = {
         ("network", engine): partial(network.take_turn, **plan.turn)
         for engine, network in networks.items()
@@ -138,7 +169,9 @@ def measure_turns(
         turns["request", engine] = partial(client.take_turn, **plan.turn)
     for kind, product in products.items():
         turns["product", kind] = partial(product.take_turn, **plan.turn)
+    turns |= compared.to_turns(**plan.turn)
     samples_ms = measure_interleaved(turns, plan.rounds)
+    compared.keep(samples_ms)
     for each in found:
         each.network_ms = samples_ms.get(("network", each.engine), ())
         each.request_ms = samples_ms.get(("request", each.engine), ())
@@ -189,10 +222,14 @@ def measure(chosen: argparse.Namespace, plan: Plan) -> dict[str, Any]:
         networks = open_networks(stack, selected, chosen.data)
         products = open_products(stack, networks, chosen.data)
         services = open_services(stack, selected, requests)
-        rates = measure_turns(selected, networks, services, products, plan)
+        compared = Compared()
+        if chosen.peers:
+            compared = Compared(open_peers(stack, chosen.data), open_tutorial(stack, requests))
+        rates = measure_turns(selected, networks, services, products, compared, plan=plan)
         measure_batches(selected, networks, plan)
     measure_starts(selected, plan.starts)
-    return to_report(found, rates, pictures=source, rounds=plan.rounds)
+    report = to_report(found, rates, pictures=source, rounds=plan.rounds)
+    return report | {"comparison": compared.to_facts()}
 
 
 def to_parser() -> argparse.ArgumentParser:
@@ -203,6 +240,12 @@ def to_parser() -> argparse.ArgumentParser:
     parser.add_argument("--starts", type=int, default=5, help="cold starts per service")
     parser.add_argument("--turn-s", type=float, default=0.5, help="approximate length of a turn")
     parser.add_argument("--only", default="", help="measure only engines whose name contains this")
+    parser.add_argument(
+        "--no-peers",
+        dest="peers",
+        action="store_false",
+        help="leave out public networks and the tutorial's server",
+    )
     parser.add_argument(
         "--judge", choices=("cpu", "gpu"), nargs="+", help="default: the measured devices"
     )

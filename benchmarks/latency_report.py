@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from benchmarks.comparison import to_comparison_table
 from benchmarks.engines import Engine, Kind, read_gflop
 from benchmarks.interleaving import summarise
 from benchmarks.latency_table import to_table
@@ -28,7 +29,7 @@ METHOD = {
     "starts with the next engine; a turn starts with two untimed calls",
     "network": "one call from numpy array to numpy array (on a GPU with both copies), decoded "
     "frames, batch 1, in a separate process",
-    "request": "POST /v1/head-circumference over loopback, concurrency 1, one connection per turn, "
+    "request": "POST /v1/analyses over loopback, concurrency 1, one connection per turn, "
     "no stored results; the client uses plain sockets in a separate process on the same CPUs",
     "stages": "medians of timing_ms in the answers; http: the rest of the request",
     "ready": "process start to the first 200 of /readyz, files in the page cache",
@@ -174,8 +175,12 @@ def _to_values(report: Mapping[str, Any], device: str) -> tuple[str, Mapping[Tar
     if device == "gpu":
         return row["engine"], {targets.GPU_NETWORK_P50: row["network_ms"]["p50"]}
     network, request, ready = row["network_ms"], row["request_ms"] or {}, row["ready_s"] or {}
-    request_p50_ms = request.get("p50")
+    request_p50_ms, inside_ms = request.get("p50"), row["stages_ms"].get("inference")
+    is_whole = request_p50_ms is not None and inside_ms is not None
     return row["engine"], {
+        targets.NETWORK_INSIDE: inside_ms and inside_ms / network["p50"],
+        targets.AROUND_NETWORK: request_p50_ms - inside_ms if is_whole else None,
+        targets.TAIL: request_p50_ms and request["p99"] / request_p50_ms,
         targets.NETWORK_P50: network["p50"],
         targets.REQUEST_P50: request_p50_ms,
         targets.REQUEST_P95: request.get("p95"),
@@ -201,8 +206,9 @@ def find_default(report: Mapping[str, Any], device: str) -> Mapping[str, Any] | 
 def to_markdown(report: Mapping[str, Any]) -> str:
     """Return the text of `latency.md`, which is also the block in `docs/performance.md`."""
     lines = [f"- {verdict.to_line()}" for verdict in judge(report)]
+    tables = [to_table(report), to_comparison_table(report)]
     return (
-        to_table(report)
+        "\n\n".join(filter(None, tables))
         + "\n\nTargets, compared with the engine that `auto` chooses:\n\n"
         + "\n".join(lines)
     )

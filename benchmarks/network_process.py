@@ -17,16 +17,25 @@ from typing import IO, Any, Self
 
 import numpy as np
 
-from benchmarks.engines import Array, Engine, Kind, Network, load_network, load_product
+from benchmarks.engines import (
+    Array,
+    Engine,
+    Kind,
+    Network,
+    load_network,
+    load_peer,
+    load_product,
+)
 from benchmarks.interleaving import take_turn
+from benchmarks.peers import Peer, find_peer
 from harness.pictures import load_pictures
 from headcirc.errors import HeadCircumferenceError
-from headcirc.model.manifest import InputFacts
+from headcirc.model.manifest import InputFacts, load_manifest
 from headcirc.network_input import to_network_input
 from headcirc.readers import decode_frame
 
-FRAMES = 8
-"""Number of frames; the largest batch needs this many."""
+FRAMES, MOST_BATCH = 8, 64
+"""Number of different frames; a larger batch repeats them."""
 STOP_TIMEOUT_S = 30.0
 
 
@@ -37,8 +46,17 @@ class AbsentEngineError(Exception):
 class NetworkProcess:
     """Start the child process, request turns and end it."""
 
-    def __init__(self, engine: Engine, data_dir: Path, *, is_product: bool = False) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        data_dir: Path,
+        *,
+        is_product: bool = False,
+        peer: Peer | None = None,
+    ) -> None:
         """Start the child process and wait until it is warm.
+
+        With a peer, the engine only says how it runs and what its input is.
 
         Raises
         ------
@@ -50,6 +68,7 @@ class NetworkProcess:
         command += ["--model", str(engine.model_dir), "--backend", kind.backend]
         command += ["--precision", kind.precision, "--device", kind.device]
         command += ["--product"] if is_product else []
+        command += [] if peer is None else ["--peer", f"{peer.architecture} {peer.width}"]
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
@@ -110,6 +129,9 @@ def load(chosen: argparse.Namespace) -> tuple[Network, Array, float | None]:
         with tempfile.TemporaryDirectory() as folder:
             network, side, gflop = load_product(chosen.model, kind, Path(folder))
         return network, np.zeros((1, 1, 1, side), np.float32), gflop
+    if chosen.peer is not None:
+        facts = load_manifest(chosen.model).input
+        return load_peer(chosen.peer, kind), load_frames(chosen.data, facts), None
     manifest, network = load_network(Engine(chosen.model, kind))
     return network, load_frames(chosen.data, manifest.input), None
 
@@ -117,14 +139,15 @@ def load(chosen: argparse.Namespace) -> tuple[Network, Array, float | None]:
 def answer_turns(network: Network, inputs: Array, requests: IO[str], answers: IO[str]) -> None:
     """Take a turn for every requested line; each call uses the next frames."""
     at, count = 0, len(inputs)
-    twice = np.concatenate((inputs, inputs))  # so that each batch is a view, also at the end
+    # So that each batch is a view, also one that begins with the last frame.
+    repeated = np.concatenate([inputs] * (1 + -(-MOST_BATCH // count)))
     for line in requests:
         request = json.loads(line)
         batch = request.pop("batch")
 
         def call(size: int = batch) -> None:
             nonlocal at
-            network(twice[at : at + size])
+            network(repeated[at : at + size])
             at = (at + size) % count
 
         print(json.dumps({"samples_ms": take_turn(call, **request)}), file=answers, flush=True)
@@ -137,6 +160,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--model", type=Path, required=True)
     for name in ("--backend", "--precision", "--device"):
         parser.add_argument(name, required=True)
+    parser.add_argument("--peer", type=find_peer, help="run this network instead of the model")
     parser.add_argument("--product", action="store_true", help="run matrix products, not the model")
     chosen = parser.parse_args(arguments)
     # Runtimes may print; send that to standard error, so that the parent reads only answers.

@@ -10,14 +10,14 @@ from collections.abc import Sequence
 from functools import partial
 
 from benchmarks.interleaving import take_turn
-from harness.service_process import ADDRESS, OK, RunningService, ServiceFailedError
+from harness.service_process import ADDRESS, RunningService, ServiceFailedError
 
 TIMEOUT_S = 60.0
 BLOCK_BYTES = 65_536
 END_OF_HEAD = b"\r\n\r\n"
 LENGTH_HEADER = b"\r\ncontent-length:"
-STATUS = slice(9, 12)
-"""Position of the status in `HTTP/1.1 200`."""
+STATUS, SUCCESS = slice(9, 12), b"2"
+"""Position of the status in `HTTP/1.1 201`, and the first digit of a good one."""
 
 
 class RequestClient:
@@ -32,6 +32,8 @@ class RequestClient:
         self._requests = requests
         self._next = 0
         self._bodies: list[bytes] = []
+        self.asked = 0
+        """How many requests were sent, timed or not."""
         self.stages_ms: dict[str, list[float]] = {}
 
     def ask(self, connection: socket.socket) -> None:
@@ -40,11 +42,12 @@ class RequestClient:
         Raises
         ------
         ServiceFailedError
-            The status is not 200, or the connection was closed.
+            The status is not 200 or 201, or the connection was closed.
         """
         connection.sendall(self._requests[self._next])
         self._next = (self._next + 1) % len(self._requests)
         self._bodies.append(receive_body(connection))
+        self.asked += 1
 
     def take_turn(self, *, limit_s: float, most_calls: int) -> list[float]:
         """Return the milliseconds of a few requests, and add their stages to `stages_ms`."""
@@ -72,7 +75,7 @@ def receive_body(connection: socket.socket) -> bytes:
     Raises
     ------
     ServiceFailedError
-        The status is not 200, or the connection was closed.
+        The status is not 200 or 201, or the connection was closed.
     """
     content = b""
     while END_OF_HEAD not in content:
@@ -84,7 +87,7 @@ def receive_body(connection: socket.socket) -> bytes:
     length_bytes = int(length.split(b"\r\n", maxsplit=1)[0])
     while len(body) < length_bytes:
         body += _receive_block(connection)
-    if int(head[STATUS]) != OK:
+    if not head[STATUS].startswith(SUCCESS):
         raise ServiceFailedError(f"The service returned {head[STATUS].decode()}: {body.decode()}")
     return body
 

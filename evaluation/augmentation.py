@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from evaluation.choices import to_error_mm, to_summary
 from evaluation.degradations import degrade_all
-from evaluation.uncertainty.cases import CLEAN, LARGE_ERROR_MM, prepare_pixels
+from evaluation.uncertainty.cases import CLEAN, prepare_pixels
 from evaluation.unseen_exams import SPLIT_MODEL_DIR
 from harness.documents import write_report
 from harness.machine import to_report_header
@@ -33,6 +33,7 @@ from headcirc.quality.augmentation import (
 from training.data.hc18 import HC18Image, load_part, load_pixels, to_true_ellipse
 
 PARTS = ("train", "calibration")
+LARGE_ERROR_MM = 5.0
 FIRST = "first inference"
 VARIANTS: dict[str, tuple[Augmentation, ...]] = {
     FIRST: ((False, 1.0),),

@@ -3,7 +3,7 @@
 The masks are those of the shipped model, which saw none of these planes. The head-plane
 probability of each plane is replaced by that of the fit on the other four folds
 (`training.train_plane_head`), so that no plane is judged by an output that was trained on its
-patient. No pixel size is known, so its warning does not count.
+patient.
 """
 
 import argparse
@@ -20,7 +20,6 @@ from harness.machine import to_report_header
 from harness.paths import EVALUATION_RESULTS_DIR
 from headcirc.model.prediction import Prediction
 from headcirc.pipeline import SHIPPED_MODEL_DIR, Analysis, Pipeline, load_pipeline
-from headcirc.quality.assessment import PIXEL_SIZE_MISSING
 from training.data.planes import KINDS, Plane, load_planes
 
 HELD_OUT_NAME, RESULT_NAME = "head_plane_held_out.csv", "planes.json"
@@ -46,9 +45,7 @@ def count(analyses: Iterable[Analysis]) -> dict[str, int]:
         is_found = analysis.head is not None
         counts["pictures"] += 1
         counts["found"] += is_found
-        counts["acceptable"] += is_found and not (
-            set(analysis.quality.warnings) - {PIXEL_SIZE_MISSING}
-        )
+        counts["acceptable"] += analysis.quality.acceptable
     return counts
 
 

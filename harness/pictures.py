@@ -12,7 +12,8 @@ from examples.phantom import draw_phantom, load_parameters
 from headcirc.overlay import to_png
 from training.data.hc18 import TABLE_NAME, load_part
 
-ROUTE = "/v1/head-circumference"
+ROUTE = "/v1/analyses"
+"""It answers for every picture; `/v1/head-circumference` refuses one without a head."""
 WIDTH_PX, HEIGHT_PX = 800, 540
 PHANTOMS = 8
 BOUNDARY = "headcirc-benchmark-7d1f0c"

@@ -60,6 +60,7 @@ def start_service(
     port: int | None = None,
     program: Sequence[str] = PLAIN,
     patience_s: float = START_TIMEOUT_S,
+    source_dir: Path | None = None,
     **settings: str,
 ) -> Iterator[RunningService]:
     """Run the real service; settings that are not given have their defaults.
@@ -73,6 +74,9 @@ def start_service(
         Module and arguments of the server, without host and port.
     patience_s : float
         Time in which the service must become ready.
+    source_dir : Path, optional
+        Folder of another copy of the repository, whose code serves. By default the code that this
+        process runs.
     **settings : str
         `backend="openvino"` sets `HEADCIRC_BACKEND`, and so on.
 
@@ -87,7 +91,11 @@ def start_service(
     with tempfile.TemporaryFile() as log:
         began_s = time.perf_counter()
         process = subprocess.Popen(
-            command, env=_to_environment(chosen), stdout=log, stderr=subprocess.STDOUT
+            command,
+            env=_to_environment(chosen, source_dir),
+            cwd=source_dir,
+            stdout=log,
+            stderr=subprocess.STDOUT,
         )
         try:
             _wait_until_ready(port, process, log, patience_s)
@@ -96,9 +104,11 @@ def start_service(
             _stop(process)
 
 
-def _to_environment(settings: dict[str, str]) -> dict[str, str]:
+def _to_environment(settings: dict[str, str], source_dir: Path | None) -> dict[str, str]:
     inherited = dict(os.environ)  # noqa: TID251 - the child's environment, without our settings
     environment = {k: v for k, v in inherited.items() if not k.startswith(SETTINGS_PREFIX)}
+    if source_dir is not None:
+        environment["PYTHONPATH"] = os.pathsep.join([str(source_dir), str(source_dir / "service")])
     return environment | {f"{SETTINGS_PREFIX}{k.upper()}": v for k, v in settings.items()}
 
 

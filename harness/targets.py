@@ -38,6 +38,9 @@ REQUEST_P50 = Target("cpu", "whole request, p50", 23.0, "ms")
 REQUEST_P95 = Target("cpu", "whole request, p95", 35.0, "ms")
 NETWORK_P50 = Target("cpu", "network alone, p50", 15.0, "ms")
 OVERHEAD = Target("cpu", "whole request over network, p50", 1.5, "times")
+NETWORK_INSIDE = Target("cpu", "network inside the service over network alone, p50", 1.1, "times")
+AROUND_NETWORK = Target("cpu", "request without its network, p50", 5.0, "ms")
+TAIL = Target("cpu", "whole request, p99 over p50", 3.0, "times")
 IDLE_MEMORY = Target("cpu", "idle memory of the service", 350.0, "MB")
 READY = Target("cpu", "process start to ready, p50", 3.0, "s")
 GPU_NETWORK_P50 = Target("gpu", "network alone, p50", 23.0, "ms")
@@ -46,6 +49,9 @@ LATENCY_TARGETS = (
     REQUEST_P95,
     NETWORK_P50,
     OVERHEAD,
+    NETWORK_INSIDE,
+    AROUND_NETWORK,
+    TAIL,
     IDLE_MEMORY,
     READY,
     GPU_NETWORK_P50,

@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from headcirc import growth
 
@@ -26,6 +26,8 @@ STAGES = ("decode", "preprocess", "queue", "inference", "postprocess", "total")
 """Named in `timing_ms`; a stage that did not run took 0 ms."""
 ABSENT = "absent"
 NO_HEAD, NO_PIXEL_SIZE = "no head was found", "no pixel size is known"
+AUTOMATIC, CORRECTED = "automatic", "corrected"
+"""Which version of a result counts: the network's, or the ellipse that a person drew."""
 PATH, DECIMALS = "path", "decimals"
 
 
@@ -234,15 +236,38 @@ class SiteGuarantee(Site):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Correction:
+    """The ellipse that a person drew, and what follows from it; this version counts.
+
+    `by` and `note` are what the person stated, `at` is the service's clock. `head` has no interval
+    and no site's correction. `difference_mm` is its circumference minus the automatic one, and
+    `exceeds_half_width` says whether that is more than half the width of the automatic interval;
+    both are None where there is nothing to compare with.
+    """
+
+    by: str
+    at: str
+    note: str | None
+    head: Head
+    gestational_age: GestationalAge | None
+    growth: Growth | None
+    difference_mm: float | None
+    exceeds_half_width: bool | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class AnalysisFacts:
     """Everything about one picture; `head` is None when none was found.
 
     `head_plane_probability` is None where the model does not judge the kind of plane.
-    `gestational_age` is None without millimetres, `growth` if no gestational age is known.
+    `gestational_age` is None without millimetres, `growth` if no gestational age is known. All
+    this is automatic; `correction` is None unless a person drew another ellipse, and `method` says
+    which of the two counts.
     """
 
     id: str
     created: str
+    method: str = field(default=AUTOMATIC, metadata=added_later(AUTOMATIC))
     model: Model
     image: Image
     head: Head | None
@@ -250,16 +275,22 @@ class AnalysisFacts:
     gestational_age: GestationalAge | None = field(default=None, metadata=added_later(None))
     growth: Growth | None = field(default=None, metadata=added_later(None))
     quality: Quality
+    correction: Correction | None = field(default=None, metadata=added_later(None))
     site: Site | None = field(metadata=added_later(None))
     timing_ms: dict[str, float]
 
 
 @dataclass(frozen=True, kw_only=True)
 class HeadCircumference(Millimetres):
-    """The number alone, for callers that want no more."""
+    """The number that counts, for callers that want no more.
+
+    `automatic` has the automatic figures where a person's correction counts; otherwise it is None.
+    """
 
     id: str
+    method: str = field(default=AUTOMATIC, metadata=added_later(AUTOMATIC))
     head_circumference_mm: float
+    automatic: Millimetres | None = field(default=None, metadata=added_later(None))
     gestational_age: GestationalAge | None = field(default=None, metadata=added_later(None))
     growth: Growth | None = field(default=None, metadata=added_later(None))
     quality: Quality
@@ -360,30 +391,40 @@ def to_analysis_facts(
     analysis_id : str
         Under which a service keeps the result; empty where nothing is kept.
     """
-    rows, columns = analysis.frame.pixels.shape
-    region, source = analysis.known_region, analysis.frame.source
-    head = None if analysis.head is None else _to_head(analysis.head)
+    head = None if analysis.head is None else to_head(analysis.head)
     return AnalysisFacts(
         id=analysis_id,
-        created=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        created=to_now_text(),
         model=to_model(pipeline),
-        image=Image(
-            width_px=columns,
-            height_px=rows,
-            orientation=analysis.frame.orientation,
-            pixel_size_x_mm=None if region is None else region.spacing.column_mm,
-            pixel_size_y_mm=None if region is None else region.spacing.row_mm,
-            pixel_size_source=None if region is None else region.source,
-            dicom=None if source is None else _to_dicom_image(source),
-            pixel_size_confidence=None if region is None else region.confidence,
-        ),
+        image=to_image(analysis),
         head=head,
         head_plane_probability=analysis.head_plane_probability,
         gestational_age=None if head is None else to_gestational_age(head),
         growth=to_growth(head, analysis.gestational_age),
         quality=Quality(analysis.quality.acceptable, analysis.quality.warnings),
-        site=_to_site(pipeline.site),
+        site=to_site(pipeline.site),
         timing_ms={stage: round(analysis.timing_ms.get(stage, 0.0), 3) for stage in STAGES},
+    )
+
+
+def to_now_text() -> str:
+    """Return the time now, as answers state it."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def to_image(analysis: "measured_by.Analysis") -> Image:
+    """Return the size and the scale of the picture that was measured."""
+    rows, columns = analysis.frame.pixels.shape
+    region, source = analysis.known_region, analysis.frame.source
+    return Image(
+        width_px=columns,
+        height_px=rows,
+        orientation=analysis.frame.orientation,
+        pixel_size_x_mm=None if region is None else region.spacing.column_mm,
+        pixel_size_y_mm=None if region is None else region.spacing.row_mm,
+        pixel_size_source=None if region is None else region.source,
+        dicom=None if source is None else _to_dicom_image(source),
+        pixel_size_confidence=None if region is None else region.confidence,
     )
 
 
@@ -417,7 +458,8 @@ def to_model(pipeline: "measured_by.Pipeline") -> Model:
     )
 
 
-def _to_site(site: "SiteFacts | None") -> Site | None:
+def to_site(site: "SiteFacts | None") -> Site | None:
+    """Return a site's recalibration, as an answer states it."""
     if site is None:
         return None
     return Site(**{each.name: getattr(site, each.name) for each in fields(Site)})
@@ -430,7 +472,8 @@ def to_site_guarantee(site: "SiteFacts | None") -> SiteGuarantee | None:
     return SiteGuarantee(**{each.name: getattr(site, each.name) for each in fields(SiteGuarantee)})
 
 
-def _to_head(head: "measured_by.Head") -> Head:
+def to_head(head: "measured_by.Head") -> Head:
+    """Return the head that was found, as an answer states it."""
     measured = head.measurement
     return Head(
         ellipse=_to_ellipse(head.ellipse),
@@ -505,6 +548,17 @@ def _convert(
     return ConvertedInterval(interval.level, convert(interval.low), convert(interval.high))
 
 
+def to_known_age(compared: Growth | None) -> growth.KnownAge | None:
+    """Return the age that a comparison with the growth standard was made for."""
+    if compared is None:
+        return None
+    return growth.KnownAge(
+        compared.gestational_age_days,
+        compared.gestational_age_source,
+        compared.gestational_age_in_file_days,
+    )
+
+
 def to_growth(figures: Millimetres | None, age: growth.KnownAge | None) -> Growth | None:
     """Return the comparison with the growth standard; None if no gestational age is known.
 
@@ -554,6 +608,22 @@ def _to_figure(
         centile=growth.to_centile(z_score),
         z_score_interval=_convert(interval, to_z_score),
         centile_interval=_convert(interval, lambda mm: growth.to_centile(to_z_score(mm))),
+    )
+
+
+Facts = TypeVar("Facts", bound=AnalysisFacts)
+
+
+def to_counted(answer: Facts) -> Facts:
+    """Return an answer whose head, age and growth are those of the version that counts."""
+    correction = answer.correction
+    if correction is None:
+        return answer
+    return replace(
+        answer,
+        head=correction.head,
+        gestational_age=correction.gestational_age,
+        growth=correction.growth,
     )
 
 
@@ -626,6 +696,27 @@ class Row:
     pixel_size_source: str = column("image.pixel_size_source", default="")
     pixel_size_confidence: float | None = column("image.pixel_size_confidence", decimals=4)
     head_plane_probability: float | None = column("head_plane_probability", decimals=4)
+    method: str = column("method", default="")
+    corrected_head_circumference_mm: float | None = column(
+        "correction.head.head_circumference_mm", decimals=2
+    )
+    corrected_biparietal_diameter_mm: float | None = column(
+        "correction.head.biparietal_diameter_mm", decimals=2
+    )
+    corrected_occipitofrontal_diameter_mm: float | None = column(
+        "correction.head.occipitofrontal_diameter_mm", decimals=2
+    )
+    corrected_head_circumference_z_score: float | None = column(
+        "correction.growth.head_circumference.z_score", decimals=3
+    )
+    corrected_head_circumference_centile: float | None = column(
+        "correction.growth.head_circumference.centile", decimals=2
+    )
+    correction_difference_mm: float | None = column("correction.difference_mm", decimals=2)
+    correction_exceeds_half_width: bool = column("correction.exceeds_half_width", default=False)
+    corrected_by: str = column("correction.by", default="")
+    corrected_at: str = column("correction.at", default="")
+    correction_note: str = column("correction.note", default="")
     acceptable: bool = column("quality.acceptable", default=False)
     warnings: str = ""
     error: str = ""
@@ -634,7 +725,7 @@ class Row:
 def to_row(answer: AnalysisFacts) -> Row:
     """Return an answer, made here or by a service, as one line of output without a file's name."""
     warnings = " ".join(answer.quality.warnings)
-    if answer.head is None:
+    if answer.head is None and answer.correction is None:
         plane = answer.head_plane_probability
         return Row(head_plane_probability=plane, warnings=warnings, error=NO_HEAD)
     found = {
@@ -644,6 +735,8 @@ def to_row(answer: AnalysisFacts) -> Row:
     }
     given = {name: value for name, value in found.items() if value is not None}
     row = Row(**given, warnings=warnings)
+    if answer.head is None:
+        return replace(row, error=NO_HEAD)
     if answer.head.head_circumference_mm is None:
         # A pixel size beside the head, as of another region of the screen, measured nothing.
         unknown = replace(row, pixel_size_x_mm=None, pixel_size_y_mm=None, error=NO_PIXEL_SIZE)

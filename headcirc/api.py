@@ -3,16 +3,20 @@
 `import headcirc` offers these names and imports this module when one of them is first used.
 """
 
+import io
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from headcirc.answers import AnalysisFacts, GestationalAge, Growth, to_analysis_facts
+from headcirc.cine.answers import CineLine
+from headcirc.cine.lines import measure_cine
 from headcirc.errors import InputError, UnreadableImageError
 from headcirc.geometry import Ellipse, PixelSpacing, ScaleMarks, StatedScale
 from headcirc.growth import require_gestational_age
@@ -341,6 +345,42 @@ class Model:
         age_days = require_gestational_age(gestational_age_days)
         return (self._measure_or_report(source, spacing, age_days) for source in sources)
 
+    def measure_cine(
+        self,
+        source: Source | Sequence[Source],
+        *,
+        pixel_size_mm: float | StatedScale | None = None,
+    ) -> Generator[CineLine]:
+        """Measure every frame of a cine or video, as the lines are asked for.
+
+        Parameters
+        ----------
+        source : path or bytes, or sequence of path, bytes or array
+            A multi-frame DICOM file, an MP4 or an AVI; or pictures in turn.
+        pixel_size_mm : float, PixelSpacing or ScaleMarks, optional
+            Of all frames, as for `measure`.
+
+        Yields
+        ------
+        CineStart, CineFrame or CineSummary
+            A start, a line for each frame, and the summary. Close the iterator to stop earlier.
+
+        Raises
+        ------
+        InputError
+            The file cannot be measured, or not to its end.
+        InferenceError
+            The runtime failed.
+        OSError
+            A file cannot be opened.
+        """
+        spacing = _to_spacing(pixel_size_mm)
+        several = isinstance(source, Sequence) and not isinstance(source, str | bytes)
+        sources = cast(Sequence[Source], source if several else [source])
+        with ExitStack() as stack:
+            streams = [stack.enter_context(_open(each)) for each in sources]
+            yield from measure_cine(self.pipeline, streams, pixel_spacing=spacing)
+
     def _measure_or_report(
         self, source: Source, spacing: StatedScale | None, age_days: int | None
     ) -> Measurement:
@@ -410,6 +450,13 @@ def _to_spacing(pixel_size_mm: float | StatedScale | None) -> StatedScale | None
             pixel_size_x_mm=pixel_size_mm.column_mm, pixel_size_y_mm=pixel_size_mm.row_mm
         )
     return to_stated_spacing(pixel_size_mm)
+
+
+def _open(source: Source) -> BinaryIO:
+    """Return a file that can be read from any place; one on the disk stays there."""
+    if isinstance(source, str | os.PathLike):
+        return Path(source).open("rb")
+    return io.BytesIO(_read(source)[0])
 
 
 def _read(source: Source) -> tuple[bytes, Path | None]:

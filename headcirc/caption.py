@@ -40,6 +40,10 @@ class ResultFacts:
     pixel_size_mm : (width, height) or None
     head_circumference_px, head_circumference_mm : float or None
     interval : (level, low_mm, high_mm) or None
+        Of the automatic circumference.
+    corrected : str
+        Who drew the ellipse and when, and what was automatic, as sentences; empty where the
+        automatic ellipse counts.
     """
 
     acceptable: bool
@@ -50,6 +54,7 @@ class ResultFacts:
     head_circumference_px: float | None = None
     head_circumference_mm: float | None = None
     interval: tuple[float, float, float] | None = None
+    corrected: str = ""
 
 
 def add_caption(
@@ -73,7 +78,7 @@ def add_caption(
     font_px = max(MINIMUM_FONT_PX, round(min(columns, 2 * rows) / COLUMNS_PER_FONT_PX))
     font = ImageFont.load_default(font_px)
     margin_px = min(font_px // 2, columns // 16)
-    headline_rgb = TEXT_RGB if facts.acceptable else UNRELIABLE_RGB
+    headline_rgb = TEXT_RGB if facts.acceptable or facts.corrected else UNRELIABLE_RGB
     texts = [(to_headline(facts), headline_rgb), (" ".join([title, to_details(facts)]), QUIET_RGB)]
     lines = [
         (line, color)
@@ -93,8 +98,11 @@ def to_headline(facts: ResultFacts) -> str:
     value_mm, value_px = facts.head_circumference_mm, facts.head_circumference_px
     if value_px is None:
         return "No head was found."
+    number = f"{value_px:.1f} px" if value_mm is None else f"{value_mm:.1f} mm"
+    if facts.corrected:
+        unknown = " Not in mm: the pixel size is unknown." if value_mm is None else ""
+        return f"HC {number}, corrected by a person.{unknown}"
     if not facts.acceptable:
-        number = f"{value_px:.1f} px" if value_mm is None else f"{value_mm:.1f} mm"
         return f"Do not rely on this result: HC {number} is unreliable."
     if value_mm is None:
         return f"HC {value_px:.1f} px. Not in mm: the pixel size is unknown."
@@ -105,9 +113,11 @@ def to_headline(facts: ResultFacts) -> str:
 
 
 def to_details(facts: ResultFacts) -> str:
-    """Return warnings, pixel size, model, recalibration and the research-only notice."""
+    """Return correction, warnings, pixel size, model, recalibration and the research notice."""
     codes = [code for code in facts.warnings if code not in HEADLINE_WARNINGS]
-    sentences = [f"Warnings: {', '.join(codes).replace('-', ' ')}."] if codes else []
+    kind = "Warnings of the automatic measurement" if facts.corrected else "Warnings"
+    sentences = [facts.corrected] if facts.corrected else []
+    sentences += [f"{kind}: {', '.join(codes).replace('-', ' ')}."] if codes else []
     size = "unknown"
     if facts.pixel_size_mm is not None:
         size = (

@@ -30,9 +30,11 @@ MAXIMUM_AXIS_RATIO = 4.0
 """A fit with a larger ratio of the axes has failed: no head is four times as long as wide."""
 
 _OFFSETS_PX = np.arange(-2.0, 3.0)
+_MEAN = np.full(len(_OFFSETS_PX), 1 / len(_OFFSETS_PX))
 _ANGLES_RAD = np.arange(EDGE_SAMPLES) * (2 * math.pi / EDGE_SAMPLES)
 _CIRCLE = np.stack((np.cos(_ANGLES_RAD), np.sin(_ANGLES_RAD)))
 _TANGENTS = np.stack((-_CIRCLE[1], _CIRCLE[0]))
+_DIAGONAL = np.diag_indices(5)
 
 
 def fit_head_ellipse(
@@ -65,17 +67,17 @@ def fit_head_ellipse(
         return None
     center, shape = start
     previous = np.zeros(5)
-    allowed_px = LARGEST_STEP_SHARE * float(np.linalg.eigvalsh(shape)[0])
+    allowed_px = LARGEST_STEP_SHARE * _to_eigenvalues(shape)[0]
     for _ in range(MAXIMUM_STEPS):
         if not (_is_head_like(shape) and _is_inside(center, probabilities.shape)):
             return None
         step = _to_step(probabilities, center, shape, threshold)
         if step @ previous < 0:  # the maximum lies between the last two positions
-            allowed_px = min(allowed_px, float(np.linalg.norm(previous)) / 2)
-        step *= min(1.0, allowed_px / max(float(np.linalg.norm(step)), CONVERGED_PX))
+            allowed_px = min(allowed_px, math.hypot(*previous) / 2)
+        step *= min(1.0, allowed_px / max(math.hypot(*step), CONVERGED_PX))
         center = center + step[:2]
         shape = shape + np.array([[step[2], step[3]], [step[3], step[4]]])
-        if np.linalg.norm(step) < CONVERGED_PX:
+        if math.hypot(*step) < CONVERGED_PX:
             return Ellipse(float(center[0]), float(center[1]), *to_axes(shape))
         previous = step
     return None
@@ -87,24 +89,35 @@ def _to_moment_ellipse(mask: NDArray[np.bool_]) -> tuple[FloatArray, FloatArray]
     The shape is the symmetric (2, 2) matrix that maps the unit circle to the ellipse. Unlike axes
     and angle, it is well defined for circles.
     """
-    moments = cv2.moments(mask.view(np.uint8))  # zeros and ones: no `binaryImage`, which is slow
+    pixels = mask.view(np.uint8)
+    left, top, width, height = cv2.boundingRect(pixels)
+    # Only the head's box is summed. Zeros and ones: no `binaryImage`, which is slow.
+    moments = cv2.moments(pixels[top : top + height, left : left + width])
     area_px = moments["m00"]
     if area_px < MINIMUM_AREA_PX:
         return None
     covariance = np.array([[moments["mu20"], moments["mu11"]], [moments["mu11"], moments["mu02"]]])
     variances, directions = np.linalg.eigh(covariance / area_px)
     shape = (directions * 2 * np.sqrt(np.maximum(variances, 0))) @ directions.T
-    return np.array([moments["m10"], moments["m01"]]) / area_px, shape
+    return np.array([moments["m10"] / area_px + left, moments["m01"] / area_px + top]), shape
 
 
 def _is_head_like(shape: FloatArray) -> bool:
-    smaller, larger = np.linalg.eigvalsh(shape)
-    return bool(0 < larger <= MAXIMUM_AXIS_RATIO * smaller)
+    smaller, larger = _to_eigenvalues(shape)
+    return 0 < larger <= MAXIMUM_AXIS_RATIO * smaller
+
+
+def _to_eigenvalues(shape: FloatArray) -> tuple[float, float]:
+    """Return the eigenvalues of a symmetric (2, 2) matrix, the smaller one first."""
+    (a, b), (_, c) = shape.tolist()
+    middle, half = (a + c) / 2, math.hypot((a - c) / 2, b)
+    return middle - half, middle + half
 
 
 def _is_inside(center: FloatArray, frame_shape: tuple[int, ...]) -> bool:
-    middle = (np.array(frame_shape[::-1]) - 1) / 2
-    return bool(np.all(np.abs(center - middle) <= middle + 0.5))
+    x_px, y_px = float(center[0]), float(center[1])
+    rows, columns = frame_shape
+    return -0.5 <= x_px <= columns - 0.5 and -0.5 <= y_px <= rows - 0.5  # noqa: PLR2004 - half a pixel
 
 
 def _to_step(
@@ -119,8 +132,8 @@ def _to_step(
     curvature is the slope of the probability across the edge.
     """
     edge = center[:, None] + shape @ _CIRCLE
-    normals = np.linalg.solve(shape, _CIRCLE)
-    normals /= np.linalg.norm(normals, axis=0)
+    normals = _to_adjugate(shape) @ _CIRCLE
+    normals /= np.hypot(*normals)
     across = (edge[:, None] + normals[:, None] * _OFFSETS_PX[:, None]).astype(np.float32)
     x_px, y_px = across
     sampled = cv2.remap(
@@ -128,13 +141,22 @@ def _to_step(
     )
     slope = (sampled[0] - sampled[-1]) / (_OFFSETS_PX[-1] - _OFFSETS_PX[0])
     last = np.array(probabilities.shape[::-1])[:, None] - 1
-    is_seen = np.clip(np.minimum(edge, last - edge).min(axis=0), 0, 1)
-    length = np.linalg.norm(shape @ _TANGENTS, axis=0) * is_seen
+    to_border = np.minimum(edge, last - edge)
+    is_seen = np.minimum(np.maximum(np.minimum(*to_border), 0), 1)
+    length = np.hypot(*(shape @ _TANGENTS)) * is_seen
     slope = np.maximum(slope, SMALLEST_SLOPE_PER_PX)
     x, y = _CIRCLE
-    moves = np.stack(
-        (normals[0], normals[1], normals[0] * x, normals[0] * y + normals[1] * x, normals[1] * y)
-    )
+    moves = np.empty((5, EDGE_SAMPLES))
+    moves[:2] = normals
+    np.multiply(normals, x, out=moves[2:4])
+    moves[3] += normals[0] * y
+    np.multiply(normals[1], y, out=moves[4])
     curvature = (moves * (length * slope)) @ moves.T
-    curvature += np.eye(5) * (1e-6 * np.trace(curvature) + 1e-12)
-    return np.linalg.solve(curvature, moves @ (length * (sampled.mean(axis=0) - threshold)))
+    curvature[_DIAGONAL] += 1e-6 * np.trace(curvature) + 1e-12
+    return np.linalg.solve(curvature, moves @ (length * (_MEAN @ sampled - threshold)))
+
+
+def _to_adjugate(shape: FloatArray) -> FloatArray:
+    """Return the inverse of a symmetric (2, 2) matrix times its determinant, which is positive."""
+    (a, b), (_, c) = shape.tolist()
+    return np.array([[c, -b], [-b, a]])

@@ -13,6 +13,7 @@
     │   ├── UnusableHeaderError       DICOM  -x-> report  the header lacks what a report repeats
     │   ├── UnreliableResultError     answer -x-> report  the report cannot carry a warning
     │   ├── ScaleBarError             pixels -x-> mm      no depth scale can be trusted
+    │   ├── InvalidEllipseError       the ellipse that a person drew is no head in the picture
     │   ├── NoHeadFoundError          mask   -x-> number  (only where a value is required)
     │   └── PixelSizeMissingError     pixels -x-> mm      (only where a value is required)
     └── InferenceError                the operator must fix it
@@ -103,6 +104,12 @@ class ScaleBarError(InputError):
     """The pixel size was to come from the depth scale, and none was found that can be trusted."""
 
     code = "scale-bar-not-found"
+
+
+class InvalidEllipseError(InputError):
+    """The ellipse that a person drew cannot be a head in the picture."""
+
+    code = "invalid-ellipse"
 
 
 class NoHeadFoundError(InputError):

@@ -7,6 +7,7 @@ This module does not know images, files or networks.
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -174,6 +175,23 @@ class GridMapping:
                 [0.0, scale_y, 0.5 * scale_y - 0.5 + self.top],
             ]
         )
+
+    def to_content(self, points: FloatArray) -> FloatArray:
+        """Map (2, ...) x and y from the frame to the network's grid without padding."""
+        scales = np.array(
+            [self.content_columns / self.frame_columns, self.content_rows / self.frame_rows]
+        )
+        scales = scales.reshape(2, *[1] * (points.ndim - 1))
+        content: FloatArray = (points + 0.5) * scales - 0.5
+        return content
+
+    def crop(self, grid: NDArray[Any]) -> NDArray[Any]:
+        """Return the part of (..., height, width) on the network's grid that shows the frame."""
+        return grid[
+            ...,
+            self.top : self.top + self.content_rows,
+            self.left : self.left + self.content_columns,
+        ]
 
 
 @dataclass(frozen=True)

@@ -30,9 +30,8 @@ def to_frame_grid(
     -------
     (rows, columns) float32, frame grid
     """
-    content = probability_map[mapping.top :, mapping.left :]
-    content = content[: mapping.content_rows, : mapping.content_columns]
     size = (mapping.frame_columns, mapping.frame_rows)
+    content = mapping.crop(probability_map)
     return np.asarray(cv2.resize(content, size, interpolation=cv2.INTER_LINEAR))
 
 
@@ -64,7 +63,9 @@ def to_head_mask(probabilities: NDArray[np.float32], facts: MaskFacts) -> HeadMa
         head = max(candidates, key=lambda i: _to_head_score(outlines[i], probabilities, facts))
     others = [area_px for i, area_px in enumerate(areas_px) if i != head]
     box, inside = _to_filled(outlines[head])
-    mean_probability = float(cv2.mean(probabilities[box], inside)[0])
+    # The two factors are multiplied and summed in one pass; `cv2.mean` takes twice as long.
+    total = float(np.einsum("ij,ij->", probabilities[box], inside.astype(np.float32)))
+    mean_probability = total / cv2.countNonZero(inside)
     if mean_probability < facts.minimum_mean_probability:
         return None
     pixels = np.zeros(binary.shape, np.bool_)

@@ -66,6 +66,13 @@ def normalise(pixels: NDArray[np.uint8], facts: InputFacts) -> NDArray[np.float3
     return pixels.astype(np.float32) * np.float32(scale) + np.float32(shift)
 
 
+def to_greys(network_input: NDArray[np.float32], facts: InputFacts) -> NDArray[np.uint8]:
+    """Undo `normalise`: (...) float32 to grey values from 0 to 255, uint8."""
+    scale = 255.0 * facts.standard_deviation
+    greys = cv2.convertScaleAbs(network_input, alpha=scale, beta=255.0 * facts.mean)
+    return np.asarray(greys, np.uint8)
+
+
 def to_network_input(
     pixels: NDArray[np.uint8], facts: InputFacts, *, frame_pixel_aspect: float = 1.0
 ) -> tuple[NDArray[np.float32], GridMapping]:

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from headcirc.geometry import Ellipse
+from headcirc.geometry import Ellipse, FloatArray
 
 Picture = NDArray[np.uint8]
 Color = tuple[int, int, int]
@@ -20,6 +20,7 @@ ELLIPSE_RGB = (0, 214, 255)
 AXIS_RGB = (120, 235, 255)
 UNRELIABLE_ELLIPSE_RGB = (255, 60, 160)
 UNRELIABLE_AXIS_RGB = (255, 150, 205)
+CORRECTED_RGB, CORRECTED_AXIS_RGB = (124, 240, 110), (190, 250, 180)
 DASH_POINTS, PERIOD_POINTS = 6, 10
 """Dash length and period of a dashed outline, in points; a whole outline has 360."""
 WHITE_RGB, BLACK_RGB = (255, 255, 255), (0, 0, 0)
@@ -31,6 +32,8 @@ def draw_overlay(
     ellipse: Ellipse | None,
     *,
     acceptable: bool = True,
+    replaced: Ellipse | None = None,
+    is_corrected: bool = False,
 ) -> Picture:
     """Draw the mask's edge, the ellipse and its axes over the frame.
 
@@ -42,6 +45,10 @@ def draw_overlay(
         In frame pixels.
     acceptable : bool
         False draws the ellipse dashed and in a warning colour.
+    replaced : Ellipse or None
+        The automatic ellipse, where a person has drawn another one: a thin dashed outline.
+    is_corrected : bool
+        A person drew `ellipse`: it is solid and has a colour of its own.
 
     Returns
     -------
@@ -53,9 +60,15 @@ def draw_overlay(
     if mask is not None:
         # The edge is twice as thick as the ellipse, so that both stay visible where they agree.
         # Under a dashed ellipse it is half as thick, so that it does not fill the gaps.
-        edge_px = 2 * thickness_px + 1 if acceptable else thickness_px
+        edge_px = 2 * thickness_px + 1 if acceptable and not is_corrected else thickness_px
         _draw_edge(picture, mask, (MASK_EDGE_RGB, edge_px))
-    if ellipse is not None:
+    if is_corrected and replaced is not None:
+        color = ELLIPSE_RGB if acceptable else UNRELIABLE_ELLIPSE_RGB
+        _draw_lines(picture, _to_dashes(_to_outline(replaced)), color, thickness_px)
+    if ellipse is not None and is_corrected:
+        _draw_lines(picture, [_to_outline(ellipse)], CORRECTED_RGB, 2 * thickness_px)
+        _draw_lines(picture, _to_axis_lines(ellipse), CORRECTED_AXIS_RGB, thickness_px)
+    elif ellipse is not None:
         _draw_ellipse(picture, ellipse, thickness_px, acceptable=acceptable)
     return np.asarray(picture, np.uint8)
 
@@ -75,27 +88,46 @@ def _draw_edge(picture: Picture, mask: NDArray[np.bool_], *strokes: tuple[Color,
 def _draw_ellipse(
     picture: Picture, ellipse: Ellipse, thickness_px: int, *, acceptable: bool
 ) -> None:
-    """Draw outline and axes in place, from points, to keep subpixel positions."""
-    center = np.array([ellipse.center_x_px, ellipse.center_y_px])
-    shape_matrix = ellipse.to_shape_matrix()
+    """Draw the outline and the axes of the automatic ellipse in place."""
+    outline = _to_outline(ellipse)
+    if acceptable:
+        _draw_lines(picture, [outline], ELLIPSE_RGB, thickness_px)
+        _draw_lines(picture, _to_axis_lines(ellipse), AXIS_RGB, thickness_px)
+    else:
+        _draw_lines(picture, _to_dashes(outline), UNRELIABLE_ELLIPSE_RGB, 2 * thickness_px)
+        _draw_lines(picture, _to_axis_lines(ellipse), UNRELIABLE_AXIS_RGB, thickness_px)
+
+
+def _to_outline(ellipse: Ellipse) -> FloatArray:
+    """Return (361, 2) points (x, y) of the outline; the last is the first again."""
     turns = np.linspace(0, 2 * np.pi, 361)
-    outline = center + np.column_stack((np.cos(turns), np.sin(turns))) @ shape_matrix.T
-    outline_rgb, axis_rgb = ELLIPSE_RGB, AXIS_RGB
-    strokes = [outline]
-    if not acceptable:
-        outline_rgb, axis_rgb = UNRELIABLE_ELLIPSE_RGB, UNRELIABLE_AXIS_RGB
-        starts = range(0, len(turns) - 1, PERIOD_POINTS)
-        strokes = [outline[start : start + DASH_POINTS] for start in starts]
-    outline_px = thickness_px if acceptable else 2 * thickness_px
-    lines = [(stroke, outline_rgb, outline_px) for stroke in strokes]
-    lines += [
-        (np.stack((center - half_axis, center + half_axis)), axis_rgb, thickness_px)
-        for half_axis in shape_matrix.T
+    circle = np.column_stack((np.cos(turns), np.sin(turns)))
+    return _to_center(ellipse) + circle @ ellipse.to_shape_matrix().T
+
+
+def _to_dashes(outline: FloatArray) -> list[FloatArray]:
+    starts = range(0, len(outline) - 1, PERIOD_POINTS)
+    return [outline[start : start + DASH_POINTS] for start in starts]
+
+
+def _to_axis_lines(ellipse: Ellipse) -> list[FloatArray]:
+    center = _to_center(ellipse)
+    return [
+        np.stack((center - half_axis, center + half_axis))
+        for half_axis in ellipse.to_shape_matrix().T
     ]
-    for points, color, line_px in lines:
+
+
+def _to_center(ellipse: Ellipse) -> FloatArray:
+    return np.array([ellipse.center_x_px, ellipse.center_y_px])
+
+
+def _draw_lines(picture: Picture, lines: list[FloatArray], color: Color, thickness_px: int) -> None:
+    """Draw lines of (n, 2) points (x, y) in place, at subpixel positions."""
+    for points in lines:
         fixed = np.rint(points * 2**SUBPIXEL_BITS).astype(np.int32)
         cv2.polylines(
-            picture, [fixed], isClosed=False, color=color, thickness=line_px,
+            picture, [fixed], isClosed=False, color=color, thickness=thickness_px,
             lineType=cv2.LINE_AA, shift=SUBPIXEL_BITS,
         )  # fmt: skip
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from headcirc.backends import Backend, load_backend
+from headcirc.backends import Backend, load_backend, load_shared_backend
 from headcirc.caption import ResultFacts, add_caption
 from headcirc.cpus import count_available_cpus
 from headcirc.ellipse import fit_head_ellipse
@@ -41,7 +41,7 @@ from headcirc.model.graph import Graph
 from headcirc.model.manifest import Manifest, load_manifest
 from headcirc.model.prediction import Prediction
 from headcirc.model.site import SiteFacts, load_site
-from headcirc.network_input import to_network_input
+from headcirc.network_input import to_greys, to_network_input
 from headcirc.overlay import Picture, draw_overlay
 from headcirc.quality.assessment import (
     DICOM_CALIBRATION_UNUSABLE,
@@ -57,6 +57,8 @@ from headcirc.readers.pixel_size import to_stated_spacing
 from headcirc.scale_bar import ScaleBar, find_scale_bar, require_scale_bar
 
 SHIPPED_MODEL_DIR = Path(__file__).parent / "model" / "shipped"
+SHARERS = 2
+"""Calls at the same time for which a shared backend is made. More would take more memory each."""
 Timing = Mapping[str, float]
 """Milliseconds by stage. It is complete when it is made; nobody writes to it later."""
 
@@ -190,6 +192,8 @@ class Pipeline:
     backend: Backend
     maximum_pixels: int = DEFAULT_MAXIMUM_PIXELS
     site: SiteFacts | None = None
+    shared_backend: Backend | None = None
+    """The same network for `SHARERS` calls at the same time, if it was asked for and saves time."""
 
     @property
     def graph(self) -> Graph:
@@ -217,8 +221,29 @@ class Pipeline:
             frame_index=frame_index,
             maximum_pixels=self.maximum_pixels,
         )
-        if isinstance(pixel_spacing, ScaleMarks) and not frame.calibrations:
-            frame = calibrate_by_scale(frame, pixel_spacing)
+        marks = pixel_spacing if isinstance(pixel_spacing, ScaleMarks) else None
+        return self.prepare_frame(frame, marks=marks, watch=watch)
+
+    def prepare_frame(
+        self, frame: Frame, *, marks: ScaleMarks | None = None, watch: "Stopwatch | None" = None
+    ) -> Prepared:
+        """Make the network's input of a decoded frame.
+
+        Parameters
+        ----------
+        frame : Frame
+        marks : ScaleMarks, optional
+            Of the depth scale in the picture, which gives the pixel size where the file has none.
+        watch : Stopwatch, optional
+            Started before the frame was decoded.
+
+        Raises
+        ------
+        ScaleBarError
+        """
+        watch = watch or Stopwatch()
+        if marks is not None and not frame.calibrations:
+            frame = calibrate_by_scale(frame, marks)
         decode_ms, pixel_aspect = watch.lap_ms(), frame.pixel_aspect
         network_input, mapping = to_network_input(
             frame.pixels, self.manifest.input, frame_pixel_aspect=pixel_aspect
@@ -239,15 +264,26 @@ class Pipeline:
         frame = decode_frame(content, frame_index=frame_index, maximum_pixels=self.maximum_pixels)
         return frame, find_scale_bar(frame.pixels)
 
-    def infer(self, network_input: NDArray[np.float32]) -> list[Prediction]:
+    def infer(
+        self, network_input: NDArray[np.float32], *, is_alone: bool = True
+    ) -> list[Prediction]:
         """Return n predictions for (n, 1, h, w), with test-time augmentation where unsure.
+
+        Parameters
+        ----------
+        network_input : (n, 1, h, w) float32, network grid
+        is_alone : bool
+            False if other calls run at the same time: then `shared_backend` runs, where there is
+            one. The predictions are the same.
 
         Raises
         ------
         InferenceError
             The backend gave NaN or infinity, which would be reported as no head.
         """
-        predictions = infer_with_augmentation(self.backend.infer, network_input, self.manifest.mask)
+        shared = None if is_alone else self.shared_backend
+        run_network = (shared or self.backend).infer
+        predictions = infer_with_augmentation(run_network, network_input, self.manifest.mask)
         if not all(each.is_finite() for each in predictions):
             raise InferenceError(
                 f"The backend {self.backend.name!r} on {self.backend.device!r} answered with NaN "
@@ -285,7 +321,9 @@ class Pipeline:
         plane, facts = prediction.head_plane_probability, self.manifest.head_plane
         may_be_head = facts is None or not facts.excludes_head(plane)
         mask = to_head_mask(probabilities, self.manifest.mask) if may_be_head else None
-        head, region, quality = self._find_head(prepared.frame, probabilities, mask, image_warnings)
+        head, region, quality = self._find_head(
+            prepared, prediction.probability_map, probabilities, mask, image_warnings
+        )
         timing_ms = {**prepared.timing_ms, "postprocess": watch.lap_ms()}
         return Analysis(
             prepared.frame,
@@ -302,12 +340,14 @@ class Pipeline:
 
     def _find_head(
         self,
-        frame: Frame,
+        prepared: Prepared,
+        probability_map: NDArray[np.float32],
         probabilities: NDArray[np.float32],
         mask: HeadMask | None,
         image_warnings: tuple[str, ...],
     ) -> tuple[Head | None, CalibratedRegion | None, Quality]:
         facts, known = self.manifest.mask, self.manifest.uncertainty
+        frame, mapping = prepared.frame, prepared.mapping
         ellipse = None
         if mask is not None:
             ellipse = fit_head_ellipse(probabilities, mask, facts.threshold)
@@ -319,9 +359,11 @@ class Pipeline:
         region = chosen.region
         measured = None if region is None else measure_head(ellipse, region.spacing)
         measured_mm = None if measured is None else measured.head_circumference_mm
+        content = mapping.crop(prepared.network_input[0, 0])
         uncertainty = measure_uncertainty(
-            frame.pixels,
-            probabilities,
+            to_greys(content, self.manifest.input),
+            mapping.crop(probability_map),
+            mapping,
             mask,
             ellipse,
             facts=known,
@@ -414,6 +456,7 @@ def load_pipeline(
     threads: int | None = None,
     maximum_pixels: int = DEFAULT_MAXIMUM_PIXELS,
     site_file: Path | None = None,
+    is_shared: bool = False,
 ) -> Pipeline:
     """Load a model and warm it up.
 
@@ -431,6 +474,8 @@ def load_pipeline(
         Of one picture.
     site_file : Path, optional
         File of `headcirc recalibrate`, made with the same graph.
+    is_shared : bool
+        Load what several threads need that call `infer` at the same time; it takes memory.
 
     Raises
     ------
@@ -440,6 +485,9 @@ def load_pipeline(
     cpus = threads or count_available_cpus()
     loaded = load_backend(backend, manifest, threads=cpus, precision=precision)
     pipeline = Pipeline(manifest, loaded, maximum_pixels)
+    if is_shared and cpus >= SHARERS:
+        shared = load_shared_backend(loaded, manifest, threads=cpus, sharers=SHARERS)
+        pipeline = replace(pipeline, shared_backend=shared)
     if site_file is not None:
         site = load_site(site_file, model_sha256=pipeline.graph.sha256)
         pipeline = replace(pipeline, site=site)
@@ -459,6 +507,7 @@ def _warm_up(pipeline: Pipeline) -> None:
     black = np.zeros((facts.height_px, facts.width_px), np.uint8)
     network_input, mapping = to_network_input(black, facts)
     (prediction,) = pipeline.infer(network_input)
+    pipeline.infer(network_input, is_alone=False)
     if (prediction.head_plane_probability is None) != (pipeline.manifest.head_plane is None):
         raise ModelArtifactError(
             "Only one of manifest and graph has a head-plane output. Export the model again."

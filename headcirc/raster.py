@@ -41,10 +41,12 @@ def to_filled_ellipse(
     (a, b), (_, c) = inverse.T @ inverse
     middle = ellipse.center_x_px - b / a * y
     reach = np.sqrt(np.maximum((b * y) ** 2 - a * (c * y * y - 1), 0)) / a
-    entry = np.ceil(middle - reach).astype(np.int32)
-    last = np.floor(middle + reach).astype(np.int32)
-    x = np.arange(first_column, end_column, dtype=np.int32)
-    inside = (x >= entry) & (x <= last)
+    # 16 bits: no side of a grid is longer (`readers.limits.MAXIMUM_SIDE_PX`).
+    entry = np.clip(np.ceil(middle - reach), first_column, end_column).astype(np.int16)
+    last = np.clip(np.floor(middle + reach), first_column - 1, end_column - 1).astype(np.int16)
+    x = np.arange(first_column, end_column, dtype=np.int16)
+    inside = x >= entry
+    inside &= x <= last
     return (slice(first_row, end_row), slice(first_column, end_column)), inside
 
 

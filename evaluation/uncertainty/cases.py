@@ -14,7 +14,8 @@ from headcirc.quality.uncertainty import Interval
 from training.data.hc18 import HC18Image, load_pixels, to_true_ellipse
 
 CLEAN = "clean"
-LARGE_ERROR_MM = 5.0
+LARGE_ERROR_SHARE = 0.05
+"""Share of the circumference: 9 mm of a head of 180 mm, 3 mm of one of 60 mm."""
 
 
 @dataclass(frozen=True)
@@ -39,14 +40,19 @@ class Case:
         return self.measured_mm - self.true_mm
 
     @property
+    def error_share(self) -> float:
+        """Return the absolute error over the true circumference; the case must have an answer."""
+        return abs(self.error_mm) / self.true_mm
+
+    @property
     def is_clean(self) -> bool:
         """Return whether the picture is not degraded."""
         return self.kind == CLEAN
 
     @property
     def is_large(self) -> bool:
-        """Return whether the case has an answer with an error above `LARGE_ERROR_MM`."""
-        return self.measured_mm is not None and abs(self.error_mm) > LARGE_ERROR_MM
+        """Return whether the case has an answer with an error above `LARGE_ERROR_SHARE`."""
+        return self.measured_mm is not None and self.error_share > LARGE_ERROR_SHARE
 
 
 def collect(pipeline: Pipeline, images: Sequence[HC18Image]) -> list[Case]:

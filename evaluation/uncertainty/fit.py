@@ -2,7 +2,7 @@
 
 The scores are fitted to clean and degraded pictures of the training exams. The factor of the
 intervals comes from the clean images of the calibration exams only. The limits come from both
-parts.
+parts. No picture of another device is used, so those can judge the result.
 """
 
 from collections.abc import Callable, Sequence
@@ -22,22 +22,24 @@ from headcirc.model.uncertainty_model import (
     UncertaintyModel,
     to_uncertainty_model,
 )
-from headcirc.quality.uncertainty import FEATURES
+from headcirc.quality.uncertainty import EDGE_FEATURES
 
 LEVEL = 0.9
 FEW_FEATURES = ("lost share", "worst displacement", "flatness", "unsure mask")
-"""Features of the expected error; on training exams the other features add nothing."""
+"""Features of the expected error; on training exams the others add nothing."""
 SMALLEST_ERROR_MM = 0.5
 """Added to each error before taking the logarithm."""
 RIDGE = 20.0
 INVERSE_PENALTY = 0.1
-LARGE_ERRORS_WEIGHT, OTHER_DEGRADED_WEIGHT = 0.5, 0.5
-"""Total weights of degraded pictures with large errors and of all others; clean pictures have 1."""
+LARGE_ERRORS_WEIGHT, WELL_MEASURED_WEIGHT = 1.0, 0.5
+"""Total weights of degraded pictures with large errors and of those that were measured well; clean
+pictures have 1."""
+WELL_MEASURED_SHARE = 0.03
+"""Degraded pictures whose error lies between this and a large one teach the score nothing."""
 CLEAN_REFUSED_SHARE = 0.04
-"""Share of clean training and calibration images that all limits may refuse; the target is 5 %."""
+"""Share of clean training and calibration images that all limits may refuse; the target is 6 %."""
 WARNED_SHARE = 0.01
 """Share of those images that may get the warning about contrast, and the one about shadow."""
-SPLITS = 25
 FloatArray = NDArray[np.float64]
 
 
@@ -50,10 +52,8 @@ def fit_facts(train: Sequence[Case], calibration: Sequence[Case]) -> dict[str, A
         Measured without an uncertainty model, so that only gross failures are refused.
     """
     answered = to_answered(train)
-    scores = fit_error(answered) | {"out_of_distribution": fit_out_of_distribution(answered)}
-    unlimited = dict.fromkeys(
-        ("expected_error_mm", "out_of_distribution", "lack_of_contrast", "dark_share"), np.inf
-    )
+    scores = fit_error(answered) | {"large_error": fit_large_error(answered)}
+    unlimited = dict.fromkeys(("large_error", "lack_of_contrast", "dark_share"), np.inf)
     interval = {"level": LEVEL, "factor": 1.0}
     facts = scores | {"interval": interval, "limits": unlimited}
     clean = [case for case in to_answered(calibration) if case.is_clean]
@@ -91,27 +91,19 @@ def fit_error(cases: Sequence[Case]) -> dict[str, Any]:
     return {"error": score, "size_exponent": float(exponent)}
 
 
-def fit_out_of_distribution(cases: Sequence[Case]) -> dict[str, Any]:
-    """Fit the log-odds that a picture is degraded; large errors have more weight.
-
-    Each feature has one weight above its centre and one below, because a picture may be both too
-    bright and too dark.
-    """
-    center, scale, standard = _standardise(cases, FEATURES)
-    sides = np.column_stack((np.maximum(standard, 0), np.minimum(standard, 0)))
-    groups = np.array([0 if case.is_clean else 1 + case.is_large for case in cases])
-    totals = np.array([1.0, OTHER_DEGRADED_WEIGHT, LARGE_ERRORS_WEIGHT])
+def fit_large_error(cases: Sequence[Case]) -> dict[str, Any]:
+    """Fit the log-odds of a large error with a logistic regression."""
+    used = [c for c in cases if c.is_clean or c.is_large or c.error_share < WELL_MEASURED_SHARE]
+    center, scale, standard = _standardise(used, EDGE_FEATURES)
+    is_large = np.array([case.is_large for case in used])
+    groups = np.where(is_large, 2, [not case.is_clean for case in used])
     counts = np.maximum(np.bincount(groups, minlength=3), 1)
-    sample_weight = len(cases) * (totals / totals.sum() / counts)[groups]
+    totals = np.array([1.0, WELL_MEASURED_WEIGHT, LARGE_ERRORS_WEIGHT])
+    sample_weight = len(used) * (totals / totals.sum() / counts)[groups]
     model = LogisticRegression(C=INVERSE_PENALTY, max_iter=5000)
-    model.fit(sides, groups > 0, sample_weight=sample_weight)
-    above, below = np.split(model.coef_[0], 2)
-    facts = _to_score_facts(
-        FEATURES, center, scale, weights=above, intercept=float(model.intercept_[0])
-    )
-    for term, weight in zip(facts["terms"].values(), below, strict=True):
-        term["weight_below"] = float(weight)
-    return facts
+    model.fit(standard, is_large, sample_weight=sample_weight)
+    weights, intercept = model.coef_[0], float(model.intercept_[0])
+    return _to_score_facts(EDGE_FEATURES, center, scale, weights=weights, intercept=intercept)
 
 
 def _standardise(
@@ -149,31 +141,17 @@ def choose_limits(
     *,
     clean_refused_share: float = CLEAN_REFUSED_SHARE,
 ) -> dict[str, float]:
-    """Choose the limits that refuse the most large errors on degraded pictures.
+    """Choose the lowest limit with which at most `clean_refused_share` of the clean are refused.
 
-    All limits together refuse at most `clean_refused_share` of the clean images.
+    Clean images that gross failures refuse count, too.
     """
-    answered = to_answered(cases)
-    clean = np.array([case.is_clean for case in answered])
-    large = np.array([case.is_large for case in answered]) & ~clean
-    refused = np.array([not case.acceptable for case in answered])
-    expected, out_of_distribution = (
-        to_expected_mm(answered, facts),
-        _map(answered, facts.out_of_distribution.weigh),
-    )
-    best, chosen = -1.0, (float(expected[clean].max()), float(out_of_distribution[clean].max()))
-    for share in np.linspace(0, clean_refused_share, SPLITS):
-        first = float(np.quantile(expected[clean], 1 - share, method="higher"))
-        for other in np.linspace(0, clean_refused_share, SPLITS):
-            second = float(np.quantile(out_of_distribution[clean], 1 - other, method="higher"))
-            verdict = refused | (expected > first) | (out_of_distribution > second)
-            caught = float(verdict[large].mean()) if large.any() else 0.0
-            if verdict[clean].mean() <= clean_refused_share and caught > best:
-                best, chosen = caught, (first, second)
-    limits = {"expected_error_mm": chosen[0], "out_of_distribution": chosen[1]}
+    clean = [case for case in to_answered(cases) if case.is_clean]
+    scores = _map(clean, facts.large_error.weigh)
+    passed = np.sort(scores[[case.acceptable for case in clean]])
+    allowed = int(clean_refused_share * len(clean)) - (len(clean) - len(passed))
+    limits = {"large_error": float(passed[-1 - max(allowed, 0)])}
     for name, feature in (("lack_of_contrast", "lack of contrast"), ("dark_share", "dark share")):
-        values = _map(answered, itemgetter(feature))[clean]
-        limits[name] = float(np.quantile(values, 1 - WARNED_SHARE))
+        limits[name] = float(np.quantile(_map(clean, itemgetter(feature)), 1 - WARNED_SHARE))
     return limits
 
 

@@ -33,8 +33,8 @@ FOLDS = 5
 SHARES = (0.01, 0.02, CLEAN_REFUSED_SHARE, 0.06, 0.08, 0.10, 0.15, 0.20)
 """Shares of clean images that all limits together may refuse on the exams of the fit."""
 FIGURES = {
-    "large_errors_caught": "all errors over 5 mm on degraded pictures",
-    "large_errors_brought_caught": "errors over 5 mm caused by the degradation",
+    "large_errors_caught": "all errors over 5 % of HC on degraded pictures",
+    "large_errors_brought_caught": "errors over 5 % of HC caused by the degradation",
 }
 
 
@@ -78,13 +78,7 @@ def refuse(case: Case, facts: UncertaintyModel) -> Case:
     """Return the case with the verdict of an uncertainty model; gross failures stay refused."""
     if case.features is None:
         return case
-    expected_mm = facts.to_expected_error_mm(case.features, case.measured_mm)
-    out_of_distribution = facts.out_of_distribution.weigh(case.features)
-    limits = facts.limits
-    is_sure = (
-        expected_mm <= limits.expected_error_mm
-        and out_of_distribution <= limits.out_of_distribution
-    )
+    is_sure = facts.large_error.weigh(case.features) <= facts.limits.large_error
     return replace(case, acceptable=case.acceptable and is_sure)
 
 

@@ -12,10 +12,10 @@ from scipy.stats import binom, binomtest
 
 from evaluation.accuracy_summary import to_bin_label
 from evaluation.metrics import BIN_EDGES_MM, to_bin_members
-from evaluation.uncertainty.cases import LARGE_ERROR_MM, Case, to_answered, to_errors_mm
+from evaluation.uncertainty.cases import LARGE_ERROR_SHARE, Case, to_answered, to_errors_mm
 
 LOWEST_CAUGHT_SHARE = 0.90
-LARGEST_CLEAN_REFUSED_SHARE = 0.05
+LARGEST_CLEAN_REFUSED_SHARE = 0.06
 WELL_MEASURED_MM = 3.0
 """A large error counts as caused by the degradation if the clean image's error is at most this."""
 
@@ -71,7 +71,7 @@ def summarise_verdicts(cases: Sequence[Case]) -> dict[str, Any]:
     """Return the refusals on clean images, on degraded pictures, and by kind."""
     kinds = dict.fromkeys(case.kind for case in cases)
     return {
-        "large_error_mm": LARGE_ERROR_MM,
+        "large_error_share": LARGE_ERROR_SHARE,
         "by_kind": {kind: _count([c for c in cases if c.kind == kind]) for kind in kinds},
         "clean": _count([case for case in cases if case.is_clean]),
         "suite": _count([case for case in cases if not case.is_clean]),

@@ -4,6 +4,6 @@ A runtime's library is imported only after the runtime was chosen.
 """
 
 from headcirc.backends.base import Backend
-from headcirc.backends.registry import load_backend
+from headcirc.backends.registry import load_backend, load_shared_backend
 
-__all__ = ["Backend", "load_backend"]
+__all__ = ["Backend", "load_backend", "load_shared_backend"]

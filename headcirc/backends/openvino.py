@@ -71,7 +71,7 @@ def _get_core() -> "openvino.Core":
     return openvino.Core()
 
 
-def load(graph: Graph, *, threads: int) -> OpenVinoBackend:
+def load(graph: Graph, *, threads: int, streams: int = 1) -> OpenVinoBackend:
     """Load the model.
 
     Threads are not pinned: several processes would otherwise use the same CPUs. Float32 layers stay
@@ -82,6 +82,10 @@ def load(graph: Graph, *, threads: int) -> OpenVinoBackend:
     graph : Graph
     threads : int
         Threads of the runtime.
+    streams : int
+        How many inferences run at the same time, each with its share of the threads. The threads of
+        one inference wait for one another at each layer, so several take less time together than
+        one after the other.
 
     Raises
     ------
@@ -93,7 +97,7 @@ def load(graph: Graph, *, threads: int) -> OpenVinoBackend:
     core = _get_core()
     settings = {
         "INFERENCE_NUM_THREADS": threads,
-        "NUM_STREAMS": 1,
+        "NUM_STREAMS": streams,
         "ENABLE_CPU_PINNING": False,
         "INFERENCE_PRECISION_HINT": "f32",
     }

@@ -55,6 +55,32 @@ def load_backend(
     return _load(chosen, choose_graph(manifest, chosen, precision), threads)
 
 
+def load_shared_backend(
+    loaded: Backend, manifest: Manifest, *, threads: int, sharers: int
+) -> Backend | None:
+    """Load a backend again, for several inferences at the same time.
+
+    Parameters
+    ----------
+    loaded : Backend
+        Of this model; the answers are the same.
+    manifest : Manifest
+    threads : int
+        CPUs that the runtime may use.
+    sharers : int
+        How many inferences run at the same time.
+
+    Returns
+    -------
+    Backend or None
+        None if this runtime gains nothing by it.
+    """
+    if loaded.name != openvino.RUNTIME.name:
+        return None
+    graph = choose_graph(manifest, loaded.name, loaded.precision)
+    return openvino.load(graph, threads=threads, streams=sharers)
+
+
 def load_explain_backend(name: str, manifest: Manifest, *, threads: int) -> Backend:
     """Load a model's explain graph into a runtime: float32 on CPUs, float16 on a GPU.
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from headcirc.ahead import map_ahead
 from headcirc.answers import AnalysisFacts, Row, to_analysis_facts, to_row
 from headcirc.batch.dicom_media import (
     is_dicom,
@@ -218,9 +219,12 @@ def load_local_measure(
     site_file: Path | None = None,
     caption: bool = True,
     frame_index: int | None = None,
+    threads: int | None = None,
 ) -> tuple[Measure, ModelIdentity]:
     """Load a model; return the function that measures with it; raises as `load_pipeline`."""
-    pipeline = load_pipeline(model_dir, backend=backend, precision=precision, site_file=site_file)
+    pipeline = load_pipeline(
+        model_dir, backend=backend, precision=precision, threads=threads, site_file=site_file
+    )
     measure = to_local_measure(pipeline, caption=caption, frame_index=frame_index)
     return measure, identify_model(pipeline)
 
@@ -255,24 +259,39 @@ def measure_files(
     images: Sequence[Path],
     stated: Mapping[Path, StatedFacts],
     drawings: Drawings = NO_DRAWINGS,
+    *,
+    threads: int = 1,
 ) -> Iterator[Row]:
-    """Measure files and write their drawings; a file that fails gives a row that says why."""
-    for path in open_bar(images, total=len(images)):
-        try:
-            measured = measure(_read_content(path), stated[path])
-        except (InputError, OSError) as error:
-            what = "folder" if os.path.isdir(path) else "file"
-            reason = str(error) if isinstance(error, InputError) else f"the {what} {UNREADABLE}"
-            yield Row(to_name(path), error=reason)
-            continue
-        row = measured.row
-        if drawings.overlays is not None:
-            draw, where = measured.draw_overlay, drawings.overlays[path]
-            row = _write_drawing(row, draw, where, name="overlay")
-        if drawings.charts is not None and row.head_circumference_mm is not None:
-            draw, where = partial(_draw_chart, measured, drawings.earlier), drawings.charts[path]
-            row = _write_drawing(row, draw, where, name="growth chart")
-        yield replace(row, image=to_name(path))
+    """Measure files and write their drawings; a file that fails gives a row that says why.
+
+    The rows are in the order of the images. With several threads, `measure` is called from them,
+    and a few files are measured before their rows are taken.
+    """
+
+    def measure_one(path: Path) -> Row:
+        return _measure_file(measure, path, stated[path], drawings)
+
+    with open_bar(total=len(images)) as bar:
+        for row in map_ahead(measure_one, images, threads=threads):
+            bar.update()
+            yield row
+
+
+def _measure_file(measure: Measure, path: Path, stated: StatedFacts, drawings: Drawings) -> Row:
+    try:
+        measured = measure(_read_content(path), stated)
+    except (InputError, OSError) as error:
+        what = "folder" if os.path.isdir(path) else "file"
+        reason = str(error) if isinstance(error, InputError) else f"the {what} {UNREADABLE}"
+        return Row(to_name(path), error=reason)
+    row = measured.row
+    if drawings.overlays is not None:
+        draw, where = measured.draw_overlay, drawings.overlays[path]
+        row = _write_drawing(row, draw, where, name="overlay")
+    if drawings.charts is not None and row.head_circumference_mm is not None:
+        draw, where = partial(_draw_chart, measured, drawings.earlier), drawings.charts[path]
+        row = _write_drawing(row, draw, where, name="growth chart")
+    return replace(row, image=to_name(path))
 
 
 def _draw_chart(measured: Measured, earlier: Sequence[EarlierPoint]) -> bytes:

@@ -24,6 +24,7 @@ Load = Callable[[], tuple[Measure, ModelIdentity]]
 """Loads a model and returns the function that measures with it; it must be picklable."""
 DEATH_S = 10.0
 """Time for a process to end after its connection has closed."""
+STOPPED = "the run was stopped"
 DRAW = "draw"
 """Requests the overlay of the last measurement; every other request is a file's content and
 what is stated about it."""
@@ -66,6 +67,7 @@ class MeasuringProcess:
     def __init__(self, load: Load) -> None:
         self._load = load
         self._is_fresh = True
+        self._is_closed = False
         self._start()
 
     def __call__(self, content: bytes, stated: StatedFacts) -> Measured:
@@ -77,6 +79,8 @@ class MeasuringProcess:
             The file cannot be measured, or it crashed the process.
         """
         while True:
+            if self._is_closed:  # by another thread, perhaps in the middle of a request
+                raise InputError(STOPPED)
             if not self._process.is_alive():
                 self._start()
             is_first = self._is_fresh
@@ -139,7 +143,8 @@ class MeasuringProcess:
         return f"the process that measures was ended by {name}{hint}"
 
     def close(self) -> None:
-        """Kill the process; it writes no files."""
+        """Kill the process; it writes no files. Later calls raise `InputError`."""
+        self._is_closed = True
         self._connection.close()
         self._process.kill()
         self._process.join()

@@ -4,7 +4,7 @@ The rows are the same, field by field. If the service refuses a file, its messag
 error.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -16,12 +16,13 @@ from headcirc.batch.safe_text import escape_controls
 from headcirc.batch.stated import StatedFacts
 from headcirc.client import (
     Analysis,
+    CineLine,
     ClientError,
     HeadcircClient,
     ProblemError,
     UnreachableError,
 )
-from headcirc.client.calls import Stated
+from headcirc.client.calls import CineStated, Stated
 from headcirc.client.retries import RETRIED_STATUSES
 from headcirc.errors import InputError
 from headcirc.geometry import PixelSpacing, StatedScale
@@ -126,6 +127,39 @@ class RemoteMeasure:
             return self._client.read_overlay(analysis_id, caption=self._caption)
         except ClientError as error:
             raise InputError(_to_reason(error)) from error
+
+
+@contextmanager
+def open_remote_cine(
+    server_url: str,
+    api_key_file: Path | None,
+    contents: Sequence[bytes],
+    scale: StatedScale | None,
+) -> Iterator[Iterator[CineLine]]:
+    """Let a service measure a cine; give the lines of its answer.
+
+    Raises
+    ------
+    UsageError
+        The key cannot be read, or nothing answers at the address.
+    InputError
+        The service cannot measure the cine, or not to its end.
+    ValueError
+        The address or the key is not valid.
+    """
+    api_key = None if api_key_file is None else read_api_key(api_key_file)
+    stated: CineStated = {}
+    if isinstance(scale, PixelSpacing):
+        stated = {"pixel_size_x_mm": scale.column_mm, "pixel_size_y_mm": scale.row_mm}
+    elif scale is not None:
+        stated = {"scale_mark_mm": scale.mark_mm}
+    with HeadcircClient(server_url, api_key=api_key) as client:
+        try:
+            yield client.stream_cine(contents, **stated)
+        except ProblemError as error:
+            raise InputError(_to_reason(error)) from error
+        except ClientError as error:
+            raise UsageError(_to_reason(error)) from error
 
 
 def to_stated(scale: StatedScale | None) -> Stated:

@@ -25,7 +25,7 @@ from headcirc.batch.files import (
     to_drawing_paths,
     to_name,
 )
-from headcirc.batch.measuring_process import MeasuringProcess
+from headcirc.batch.measuring_pool import PROCESSES, MeasuringPool
 from headcirc.batch.model_identity import ModelIdentity
 from headcirc.batch.results import (
     DoneRule,
@@ -38,6 +38,7 @@ from headcirc.batch.results import (
 )
 from headcirc.batch.safe_text import escape_controls
 from headcirc.batch.summary import Summary
+from headcirc.batch.usage import Usage
 from headcirc.cli.command import (
     EXIT_ALL_MEASURED,
     EXIT_SOME_NOT,
@@ -106,6 +107,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON object per line")
     add_model_arguments(parser)
     parser.add_argument(
+        "--processes",
+        type=int,
+        choices=(1, PROCESSES),
+        default=PROCESSES,
+        help="that measure a folder here at the same time; 1 takes half of the memory "
+        "(default: %(default)s)",
+    )
+    parser.add_argument(
         "--server",
         metavar="URL",
         help="let a running service measure, such as http://127.0.0.1:8000",
@@ -141,9 +150,9 @@ def run(options: argparse.Namespace) -> int:
     stated = read_stated(options, images)
     _require_own_table(options, images)
     drawings = _prepare_drawings(options, images)
-    summary = Summary()
+    summary, watch = Summary(), Usage()
     with ExitStack() as stack:
-        measure, model = _open_measure(options, stack)
+        measure, model, threads = _open_measure(options, len(images), stack)
         names = {path: to_name(path) for path in images}
         rule = DoneRule(
             {
@@ -159,14 +168,14 @@ def run(options: argparse.Namespace) -> int:
         if done:
             summary.add_all(read_rows(options.csv))
         remaining = [path for path in images if names[path] not in done]
-        for row in measure_files(measure, remaining, stated, drawings):
+        for row in measure_files(measure, remaining, stated, drawings, threads=threads):
             summary.add(row)
             if table is not None:
                 table.write(row)
             if not is_standard_output(options.csv):  # only the table goes there
                 tqdm.write(json.dumps(asdict(row)) if options.json else _to_line(row))
             sys.stdout.flush()  # a program that reads a pipe sees each row at once
-    for line in summary.to_lines():
+    for line in [*summary.to_lines(), *watch.to_lines(len(remaining))]:
         report(line)
     return EXIT_SOME_NOT if summary.has_errors else EXIT_ALL_MEASURED
 
@@ -245,8 +254,10 @@ def _require_folder(folder: Path) -> None:
         ) from error
 
 
-def _open_measure(options: argparse.Namespace, stack: ExitStack) -> tuple[Measure, ModelIdentity]:
-    """Load a model in a child process, or connect to a service."""
+def _open_measure(
+    options: argparse.Namespace, images: int, stack: ExitStack
+) -> tuple[Measure, ModelIdentity, int]:
+    """Load a model in child processes, or connect to a service; return how many threads ask it."""
     if options.server is None:
         if options.api_key_file is not None:
             raise UsageError("--api-key-file is for a service; name it by --server.")
@@ -259,9 +270,9 @@ def _open_measure(options: argparse.Namespace, stack: ExitStack) -> tuple[Measur
             caption=not options.bare_overlays,
             frame_index=options.frame,
         )
-        process = MeasuringProcess(load)
-        stack.callback(process.close)
-        return process, process.model
+        pool = MeasuringPool(load, images=images, processes=options.processes)
+        stack.callback(pool.close)
+        return pool, pool.model, pool.threads
     chosen = options.model, options.backend, options.precision, options.site_file
     if chosen != (SHIPPED_MODEL_DIR, "auto", "auto", None):
         raise UsageError(
@@ -271,7 +282,7 @@ def _open_measure(options: argparse.Namespace, stack: ExitStack) -> tuple[Measur
         raise UsageError("--server needs httpx; install it with: pip install 'headcirc[client]'")
     from headcirc.batch.remote import open_remote_measure
 
-    return stack.enter_context(
+    measure, model = stack.enter_context(
         open_remote_measure(
             options.server,
             options.api_key_file,
@@ -279,6 +290,7 @@ def _open_measure(options: argparse.Namespace, stack: ExitStack) -> tuple[Measur
             frame_index=options.frame,
         )
     )
+    return measure, model, 1
 
 
 def _find_done(options: argparse.Namespace, rule: DoneRule, drawings: Drawings) -> set[str]:

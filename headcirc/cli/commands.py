@@ -24,6 +24,7 @@ from headcirc.cli import (
     analyze,
     batch,
     check,
+    cine,
     dicom_report,
     evaluate,
     gateway,
@@ -42,6 +43,7 @@ from headcirc.errors import HeadCircumferenceError
 COMMANDS = (
     analyze.COMMAND,
     batch.COMMAND,
+    cine.COMMAND,
     dicom_report.COMMAND,
     evaluate.COMMAND,
     recalibrate.COMMAND,

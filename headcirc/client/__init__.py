@@ -4,7 +4,16 @@
 package imports neither numpy nor OpenCV.
 """
 
-from headcirc.client.answers import Analysis, HeadCircumference, ModelFacts, SaliencyFigures
+from headcirc.client.answers import (
+    Analysis,
+    CineFrame,
+    CineLine,
+    CineStart,
+    CineSummary,
+    HeadCircumference,
+    ModelFacts,
+    SaliencyFigures,
+)
 from headcirc.client.asynchronous import AsyncHeadcircClient
 from headcirc.client.errors import (
     ClientError,
@@ -18,6 +27,10 @@ from headcirc.client.synchronous import HeadcircClient
 __all__ = [
     "Analysis",
     "AsyncHeadcircClient",
+    "CineFrame",
+    "CineLine",
+    "CineStart",
+    "CineSummary",
     "ClientError",
     "HeadCircumference",
     "HeadcircClient",

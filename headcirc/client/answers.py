@@ -5,9 +5,9 @@ Unknown fields are ignored, because the contract may grow. A missing field is an
 """
 
 import math
-from dataclasses import MISSING, dataclass, fields, is_dataclass
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from types import NoneType, UnionType
-from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from headcirc.answers import (
     ABSENT,
@@ -15,6 +15,7 @@ from headcirc.answers import (
     AnalysisFacts,
     Concentration,
     ConvertedInterval,
+    Correction,
     DepthScale,
     DicomImage,
     GestationalAge,
@@ -32,16 +33,34 @@ from headcirc.answers import (
     Quality,
     SaliencyFigures,
     ScaleProposal,
+    added_later,
+)
+from headcirc.cine.answers import (
+    BestFrame,
+    CineFault,
+    CineFrame,
+    CineLine,
+    CineStart,
+    CineSummary,
+    FrameFault,
 )
 from headcirc.client.errors import UnexpectedAnswerError
 
 __all__ = [
     "AgeEstimate",
     "Analysis",
+    "BestFrame",
+    "CineFault",
+    "CineFrame",
+    "CineLine",
+    "CineStart",
+    "CineSummary",
     "Concentration",
     "ConvertedInterval",
+    "Correction",
     "DepthScale",
     "DicomImage",
+    "FrameFault",
     "GestationalAge",
     "Growth",
     "GrowthFigure",
@@ -66,9 +85,15 @@ ALSO_ACCEPTED = {float: (float, int)}
 
 @dataclass(frozen=True, kw_only=True)
 class Analysis(AnalysisFacts):
-    """Everything about one picture, and where its parts are found while the service keeps it."""
+    """Everything about one picture, and where its parts are found while the service keeps it.
 
+    `etag` names the version that was read; a correction sends it back, so that it replaces no
+    version that its author has not seen. It is a header of the answer.
+    """
+
+    expires: str | None = field(default=None, metadata=added_later(None))
     links: dict[str, str]
+    etag: str = field(default="", metadata=added_later(""))
 
 
 def to_answer(kind: type[Answer], facts: object) -> Answer:
@@ -91,6 +116,8 @@ def _read(kind: Any, value: object, where: str) -> Any:
         return None if value is None else _read(wanted, value, where)
     if is_dataclass(kind) and isinstance(value, dict):
         return _read_fields(kind, value, where)
+    if origin is Literal and value in get_args(kind):
+        return value
     if origin is tuple and isinstance(value, list):
         return tuple(_read(get_args(kind)[0], each, where) for each in value)
     if origin is dict and isinstance(value, dict):
@@ -107,12 +134,12 @@ def _read(kind: Any, value: object, where: str) -> Any:
 def _read_fields(kind: Any, facts: dict[str, object], where: str) -> Any:
     hints = get_type_hints(kind)
     given = {}
-    for field in fields(kind):
-        if field.name in facts:
-            here = f"{where}.{field.name}"
-            given[field.name] = _read(hints[field.name], facts[field.name], here)
-        elif ABSENT in field.metadata:
-            given[field.name] = field.metadata[ABSENT]
-        elif field.default is MISSING:
-            raise UnexpectedAnswerError(f"The server's answer has no {where}.{field.name}.")
+    for each in fields(kind):
+        if each.name in facts:
+            here = f"{where}.{each.name}"
+            given[each.name] = _read(hints[each.name], facts[each.name], here)
+        elif ABSENT in each.metadata:
+            given[each.name] = each.metadata[ABSENT]
+        elif each.default is MISSING:
+            raise UnexpectedAnswerError(f"The server's answer has no {where}.{each.name}.")
     return kind(**given)

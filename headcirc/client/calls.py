@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any, Generic, Literal, TypedDict, TypeVar
 from urllib.parse import quote
@@ -11,7 +11,13 @@ import httpx
 
 from headcirc.client.answers import (
     Analysis,
+    CineFault,
+    CineFrame,
+    CineLine,
+    CineStart,
+    CineSummary,
     HeadCircumference,
+    HeadEllipse,
     ModelFacts,
     Models,
     SaliencyFigures,
@@ -30,6 +36,7 @@ Answer = TypeVar("Answer")
 JSON_TYPE, PROBLEM_TYPE = "application/json", "application/problem+json"
 FHIR_TYPE, DICOM_TYPE = "application/fhir+json", "application/dicom"
 PNG_TYPE, SVG_TYPE = "image/png", "image/svg+xml"
+NDJSON_TYPE = "application/x-ndjson"
 FILE_NAME = "image"
 """Sent for every image: a real file name may contain a patient's name."""
 
@@ -65,18 +72,24 @@ class Call(Generic[Answer]):
     path: str
     accept: str
     read: Callable[[httpx.Response], Answer]
-    content: bytes | None = None
+    contents: tuple[bytes, ...] = ()
     fields: dict[str, str] | None = None
+    facts: Mapping[str, Any] | None = None
+    if_match: str | None = None
     query: Mapping[str, str | list[str]] | None = None
 
     def to_arguments(self) -> dict[str, Any]:
         """Return the arguments of `httpx.Client.request`."""
         arguments: dict[str, Any] = {"method": self.method, "url": self.path, "params": self.query}
         arguments["headers"] = {"accept": self.accept}
-        if self.content is None:
+        if self.if_match is not None:
+            arguments["headers"]["if-match"] = self.if_match
+        if self.facts is not None:
+            arguments["json"] = self.facts
+        if not self.contents:
             return arguments
         return arguments | {
-            "files": {"image": (FILE_NAME, self.content)},
+            "files": [("image", (FILE_NAME, each)) for each in self.contents],
             "data": self.fields,
         }
 
@@ -84,6 +97,11 @@ class Call(Generic[Answer]):
 def to_json_call(path: str, kind: type[Answer]) -> Call[Answer]:
     """Return a `GET` of one of the types of `answers`."""
     return Call("GET", path, JSON_TYPE, partial(read_json, kind=kind))
+
+
+def to_analysis_call(method: str, path: str) -> Call[Analysis]:
+    """Return a request that is answered with an analysis and the tag of its version."""
+    return Call(method, path, JSON_TYPE, read_analysis_answer)
 
 
 def to_png_call(path: str) -> Call[bytes]:
@@ -99,10 +117,14 @@ def to_post(asked: Call[Answer], content: bytes, stated: Stated) -> Call[Answer]
     TypeError
         The content is not bytes, or the service does not know a stated field.
     """
+    fields = _to_known_fields(stated, Stated.__annotations__)
+    return replace(asked, method="POST", contents=(_require_bytes(content),), fields=fields)
+
+
+def _require_bytes(content: object) -> bytes:
     if not isinstance(content, bytes):
         raise TypeError(f"The image is a {type(content).__name__}; give its file's bytes.")
-    fields = _to_known_fields(stated, Stated.__annotations__)
-    return replace(asked, method="POST", content=content, fields=fields)
+    return content
 
 
 def _to_known_fields(stated: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, str]:
@@ -116,7 +138,7 @@ def _to_known_fields(stated: Mapping[str, Any], known: Mapping[str, Any]) -> dic
 
 def analyze(content: bytes, stated: Stated) -> Call[Analysis]:
     """Measure an image and store the result."""
-    return to_post(to_json_call("/v1/analyses", Analysis), content, stated)
+    return to_post(to_analysis_call("GET", "/v1/analyses"), content, stated)
 
 
 def measure_head_circumference(content: bytes, stated: Stated) -> Call[HeadCircumference]:
@@ -143,9 +165,49 @@ def find_scale_bar(content: bytes) -> Call[ScaleProposal]:
     return to_post(to_json_call("/v1/scale-bar", ScaleProposal), content, {})
 
 
+class CineStated(TypedDict, total=False):
+    """What a caller states about all frames of a cine; see `Stated`."""
+
+    pixel_size_mm: float | None
+    pixel_size_x_mm: float | None
+    pixel_size_y_mm: float | None
+    scale_mark_mm: float | None
+
+
+def stream_cine(content: bytes | Sequence[bytes], stated: CineStated) -> Call[CineLine]:
+    """Measure every frame of a cine; each line of the answer is read by `read_cine_line`."""
+    contents = [content] if isinstance(content, bytes) else content
+    return Call(
+        "POST",
+        "/v1/cine",
+        NDJSON_TYPE,
+        lambda response: read_cine_line(response.text),
+        contents=tuple(_require_bytes(each) for each in contents),
+        fields=_to_known_fields(stated, CineStated.__annotations__),
+    )
+
+
 def read_analysis(analysis_id: str) -> Call[Analysis]:
     """Read a stored result."""
-    return to_json_call(to_path(analysis_id), Analysis)
+    return to_analysis_call("GET", to_path(analysis_id))
+
+
+def correct(
+    analysis: Analysis, ellipse: HeadEllipse, *, by: str, note: str | None
+) -> Call[Analysis]:
+    """Put a person's ellipse beside the automatic one of a stored result."""
+    facts = {"ellipse": asdict(ellipse), "by": by, "note": note}
+    return replace(_to_change("PUT", analysis), facts=facts)
+
+
+def reset_correction(analysis: Analysis) -> Call[Analysis]:
+    """Go back to the automatic ellipse of a stored result."""
+    return _to_change("DELETE", analysis)
+
+
+def _to_change(method: str, analysis: Analysis) -> Call[Analysis]:
+    asked = to_analysis_call(method, to_path(analysis.id, "correction"))
+    return replace(asked, if_match=analysis.etag)
 
 
 class FhirStated(TypedDict, total=False):
@@ -281,6 +343,51 @@ def read_json(response: httpx.Response, *, kind: type[Answer]) -> Answer:
     except ValueError as error:
         raise UnexpectedAnswerError("The server's answer is not JSON; is it Headcirc?") from error
     return to_answer(kind, facts)
+
+
+def read_analysis_answer(response: httpx.Response) -> Analysis:
+    """Return an answer's analysis with its version; raises as `read_json` does."""
+    # A proxy that compresses answers marks their tags as weak, and a weak one never matches.
+    etag = response.headers.get("etag", "").removeprefix("W/")
+    return replace(read_json(response, kind=Analysis), etag=etag)
+
+
+CINE_LINES: Mapping[str, type[CineLine | CineFault]] = {
+    "start": CineStart,
+    "frame": CineFrame,
+    "summary": CineSummary,
+    "error": CineFault,
+}
+
+
+def read_cine_line(text: str) -> CineLine:
+    """Return one line of a cine.
+
+    Raises
+    ------
+    ProblemError
+        The line says that the cine cannot be measured to its end.
+    UnexpectedAnswerError
+    """
+    try:
+        facts = json.loads(text)
+        kind = CINE_LINES[facts["type"]]
+    except (ValueError, KeyError, TypeError) as error:
+        raise UnexpectedAnswerError("A line of the answer is not known; is it Headcirc?") from error
+    line = to_answer(kind, facts)
+    if isinstance(line, CineFault):
+        raise ProblemError(
+            line.status, code=line.code, detail=line.detail, request_id=line.request_id
+        )
+    return line
+
+
+def require_summary(last: CineLine | None) -> None:
+    """Raise `UnreachableError` if the last line that arrived is not the summary."""
+    if not isinstance(last, CineSummary):
+        raise UnreachableError(
+            "The connection ended before the cine was measured; send it again, or a shorter one."
+        )
 
 
 def read_fhir(response: httpx.Response) -> dict[str, Any]:

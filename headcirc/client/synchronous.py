@@ -2,7 +2,7 @@
 """The client. `make client` generates `synchronous.py` from `asynchronous.py`."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack
 
@@ -11,12 +11,22 @@ import httpx
 from headcirc.client import calls
 from headcirc.client.answers import (
     Analysis,
+    CineLine,
     HeadCircumference,
+    HeadEllipse,
     ModelFacts,
     SaliencyFigures,
     ScaleProposal,
 )
-from headcirc.client.calls import Call, ChartForm, FhirStated, ReportKind, SaliencyForm, Stated
+from headcirc.client.calls import (
+    Call,
+    ChartForm,
+    CineStated,
+    FhirStated,
+    ReportKind,
+    SaliencyForm,
+    Stated,
+)
 from headcirc.client.retries import Attempts, RetryPolicy
 from headcirc.client.server import require_server_url, to_headers
 
@@ -124,9 +134,71 @@ class HeadcircClient:
         """Find the depth scale beside an image, for a person to confirm; nothing is measured."""
         return self._ask(calls.find_scale_bar(content))
 
+    def stream_cine(
+        self, content: bytes | Sequence[bytes], **stated: Unpack[CineStated]
+    ) -> Iterator[CineLine]:
+        """Measure every frame of a cine, and yield each line as it arrives.
+
+        A start, a line for each frame, and a summary. It is tried again only before the first line.
+
+        Parameters
+        ----------
+        content : bytes or sequence of bytes
+            A multi-frame DICOM file, an MP4 or an AVI; or pictures, in turn.
+        **stated
+            The pixel size of all frames, or the distance between the marks of their depth scale.
+        """
+        call = calls.stream_cine(content, stated)
+        attempts = Attempts(self._retries)
+        last: CineLine | None = None
+        while True:
+            arguments = call.to_arguments() | {"timeout": self._timeout_s}
+            try:
+                with self._http.stream(**arguments) as response:
+                    wait_s = calls.to_wait_s(response, attempts)
+                    if wait_s is None:
+                        if not response.is_success:
+                            response.read()
+                            calls.require_success(response)
+                        for line in response.iter_lines():
+                            last = calls.read_cine_line(line)
+                            yield last
+                        calls.require_summary(last)
+                        return
+            except httpx.TransportError as error:
+                wait_s = None if last is not None else attempts.to_wait_s()
+                if wait_s is None:
+                    raise calls.to_unreachable(error) from error
+            except httpx.DecodingError as error:
+                raise calls.to_unexpected(error) from error
+            time.sleep(wait_s)
+
     def read_analysis(self, analysis_id: str) -> Analysis:
         """Return a stored result."""
         return self._ask(calls.read_analysis(analysis_id))
+
+    def correct(
+        self, analysis: Analysis, ellipse: HeadEllipse, *, by: str, note: str | None = None
+    ) -> Analysis:
+        """Put a person's ellipse beside the automatic one of a stored result; it counts from then.
+
+        Parameters
+        ----------
+        analysis : Analysis
+            The version that the person has seen. If the result has changed since, this is a
+            `ProblemError` with the code `precondition-failed`: read it again.
+        ellipse : HeadEllipse
+            In pixels of the upright image.
+        by : str
+            Who drew it; at most 64 characters.
+        note : str, optional
+            At most 500 characters, without data of a patient.
+        """
+        return self._ask(calls.correct(analysis, ellipse, by=by, note=note))
+
+    def reset_correction(self, analysis: Analysis) -> Analysis:
+        """Go back to the automatic ellipse of a stored result; `analysis` is as for `correct`."""
+        return self._ask(calls.reset_correction(analysis))
 
     def read_fhir_bundle(self, analysis_id: str, **stated: Unpack[FhirStated]) -> dict[str, Any]:
         """Return a stored result as a FHIR R4 Bundle.

@@ -14,7 +14,7 @@ from headcirc.model.graph import Graph
 from headcirc.model.uncertainty_model import UncertaintyModel, to_uncertainty_model
 
 MANIFEST_NAME = "manifest.json"
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 KINDS: dict[object, tuple[type, ...]] = {str: (str,), int: (int,), float: (int, float)}
 """A field's type to the types that it may have after parsing JSON."""
 

@@ -23,23 +23,16 @@ class Term:
     center, scale : float
         The standardised feature is (value - center) / scale.
     weight : float
-        Weight of the standardised feature above 0.
-    weight_below : float or None
-        Weight below 0; None for the same weight on both sides.
     """
 
     center: float
     scale: float
     weight: float
-    weight_below: float | None = None
 
     def weigh(self, value: float) -> float:
         """Return the contribution of a feature value to the score."""
         deviations = (value - self.center) / self.scale
-        limited = min(max(deviations, -MAXIMUM_DEVIATIONS), MAXIMUM_DEVIATIONS)
-        if self.weight_below is None or limited > 0:
-            return limited * self.weight
-        return limited * self.weight_below
+        return min(max(deviations, -MAXIMUM_DEVIATIONS), MAXIMUM_DEVIATIONS) * self.weight
 
 
 @dataclass(frozen=True)
@@ -85,14 +78,13 @@ class UncertaintyLimits:
 
     Attributes
     ----------
-    expected_error_mm, out_of_distribution : float
-        Limits of the two scores.
+    large_error : float
+        Limit of the score for large errors.
     lack_of_contrast, dark_share : float
         Limits of the features with these names.
     """
 
-    expected_error_mm: float
-    out_of_distribution: float
+    large_error: float
     lack_of_contrast: float
     dark_share: float
 
@@ -108,15 +100,16 @@ class UncertaintyModel:
     size_exponent : float
         The expected error grows with the circumference to this power: 0 is constant, 1 is
         proportional.
-    out_of_distribution : LinearScore
-        Out-of-distribution score: log-odds that the image is degraded rather than clean.
+    large_error : LinearScore
+        Log-odds of an error above 5 % of the circumference, in the mixture of clean and degraded
+        pictures that the score was fitted on.
     interval : IntervalFacts
     limits : UncertaintyLimits
     """
 
     error: LinearScore
     size_exponent: float
-    out_of_distribution: LinearScore
+    large_error: LinearScore
     interval: IntervalFacts
     limits: UncertaintyLimits
 
@@ -142,7 +135,7 @@ def to_uncertainty_model(facts: dict[str, Any]) -> UncertaintyModel:
     return UncertaintyModel(
         error=_to_score(facts["error"]),
         size_exponent=facts["size_exponent"],
-        out_of_distribution=_to_score(facts["out_of_distribution"]),
+        large_error=_to_score(facts["large_error"]),
         interval=IntervalFacts(**facts["interval"]),
         limits=UncertaintyLimits(**facts["limits"]),
     )

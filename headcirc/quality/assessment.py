@@ -26,7 +26,6 @@ FRAGMENTED_MASK = "fragmented-mask"
 IMPLAUSIBLE_SIZE = "implausible-size"
 UNCERTAIN_MASK = "uncertain-mask"
 LARGE_EXPECTED_ERROR = "large-expected-error"
-UNLIKE_TRAINING_DATA = "unlike-training-data"
 LOW_CONTRAST = "low-contrast"
 SHADOWED_BOUNDARY = "shadowed-boundary"
 NARROW_SAMPLE_RANGE = "narrow-sample-range"
@@ -45,11 +44,10 @@ DISQUALIFYING = frozenset(
         IMPLAUSIBLE_SIZE,
         UNCERTAIN_MASK,
         LARGE_EXPECTED_ERROR,
-        UNLIKE_TRAINING_DATA,
     }
 )
 """Warnings that make a result not acceptable. Low contrast, shadow and a narrow sample range only
-explain a result; the expected error and the out-of-distribution score decide about it."""
+explain a result; the score for large errors decides about it."""
 
 MINIMUM_FIT_OVERLAP = 0.93
 """Minimum overlap (intersection over union) of mask and ellipse."""
@@ -160,15 +158,9 @@ def find_image_warnings(
 
 
 def _judge_uncertainty(uncertainty: Uncertainty, limits: UncertaintyLimits) -> dict[str, bool]:
-    expected_mm, out_of_distribution, features = (
-        uncertainty.expected_error_mm,
-        uncertainty.out_of_distribution,
-        uncertainty.features,
-    )
+    score, features = uncertainty.large_error_score, uncertainty.features
     return {
-        LARGE_EXPECTED_ERROR: expected_mm is not None and expected_mm > limits.expected_error_mm,
-        UNLIKE_TRAINING_DATA: out_of_distribution is not None
-        and out_of_distribution > limits.out_of_distribution,
+        LARGE_EXPECTED_ERROR: score is not None and score > limits.large_error,
         LOW_CONTRAST: features["lack of contrast"] > limits.lack_of_contrast,
         SHADOWED_BOUNDARY: features["dark share"] > limits.dark_share,
     }

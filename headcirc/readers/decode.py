@@ -6,11 +6,11 @@ it decodes a pixel. Resolution tags are ignored, because they say nothing about 
 
 from headcirc.errors import UnreadableImageError, UnsupportedMediaTypeError
 from headcirc.geometry import Frame, PixelSpacing
-from headcirc.readers import bmp, dicom, jpeg, png, tiff, webp
+from headcirc.readers import bmp, dicom, jpeg, png, tiff, video, webp
 from headcirc.readers.limits import DEFAULT_MAXIMUM_PIXELS
 from headcirc.readers.reader import Reader, ReadOptions
 
-READERS: tuple[Reader, ...] = (dicom, png, jpeg, bmp, tiff, webp)
+READERS: tuple[Reader, ...] = (dicom, video, png, jpeg, bmp, tiff, webp)
 """The first one that recognises the content reads it. A DICOM file may also start like a TIFF."""
 SUFFIXES = frozenset(suffix for reader in READERS for suffix in reader.SUFFIXES)
 

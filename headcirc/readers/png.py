@@ -1,4 +1,4 @@
-"""Read PNG files: OpenCV decodes 8-bit grey and colour, Pillow all other kinds."""
+"""Read PNG files: OpenCV decodes 8-bit grey and colour, with ISA-L, Pillow all other kinds."""
 
 import struct
 import zlib
@@ -14,6 +14,7 @@ from headcirc.geometry import Frame
 from headcirc.readers.grey import MAXIMUM_BITS, is_narrow, to_grey, to_luma
 from headcirc.readers.limits import CountedFile, require_accepted_size, require_few
 from headcirc.readers.orientation import find_orientation
+from headcirc.readers.png_rows import store_rows
 from headcirc.readers.reader import ReadOptions
 from headcirc.readers.still_image import (
     DAMAGE,
@@ -27,7 +28,8 @@ from headcirc.readers.still_image import (
 NAME = "PNG"
 SUFFIXES: tuple[str, ...] = (".png",)
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
-BITS_AT = 24
+BITS_AT, HEADER = 24, slice(16, 29)
+"""Positions of the bit depth and of the whole header."""
 EIGHT_BITS = (b"\x08\x00", b"\x08\x02", b"\x08\x06")
 """Bit depth and colour type in the header: grey, colour, colour with alpha."""
 DEEP_GREY = b"\x10\x00"
@@ -68,10 +70,12 @@ def read(content: bytes, options: ReadOptions) -> Frame:
         bare, orientation = to_bare_png(content), 1
         if bare is None:
             pixels, orientation = _decode_with_pillow(image, content)
-        elif image.mode == "L":
-            pixels = decode_with_opencv(bare, cv2.IMREAD_GRAYSCALE)
         else:
-            pixels = to_luma(decode_with_opencv(bare, cv2.IMREAD_COLOR_RGB))
+            stored = store_rows(bare, count_row_bytes(content[HEADER]))
+            if image.mode == "L":
+                pixels = decode_with_opencv(stored, cv2.IMREAD_GRAYSCALE)
+            else:
+                pixels = to_luma(decode_with_opencv(stored, cv2.IMREAD_COLOR_RGB))
         has_narrow_range = content[BITS_AT] == MAXIMUM_BITS and is_narrow(pixels)
     return to_frame(pixels, options, orientation=orientation, has_narrow_range=has_narrow_range)
 
@@ -193,7 +197,7 @@ def count_missing_bytes(content: bytes) -> int:
     for name, start, end in read_chunks(content):
         body = content[start:end]
         if name == b"IHDR":
-            missing = _count_row_bytes(body)
+            missing = count_row_bytes(body)
         while name == b"IDAT" and body and missing > 0:
             missing -= len(inflater.decompress(body, INFLATED_BYTES))
             body = inflater.unconsumed_tail
@@ -202,7 +206,7 @@ def count_missing_bytes(content: bytes) -> int:
     return missing
 
 
-def _count_row_bytes(header: bytes) -> int:
+def count_row_bytes(header: bytes) -> int:
     """Return how many bytes a PNG's rows take, each after the byte of its filter."""
     columns, rows, bits, colour, _, _, is_interlaced = struct.unpack(">IIBBBBB", header)
     total_bytes = 0

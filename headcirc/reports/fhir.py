@@ -16,10 +16,12 @@ from headcirc.answers import (
     AgeEstimate,
     AnalysisFacts,
     ConvertedInterval,
+    Correction,
     Growth,
     GrowthFigure,
     Head,
     Interval,
+    to_counted,
 )
 from headcirc.caption import RESEARCH_ONLY, to_details, to_headline
 from headcirc.growth import BEYOND_DOCUMENTED_AGE, describe_age_source
@@ -64,7 +66,10 @@ NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "urn:headcirc:fhir")
 SUBJECT_TYPES = ("Patient", "Group")
 
 ELLIPSE = "Segmentation by a neural network, ellipse on the outer edge of the skull"
-PERIMETER = f"{ELLIPSE}, perimeter by Ramanujan's second formula"
+DRAWN = "Corrected by a person, who drew an ellipse on the outer edge of the skull"
+PERIMETER = "perimeter by Ramanujan's second formula"
+REPLACED = "Automatic value, which a person has corrected; the corrected one counts."
+BEYOND = "It differs from the automatic value by more than half the width of the interval."
 STANDARD = "INTERGROWTH-21st 2014"
 AGE_NOTES = {BEYOND_DOCUMENTED_AGE: "The method's use is documented up to 25w6d only."}
 UNVERIFIED = "Published sources disagree about the method's two standard deviations at this size."
@@ -73,12 +78,15 @@ TWO_SD = "Two standard deviations of the method to both sides"
 
 @dataclass(frozen=True)
 class Measure:
-    """A measure in millimetres; `field` is its name in `Growth`, and before `_mm` in `Head`."""
+    """A measure in millimetres; `field` is its name in `Growth`, and before `_mm` in `Head`.
+
+    `part` is what is measured of the ellipse.
+    """
 
     field: str
     codes: Sequence[Coding]
     name: str
-    method: str
+    part: str
 
 
 MEASURES = (
@@ -87,13 +95,13 @@ MEASURES = (
         "biparietal_diameter",
         OUTER_DIAMETER,
         "Biparietal diameter, outer to outer",
-        f"{ELLIPSE}, minor axis",
+        "minor axis",
     ),
     Measure(
         "occipitofrontal_diameter",
         OCCIPITOFRONTAL_DIAMETER,
         "Occipitofrontal diameter, outer to outer",
-        f"{ELLIPSE}, major axis",
+        "major axis",
     ),
 )
 
@@ -157,12 +165,17 @@ class BundleWriter:
         focus: str | None,
         imaging: ImagingSource | None,
     ) -> None:
-        self._answer, self._imaging = answer, imaging
+        self._answer, self._imaging = to_counted(answer), imaging
+        self._found = answer.head
+        self._correction: Correction | None = answer.correction
+        self._ellipse = ELLIPSE if answer.correction is None else DRAWN
         self._subject = None if subject is None else {"reference": subject}
         self._focus = None if focus is None else [{"reference": focus}]
         # Without an id, as in the library, the figures stand for the question.
         about = answer.id or (answer.model, answer.image, answer.head, answer.growth)
-        self._seed = repr((about, subject, focus, imaging, __version__))
+        stated = (subject, focus, imaging, __version__)
+        corrected = () if answer.correction is None else (answer.correction,)
+        self._seed = repr((about, *stated, *corrected))
 
     def to_id(self, role: str) -> str:
         """Return the id of a resource; it is the same for equal answers."""
@@ -203,14 +216,18 @@ class BundleWriter:
 
     def _write_observations(self) -> Iterator[Resource]:
         answer, head = self._answer, self._answer.head
-        if head is None or head.head_circumference_mm is None or not answer.quality.acceptable:
-            hc = MEASURES[0]
+        is_reliable = answer.quality.acceptable or self._correction is not None
+        hc = MEASURES[0]
+        if head is None or head.head_circumference_mm is None or not is_reliable:
             absent = to_absent_reason(answer)
+            method = f"{self._ellipse}, {hc.part}"
             yield self._write_observation(
-                hc.field, hc.codes, hc.name, method=hc.method, dataAbsentReason=absent
+                hc.field, hc.codes, hc.name, method=method, dataAbsentReason=absent
             )
             return
         yield from self._write_measures(head)
+        if self._correction is not None:
+            yield from self._write_replaced(hc)
         ages = answer.gestational_age
         if ages is not None:
             by_hadlock, by_intergrowth = "Hadlock 1984", "INTERGROWTH-21st 2016"
@@ -227,9 +244,13 @@ class BundleWriter:
                 each.field,
                 each.codes,
                 each.name,
-                method=each.method,
+                method=f"{self._ellipse}, {each.part}",
+                performer=self._to_performer(),
                 valueQuantity=to_quantity(getattr(head, f"{each.field}_mm"), MILLIMETRES),
-                note=to_growth_notes(growth),
+                note=[
+                    *to_growth_notes(growth),
+                    *(to_correction_notes(self._correction) if is_circumference else []),
+                ],
                 component=[
                     *to_interval_components(interval, MILLIMETRES),
                     *to_growth_components(growth, figure),
@@ -240,8 +261,28 @@ class BundleWriter:
             "cephalic_index",
             CEPHALIC_INDEX,
             "Cephalic index",
-            method=f"{ELLIPSE}, minor over major axis",
+            method=f"{self._ellipse}, minor over major axis",
+            performer=self._to_performer(),
             valueQuantity=to_quantity(100 * head.cephalic_index, PER_CENT),
+        )
+
+    def _to_performer(self) -> list[Resource]:
+        return [] if self._correction is None else [{"display": self._correction.by}]
+
+    def _write_replaced(self, hc: Measure) -> Iterator[Resource]:
+        """Yield the automatic circumference, unless nobody should rely on it."""
+        found = self._found
+        if found is None or not self._answer.quality.acceptable:
+            return
+        assert found.head_circumference_mm is not None, "both have the same pixel size"
+        yield self._write_observation(
+            f"automatic {hc.field}",
+            hc.codes,
+            f"{hc.name}, automatic",
+            method=f"{ELLIPSE}, {hc.part}",
+            valueQuantity=to_quantity(found.head_circumference_mm, MILLIMETRES),
+            note=to_notes(REPLACED),
+            component=to_interval_components(found.head_circumference_interval_mm, MILLIMETRES),
         )
 
     def _write_age(self, estimate: AgeEstimate, codes: Sequence[Coding], method: str) -> Resource:
@@ -361,6 +402,15 @@ def to_interval_components(
         return []
     text = f"{interval.level * 100:.0f} % {name}, from the measured circumference"
     return [to_range_component(text, (interval.low, interval.high), unit)]
+
+
+def to_correction_notes(correction: Correction | None) -> list[Resource]:
+    """Return when a person corrected, that it changed much, and what the person wrote."""
+    if correction is None:
+        return []
+    sentences = [f"Corrected by {correction.by}, {correction.at}."]
+    sentences += [BEYOND] if correction.exceeds_half_width else []
+    return to_notes(*sentences, *([correction.note] if correction.note else []))
 
 
 def to_growth_components(growth: Growth | None, figure: GrowthFigure | None) -> list[Resource]:

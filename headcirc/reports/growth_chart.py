@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from headcirc.answers import AnalysisFacts, GrowthFigure
+from headcirc.answers import AnalysisFacts, GrowthFigure, to_counted
 from headcirc.caption import to_details, to_headline, wrap_text
 from headcirc.errors import (
     GestationalAgeMissingError,
@@ -107,7 +107,7 @@ def draw_growth_chart(answer: AnalysisFacts, earlier: Sequence[EarlierPoint] = (
     Parameters
     ----------
     answer : AnalysisFacts
-        With the gestational age that the caller stated.
+        With the gestational age that the caller stated; the version that counts is drawn.
     earlier : sequence of EarlierPoint
         Measured before; at most `MOST_EARLIER`.
 
@@ -118,6 +118,7 @@ def draw_growth_chart(answer: AnalysisFacts, earlier: Sequence[EarlierPoint] = (
     InputError
         An earlier point is later than this one, or there are too many.
     """
+    answer = to_counted(answer)
     current = require_point(answer)
     points = sorted(earlier, key=lambda each: each.gestational_age_days)
     if len(points) > MOST_EARLIER:
@@ -235,6 +236,11 @@ def is_inside(point: EarlierPoint) -> bool:
     )
 
 
+def is_relied_on(answer: AnalysisFacts) -> bool:
+    """Return whether no check of the automatic ellipse failed, or a person drew another one."""
+    return answer.quality.acceptable or answer.correction is not None
+
+
 def _to_place(point: EarlierPoint) -> Point:
     return _to_x(point.gestational_age_days), _to_y(point.head_circumference_mm)
 
@@ -244,7 +250,7 @@ def _draw_points(
 ) -> Iterator[Shape]:
     before = [_to_place(each) for each in earlier if is_inside(each)]
     now = _to_place(current) if is_inside(current) else None
-    is_reliable = answer.quality.acceptable
+    is_reliable = is_relied_on(answer)
     path = [*before, now] if now is not None and is_reliable else before
     if len(path) > 1:
         yield Line(path, RELIABLE)
@@ -279,7 +285,8 @@ def _to_notes(
     answer: AnalysisFacts, current: EarlierPoint, earlier: Sequence[EarlierPoint]
 ) -> Iterator[Note]:
     facts = to_result_facts(answer)
-    yield to_headline(facts), HEADLINE_SIZE_PX, TEXT if facts.acceptable else UNRELIABLE
+    is_reliable = is_relied_on(answer)
+    yield to_headline(facts), HEADLINE_SIZE_PX, TEXT if is_reliable else UNRELIABLE
     assert answer.growth is not None
     age = to_age_text(current.gestational_age_days)
     figure = answer.growth.head_circumference
@@ -287,7 +294,7 @@ def _to_notes(
         first, last = (to_age_text(each) for each in STANDARD_DAYS)
         outside = f"The age of {age} is outside the growth standard ({first} to {last})."
         yield f"{outside} No point is drawn.", LABEL_SIZE_PX, UNRELIABLE
-    elif facts.acceptable:
+    elif is_reliable:
         yield f"At {age}: {to_figure_text(figure)}", LABEL_SIZE_PX, TEXT
     if figure is not None and not is_inside(current):
         outside = "The circumference is outside the chart. No point is drawn."

@@ -2,14 +2,14 @@
 
 from dataclasses import asdict
 
-from headcirc.answers import AnalysisFacts
+from headcirc.answers import AnalysisFacts, Head, to_counted
 from headcirc.caption import ResultFacts
 from headcirc.model.site import describe_site
 
 
 def to_result_facts(answer: AnalysisFacts) -> ResultFacts:
-    """Return what a caption says of an answer."""
-    head, image = answer.head, answer.image
+    """Return what a caption says of an answer; its numbers are those of the version that counts."""
+    head, image = to_counted(answer).head, answer.image
     x_mm, y_mm = image.pixel_size_x_mm, image.pixel_size_y_mm
     interval = None if head is None else head.head_circumference_interval_mm
     return ResultFacts(
@@ -21,4 +21,32 @@ def to_result_facts(answer: AnalysisFacts) -> ResultFacts:
         head_circumference_px=None if head is None else head.head_circumference_px,
         head_circumference_mm=None if head is None else head.head_circumference_mm,
         interval=None if interval is None else (interval.level, interval.low, interval.high),
+        corrected=describe_correction(answer),
     )
+
+
+def describe_correction(answer: AnalysisFacts) -> str:
+    """Return who corrected and what the automatic measurement was; empty without a correction."""
+    correction = answer.correction
+    if correction is None:
+        return ""
+    sentences = [f"Corrected by {correction.by}, {correction.at}.", _describe_found(answer.head)]
+    if correction.exceeds_half_width:
+        sentences.append(
+            f"The difference of {correction.difference_mm:+.1f} mm is more than half the width of "
+            "the automatic interval."
+        )
+    return " ".join(sentences)
+
+
+def _describe_found(head: Head | None) -> str:
+    if head is None:
+        return "Automatic: no head was found."
+    if head.head_circumference_mm is None:
+        return f"Automatic: HC {head.head_circumference_px:.1f} px."
+    text = f"Automatic: HC {head.head_circumference_mm:.1f} mm"
+    interval = head.head_circumference_interval_mm
+    if interval is None:
+        return f"{text}."
+    level = f"{interval.level * 100:.0f} % interval"
+    return f"{text} ({level}: {interval.low:.1f} to {interval.high:.1f} mm)."

@@ -16,6 +16,8 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 import headcirc
 from headcirc.pipeline import Pipeline, load_pipeline
 from headcirc_service.allocator import keep_freed_memory
+from headcirc_service.http.cine_routes import router as cine_router
+from headcirc_service.http.correction_routes import router as correction_router
 from headcirc_service.http.explain_routes import router as explain_router
 from headcirc_service.http.form import MAXIMUM_FIELD_BYTES, MAXIMUM_FIELDS
 from headcirc_service.http.gate import Gate
@@ -42,7 +44,15 @@ DESCRIPTION = """Measure fetal head circumference in a 2-D ultrasound image.
 
 Research use only: this is not a medical device. A physical number that could not be measured is
 `null`, with a warning that says why."""
-ROUTERS = (measuring_router, report_router, explain_router, growth_router, pages_router)
+ROUTERS = (
+    measuring_router,
+    correction_router,
+    cine_router,
+    report_router,
+    explain_router,
+    growth_router,
+    pages_router,
+)
 
 
 @dataclass(frozen=True)
@@ -118,6 +128,7 @@ def load_chosen_pipeline(settings: Settings) -> Pipeline:
         threads=settings.threads or None,
         maximum_pixels=settings.max_pixels,
         site_file=settings.site_file,
+        is_shared=True,
     )
 
 
@@ -167,9 +178,9 @@ def add_middleware(app: FastAPI, components: Components) -> None:
         app.add_middleware(
             CORSMiddleware,
             allow_origins=settings.cors_origins,
-            allow_methods=["GET", "POST"],
-            allow_headers=["Authorization", "X-Request-ID", "traceparent"],
-            expose_headers=["Location", "Retry-After", "X-Request-ID"],
+            allow_methods=["GET", "POST", "PUT", "DELETE"],
+            allow_headers=["Authorization", "If-Match", "X-Request-ID", "traceparent"],
+            expose_headers=["ETag", "Location", "Retry-After", "X-Request-ID"],
         )
     app.add_middleware(RequestFrame, metrics=components.metrics)
 

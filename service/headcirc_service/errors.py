@@ -45,6 +45,36 @@ class StoredGestationalAgeMissingError(ServiceError):
     code, status = "gestational-age-missing", 409
 
 
+class PreconditionMissingError(ServiceError):
+    """A correction was sent without the version of the result that it is of."""
+
+    code, status = "precondition-required", 428
+
+
+class PreconditionFailedError(ServiceError):
+    """The result has changed since the caller read it."""
+
+    code, status = "precondition-failed", 412
+
+
+class InvalidCorrectionError(ServiceError):
+    """The body of a correction is no JSON of the documented form."""
+
+    code, status = "invalid-parameter", 422
+
+
+class CorrectionTooLargeError(ServiceError):
+    """The body of a correction has more bytes than any needs."""
+
+    code, status = "body-too-large", 413
+
+
+class NoJsonError(ServiceError):
+    """The body of a correction is declared as something other than JSON."""
+
+    code, status = "unsupported-media-type", 415
+
+
 class InvalidHostError(ServiceError):
     """The Host header is missing, sent twice, or names another service."""
 

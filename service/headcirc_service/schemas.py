@@ -1,11 +1,13 @@
 """The JSON bodies of `docs/api.md` that only the service has; the others are `headcirc.answers`."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, Field
 
 from headcirc.answers import AnalysisFacts
+
+Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 
 def to_optional_link() -> Any:
@@ -22,15 +24,39 @@ class LinksBody(BaseModel):
     overlay: str
     saliency: str | None = to_optional_link()
     head_circumference: str
+    correction: str
     growth_png: str | None = to_optional_link()
     growth_svg: str | None = to_optional_link()
 
 
 @dataclass(frozen=True, kw_only=True)
 class AnalysisBody(AnalysisFacts):
-    """Everything about one picture."""
+    """Everything about one picture.
 
+    It is kept until `expires`, which is null where nothing is kept; a store that is full drops the
+    oldest results earlier.
+    """
+
+    expires: str | None = None
     links: LinksBody
+
+
+class EllipseBody(BaseModel, extra="forbid"):
+    """An ellipse in pixels of the upright picture, as in the Analysis."""
+
+    center_x_px: Finite
+    center_y_px: Finite
+    semi_major_px: Finite
+    semi_minor_px: Finite
+    angle_deg: Finite
+
+
+class CorrectionBody(BaseModel, extra="forbid"):
+    """The ellipse that a person drew, who it was, and a note that names no patient."""
+
+    ellipse: EllipseBody
+    by: str
+    note: str | None = None
 
 
 class HealthBody(BaseModel):

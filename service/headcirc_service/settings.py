@@ -38,6 +38,11 @@ HOST_PATTERN = re.compile(
     r"\*|(\*\.)?[A-Za-z0-9_]([A-Za-z0-9_.-]*)|[0-9a-fA-F]*:[0-9a-fA-F:.]*:[0-9a-fA-F:.]*"
 )
 
+ORIGIN_PATTERN = re.compile(r"https?://([a-z0-9_.-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
+"""An origin in lower case."""
+OWN_PORTS = {"http": ":80", "https": ":443"}
+"""Left out by browsers where they state an origin."""
+
 
 class Settings(BaseSettings):
     """Deployment facts; each field is the variable `HEADCIRC_<FIELD>`.
@@ -57,12 +62,14 @@ class Settings(BaseSettings):
     max_upload_bytes, max_pixels : int
         Larger bodies and larger pictures are refused with 413.
     max_dicom_bytes, dicom_upload_timeout_ms : int
-        The same for bodies with a DICOM file, which may hold many frames.
+        The same for bodies with a DICOM file or a video, which may hold many frames.
     queue_capacity : int
         Requests at work or waiting at the same time; more are refused with 429. 0 means 16 for each
         picture of the best batch (`max_batch`): by default 16 on CPUs and 128 on a GPU.
     request_timeout_ms : int
         A request that takes longer after its body has arrived is answered with 504.
+    cine_timeout_ms : int
+        A cine that takes longer after its body has arrived ends with an error line.
     upload_timeout_ms : int
         A body that takes longer to arrive is answered with 504. A client that does not read a
         megabyte of its answer, or the rest of it, in this time is disconnected.
@@ -102,6 +109,9 @@ class Settings(BaseSettings):
         Most bytes of pictures that clients have not read yet; beyond it requests are refused.
     cors_origins : tuple of str
         Origins of other web pages that may call, comma-separated; none by default.
+    embed_origins : tuple of str
+        Origins of viewers that may show the web page in a frame and send it images,
+        comma-separated; none by default.
     """
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True)
@@ -116,6 +126,7 @@ class Settings(BaseSettings):
     max_pixels: PositiveInt = 40_000_000
     queue_capacity: NonNegativeInt = 0
     request_timeout_ms: PositiveInt = 10_000
+    cine_timeout_ms: PositiveInt = 300_000
     upload_timeout_ms: PositiveInt = 30_000
     dicom_upload_timeout_ms: PositiveInt = 120_000
     upload_least_bytes_per_s: PositiveInt = 10_000
@@ -135,6 +146,7 @@ class Settings(BaseSettings):
     allowed_hosts: Annotated[tuple[str, ...], NoDecode] = ()
     unread_max_bytes: PositiveInt = 64_000_000
     cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
+    embed_origins: Annotated[tuple[str, ...], NoDecode] = ()
 
     @field_validator("backend")
     @classmethod
@@ -145,7 +157,12 @@ class Settings(BaseSettings):
         return value
 
     @field_validator(
-        "api_key_hashes", "allowed_hosts", "cors_origins", "trusted_gateways", mode="before"
+        "api_key_hashes",
+        "allowed_hosts",
+        "cors_origins",
+        "embed_origins",
+        "trusted_gateways",
+        mode="before",
     )
     @classmethod
     def split_list(cls, value: object) -> object:
@@ -226,6 +243,17 @@ class Settings(BaseSettings):
         if not all(HOST_PATTERN.fullmatch(each) for each in value):
             raise ValueError("each must be a name or an address without a port, '*.name' or '*'")
         return tuple(each.lower() for each in value)
+
+    @field_validator("embed_origins")
+    @classmethod
+    def require_origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        """Return origins as browsers write them; refuse anything else, as it goes into a header."""
+        origins = tuple(each.lower() for each in value)
+        if not all(ORIGIN_PATTERN.fullmatch(each) for each in origins):
+            raise ValueError(
+                "each must be an origin without a path or '*', such as https://viewer.example"
+            )
+        return tuple(each.removesuffix(OWN_PORTS[each.split(":")[0]]) for each in origins)
 
 
 def load_settings() -> Settings:

@@ -58,6 +58,15 @@ def test_throughput_is_judged_at_concurrency_8(changed, status):
     assert throughput.judge(rows).status == status
 
 
+@pytest.mark.parametrize(("answers", "status"), [(480, "missed"), (504, "met")])
+def test_many_requests_at_a_time_are_compared_with_one(answers, status):
+    """Both have to be measured; at concurrency 1 there are 240 answers per second."""
+    loads = [to_load(concurrency=1, answers=480), to_load(answers=answers)]
+    rows = [throughput.to_row(load, cpus=2, peak_memory_mb=300.0) for load in loads]
+    assert throughput.judge_gain(rows).status == status
+    assert throughput.judge_gain(rows[1:]).status == "not measured"
+
+
 def test_table_and_plot_have_every_concurrency(tmp_path):
     """Each load is a row of the table; the plot is drawn from the same report."""
     rows = [throughput.to_row(to_load(concurrency=n), 2, peak_memory_mb=300.0) for n in (4, 8)]

@@ -76,7 +76,7 @@ def test_answer_in_several_blocks_is_read_completely(answer_with):
 
 
 def test_error_answer_stops_the_measurement(answer_with):
-    """A status other than 200 raises an error with the body of the answer."""
+    """A refusal raises an error with the body of the answer."""
     service = answer_with(to_response(429, b"busy"))
     client = RequestClient(service, [to_http_request(PICTURE)])
     with pytest.raises(ServiceFailedError, match="429: busy"):

@@ -26,6 +26,8 @@ FACTS = InputFacts(SIDE_PX, SIDE_PX, pixel_aspect=1.0, mean=0.2, standard_deviat
 SWIN = {"width": 6, "window": 2, "grid_px": SIDE_PX}
 SMALL = {name: SWIN if name == "swin-unet" else {"width": 4} for name in COMPARED}
 SMALL["deep unet-plus-plus"] = {"width": 4, "deep_supervision": True}
+FAST = ("attention-resunet", "unet-plus-plus")
+"""The others take a minute and a half: `make test-slow`."""
 THRESHOLD = 0.5
 LARGEST_SHARE = 0.01
 """Share of a map's range. A pixel whose logit is within rounding of the threshold, or a ReLU, may
@@ -65,7 +67,10 @@ def make_picture(seed, batch=1):
     return np.stack(smooth)[:, None]
 
 
-@pytest.fixture(scope="module", params=list(SMALL))
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param(name, marks=() if name in FAST else pytest.mark.slow) for name in SMALL],
+)
 def exported(request, tmp_path_factory):
     """Return the name, the network and the folder of its graphs."""
     network, folder = make_network(request.param), tmp_path_factory.mktemp("exported")

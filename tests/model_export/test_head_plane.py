@@ -68,7 +68,10 @@ def images(tmp_path_factory):
     return images
 
 
-@pytest.fixture(scope="module", params=NETWORKS)
+@pytest.fixture(
+    scope="module",
+    params=["plane", "half-plane", pytest.param("half", marks=pytest.mark.slow)],
+)
 def network(request):
     """Return a network whose head-plane probabilities differ between pictures."""
     network = make_tiny_network(5, **NETWORKS[request.param])

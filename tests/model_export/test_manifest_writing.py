@@ -98,7 +98,7 @@ def test_uncertainty_that_does_not_load_is_refused(tmp_path):
     facts = {
         "error": {},
         "size_exponent": 1.0,
-        "out_of_distribution": {},
+        "large_error": {},
         "interval": {},
         "limits": {},
     }

@@ -120,6 +120,7 @@ def test_image_that_fails_its_workers_gets_a_row(local_ray, images):
     assert all("3 workers failed at it: AttributeError" in rows[f"{each}.png"] for each in range(5))
 
 
+@pytest.mark.slow  # twenty seconds
 def test_images_that_crash_their_workers_get_rows(local_ray, tmp_path):
     """Each ends three workers and no more; all others are measured, however many crash."""
     from headcirc.batch.ray_cluster import Plan
@@ -224,6 +225,7 @@ def start(command, many, out, log):
         process.wait()
 
 
+@pytest.mark.slow  # twenty seconds
 def test_killed_worker_loses_nothing(command, many, tmp_path):
     """Kill -9 of a worker at work: every image has one row, all the same, and the run ends well."""
     with (

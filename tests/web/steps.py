@@ -28,6 +28,12 @@ def choose(page, *files: tuple[str, bytes]) -> None:
     )
 
 
+def clear(page) -> None:
+    """Remove all images from the list, and say that this is meant."""
+    page.get_by_role("button", name="Clear").click()
+    page.get_by_role("button", name="Remove all").click()
+
+
 def wait_for(page, number: int) -> None:
     """Wait until `number` images have an answer."""
     expect(page.locator("#worklist-count")).to_have_text(f"{number} of {number} done")
@@ -36,7 +42,9 @@ def wait_for(page, number: int) -> None:
 def take_phantom(page, title: str) -> None:
     """Press the button of a phantom and wait for its result."""
     number = page.locator("#worklist-rows button").count() + 1
-    page.get_by_role("button", name=title).click()
+    if page.locator("#examples:not([open])").count():
+        page.locator("#examples summary").click()
+    page.locator("#example-list button", has_text=title).click()
     wait_for(page, number)
 
 

@@ -71,9 +71,118 @@ def test_axe_finds_no_severe_fault(open_page, explain_url, scheme, size):
     assert find_severe(page) == []
 
 
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_no_severe_fault_in_the_list(open_page, explain_url, scheme):
+    """Nor with a question open, an undo offered, nothing found, an image missing, on paper."""
+    page = open_page(explain_url, color_scheme=scheme)
+    page.evaluate("window.print = () => {}")
+    give(page, ("head.png", CONTENT), ("dark.png", to_file(draw_head() * 0)), pixel_size_mm="0.1")
+    wait_for(page, 2)
+    page.get_by_role("button", name="Clear").click()
+    assert find_severe(page) == []
+    page.keyboard.press("Escape")
+    page.locator("#worklist-rows li:nth-child(2) button").press("Delete")
+    expect(page.locator("#undo")).to_be_visible()
+    page.locator("#keeping summary").click()
+    page.locator("#examples summary").click()
+    assert find_severe(page) == []
+    page.get_by_role("button", name="Undo", exact=True).click()
+    page.get_by_label("Search names").fill("nothing")
+    expect(page.locator("#list-empty")).to_be_visible()
+    assert find_severe(page) == []
+    page.get_by_label("Search names").fill("")
+    page.get_by_role("button", name="Report").click()
+    expect(page.locator("#report .case")).to_have_count(2)
+    page.emulate_media(media="print")
+    assert find_severe(page) == []
+    page.emulate_media(media="screen")
+    choose(page, ("waits.png", CONTENT), ("waits too.png", CONTENT))
+    expect(page.locator("#batch-form")).to_be_visible()
+    page.reload()
+    expect(page.locator("#worklist-rows .state").last).to_have_text("Choose it again")
+    page.locator("#worklist-rows button").last.click()
+    assert find_severe(page) == []
+
+
+def test_touch_is_enough(open_page, explain_url):
+    """Every control is large enough for a finger, and no step needs a mouse or keys."""
+    page = open_page(explain_url, has_touch=True, is_mobile=True, viewport=SIZES["narrow"])
+    page.get_by_role("button", name="Try an example").tap()
+    wait_for(page, 1)
+    page.get_by_label("Grad-CAM").tap()
+    expect(page.locator("#draw-map image")).to_be_attached()
+    small = page.locator("button, select, input, summary, .button").evaluate_all(
+        """all => all.filter(each => each.checkVisibility() && !each.matches(".sight-off"))
+          .map(each => [each, (each.closest("label") ?? each).getBoundingClientRect()])
+          .filter(([each, box]) => Math.min(box.width, box.height) < 24)
+          .map(([each]) => each.outerHTML)"""
+    )
+    assert small == []
+    page.get_by_role("button", name="Remove", exact=True).tap()
+    expect(page.locator("#worklist")).to_be_hidden()
+    page.get_by_role("button", name="Undo", exact=True).tap()
+    expect(page.locator("#worklist-rows li")).to_have_count(1)
+    page.get_by_role("button", name="Clear").tap()
+    page.get_by_role("button", name="Remove all").tap()
+    expect(page.locator("#welcome")).to_be_visible()
+
+
+def test_nothing_moves_for_readers_who_want_that(open_page, explain_url):
+    """With reduced motion no element has a transition or an animation."""
+    page = open_page(explain_url, reduced_motion="reduce")
+    give(page, ("head.png", CONTENT))
+    wait_for(page, 1)
+    moving = page.evaluate(
+        """() => [...document.querySelectorAll("*")].filter(each => {
+          const { transitionDuration, animationName } = getComputedStyle(each);
+          return transitionDuration !== "0s" || animationName !== "none";
+        }).map(each => each.outerHTML.slice(0, 80))"""
+    )
+    assert moving == []
+
+
+def test_list_and_report_by_keyboard(open_page, explain_url):
+    """Search, order, filter, remove, undo, copy, print, keep and clear without a pointer."""
+    page = open_page(explain_url)
+    page.evaluate("window.print = () => { window.printed = true; }")
+    give(page, ("a.png", CONTENT), ("b.png", CONTENT), ("c.png", CONTENT), pixel_size_mm="0.1")
+    wait_for(page, 3)
+    press_until_focused(page, "Shift+Tab", "#list-search")
+    page.keyboard.type("b")
+    expect(page.locator("#worklist-rows li")).to_have_count(1)
+    page.keyboard.press("Backspace")
+    press_until_focused(page, "Tab", "#list-sort")
+    page.keyboard.press("ArrowDown")
+    press_until_focused(page, "Tab", "#list-review")
+    press_until_focused(page, "Tab", "#worklist-rows button")
+    page.keyboard.press("End")
+    expect(page.locator("#result-name")).to_have_text("c.png")
+    page.keyboard.press("Delete")
+    expect(page.locator("#worklist-rows li")).to_have_count(2)
+    page.keyboard.press("Control+z")
+    expect(page.locator("#worklist-rows li")).to_have_count(3)
+    press_until_focused(page, "Tab", "#print-all")
+    page.keyboard.press("Enter")
+    expect(page.locator("#report .case")).to_have_count(3)
+    press_until_focused(page, "Tab", "#clear")
+    page.keyboard.press("Enter")
+    expect(page.locator("#ask [value=no]")).to_be_focused()
+    page.keyboard.press("Escape")
+    expect(page.locator("#clear")).to_be_focused()
+    press_until_focused(page, "Tab", "#keeping summary")
+    page.keyboard.press("Enter")
+    press_until_focused(page, "Tab", "#keep-images")
+    page.keyboard.press("Space")
+    expect(page.locator("#keep-images")).to_be_checked()
+    press_until_focused(page, "Tab", "#copy-number")
+    press_until_focused(page, "Tab", "#print-one")
+    press_until_focused(page, "Tab", "#copy-text")
+
+
 def test_nothing_is_cut_off_on_the_narrowest_phone(open_page, explain_url):
     """At 320 px the page does not scroll sideways, and all view names are complete."""
     page = open_page(explain_url, viewport={"width": 320, "height": 640})
+    give(page, ("head.png", CONTENT))
     expect(page.locator("#views")).to_be_visible()
     for selector in ("html", "#views"):
         widths = page.locator(selector).evaluate("each => [each.scrollWidth, each.clientWidth]")
@@ -146,16 +255,16 @@ def test_everything_by_keyboard(open_page, explain_url):
     press_until_focused(page, "Tab", "#example-list button")
     page.keyboard.press("Enter")
     wait_for(page, 1)
-    page.keyboard.press("Tab")
+    expect(page.locator("#worklist-rows button")).to_be_focused()
+    press_until_focused(page, "Tab", "#examples summary")
+    page.keyboard.press("Enter")
+    press_until_focused(page, "Tab", "#example-list li:nth-child(2) button")
     page.keyboard.press("Space")
     wait_for(page, 2)
-    expect(page.locator("#live")).to_contain_text("phantom_00.png")
-    press_until_focused(page, "Shift+Tab", "#worklist-rows li:last-child button")
+    expect(page.locator("#live")).to_contain_text("Phantom, small head.png")
+    expect(page.locator("#worklist-rows li:last-child button")).to_be_focused()
     page.keyboard.press("ArrowUp")
-    expect(page.locator("#result-name")).to_have_text("phantom_07.png")
-    press_until_focused(page, "Tab", "[name=view]")
-    page.keyboard.press("ArrowRight")
-    expect(page.locator("#draw-map image")).to_be_attached()
+    expect(page.locator("#result-name")).to_have_text("Phantom, mid-size head.png")
     press_until_focused(page, "Tab", "#stage")
     before = page.locator("#canvas").get_attribute("viewBox")
     page.keyboard.press("+")
@@ -166,6 +275,9 @@ def test_everything_by_keyboard(open_page, explain_url):
     assert float(moved.split()[0]) > float(zoomed.split()[0])
     page.keyboard.press("0")
     assert page.locator("#canvas").get_attribute("viewBox") == before
+    press_until_focused(page, "Tab", "[name=view]")
+    page.keyboard.press("ArrowRight")
+    expect(page.locator("#draw-map image")).to_be_attached()
     press_until_focused(page, "Tab", "#blend")
     page.keyboard.press("End")
     expect(page.locator("#draw-map")).to_have_attribute("opacity", "1")
@@ -198,9 +310,9 @@ def test_explanations_are_what_the_model_lists(open_page, explain_url):
     assert page.locator("#layer option").evaluate_all(values) == ["bottleneck", "decoder-64"]
     page.get_by_label("Blend").fill("30")
     expect(page.locator("#draw-map")).to_have_attribute("opacity", "0.3")
-    page.get_by_label("Layer").select_option("decoder-64")
+    page.get_by_label("Level", exact=True).select_option("decoder-64")
     expect(page.locator("#draw-map image")).to_be_attached()
-    page.get_by_label("Layer").select_option("bottleneck")
+    page.get_by_label("Level", exact=True).select_option("bottleneck")
     expect(page.locator("#draw-map image")).to_be_attached()
     layers = [re.search("saliency.layer=([^&]+)", url)[1] for url in asked if "saliency?" in url]
     assert layers == ["bottleneck", "decoder-64"]

@@ -16,6 +16,7 @@ from headcirc.geometry import Ellipse
 from tests.support.synthetic import draw_head, to_file
 from tests.web.steps import (
     ask,
+    clear,
     give,
     read_rows,
     take_phantom,
@@ -151,7 +152,7 @@ def test_twenty_images_in_a_row(open_page, serve_synthetic, tmp_path):
     lines = list(csv.DictReader(table.read_text().splitlines()))
     assert [line["image"] for line in lines] == [name for name, _ in files]
     assert [float(line["head_circumference_mm"]) for line in lines] == expected
-    page.get_by_role("button", name="Clear").click()
+    clear(page)
     expect(page.locator("#worklist")).to_be_hidden()
     expect(page.locator("#result-body")).to_be_hidden()
 
@@ -223,10 +224,10 @@ def test_picture_is_upright_under_the_ellipse(open_page, synthetic_url, kind, so
         give(page, (f"turned.{kind.lower()}", to_turned(kind, source, orientation)))
         expect(page.locator("#draw-edge path")).to_be_attached()
         for mark in ("Mask edge", "Ellipse", "Axes"):
-            page.get_by_label(mark).uncheck()
+            page.get_by_role("checkbox", name=mark).uncheck()
         inside, *mirrored = read_brightness(page)
         found[orientation] = inside > 200 and max(mirrored) < 50
-        page.get_by_role("button", name="Clear").click()
+        clear(page)
     assert found == dict.fromkeys(range(1, 9), True)
 
 

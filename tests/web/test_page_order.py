@@ -7,7 +7,7 @@ from playwright.sync_api import expect
 
 from headcirc.geometry import Ellipse
 from tests.support.synthetic import draw_head, to_file
-from tests.web.steps import answer_busy, ask, give, state_pixel_size, wait_for
+from tests.web.steps import answer_busy, ask, clear, give, state_pixel_size, wait_for
 
 CONTENT = to_file(draw_head())
 
@@ -32,7 +32,7 @@ def test_files_of_one_name_are_told_apart(open_page, serve_synthetic, tmp_path):
     with page.expect_download() as download:
         page.get_by_role("button", name="Result JSON").click()
     assert download.value.suggested_filename == "1 (2).json"
-    page.get_by_role("button", name="Clear").click()
+    clear(page)
     give(page, ("1.png", CONTENT))
     expect(page.locator("#result-name")).to_have_text("1.png")
 

@@ -9,7 +9,7 @@ from pydantic import TypeAdapter
 
 from headcirc.caption import to_details, to_headline
 from tests.support.synthetic import draw_head, to_file
-from tests.web.steps import ask, give, wait_for
+from tests.web.steps import ask, clear, give, wait_for
 
 CONTENT = to_file(draw_head())
 STYLE = "(each, name) => getComputedStyle(each)[name]"
@@ -103,7 +103,7 @@ def test_picture_has_the_overlay_s_caption_below_it(open_page, synthetic_url, pi
     expect(page.locator("#caption-details")).to_have_text(to_details(facts))
     stage, caption = (page.locator(each).bounding_box() for each in ("#stage", "#caption"))
     assert caption["y"] >= stage["y"] + stage["height"] - 1
-    page.get_by_role("button", name="Clear").click()
+    clear(page)
     expect(page.locator("#caption")).to_be_hidden()
 
 

@@ -38,7 +38,8 @@ def to_operation(path: str, method: str, operation: Schema, schemas: Schema) -> 
     if parameters:
         yield from to_fields("parameter", parameters)
     for media_type, content in operation.get("requestBody", {}).get("content", {}).items():
-        form = schemas[_to_name(content["schema"])]
+        schema = content["schema"]
+        form = schemas[_to_name(schema)] if "$ref" in schema else schema
         yield from (f"Body, `{media_type}`:", "")
         yield from to_fields("field", list(_to_rows(form)))
     yield from ("| status | answer |", "|---|---|")

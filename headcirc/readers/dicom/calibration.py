@@ -25,6 +25,7 @@ from headcirc.readers.pixel_size import to_stated_spacing
 
 REGIONS = "SequenceOfUltrasoundRegions"
 PIXEL_SPACING = "PixelSpacing"
+OF_EACH_FRAME = "PerFrameFunctionalGroupsSequence"
 TWO_DIMENSIONAL = 1
 """Spatial format of a picture; others are M-mode, spectra, curves and graphics."""
 CENTIMETRES = 3
@@ -106,7 +107,7 @@ def read_calibration(header: Dataset, layout: Layout, frame_index: int) -> Dicom
 def _list_places(header: Dataset, frame_index: int) -> Iterator[Dataset]:
     """Yield where attributes of a frame may stand, the most specific place first."""
     for keyword, index in (
-        ("PerFrameFunctionalGroupsSequence", frame_index),
+        (OF_EACH_FRAME, frame_index),
         ("SharedFunctionalGroupsSequence", 0),
     ):
         groups = read_value(header, keyword, maximum_bytes=MAXIMUM_GROUPS_BYTES)

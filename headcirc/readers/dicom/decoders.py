@@ -8,20 +8,21 @@ size only. RLE's segments are PackBits, which Pillow decodes within the size of 
 
 import io
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 from pydicom import uid
-from pydicom.encaps import encapsulate, get_frame
+from pydicom.encaps import encapsulate, generate_frames, get_frame
 from pydicom.pixels.decoders.base import get_decoder
 
 from headcirc.errors import ImageTooLargeError, UnsupportedMediaTypeError
 from headcirc.readers.dicom.file import DicomFile, read_value
-from headcirc.readers.dicom.pixels import MONOCHROME, RGB, Layout, to_grey
+from headcirc.readers.dicom.pixels import MONOCHROME, RGB, GreyScale, Layout
 from headcirc.readers.jpeg_stream import (
     FRAMES,
     decode_jpeg,
@@ -59,23 +60,68 @@ def decode_grey(file: DicomFile, layout: Layout, index: int) -> NDArray[np.uint8
     ImageTooLargeError
     ValueError, RuntimeError and others of `file.DICOM_DAMAGE`
     """
-    syntax = file.transfer_syntax
-    if syntax in NATIVE and file.pixel_bytes is not None:
-        samples, photometric = _decode_native(file, layout, index)
-    elif syntax in DECODERS and file.pixel_bytes is None:
-        encoded = _find_encoded(file, layout, index)
-        samples, photometric = DECODERS[syntax](encoded, layout)
-    elif syntax in NATIVE or syntax in DECODERS:
-        raise ValueError("The pixel data do not fit the transfer syntax.")
-    else:
-        name = syntax.name.replace("/", " ") if syntax.is_transfer_syntax else "an unknown one"
-        raise UnsupportedMediaTypeError(
-            f"The DICOM file's transfer syntax is not read here: {name}. Uncompressed, RLE, JPEG "
-            "(8 bits), JPEG-LS and JPEG 2000 are. Export the frame as PNG."
+    scale = GreyScale(layout, file.header)
+    if _is_native(file):
+        return _decode_plain(file, layout, index, scale)
+    encoded = _find_encoded(file, layout, index)
+    return _decode_encoded(encoded, DECODERS[file.transfer_syntax], layout, scale)
+
+
+def list_frames(file: DicomFile, layout: Layout) -> Iterator[Callable[[], NDArray[np.uint8]]]:
+    """Yield a function for each frame in turn that decodes it; one frame is in memory at a time.
+
+    A frame that cannot be decoded does not end the iteration. Raises as `decode_grey` does.
+    """
+    scale = GreyScale(layout, file.header)
+    if not _is_native(file):
+        decode = DECODERS[file.transfer_syntax]
+        offsets = _read_offsets(file)
+        encoded = generate_frames(
+            file.stream, number_of_frames=layout.frames, extended_offsets=offsets
         )
+        for each in encoded:
+            yield partial(_decode_encoded, each, decode, layout, scale)
+        return
+    start = file.stream.tell()
+    if file.stream.seek(0, io.SEEK_END) - start < layout.frames * _count_frame_bytes(layout):
+        raise ValueError("The file is cut off.")
+    for index in range(layout.frames):
+        file.stream.seek(start)
+        yield partial(_decode_plain, file, layout, index, scale)
+
+
+def _is_native(file: DicomFile) -> bool:
+    """Return whether the pixel data are not encoded; refuse an encoding that is not read here."""
+    syntax, is_encapsulated = file.transfer_syntax, file.pixel_bytes is None
+    if syntax in NATIVE or syntax in DECODERS:
+        if (syntax in DECODERS) != is_encapsulated:
+            raise ValueError("The pixel data do not fit the transfer syntax.")
+        return not is_encapsulated
+    name = syntax.name.replace("/", " ") if syntax.is_transfer_syntax else "an unknown one"
+    raise UnsupportedMediaTypeError(
+        f"The DICOM file's transfer syntax is not read here: {name}. Uncompressed, RLE, JPEG "
+        "(8 bits), JPEG-LS and JPEG 2000 are. Export the frame as PNG."
+    )
+
+
+def _decode_plain(
+    file: DicomFile, layout: Layout, index: int, scale: GreyScale
+) -> NDArray[np.uint8]:
+    return _to_grey(*_decode_native(file, layout, index), layout, scale)
+
+
+def _decode_encoded(
+    encoded: bytes, decode: Decode, layout: Layout, scale: GreyScale
+) -> NDArray[np.uint8]:
+    return _to_grey(*decode(encoded, layout), layout, scale)
+
+
+def _to_grey(
+    samples: Samples, photometric: str, layout: Layout, scale: GreyScale
+) -> NDArray[np.uint8]:
     if samples.shape[:2] != (layout.rows, layout.columns):
         raise ValueError("The decoded picture has another size.")
-    return to_grey(samples, photometric, layout, file.header)
+    return scale.to_grey(samples, photometric)
 
 
 def _to_options(layout: Layout) -> dict[str, Any]:
@@ -94,19 +140,39 @@ def _to_options(layout: Layout) -> dict[str, Any]:
 
 
 def _decode_native(file: DicomFile, layout: Layout, index: int) -> tuple[Samples, str]:
-    sampled = 2 if layout.photometric == "YBR_FULL_422" else layout.samples
-    frame_bytes = layout.rows * layout.columns * sampled * layout.bits_allocated // 8
     assert file.pixel_bytes is not None
-    if file.pixel_bytes < layout.frames * frame_bytes:
+    if file.pixel_bytes < layout.frames * _count_frame_bytes(layout):
         raise ValueError("Pixel data are missing.")
+    if _is_plain(file, layout):
+        file.stream.seek(index * _count_frame_bytes(layout), io.SEEK_CUR)
+        plain = np.frombuffer(file.stream.read(_count_frame_bytes(layout)), np.uint8)
+        return plain.reshape(layout.rows, layout.columns), layout.photometric
     decoder = get_decoder(file.transfer_syntax)
     options = _to_options(layout) | {"pixel_vr": file.pixel_kind}
     samples, facts = decoder.as_array(file.stream, index=index, raw=True, **options)
     return samples, str(facts["photometric_interpretation"])
 
 
+def _is_plain(file: DicomFile, layout: Layout) -> bool:
+    """Return whether a frame is stored as one unsigned byte for each pixel, row by row."""
+    is_byte = layout.samples == 1 and layout.bits_allocated == EIGHT_BIT and not layout.is_signed
+    return is_byte and file.transfer_syntax != uid.ExplicitVRBigEndian  # its words are swapped
+
+
+def _count_frame_bytes(layout: Layout) -> int:
+    """Return how many bytes an uncompressed frame takes."""
+    sampled = 2 if layout.photometric == "YBR_FULL_422" else layout.samples
+    return layout.rows * layout.columns * sampled * layout.bits_allocated // 8
+
+
 def _find_encoded(file: DicomFile, layout: Layout, index: int) -> bytes:
     """Return the encoded data of one frame, all of its fragments."""
+    extended = _read_offsets(file)
+    return get_frame(file.stream, index, number_of_frames=layout.frames, extended_offsets=extended)
+
+
+def _read_offsets(file: DicomFile) -> tuple[bytes, bytes] | None:
+    """Return the extended offset table, where there is one; refuse tables that are too long."""
     (table_bytes,) = struct.unpack("<4xI", file.stream.read(8))
     if table_bytes > 4 * MAXIMUM_ELEMENTS:
         raise ImageTooLargeError(
@@ -117,8 +183,7 @@ def _find_encoded(file: DicomFile, layout: Layout, index: int) -> bytes:
         read_value(file.header, f"ExtendedOffsetTable{part}", maximum_bytes=8 * MAXIMUM_ELEMENTS)
         for part in ("", "Lengths")
     )
-    extended = (offsets, lengths) if offsets and lengths else None
-    return get_frame(file.stream, index, number_of_frames=layout.frames, extended_offsets=extended)
+    return (offsets, lengths) if offsets and lengths else None
 
 
 def _decode_jpeg(encoded: bytes, layout: Layout) -> tuple[Samples, str]:

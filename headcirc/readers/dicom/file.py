@@ -5,7 +5,6 @@ this module limits both. pydicom's warnings quote values, which may identify a p
 ignored here and everywhere below.
 """
 
-import io
 import logging
 import struct
 import warnings
@@ -13,7 +12,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, BinaryIO
 
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
@@ -55,7 +54,7 @@ class DicomFile:
         All attributes before the pixel data.
     transfer_syntax : UID
         How the pixel data are encoded.
-    stream : BytesIO
+    stream : BinaryIO
         The file; it stands at the first byte of the pixel data.
     pixel_bytes : int or None
         Length of the pixel data; None where they are encapsulated, which states none.
@@ -65,7 +64,7 @@ class DicomFile:
 
     header: Dataset
     transfer_syntax: UID
-    stream: io.BytesIO
+    stream: BinaryIO
     pixel_bytes: int | None
     pixel_kind: str
 
@@ -97,11 +96,11 @@ class Head:
 
     header: Dataset
     transfer_syntax: UID
-    stream: io.BytesIO
+    stream: BinaryIO
     is_little: bool
 
 
-def read_head(stream: io.BytesIO) -> Head:
+def read_head(stream: BinaryIO) -> Head:
     """Read all attributes before the pixel data.
 
     Raises
@@ -125,7 +124,17 @@ def read_head(stream: io.BytesIO) -> Head:
 
 
 def open_file(content: bytes) -> DicomFile:
+    """Read the header of a DICOM file in memory; see `open_stream`."""
+    return open_stream(CountedFile(content))
+
+
+def open_stream(stream: BinaryIO) -> DicomFile:
     """Read the header of a DICOM file and find its pixel data.
+
+    Parameters
+    ----------
+    stream : BinaryIO
+        It limits the number of reads, because a hostile header can have millions of elements.
 
     Raises
     ------
@@ -137,7 +146,7 @@ def open_file(content: bytes) -> DicomFile:
         The header has too many elements, or inflates to too many bytes.
     """
     with refusing_damaged_dicom():
-        head = read_head(CountedFile(content))
+        head = read_head(stream)
         length, kind = _enter_pixel_data(head)
     pixel_bytes = None if length == UNDEFINED_LENGTH else length
     return DicomFile(head.header, head.transfer_syntax, head.stream, pixel_bytes, kind)

@@ -5,8 +5,10 @@ viewer would show the frame.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
@@ -23,6 +25,7 @@ SAMPLES = {MONOCHROME: 1, INVERTED: 1, PALETTE: 1, RGB: 3} | dict.fromkeys(LUMA_
 COLOUR_SAMPLES = 3
 READ_ALLOCATIONS = (8, 16)
 SMALLEST_WINDOW = 1e-6
+BYTE_VALUES = 256
 
 
 @dataclass(frozen=True)
@@ -104,36 +107,62 @@ def _read_integer(header: Dataset, keyword: str, missing: int) -> int:
     return missing if value is None else int(value)
 
 
-def to_grey(
-    samples: NDArray[np.generic], photometric: str, layout: Layout, header: Dataset
-) -> NDArray[np.uint8]:
-    """Return the grey values that a viewer shows.
+class GreyScale:
+    """Turns samples of a file into the grey values that a viewer shows; it makes its tables once.
 
     Parameters
     ----------
-    samples : (rows, columns) or (rows, columns, 3), integer
-        As `layout` describes them.
-    photometric : str
-        What the decoded samples mean; a decoder may have made RGB of the file's YBR.
     layout : Layout
     header : Dataset
         With the palette, or the window and its tables.
-
-    Returns
-    -------
-    (rows, columns) uint8
     """
-    if photometric == RGB:
-        return to_luma(samples.astype(np.uint8, copy=False))
-    if photometric in LUMA_FIRST:
-        return np.ascontiguousarray(samples[..., 0], np.uint8)
-    if photometric == PALETTE:
-        table, first = _to_palette(header)
-        places = np.clip(samples.astype(np.int32) - first, 0, len(table) - 1)
-    else:
-        table = _to_window(layout, header)
-        places = samples.astype(np.int32) & (2**layout.bits_stored - 1)
-    return table[places]
+
+    def __init__(self, layout: Layout, header: Dataset) -> None:
+        self._layout = layout
+        self._header = header
+
+    @cached_property
+    def _palette(self) -> tuple[NDArray[np.uint8], int]:
+        return _to_palette(self._header)
+
+    @cached_property
+    def _window(self) -> NDArray[np.uint8]:
+        return _to_window(self._layout, self._header)
+
+    @cached_property
+    def _is_window_identity(self) -> bool:
+        """Return whether stored bytes are the grey values, as most devices store them."""
+        return bool(np.array_equal(self._window, np.arange(BYTE_VALUES)))
+
+    def to_grey(self, samples: NDArray[np.generic], photometric: str) -> NDArray[np.uint8]:
+        """Return the grey values of one frame.
+
+        Parameters
+        ----------
+        samples : (rows, columns) or (rows, columns, 3), integer
+            As the layout describes them.
+        photometric : str
+            What the decoded samples mean; a decoder may have made RGB of the file's YBR.
+
+        Returns
+        -------
+        (rows, columns) uint8
+        """
+        if photometric == RGB:
+            return to_luma(samples.astype(np.uint8, copy=False))
+        if photometric in LUMA_FIRST:
+            return np.ascontiguousarray(samples[..., 0], np.uint8)
+        if photometric == PALETTE:
+            table, first = self._palette
+            places = np.clip(samples.astype(np.int32) - first, 0, len(table) - 1)
+            return np.asarray(table[places])
+        if samples.dtype == np.uint8 and len(self._window) == BYTE_VALUES:
+            if self._is_window_identity:
+                return np.asarray(samples, np.uint8)
+            return np.asarray(cv2.LUT(samples, self._window), np.uint8)  # the same, much faster
+        return np.asarray(
+            self._window[samples.astype(np.int32) & (2**self._layout.bits_stored - 1)]
+        )
 
 
 def has_window(header: Dataset) -> bool:

@@ -5,7 +5,7 @@ from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian
 
 from headcirc.overlay import Picture
-from headcirc.reports.dicom.finding import RESEARCH_ONLY, Finding
+from headcirc.reports.dicom.finding import Finding
 from headcirc.reports.dicom.identity import finish, to_algorithm_parameters, to_identification
 from headcirc.reports.dicom.source_header import to_evidence
 
@@ -45,7 +45,7 @@ def to_capture(finding: Finding, picture: Picture) -> Dataset:
     # The picture may have burned-in text, and most scanners do not say whether it identifies.
     made.BurnedInAnnotation = "NO" if evidence.get("BurnedInAnnotation") == "NO" else "YES"
     made.DerivationDescription = _describe(finding)
-    made.ImageComments = RESEARCH_ONLY
+    made.ImageComments = finding.research_only
     made.SourceImageSequence = [_to_reference(finding, evidence)]
     finish(made, finding, evidence)
     made.DateOfSecondaryCapture, made.TimeOfSecondaryCapture = made.ContentDate, made.ContentTime
@@ -55,7 +55,8 @@ def to_capture(finding: Finding, picture: Picture) -> Dataset:
 def _describe(finding: Finding) -> str:
     model = finding.answer.model
     facts = [f"{model.name} {model.version}", *to_algorithm_parameters(finding)]
-    return f"Outline of the fetal head by {', '.join(facts)}"
+    by = "a person, over that by " if finding.is_corrected else ""
+    return f"Outline of the fetal head by {by}{', '.join(facts)}"
 
 
 def _to_reference(finding: Finding, evidence: Dataset) -> Dataset:

@@ -6,7 +6,7 @@ LN is LOINC, SCT is SNOMED CT, DCM are DICOM's own codes, UCUM are units.
 from highdicom.sr.coding import CodedConcept
 
 PRIVATE_SCHEME = "99HEADCIRC"
-"""Scheme of the two codes of our own; DICOM asks that such names begin with 99."""
+"""Scheme of the codes of our own; DICOM asks that such names begin with 99."""
 
 
 def _to_code(value: str, scheme: str, meaning: str) -> CodedConcept:
@@ -51,4 +51,5 @@ BIOMETRY_GROUP = _to_code("125005", "DCM", "Biometry Group")
 
 QUALITY = _to_code("quality", PRIVATE_SCHEME, "Quality of the measurement")
 ACCEPTABLE = _to_code("acceptable", PRIVATE_SCHEME, "No check failed")
+CORRECTED = _to_code("corrected", PRIVATE_SCHEME, "Corrected by a person")
 NOT_ACCEPTABLE = _to_code("not-acceptable", PRIVATE_SCHEME, "Do not rely on this result")

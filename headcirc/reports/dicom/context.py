@@ -27,6 +27,20 @@ def to_observer(finding: Finding) -> sr.ObserverContext:
     )
 
 
+def to_person(finding: Finding) -> sr.ObserverContext | None:
+    """Return the person who corrected (TID 1003), by the name that was stated; None if nobody."""
+    correction = finding.answer.correction
+    if correction is None:
+        return None
+    return sr.ObserverContext(
+        observer_type=standard.DCM.Person,
+        # The mark says that the whole name is one part.
+        observer_identifying_attributes=sr.PersonObserverIdentifyingAttributes(
+            name=f"{correction.by}^"
+        ),
+    )
+
+
 def to_fetus() -> sr.SubjectContextFetus:
     """Return whom the figures are about (TID 1008)."""
     return sr.SubjectContextFetus(subject_id=FETUS_ID)
@@ -45,7 +59,7 @@ def to_algorithm(finding: Finding) -> sr.AlgorithmIdentification:
 
 
 def to_private_scheme() -> CodingSchemeIdentificationItem:
-    """Return the description of the scheme that our own two codes belong to."""
+    """Return the description of the scheme that our own codes belong to."""
     return CodingSchemeIdentificationItem(
         designator=codes.PRIVATE_SCHEME,
         name="Codes of Headcirc",

@@ -1,17 +1,19 @@
 """What a report is about: the picture, the answer about it, and the model that gave it."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from headcirc.answers import AnalysisFacts, Head
+from headcirc.answers import AUTOMATIC, AnalysisFacts, Head, to_counted
 from headcirc.dicom_source import DicomSource
 from headcirc.errors import NoHeadFoundError, PixelSizeMissingError
 from headcirc.geometry import Ellipse, FloatArray
 from headcirc.growth import describe_age_source, to_age_text
+from headcirc.reports.result_facts import describe_correction
 
 RESEARCH_ONLY = "Automatic and not verified. Research use only, not a medical device."
+RESEARCH_ONLY_CORRECTED = "Not verified. Research use only, not a medical device."
 OUTLINE_POINTS = 65
 """Points of the drawn outline; the last is the first again. At 65 points a polygon lies at most
 0.12 % of the radius inside the ellipse."""
@@ -37,18 +39,38 @@ class Finding:
     answer: AnalysisFacts
 
     @property
+    def counted(self) -> AnalysisFacts:
+        """Return the answer with the figures of the version that counts."""
+        return to_counted(self.answer)
+
+    @property
+    def is_corrected(self) -> bool:
+        """Return whether a person drew the ellipse that counts."""
+        return self.answer.correction is not None
+
+    @property
+    def research_only(self) -> str:
+        """Return the sentence that every report has."""
+        return RESEARCH_ONLY_CORRECTED if self.is_corrected else RESEARCH_ONLY
+
+    @property
+    def automatic(self) -> "Finding":
+        """Return the same finding as it was before a person corrected it."""
+        return replace(self, answer=replace(self.answer, method=AUTOMATIC, correction=None))
+
+    @property
     def model_sha256(self) -> str:
         """Return the SHA-256 of the graph that measured, 64 hexadecimal digits."""
         return self.answer.model.sha256
 
     def require_head(self) -> Head:
-        """Return the head.
+        """Return the head of the version that counts.
 
         Raises
         ------
         NoHeadFoundError, PixelSizeMissingError
         """
-        head = self.answer.head
+        head = self.counted.head
         if head is None:
             raise NoHeadFoundError("No head was found, so there is nothing to report.")
         if head.head_circumference_mm is None:
@@ -76,18 +98,24 @@ class Finding:
 
     def to_comment(self) -> str:
         """Return what a person must know beside the figures, as sentences."""
-        quality = self.answer.quality
-        sentences = [] if quality.acceptable else ["Do not rely on this result."]
+        quality, correction = self.answer.quality, self.answer.correction
+        head, growth = self.counted.head, self.counted.growth
+        sentences = []
+        if correction is not None:
+            note = [f"Note: {correction.note}"] if correction.note else []
+            sentences += [describe_correction(self.answer), *note]
+        elif not quality.acceptable:
+            sentences.append("Do not rely on this result.")
         if quality.warnings:
-            sentences.append(f"Warnings: {', '.join(quality.warnings)}.")
-        interval = None if self.answer.head is None else _find_interval(self.answer.head)
+            kind = "Warnings" if correction is None else "Warnings of the automatic measurement"
+            sentences.append(f"{kind}: {', '.join(quality.warnings)}.")
+        interval = None if head is None else _find_interval(head)
         if interval is not None:
             level, low_mm, high_mm = interval
             sentences.append(
                 f"{level * 100:.0f} % interval of the head circumference: {low_mm:.1f} to "
                 f"{high_mm:.1f} mm."
             )
-        growth = self.answer.growth
         if growth is not None and growth.head_circumference is not None:
             figure = growth.head_circumference
             sentences.append(
@@ -96,7 +124,7 @@ class Finding:
                 f"z-score {figure.z_score:.2f}, centile {figure.centile:.1f} "
                 f"({growth.standard})."
             )
-        return " ".join([*sentences, RESEARCH_ONLY])
+        return " ".join([*sentences, self.research_only])
 
 
 def _find_interval(head: Head) -> tuple[float, float, float] | None:

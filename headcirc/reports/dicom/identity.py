@@ -11,6 +11,7 @@ from typing import Any
 from pydicom.dataset import Dataset
 
 from headcirc import __version__
+from headcirc.corrections import to_drawn
 from headcirc.reports.dicom.finding import Finding
 from headcirc.reports.dicom.source_header import CHARACTER_SET, to_local_time
 
@@ -34,10 +35,11 @@ def to_uid(*parts: object) -> str:
 def to_instance_uid(finding: Finding, evidence: Dataset, kind: str) -> str:
     """Return the UID of one kind of object about a finding.
 
-    It depends on all that the content depends on: picture, what was stated about it, model,
-    recalibration and release.
+    It depends on all that the content depends on: picture, what was stated about it, a person's
+    correction, model, recalibration and release.
     """
     image, growth = finding.answer.image, finding.answer.growth
+    correction = finding.answer.correction
     return to_uid(
         kind,
         str(evidence.SOPInstanceUID),
@@ -45,6 +47,7 @@ def to_instance_uid(finding: Finding, evidence: Dataset, kind: str) -> str:
         (image.pixel_size_x_mm, image.pixel_size_y_mm),
         None if growth is None else growth.gestational_age_days,
         *_to_maker(finding),
+        *([] if correction is None else [repr(to_drawn(correction))]),
     )
 
 

@@ -15,6 +15,7 @@ from headcirc.reports.dicom.context import (
     to_fetus,
     to_frame_numbers,
     to_observer,
+    to_person,
     to_private_scheme,
 )
 from headcirc.reports.dicom.finding import DECIMALS, Finding, is_inside, to_axis_ends, to_outline
@@ -44,6 +45,7 @@ def to_measurement_report(finding: Finding) -> Dataset:
     identification = to_identification(finding, evidence, KIND)
     report = sr.MeasurementReport(
         observation_context=sr.ObservationContext(
+            observer_person_context=to_person(finding),
             observer_device_context=to_observer(finding),
             subject_context=sr.SubjectContext(standard.DCM.Fetus, to_fetus()),
         ),
@@ -74,16 +76,30 @@ def _to_groups(
     outline = sr.ImageRegion("POLYLINE", to_outline(ellipse, rows, columns), source_image)
     figures = [*_to_measurements(head), *_to_ages(finding)]
     drawn = _to_group(finding, evidence, outline, figures)
+    replaced = _to_replaced(finding, evidence, source_image)
     drawn[0].ContentSequence.append(
         sr.TextContentItem(codes.COMMENT, finding.to_comment(), relationship_type="CONTAINS")
     )
     ends = to_axis_ends(ellipse)
     if not is_inside(ends, rows, columns):
-        return [drawn]
+        return [drawn, *replaced]
     exact = sr.ImageRegion("ELLIPSE", ends, source_image)
     assert head.area_mm2 is not None, "a head in mm has all figures"
     area = _to_measurement((codes.AREA, head.area_mm2, codes.SQUARE_MILLIMETRE))
-    return [drawn, _to_group(finding, evidence, exact, [area])]
+    return [drawn, _to_group(finding, evidence, exact, [area]), *replaced]
+
+
+def _to_replaced(
+    finding: Finding, evidence: Dataset, source_image: sr.SourceImageForRegion
+) -> list[sr.PlanarROIMeasurementsAndQualitativeEvaluations]:
+    """Return the automatic outline and its figures, where a person has corrected them."""
+    found = finding.answer.head
+    if not finding.is_corrected or found is None:
+        return []
+    automatic = finding.automatic
+    outline = to_outline(automatic.to_ellipse(), evidence.Rows, evidence.Columns)
+    region = sr.ImageRegion("POLYLINE", outline, source_image)
+    return [_to_group(automatic, evidence, region, _to_measurements(found), "automatic outline")]
 
 
 def _to_group(
@@ -91,15 +107,17 @@ def _to_group(
     evidence: Dataset,
     region: sr.ImageRegion,
     measurements: list[sr.Measurement],
+    name: str = "",
 ) -> sr.PlanarROIMeasurementsAndQualitativeEvaluations:
-    shape = str(region.GraphicType).lower()
+    shape = name or str(region.GraphicType).lower()
     quality = codes.ACCEPTABLE if finding.answer.quality.acceptable else codes.NOT_ACCEPTABLE
+    quality = codes.CORRECTED if finding.is_corrected else quality
     uid = to_uid(shape, *(str(evidence.SOPInstanceUID), finding.source.frame_index))
     return sr.PlanarROIMeasurementsAndQualitativeEvaluations(
         tracking_identifier=sr.TrackingIdentifier(uid=uid, identifier=f"fetal head, {shape}"),
         referenced_region=region,
         finding_type=codes.HEAD,
-        algorithm_id=to_algorithm(finding),
+        algorithm_id=None if finding.is_corrected else to_algorithm(finding),
         measurements=measurements,
         qualitative_evaluations=[sr.QualitativeEvaluation(codes.QUALITY, quality)],
     )
@@ -118,7 +136,7 @@ def _to_measurements(head: Head) -> list[sr.Measurement]:
 
 def _to_ages(finding: Finding) -> list[sr.Measurement]:
     """Return the gestational age from the circumference, with its equation as the method."""
-    days = find_hadlock_days(finding.answer)
+    days = find_hadlock_days(finding.counted)
     if days is None:
         return []
     rounded = round(days, DECIMALS)

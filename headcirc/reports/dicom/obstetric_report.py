@@ -41,12 +41,12 @@ def to_obstetric_report(finding: Finding) -> Dataset:
     Raises
     ------
     UnreliableResultError
-        The answer is not acceptable. An obstetric system takes over the numbers of this template,
-        which has no place for a warning that a program reads.
+        The answer is not acceptable, and nobody has corrected it. An obstetric system takes over
+        the numbers of this template, which has no place for a warning that a program reads.
     NoHeadFoundError, PixelSizeMissingError, UnusableHeaderError
     """
     head = finding.require_head()
-    if not finding.answer.quality.acceptable:
+    if not finding.answer.quality.acceptable and not finding.is_corrected:
         raise UnreliableResultError(
             "The result is not reliable, and this report's numbers would be taken over without "
             "the warning; ask for template 1500, or measure by hand."
@@ -70,7 +70,7 @@ def to_obstetric_report(finding: Finding) -> Dataset:
         is_verified=False,
         **to_identification(finding, evidence, KIND),
     )
-    violations = find_violations(made)
+    violations = find_violations(made, is_corrected=finding.is_corrected)
     assert not violations, violations
     return finish(made, finding, evidence)
 
@@ -103,7 +103,7 @@ def _to_biometry(finding: Finding, head: Head, evidence: Dataset) -> list[Conten
     circumference = _to_measurement(finding, figure, region=_to_region(finding, evidence))
     circumference.ContentSequence.extend(to_uncertainty(head))
     outer, long = (_to_measurement(finding, figure) for figure in to_diameters(head))
-    growth = finding.answer.growth
+    growth = finding.counted.growth
     compared: tuple[GrowthFigure | None, ...] = (None, None, None)
     if growth is not None:
         compared = (
@@ -124,7 +124,7 @@ def _to_biometry(finding: Finding, head: Head, evidence: Dataset) -> list[Conten
 
 def _to_age(finding: Finding) -> list[ContentItem]:
     """Return the gestational age from the circumference, with the code of its equation."""
-    days = find_hadlock_days(finding.answer)
+    days = find_hadlock_days(finding.counted)
     if days is None:
         return []
     age = to_number(codes.GESTATIONAL_AGE, days, codes.DAY)
@@ -154,11 +154,13 @@ def _to_rank(finding: Finding, figure: GrowthFigure | None) -> list[ContentItem]
 def _to_measurement(
     finding: Finding, figure: Figure, region: sr.ScoordContentItem | None = None
 ) -> ContentItem:
-    """Return a measurement (TID 300) with the algorithm that made it."""
+    """Return a measurement (TID 300) with the algorithm that made it, if it was no person."""
     name, value, unit = figure
     number = to_number(name, value, unit)
-    children = [*to_algorithm(finding)] if region is None else [*to_algorithm(finding), region]
-    number.ContentSequence = sr.ContentSequence(children)
+    algorithm = [] if finding.is_corrected else [*to_algorithm(finding)]
+    children = algorithm if region is None else [*algorithm, region]
+    if children:
+        number.ContentSequence = sr.ContentSequence(children)
     return number
 
 

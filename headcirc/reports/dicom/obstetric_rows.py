@@ -59,20 +59,23 @@ class Row:
         )
 
 
-def find_violations(document: Dataset) -> list[str]:
+def find_violations(document: Dataset, *, is_corrected: bool = False) -> list[str]:
     """Return what an obstetric report breaks of its templates, in words; empty where it is valid.
 
     Parameters
     ----------
     document : Dataset
         The report; its root is the document itself.
+    is_corrected : bool
+        A person drew the ellipse, so that no figure may name an algorithm.
     """
-    if not REPORT.fits(document):
+    report = CORRECTED_REPORT if is_corrected else REPORT
+    if not report.fits(document):
         return ["The root is no OB-GYN Ultrasound Procedure Report."]
     template = document.get("ContentTemplateSequence")
     if not template or template[0].TemplateIdentifier != "5000":
         return ["The root does not name template 5000."]
-    return list(_check(document, REPORT, "report"))
+    return list(_check(document, report, "report"))
 
 
 def _check(item: Dataset, row: Row, place: str) -> Iterator[str]:
@@ -156,7 +159,6 @@ ALGORITHM = (
 )
 IMAGE = Row("SELECTED FROM", "IMAGE", _to_terms(standard.SCT.Source), least=1)
 MEASURED_ROWS = (
-    *ALGORITHM,
     Row("INFERRED FROM", "SCOORD", _to_terms(DCM.SourceOfMeasurement), rows=(IMAGE,)),
     Row(PROPERTY, "NUM", _read_group(225), most=2, units=MILLIMETRE),
 )
@@ -164,58 +166,64 @@ CONTAINED = "CONTAINS"
 BIOMETRY_NAMES = _read_group(12005) | _to_terms(codes.OUTER_DIAMETER)
 """The group may be extended; it has no code for the diameter from outer to outer edge."""
 GROUP_NAMES = _to_terms(codes.BIOMETRY_GROUP)
-GROUP = Row(
-    CONTAINED,
-    "CONTAINER",
-    GROUP_NAMES,
-    least=1,
-    most=ANY_NUMBER,
-    rows=(
-        Row(
-            CONTAINED, "NUM", BIOMETRY_NAMES, most=ANY_NUMBER, rows=MEASURED_ROWS, units=MILLIMETRE
-        ),
-        Row(
-            CONTAINED,
-            "NUM",
-            _to_terms(codes.GESTATIONAL_AGE),
-            rows=(Row("INFERRED FROM", "CODE", _read_group(228), values=_read_group(12013)),),
-            units=_to_terms(codes.DAY),
-        ),
-        Row(
-            CONTAINED,
-            "NUM",
-            _read_group(12017),
-            units=_to_terms(codes.NO_UNITS),
-            rows=(
-                Row("INFERRED FROM", "CODE", _read_group(228), values=_read_group(12015)),
-                _to_text("INFERRED FROM", codes.EQUATION_CITATION),
+
+
+def _to_report(measured: tuple[Row, ...]) -> Row:
+    """Return the rows of a report, with those below each measurement."""
+    group = Row(
+        CONTAINED,
+        "CONTAINER",
+        GROUP_NAMES,
+        least=1,
+        most=ANY_NUMBER,
+        rows=(
+            Row(CONTAINED, "NUM", BIOMETRY_NAMES, most=ANY_NUMBER, rows=measured, units=MILLIMETRE),
+            Row(
+                CONTAINED,
+                "NUM",
+                _to_terms(codes.GESTATIONAL_AGE),
+                rows=(Row("INFERRED FROM", "CODE", _read_group(228), values=_read_group(12013)),),
+                units=_to_terms(codes.DAY),
+            ),
+            Row(
+                CONTAINED,
+                "NUM",
+                _read_group(12017),
+                units=_to_terms(codes.NO_UNITS),
+                rows=(
+                    Row("INFERRED FROM", "CODE", _read_group(228), values=_read_group(12015)),
+                    _to_text("INFERRED FROM", codes.EQUATION_CITATION),
+                ),
             ),
         ),
-    ),
-)
-RATIO = Row(
-    CONTAINED,
-    "NUM",
-    _read_group(12004),
-    least=1,
-    most=ANY_NUMBER,
-    rows=MEASURED_ROWS,
-    units=PERCENT,
-)
-REPORT = Row(
-    "",
-    "CONTAINER",
-    _to_terms(codes.OBSTETRIC_REPORT),
-    rows=(
-        LANGUAGE,
-        *OBSERVER,
-        Row(
-            CONTAINED,
-            "CONTAINER",
-            _to_terms(codes.SUMMARY),
-            rows=(_to_text(CONTAINED, codes.COMMENT),),
+    )
+    ratio = Row(
+        CONTAINED,
+        "NUM",
+        _read_group(12004),
+        least=1,
+        most=ANY_NUMBER,
+        rows=measured,
+        units=PERCENT,
+    )
+    return Row(
+        "",
+        "CONTAINER",
+        _to_terms(codes.OBSTETRIC_REPORT),
+        rows=(
+            LANGUAGE,
+            *OBSERVER,
+            Row(
+                CONTAINED,
+                "CONTAINER",
+                _to_terms(codes.SUMMARY),
+                rows=(_to_text(CONTAINED, codes.COMMENT),),
+            ),
+            Row(CONTAINED, "CONTAINER", _to_terms(codes.BIOMETRY_RATIOS), rows=(FETUS, ratio)),
+            Row(CONTAINED, "CONTAINER", _to_terms(codes.BIOMETRY), rows=(FETUS, group)),
         ),
-        Row(CONTAINED, "CONTAINER", _to_terms(codes.BIOMETRY_RATIOS), rows=(FETUS, RATIO)),
-        Row(CONTAINED, "CONTAINER", _to_terms(codes.BIOMETRY), rows=(FETUS, GROUP)),
-    ),
-)
+    )
+
+
+REPORT = _to_report((*ALGORITHM, *MEASURED_ROWS))
+CORRECTED_REPORT = _to_report(MEASURED_ROWS)

@@ -52,7 +52,7 @@ def to_report_file(
     if kind == capture.KIND:
         return to_dicom_file(capture.to_capture(finding, draw_overlay()))
     assert kind == segmentation.KIND, kind
-    finding.require_head()
+    finding.automatic.require_head()  # a person's ellipse has no mask
     assert mask is not None, "a head has a mask"
     return to_dicom_file(segmentation.to_segmentation(finding, mask))
 

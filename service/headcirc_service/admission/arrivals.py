@@ -26,7 +26,7 @@ IPV6_PREFIX = 64
 
 @dataclass(frozen=True)
 class BodyLimits:
-    """Limits of one body; a DICOM file has its own, because it may hold many frames."""
+    """Limits of one body; DICOM files and videos have their own: they may hold many frames."""
 
     max_bytes: int
     timeout_s: float
@@ -126,13 +126,13 @@ class Body:
         self._on_end = on_end
         self._received_bytes = 0
         self._has_ended = False
-        self._is_dicom: bool | None = None
+        self._may_be_large: bool | None = None
         self.announced_bytes = 0
         """Its length by its headers; 0 where they do not state it."""
 
-    def note_kind(self, *, is_dicom: bool) -> None:
-        """Note whether the body holds a DICOM file, which decides its limits."""
-        self._is_dicom = is_dicom
+    def note_kind(self, *, may_be_large: bool) -> None:
+        """Note whether the body holds a file of many frames, which decides its limits."""
+        self._may_be_large = may_be_large
 
     def require_size(self) -> None:
         """Refuse a body that is, or will be, too large for what it holds.
@@ -145,7 +145,7 @@ class Body:
             None: self._limits.most_bytes,
             True: self._limits.max_dicom_bytes,
             False: self._limits.max_bytes,
-        }[self._is_dicom]
+        }[self._may_be_large]
         found_bytes = max(self._received_bytes, self.announced_bytes)
         if found_bytes > max_bytes:
             raise HTTPException(413, say_too_large(found_bytes, max_bytes))
@@ -174,7 +174,7 @@ class Body:
 
     @property
     def _timeout_s(self) -> float:
-        return self._limits.dicom_timeout_s if self._is_dicom else self._limits.timeout_s
+        return self._limits.dicom_timeout_s if self._may_be_large else self._limits.timeout_s
 
     def _say_too_slow(self) -> str:
         return (

@@ -2,7 +2,8 @@
 
 The batcher has no thread. One of the waiting threads leads: it takes the inputs that wait, up to
 the best batch, runs the network for them, and passes the lead on once it has its own answer. So a
-single request on an idle service runs in the thread that prepared it.
+single request on an idle service runs in the thread that prepared it. Where the network can be
+shared, two threads may lead at the same time.
 """
 
 import time
@@ -51,6 +52,13 @@ class Inference:
         """Return whether it has a prediction or an error."""
         return self.prediction is not None or self.error is not None
 
+    def require_prediction(self) -> Prediction:
+        """Return the prediction, or raise why there is none."""
+        if self.error is not None:
+            raise self.error
+        assert self.prediction is not None, "an inference that is done has one of both"
+        return self.prediction
+
 
 class Batcher:
     """See the module.
@@ -66,6 +74,9 @@ class Batcher:
         requests it does not wait.
     on_batch : callable, optional
         Called with the size of every batch that ran.
+    run_shared : callable, optional
+        As `run_network`, for two threads at the same time. Then two threads may lead; a thread that
+        leads alone, while no input is being prepared, still uses `run_network`.
     """
 
     def __init__(
@@ -75,6 +86,7 @@ class Batcher:
         best_batch: int = 1,
         wait_s: float = 0.0,
         on_batch: Callable[[int], None] = lambda _: None,
+        run_shared: Callable[[Array], Sequence[Prediction]] | None = None,
     ) -> None:
         self._run_network = run_network
         self._best_batch = best_batch
@@ -83,7 +95,9 @@ class Batcher:
         self._changed = Condition()
         self._waiting: deque[Inference] = deque()
         self._coming: set[Ticket] = set()
-        self._is_led = False
+        self._run_shared = run_shared
+        self._most_leaders = 1 if run_shared is None else 2
+        self._leaders = 0
         self.failure: str | None = None
         """Name of the error of the last batch; None if it succeeded."""
 
@@ -109,34 +123,48 @@ class Batcher:
         Exception
             The error of the network.
         """
-        mine = Inference(network_input, ticket)
-        with self._changed:
-            self._waiting.append(mine)
-            self._coming.discard(ticket)
-            self._changed.notify_all()  # the leader may wait for this input
-            while self._is_led and not mine.is_done:
-                self._changed.wait()
-            if not mine.is_done:
-                self._lead_until_done(mine)
-        if mine.error is not None:
-            raise mine.error
+        (mine,) = self.infer_all([network_input], ticket)
+        mine.require_prediction()
         return mine
 
-    def _lead_until_done(self, mine: Inference) -> None:
-        """Run batches until `mine` is done; the lock is held on entry and on exit."""
-        self._is_led = True
+    def infer_all(self, network_inputs: Sequence[Array], ticket: Ticket) -> list[Inference]:
+        """Run some pictures of one request through the network; each has a prediction or an error.
+
+        They wait in line like those of other requests, and run together where a batch has room.
+        """
+        mine = [Inference(each, ticket) for each in network_inputs]
+        with self._changed:
+            self._waiting.extend(mine)
+            self._coming.discard(ticket)
+            self._changed.notify_all()  # the leader may wait for these inputs
+            while self._leaders >= self._most_leaders and not _are_done(mine):
+                self._changed.wait()
+            if not _are_done(mine):
+                self._lead_until_done(mine)
+        return mine
+
+    def _lead_until_done(self, mine: Sequence[Inference]) -> None:
+        """Run batches until `mine` are done; the lock is held on entry and on exit."""
+        self._leaders += 1
         try:
-            while not mine.is_done:
+            while not _are_done(mine):
                 batch = self._collect()
-                self._changed.release()
-                try:
-                    self._run(batch)
-                finally:
-                    self._changed.acquire()
-                    self._changed.notify_all()
+                if batch:
+                    self._run_unlocked(batch)
+                self._changed.notify_all()
+                if not batch and not _are_done(mine):  # another thread runs them
+                    self._changed.wait()
         finally:
-            self._is_led = False
+            self._leaders -= 1
             self._changed.notify_all()  # one of the threads that wait leads next
+
+    def _run_unlocked(self, batch: list[Inference]) -> None:
+        is_alone = self._leaders == 1 and not self._coming
+        self._changed.release()
+        try:
+            self._run(batch, is_alone=is_alone)
+        finally:
+            self._changed.acquire()
 
     def _collect(self) -> list[Inference]:
         """Take inputs up to the best batch; an input that is no longer needed gets an error."""
@@ -157,18 +185,13 @@ class Batcher:
                 batch.append(first)
         return batch
 
-    def _run(self, batch: list[Inference]) -> None:
+    def _run(self, batch: list[Inference], *, is_alone: bool) -> None:
         """Run the network once and give each input its result; the lock is not held."""
-        if not batch:
-            return
         began_s = time.perf_counter()
+        inputs = [each.network_input for each in batch]
+        run = self._run_network if is_alone or self._run_shared is None else self._run_shared
         try:
-            alone = len(batch) == 1
-            predictions = self._run_network(
-                batch[0].network_input
-                if alone
-                else np.concatenate([each.network_input for each in batch])
-            )
+            predictions = run(inputs[0] if len(inputs) == 1 else np.concatenate(inputs))
             answers = list(zip(batch, predictions, strict=True))
         except Exception as error:  # every request of the batch fails with it
             self.failure = type(error).__name__
@@ -181,3 +204,7 @@ class Batcher:
         for each, prediction in answers:
             each.queue_s, each.run_s = began_s - each.arrived_s, run_s
             each.prediction = prediction
+
+
+def _are_done(inferences: Sequence[Inference]) -> bool:
+    return all(each.is_done for each in inferences)

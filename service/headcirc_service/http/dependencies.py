@@ -8,6 +8,7 @@ from typing import Annotated
 from fastapi import Depends, File, Form, Request, UploadFile
 from fastapi.security import HTTPBearer
 from pydantic import WithJsonSchema
+from starlette.datastructures import FormData
 from starlette.exceptions import HTTPException
 
 from headcirc.errors import (
@@ -41,6 +42,7 @@ REFUSED_TWICE: dict[str, type[InputError]] = {
     "gestational_age_days": InvalidGestationalAgeError,
 }
 """Fields of the form, and the error if a field is sent twice."""
+IMAGE = "PNG, JPEG, BMP, TIFF, WebP, DICOM, or a frame of MP4 or AVI"
 EXAMPLE_MM = 0.1277
 """Pixel size of the phantom in the example of `/docs`."""
 LEFT_OUT = ""
@@ -139,13 +141,10 @@ FrameIndex = Annotated[int | None, describe_optional(type="integer", minimum=0)]
 class ScaleFields:
     """The fields of the form that state the scale of a picture, as they were sent."""
 
-    pixel_size_mm: Annotated[SquareSize, Form(description="of square pixels, in mm")] = None
-    pixel_size_x_mm: Annotated[SideSize, Form(description="width of a pixel, in mm")] = None
-    pixel_size_y_mm: Annotated[SideSize, Form(description="height of a pixel, in mm")] = None
-    scale_mark_mm: Annotated[
-        MarkDistance,
-        Form(description="of the depth scale's marks, in mm: the pixel size is found by them"),
-    ] = None
+    pixel_size_mm: float | None
+    pixel_size_x_mm: float | None
+    pixel_size_y_mm: float | None
+    scale_mark_mm: float | None
 
     def to_stated(self) -> StatedScale | None:
         """Return what is stated, or None.
@@ -169,11 +168,31 @@ class ScaleFields:
         return to_scale_marks(self.scale_mark_mm)
 
 
+async def read_scale(  # not the class itself: it would run in a thread of its own
+    pixel_size_mm: Annotated[SquareSize, Form(description="of square pixels, in mm")] = None,
+    pixel_size_x_mm: Annotated[SideSize, Form(description="width of a pixel, in mm")] = None,
+    pixel_size_y_mm: Annotated[SideSize, Form(description="height of a pixel, in mm")] = None,
+    scale_mark_mm: Annotated[
+        MarkDistance,
+        Form(description="of the depth scale's marks, in mm: the pixel size is found by them"),
+    ] = None,
+) -> ScaleFields:
+    """Return the fields of the form that state the scale."""
+    return ScaleFields(pixel_size_mm, pixel_size_x_mm, pixel_size_y_mm, scale_mark_mm)
+
+
+def require_single_fields(form: FormData) -> None:
+    """Refuse a form that states a fact twice; raises the error of that fact."""
+    for name, refusal in REFUSED_TWICE.items():
+        if len(form.getlist(name)) > 1:
+            raise refusal(f"{name} was given more than once; give it once.")
+
+
 async def read_question(
     request: Request,
     owner: Annotated[Measurer, Depends(require_measurer)],
-    image: Annotated[UploadFile, File(description="PNG, JPEG, BMP, TIFF, WebP or DICOM")],
-    scale: Annotated[ScaleFields, Depends()],
+    image: Annotated[UploadFile, File(description=IMAGE)],
+    scale: Annotated[ScaleFields, Depends(read_scale)],
     *,
     frame: Annotated[FrameIndex, Form(description="0-based, of a multi-frame file")] = None,
     gestational_age_days: Annotated[
@@ -186,10 +205,7 @@ async def read_question(
     ------
     InvalidPixelSizeError, InvalidFrameError, InvalidGestationalAgeError, OverloadedError
     """
-    form = await request.form()  # already parsed
-    for name, refusal in REFUSED_TWICE.items():
-        if len(form.getlist(name)) > 1:
-            raise refusal(f"{name} was given more than once; give it once.")
+    require_single_fields(await request.form())  # already parsed
     stated = scale.to_stated()
     age_days = require_gestational_age(gestational_age_days)
     scope = find_context(request.scope).result_scope

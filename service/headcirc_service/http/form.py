@@ -16,7 +16,7 @@ from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException, MultiPartParser
 
-from headcirc.readers import dicom
+from headcirc.readers import dicom, video
 from headcirc_service.errors import EncodedBodyError, FormLimitError, MissingImageError
 from headcirc_service.telemetry.request_context import BodyWatch, find_context
 
@@ -25,7 +25,7 @@ MAXIMUM_FIELDS, MAXIMUM_FIELD_BYTES = 8, 1_000
 FORM_TYPE = b"multipart/form-data"
 IMAGE_FIELD = "image"
 SHOWN_BYTES = dicom.MARK_AT + len(dicom.MARK)
-"""So many first bytes of a file show whether it is DICOM."""
+"""So many first bytes of a file show whether it may hold many frames."""
 EXTENDED_NAME = re.compile(rb";\s*filename\*", re.IGNORECASE)
 FILE_TYPES = (b"image/", b"application/octet-stream", b"application/dicom")
 NO_FORM = (
@@ -48,8 +48,8 @@ FIELD_TOO_LONG = (
     f"A field of the form has more than {MAXIMUM_FIELD_BYTES} bytes; only the picture may, sent as "
     "a file with a file name or with an image's type."
 )
+TOO_MANY = "Too many files"
 REFUSALS = {
-    "Too many files": FormLimitError(TOO_MANY_FILES),
     "Too many fields": FormLimitError(TOO_MANY_FIELDS),
     "Part exceeded": FormLimitError(FIELD_TOO_LONG),
     "The Content-Disposition": MissingImageError(NAMELESS_PART),
@@ -67,15 +67,15 @@ class ImageFormParser(MultiPartParser):
         super().__init__(*arguments, **limits)
         self._body = body
         self._start = b""
-        """The first bytes of the file, until they show whether it is DICOM."""
+        """The first bytes of the file, until they show whether it may hold many frames."""
 
     def on_part_data(self, data: bytes, start: int, end: int) -> None:
-        """Note whether the file is DICOM as soon as its first bytes show it."""
+        """Note whether the file may be large as soon as its first bytes show what it is."""
         missing = SHOWN_BYTES - len(self._start)
         if self._body is not None and self._current_part.file is not None and missing > 0:
             self._start += data[start : min(end, start + missing)]
             if len(self._start) == SHOWN_BYTES:
-                self._body.note_kind(is_dicom=dicom.recognises(self._start))
+                self._body.note_kind(may_be_large=holds_frames(self._start))
         super().on_part_data(data, start, end)
 
     def on_headers_finished(self) -> None:
@@ -100,6 +100,11 @@ class ImageFormParser(MultiPartParser):
             each.close()
 
 
+def holds_frames(start: bytes) -> bool:
+    """Return whether the first bytes of a file are those of a format for many frames."""
+    return dicom.recognises(start) or video.recognises(start)
+
+
 def has_file_type(headers: list[tuple[bytes, bytes]]) -> bool:
     """Return whether the headers of a part state the type of a picture."""
     stated = dict(headers).get(b"content-type", b"")
@@ -109,6 +114,9 @@ def has_file_type(headers: list[tuple[bytes, bytes]]) -> bool:
 class FormRequest(Request):
     """A request that must have a multipart form with a picture; others are refused unread."""
 
+    may_be_large = False
+    """The body has the limits of files with many frames, whatever it holds."""
+    too_many_files = TOO_MANY_FILES
     _read_form: FormData | None = None
 
     async def form(self, **limits: Any) -> FormData:  # type: ignore[override]
@@ -135,9 +143,14 @@ class FormRequest(Request):
         try:
             async with aclosing(self.stream()) as stream:
                 body = find_context(self.scope).body
-                parser = ImageFormParser(self.headers, stream, body=body, **limits)
+                if body is not None and self.may_be_large:
+                    body.note_kind(may_be_large=True)
+                watched = None if self.may_be_large else body
+                parser = ImageFormParser(self.headers, stream, body=watched, **limits)
                 form = await parser.parse()
         except MultiPartException as error:
+            if error.message.startswith(TOO_MANY):
+                raise FormLimitError(self.too_many_files) from error
             found = (REFUSALS[each] for each in REFUSALS if error.message.startswith(each))
             raise next(found, MissingImageError(CUT_FORM)) from error
         try:
@@ -172,11 +185,13 @@ def require_image(form: FormData) -> None:
 class FormRoute(APIRoute):
     """A route that reads its form with `FormRequest`."""
 
+    request_class = FormRequest
+
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """See `APIRoute`."""
         handle = super().get_route_handler()
 
         async def handle_form(request: Request) -> Response:
-            return await handle(FormRequest(request.scope, request.receive))
+            return await handle(self.request_class(request.scope, request.receive))
 
         return handle_form

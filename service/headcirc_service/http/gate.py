@@ -1,8 +1,10 @@
 """Checks of a request's headers before it is let in.
 
-A refusal here needs neither the body nor a thread.
+A refusal here needs neither the body nor a thread. If the service is overloaded, it is sent with a
+delay, in which nothing more is read from the connection.
 """
 
+import asyncio
 from collections.abc import Sequence
 
 from starlette.requests import Request
@@ -12,7 +14,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from headcirc.errors import HeadCircumferenceError, ImageTooLargeError
 from headcirc_service.admission.arrivals import BodyLimits, name_client, say_too_large
 from headcirc_service.admission.keys import KeyRing
-from headcirc_service.errors import TunnelRefusedError
+from headcirc_service.admission.pace import Pace
+from headcirc_service.errors import OverloadedError, TunnelRefusedError
+from headcirc_service.http.holding import hold_reading
 from headcirc_service.http.hosts import HostRules
 from headcirc_service.http.problems import NO_TUNNEL, to_known_problem
 from headcirc_service.measuring.measurer import Measurer
@@ -20,6 +24,8 @@ from headcirc_service.settings import Settings
 from headcirc_service.telemetry.request_context import find_context
 
 FORM_TYPE = "multipart/form-data"
+READING = ("POST", "PUT")
+"""Methods whose routes read a body; a PUT takes no place of the measurements' queue."""
 
 
 class Gate:
@@ -47,6 +53,7 @@ class Gate:
         self._workers, self._arrivals = measurer.workers, measurer.arrivals
         self._routes = routes
         self._hosts = HostRules(settings)
+        self._pace = Pace()
         self._keys = KeyRing(settings.api_key_hashes)
         self._keeps_keys_apart = settings.result_scope == "key"
         self._limits = BodyLimits(
@@ -68,10 +75,13 @@ class Gate:
         except HeadCircumferenceError as refusal:
             matches = (each.matches(scope) for each in self._routes)
             scope.update(next((found for match, found in matches if match is Match.FULL), {}))
+            if isinstance(refusal, OverloadedError):
+                hold_reading(scope)
+                await asyncio.sleep(self._pace.take_s())
             await to_known_problem(request, refusal)(scope, receive, send)
             return
-        if request.method != "POST":
-            await self._app(scope, receive, send)  # only POST routes read a body
+        if request.method not in READING:
+            await self._app(scope, receive, send)  # other routes read no body
             return
         body = self._arrivals.begin(
             receive,
@@ -106,8 +116,9 @@ class Gate:
         announced_bytes = to_announced_bytes(request)
         if announced_bytes > max_bytes:
             raise ImageTooLargeError(say_too_large(announced_bytes, max_bytes))
-        if request.method == "POST" and path.startswith("/v1/"):
-            self._workers.require_capacity(coming=self._arrivals.count_fresh())
+        if request.method in READING and path.startswith("/v1/"):
+            if request.method == "POST":
+                self._workers.require_capacity(coming=self._arrivals.count_fresh())
             self._arrivals.require_capacity(name_client(request.scope.get("client")))
 
 

@@ -25,12 +25,13 @@ REJECTIONS = (401, 413, 429, 499, 503, 504)
 TWO_LENGTHS = {"content-length", "transfer-encoding"}
 """With both, another server may see another end of the body. The answer ends the connection, so
 that nothing is taken for a further request (RFC 9112, 6.1)."""
+FRAMED_BY_NONE = b"frame-ancestors 'none'"
 SECURITY_HEADERS = {
     b"x-content-type-options": b"nosniff",
     b"x-frame-options": b"DENY",
     b"referrer-policy": b"no-referrer",
     b"cache-control": b"no-store",  # caches must not keep the data of a patient
-    b"content-security-policy": b"default-src 'none'; frame-ancestors 'none'",
+    b"content-security-policy": b"default-src 'none'; " + FRAMED_BY_NONE,
 }
 """Added to every answer that does not set them; the web page sets its own."""
 
@@ -132,6 +133,12 @@ def log_request(request: Request, context: RequestContext, status: int, duration
 
 
 def add_security_headers(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-    """Return the headers of an answer with the security headers that it lacks."""
-    given = {name.lower() for name, _ in headers}
-    return headers + [each for each in SECURITY_HEADERS.items() if each[0] not in given]
+    """Return the headers of an answer with the security headers that it lacks.
+
+    An answer whose own policy names who may frame it gets no `X-Frame-Options`, which knows no
+    names and would contradict it.
+    """
+    given = {name.lower(): value for name, value in headers}
+    policy = given.get(b"content-security-policy", FRAMED_BY_NONE)
+    left_out = {*given} if FRAMED_BY_NONE in policy else {*given, b"x-frame-options"}
+    return headers + [each for each in SECURITY_HEADERS.items() if each[0] not in left_out]

@@ -15,14 +15,22 @@ VIEWER = ("fastapi_swagger", "resources")
 """Package and folder with the files of Swagger UI."""
 SAME_HOST = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
+    "base-uri 'none'; form-action 'none'; "
 )
 NO_RANGES = {"accept-ranges": "none"}
-PAGE_HEADERS = NO_RANGES | {"content-security-policy": SAME_HOST + "img-src 'self' blob:"}
-VIEWER_HEADERS = NO_RANGES | {"content-security-policy": SAME_HOST + "img-src 'self' data:"}
+VIEWER_HEADERS = NO_RANGES | {
+    "content-security-policy": SAME_HOST + "frame-ancestors 'none'; img-src 'self' data:"
+}
 """The style sheet of Swagger UI has its small pictures as `data:` URLs."""
 REVALIDATED = "no-cache"
 """Caches may keep these files, which hold no patient data, but must revalidate them."""
+
+
+def to_page_headers(embed_origins: tuple[str, ...]) -> dict[str, str]:
+    """Return the headers of the web page, which viewers of these origins may show in a frame."""
+    framed_by = " ".join(embed_origins) or "'none'"
+    policy = f"{SAME_HOST}frame-ancestors {framed_by}; img-src 'self' blob:"
+    return NO_RANGES | {"content-security-policy": policy}
 
 
 async def ignore_range(request: Request) -> None:
@@ -36,15 +44,22 @@ files = StaticFiles(directory=WEB_DIR, packages=[VIEWER])
 
 
 @router.get("/")
-async def show_page() -> FileResponse:
+async def show_page(request: Request) -> FileResponse:
     """Return the web page."""
-    return FileResponse(WEB_DIR / "index.html", headers=PAGE_HEADERS)
+    origins = request.app.state.settings.embed_origins
+    return FileResponse(WEB_DIR / "index.html", headers=to_page_headers(origins))
 
 
 @router.get("/docs")
 async def show_docs() -> FileResponse:
     """Return the interactive documentation of the HTTP interface."""
     return FileResponse(WEB_DIR / "docs.html", headers=VIEWER_HEADERS)
+
+
+@router.get("/web/embed/origins.json")
+async def list_embed_origins(request: Request) -> list[str]:
+    """Return the origins of viewers that the page hears."""
+    return list(request.app.state.settings.embed_origins)
 
 
 @router.get("/web/{path:path}")

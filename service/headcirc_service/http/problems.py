@@ -22,6 +22,7 @@ from headcirc.errors import (
     ImageTooLargeError,
     InferenceError,
     InputError,
+    InvalidEllipseError,
     InvalidFrameError,
     InvalidGestationalAgeError,
     InvalidPixelSizeError,
@@ -60,6 +61,7 @@ STATUSES: dict[type[HeadCircumferenceError], int] = {
     UnusableHeaderError: 422,
     UnreliableResultError: 422,
     ScaleBarError: 422,
+    InvalidEllipseError: 422,
     NoHeadFoundError: 422,
     PixelSizeMissingError: 422,
     InferenceError: 500,
@@ -91,9 +93,11 @@ TITLES = {
     405: "Method not allowed",
     406: "Not acceptable",
     409: "The analysis has no such number",
-    413: "The image is too large",
+    412: "The result has changed",
+    413: "Too large",
     415: "Unsupported media type",
     422: "The request cannot be measured",
+    428: "The version is not stated",
     429: "Overloaded",
     499: "The client left",
     500: "Internal error",
@@ -158,11 +162,15 @@ def to_internal_problem(request: Request, error: Exception) -> ProblemResponse:
 
     The log does not hold the message of the error either: it may quote the request.
     """
+    log_failure(find_context(request.scope).name.request_id, error)
+    return to_problem(request, 500, code=INTERNAL_CODE, detail=INTERNAL_DETAIL)
+
+
+def log_failure(request_id: str, error: Exception) -> None:
+    """Log where an unexpected error happened, without its message."""
     where = "".join(traceback.format_tb(error.__traceback__))
-    request_id = find_context(request.scope).name.request_id
     facts = {"request_id": request_id, "error": type(error).__name__, "where": where}
     logger.error("internal error: %(error)s at\n%(where)s", facts, extra={"facts": facts})
-    return to_problem(request, 500, code=INTERNAL_CODE, detail=INTERNAL_DETAIL)
 
 
 def install_problem_handlers(app: FastAPI) -> None:

@@ -12,11 +12,13 @@ import resource
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import h11
+from starlette.types import Scope
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from headcirc_service.http.holding import offer_hold
 from headcirc_service.settings import Settings
 from headcirc_service.telemetry.metrics import Metrics
 
@@ -94,6 +96,12 @@ class BoundedProtocol(H11Protocol):
         except h11.LocalProtocolError:  # not HTTP, and too late to answer 400
             self.transport.abort()
         self._follow()
+
+    def handle_events(self) -> None:
+        """Answer what arrived; the application may hold the reading of the connection."""
+        super().handle_events()
+        if self.cycle is not None:
+            offer_hold(cast(Scope, self.cycle.scope), self.flow.pause_reading)
 
     def pause_writing(self) -> None:
         """Begin to wait for the client to read its answer."""

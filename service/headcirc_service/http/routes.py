@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel, Field
 
-from headcirc.answers import HeadCircumference, Models, ScaleProposal
+from headcirc.answers import HeadCircumference, Models, ScaleProposal, to_counted
 from headcirc.errors import InputError, NoHeadFoundError, PixelSizeMissingError
 from headcirc.overlay import Picture, to_png
 from headcirc.reports.fhir import MEDIA_TYPE as FHIR_TYPE
@@ -34,6 +34,7 @@ from headcirc_service.http.dependencies import (
     prefers,
     require_acceptable,
 )
+from headcirc_service.http.etags import to_etag
 from headcirc_service.http.form import FormRoute
 from headcirc_service.http.png import CountedPng, Png
 from headcirc_service.http.problems import MEDIA_TYPE, NOT_KEPT, TITLES
@@ -133,6 +134,7 @@ async def create_analysis(
     stored, is_new = await owner.answer(question, watch)
     response.status_code = 201 if is_new else 200
     response.headers["Location"] = stored.body.links.self
+    response.headers["ETag"] = to_etag(stored)
     return stored.body
 
 
@@ -183,6 +185,7 @@ async def read_analysis(
     async with owner.renderers.take():
         stored = await require_stored(owner, analysis_id)
         if not is_fhir:
+            response.headers["ETag"] = to_etag(stored)
             return stored.body
 
         def write() -> bytes:
@@ -255,7 +258,7 @@ async def read_head_circumference(analysis_id: OwnId, owner: Owner) -> HeadCircu
     """Return the circumference of a kept analysis."""
     async with owner.renderers.take():
         analysis = (await require_stored(owner, analysis_id)).body
-    if analysis.head is None:
+    if to_counted(analysis).head is None:
         raise StoredNoHeadError(NO_HEAD)
     body = to_head_circumference_body(analysis)
     if body is None:
@@ -292,7 +295,7 @@ async def create_head_circumference(
 ) -> HeadCircumference:
     """Return the circumference of a picture in one request."""
     stored, _ = await owner.answer(question, watch)
-    if stored.body.head is None:
+    if to_counted(stored.body).head is None:
         raise NoHeadFoundError(NO_HEAD)
     body = to_head_circumference_body(stored.body)
     if body is None:

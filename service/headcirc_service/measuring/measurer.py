@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from starlette.concurrency import run_in_threadpool
@@ -18,15 +19,18 @@ from starlette.concurrency import run_in_threadpool
 import headcirc
 from headcirc.answers import ScaleProposal, to_scale_proposal
 from headcirc.geometry import StatedScale
+from headcirc.model.prediction import Prediction
 from headcirc.pipeline import Analysis, Pipeline
 from headcirc_service.admission.arrivals import Arrivals
-from headcirc_service.admission.batcher import Batcher, Inference
+from headcirc_service.admission.batcher import Array, Batcher, Inference
 from headcirc_service.admission.coalescing import RequestCoalescer
 from headcirc_service.admission.large_files import LargeFiles
 from headcirc_service.admission.renderers import MOST_RENDERERS, Places, Renderers, Unread
 from headcirc_service.admission.workers import Ticket, Workers
 from headcirc_service.answers import to_analysis_body
 from headcirc_service.errors import NotReadyError, StoreUnavailableError
+from headcirc_service.measuring.cines import Cines
+from headcirc_service.measuring.corrections import Corrections
 from headcirc_service.measuring.explanations import Explanations
 from headcirc_service.results.result_names import to_scoped_id
 from headcirc_service.results.store import Store
@@ -105,6 +109,8 @@ class Measurer:
         self.pipeline = pipeline
         self.record_stages = record_stages
         self._store = store
+        self._ttl_s = settings.result_ttl_s
+        self.corrections = Corrections(store, self.find, ttl_s=self._ttl_s)
         self._metrics = metrics
         best_batch = settings.max_batch or choose_batch(pipeline)
         self.batcher = Batcher(
@@ -112,12 +118,14 @@ class Measurer:
             best_batch=best_batch,
             wait_s=settings.batch_wait_ms / 1000,
             on_batch=metrics.batch_size.observe,
+            run_shared=choose_shared(pipeline),
         )
         self.workers = Workers(
             WORKERS_PER_PICTURE * best_batch,
             capacity=settings.queue_capacity or PLACES_PER_PICTURE * best_batch,
             timeout_s=settings.request_timeout_ms / 1000,
         )
+        self.cines = Cines(pipeline, self.batcher, settings, metrics, best_batch=best_batch)
         self.arrivals = Arrivals(self.workers.capacity)
         self.large_files = LargeFiles(settings.max_upload_bytes)
         metrics.queue_depth.set_function(lambda: self.workers.depth + self.arrivals.count)
@@ -203,7 +211,7 @@ class Measurer:
 
         def measure(ticket: Ticket) -> tuple[StoredAnalysis, tuple[Stage, ...]]:
             analysis, stages = self._measure(question, ticket, arrived_s)
-            body = to_analysis_body(analysis_id, analysis, self.pipeline)
+            body = to_analysis_body(analysis_id, analysis, self.pipeline, ttl_s=self._ttl_s)
             return to_stored(body, analysis), stages
 
         stored, stages = await self.workers.run(measure, wait_until_gone)
@@ -259,11 +267,10 @@ class Measurer:
                 frame_index=question.frame_index,
             )
             inference = self.batcher.infer(prepared.network_input, ticket)
-        assert inference.prediction is not None
         finishing_s = time.perf_counter()
         analysis = self.pipeline.finish(
             prepared,
-            inference.prediction,
+            inference.require_prediction(),
             gestational_age_days=question.gestational_age_days,
         )
         timing_ms = {
@@ -289,10 +296,18 @@ class Measurer:
 
     async def close(self) -> None:
         """Finish the work that has started and take no more."""
+        self.cines.close()
         await self.workers.close()
         await self.renderers.close()
         await self.explanations.close()
         await self._store.close()
+
+
+def choose_shared(pipeline: Pipeline) -> Callable[[Array], list[Prediction]] | None:
+    """Return what runs the network for two threads at the same time, if that saves time."""
+    if pipeline.shared_backend is None:
+        return None
+    return partial(pipeline.infer, is_alone=False)
 
 
 def choose_batch(pipeline: Pipeline) -> int:

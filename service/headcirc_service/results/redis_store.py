@@ -1,9 +1,13 @@
-"""Results in Redis, which replicas share; Redis' own `maxmemory` limits their total size."""
+"""Results in Redis, which replicas share; Redis' own `maxmemory` limits their total size.
+
+A result is one hash, so that its parts expire and are dropped together: `result` never changes,
+`change` is what a person made of it, and `revision` names that change.
+"""
 
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
@@ -12,15 +16,50 @@ from redis.exceptions import RedisError, ResponseError
 from starlette.concurrency import run_in_threadpool
 
 from headcirc_service.errors import StoreUnavailableError
-from headcirc_service.results.stored_analysis import StoredAnalysis, read_stored
+from headcirc_service.results.stored_analysis import (
+    MAXIMUM_CHANGE_BYTES,
+    StoredAnalysis,
+    read_stored,
+)
 
 logger = logging.getLogger("headcirc.store")
 Reply = TypeVar("Reply")
-KEY_PREFIX = "headcirc:3:"
+KEY_PREFIX = "headcirc:4:"
 """The number changes when the form of a written result changes."""
 TIMEOUT_S = 0.5
 AWAY_S = 1.0
 """Pause after a failure, so that not every request waits for the timeout."""
+
+
+# Redis runs a script as a whole: nothing else happens between its commands.
+PUT = """
+if redis.call('TYPE', KEYS[1])['ok'] == 'hash'
+    and redis.call('HEXISTS', KEYS[1], 'revision') == 1 then
+  return 0
+end
+redis.call('DEL', KEYS[1])
+redis.call('HSET', KEYS[1], 'result', ARGV[1])
+redis.call('EXPIRE', KEYS[1], ARGV[2])
+return 1
+"""
+GET = """
+if redis.call('TYPE', KEYS[1])['ok'] ~= 'hash'
+    or redis.call('HSTRLEN', KEYS[1], 'result') > tonumber(ARGV[1])
+    or redis.call('HSTRLEN', KEYS[1], 'change') > tonumber(ARGV[2]) then
+  return {}
+end
+return redis.call('HMGET', KEYS[1], 'result', 'change')
+"""
+"""Larger values than are ever written are not sent: others may have written to this key."""
+REPLACE = """
+if redis.call('HEXISTS', KEYS[1], 'result') == 0
+    or (redis.call('HGET', KEYS[1], 'revision') or '') ~= ARGV[1] then
+  return 0
+end
+redis.call('HSET', KEYS[1], 'revision', ARGV[2], 'change', ARGV[3])
+redis.call('EXPIRE', KEYS[1], ARGV[4])
+return 1
+"""
 
 
 class RedisStore:
@@ -66,32 +105,32 @@ class RedisStore:
         content = await run_in_threadpool(stored.to_bytes)
         if len(content) > self._max_bytes:
             return
-        key = KEY_PREFIX + analysis_id
-        await self._ask(lambda: self._redis.set(key, content, ex=self._ttl_s))
+        await self._run(PUT, analysis_id, content, self._ttl_s)
 
     async def get(self, analysis_id: str) -> StoredAnalysis | None:
         """See `headcirc_service.results.store.Store`."""
         if self._ttl_s <= 0:
             return None
         self._require_here()
-        key = KEY_PREFIX + analysis_id
-        # Ask for no more bytes than are ever written: others may have written to this key.
-        content = await self._ask(lambda: self._read(key, self._max_bytes))
-        if not content or len(content) > self._max_bytes:
+        parts = await self._run(GET, analysis_id, self._max_bytes, MAXIMUM_CHANGE_BYTES)
+        content, change = parts or (None, None)
+        if content is None:
             return None
         return await run_in_threadpool(
-            read_stored, content, analysis_id, maximum_pixels=self._maximum_pixels
+            read_stored, content, analysis_id, maximum_pixels=self._maximum_pixels, change=change
         )
 
-    async def _read(self, key: str, end: int) -> bytes:
-        try:
-            content = await self._redis.getrange(key, 0, end)
-        except ResponseError as error:
-            if str(error).startswith("WRONGTYPE"):  # a list, say, which is never ours
-                return b""
-            raise
-        assert isinstance(content, bytes)
-        return content
+    async def replace(self, analysis_id: str, changed: StoredAnalysis, *, revision: str) -> bool:
+        """See `headcirc_service.results.store.Store`."""
+        self._require_here()
+        change = changed.to_change_bytes()
+        facts = (revision, changed.revision, change, self._ttl_s)
+        return bool(await self._run(REPLACE, analysis_id, *facts))
+
+    async def _run(self, script: str, analysis_id: str, *facts: str | bytes | int) -> Any:
+        """Run a script on the key of a result."""
+        key = KEY_PREFIX + analysis_id
+        return await self._ask(lambda: self._redis.eval(script, 1, key, *facts))
 
     async def close(self) -> None:
         """See `headcirc_service.results.store.Store`."""

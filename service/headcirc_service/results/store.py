@@ -14,10 +14,19 @@ class Store(Protocol):
     """Keeps results for a time; raises `StoreUnavailableError` while it does not answer."""
 
     async def put(self, analysis_id: str, stored: StoredAnalysis) -> None:
-        """Keep a result, unless it is too large or results are not kept."""
+        """Keep a result, unless it is too large or results are not kept.
+
+        One that a person has changed stays: an equal question may be measured twice at a time.
+        """
 
     async def get(self, analysis_id: str) -> StoredAnalysis | None:
         """Return a result that has not expired, or None."""
+
+    async def replace(self, analysis_id: str, changed: StoredAnalysis, *, revision: str) -> bool:
+        """Replace a kept result whose revision is still `revision`, and begin its time anew.
+
+        Return whether it was. Of several that replace the same revision, one alone succeeds.
+        """
 
     async def close(self) -> None:
         """Release connections and memory."""
@@ -93,11 +102,21 @@ class MemoryStore:
 
     async def put(self, analysis_id: str, stored: StoredAnalysis) -> None:
         """See `Store`."""
-        self._cache.put(analysis_id, stored)
+        known = self._cache.get(analysis_id)
+        if known is None or not known.revision:
+            self._cache.put(analysis_id, stored)
 
     async def get(self, analysis_id: str) -> StoredAnalysis | None:
         """See `Store`."""
         return self._cache.get(analysis_id)
+
+    async def replace(self, analysis_id: str, changed: StoredAnalysis, *, revision: str) -> bool:
+        """See `Store`; nothing else runs meanwhile, because nothing is awaited."""
+        known = self._cache.get(analysis_id)
+        if known is None or known.revision != revision:
+            return False
+        self._cache.put(analysis_id, changed)
+        return True
 
     async def close(self) -> None:
         """See `Store`."""

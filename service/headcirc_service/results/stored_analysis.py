@@ -1,5 +1,7 @@
 """A kept analysis: the answer, the mask and the 8-bit frame, without the file or its name.
 
+What a person corrected is written apart from the rest, because it alone changes.
+
 The identifiers of study, series and instance of a DICOM file are kept for FHIR. They name nobody
 and are part of no JSON answer, URL or log.
 """
@@ -8,14 +10,16 @@ import json
 import logging
 import math
 import struct
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from itertools import accumulate, pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
+from headcirc.answers import Head, to_counted
 from headcirc.caption import add_caption
+from headcirc.corrections import DrawnEllipse, require_drawn, to_drawn
 from headcirc.geometry import Ellipse
 from headcirc.overlay import Picture, draw_overlay, to_mask_picture, to_png
 from headcirc.pipeline import Analysis
@@ -24,7 +28,7 @@ from headcirc.readers.pixel_size import MAXIMUM_PIXEL_SIZE_MM, MINIMUM_PIXEL_SIZ
 from headcirc.reports.fhir_elements import ImagingSource
 from headcirc.reports.fhir_imaging import read_imaging_source
 from headcirc.reports.result_facts import to_result_facts
-from headcirc_service.answers import has_chart, to_links
+from headcirc_service.answers import has_chart, to_links, to_version
 from headcirc_service.schemas import AnalysisBody
 
 logger = logging.getLogger("headcirc.store")
@@ -44,6 +48,32 @@ MAXIMUM_BODY_BYTES = 8_000
 """Largest written answer; names and warnings of more would fill a caption, and take time."""
 
 
+MAXIMUM_CHANGE_BYTES = 8_000
+"""Largest written change; the note and the name alone may take 6 bytes a character."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Change:
+    """What is written of the last change by a person.
+
+    Attributes
+    ----------
+    revision : str
+        Differs from that of every other change.
+    expires : str or None
+        A change begins the result's time anew.
+    drawn : DrawnEllipse or None
+        None where the person went back to the automatic ellipse.
+    """
+
+    revision: str
+    expires: str | None
+    drawn: DrawnEllipse | None
+
+
+CHANGES = TypeAdapter(Change)
+
+
 @dataclass(frozen=True)
 class StoredAnalysis:
     """An answer, and the data to draw it on its frame.
@@ -58,6 +88,8 @@ class StoredAnalysis:
         Width over height of a pixel, as the network saw it; see `Analysis`.
     imaging : ImagingSource or None
         Identifiers of the DICOM object that was measured.
+    revision : str
+        Of the last change by a person; empty where there was none.
     """
 
     body: AnalysisBody
@@ -65,6 +97,7 @@ class StoredAnalysis:
     mask_bits: NDArray[np.uint8] | None
     pixel_aspect: float = 1.0
     imaging: ImagingSource | None = field(default=None, repr=False)
+    revision: str = ""
 
     @property
     def mask(self) -> NDArray[np.bool_] | None:
@@ -83,8 +116,15 @@ class StoredAnalysis:
 
         The caption stands below the frame and adds rows.
         """
-        ellipse, acceptable = to_ellipse(self.body), self.body.quality.acceptable
-        picture = draw_overlay(self.pixels, self.mask, ellipse, acceptable=acceptable)
+        counted = to_ellipse(to_counted(self.body).head)
+        picture = draw_overlay(
+            self.pixels,
+            self.mask,
+            counted,
+            acceptable=self.body.quality.acceptable,
+            replaced=to_ellipse(self.body.head),
+            is_corrected=self.body.correction is not None,
+        )
         return add_caption(picture, to_result_facts(self.body)) if caption else picture
 
     def count_bytes(self) -> int:
@@ -92,9 +132,21 @@ class StoredAnalysis:
         mask_bytes = 0 if self.mask_bits is None else self.mask_bits.nbytes
         return self.pixels.nbytes + mask_bytes + BODY_BYTES
 
+    def to_changed(self, change: Change) -> "StoredAnalysis":
+        """Return it with a change by a person in place of the last one."""
+        body = to_version(self.body, change.drawn, change.expires)
+        return replace(self, body=body, revision=change.revision)
+
+    def to_change_bytes(self) -> bytes:
+        """Return the last change by a person as bytes."""
+        correction = self.body.correction
+        drawn = None if correction is None else to_drawn(correction)
+        change = Change(revision=self.revision, expires=self.body.expires, drawn=drawn)
+        return CHANGES.dump_json(change)
+
     def to_bytes(self) -> bytes:
-        """Return it as bytes, compressed without loss."""
-        body = ANSWERS.dump_json(self.body)
+        """Return it without what a person changed as bytes, compressed without loss."""
+        body = ANSWERS.dump_json(to_version(self.body, None, self.body.expires))
         frame = to_png(self.pixels)
         mask = b"" if self.mask_bits is None else to_png(self.draw_mask())
         imaging = b"" if self.imaging is None else json.dumps(asdict(self.imaging)).encode()
@@ -110,8 +162,10 @@ def to_stored(body: AnalysisBody, analysis: Analysis) -> StoredAnalysis:
     return StoredAnalysis(body, analysis.frame.pixels, bits, analysis.pixel_aspect, imaging)
 
 
-def read_stored(content: bytes, analysis_id: str, *, maximum_pixels: int) -> StoredAnalysis | None:
-    """Read a result that `to_bytes` wrote.
+def read_stored(
+    content: bytes, analysis_id: str, *, maximum_pixels: int, change: bytes | None = None
+) -> StoredAnalysis | None:
+    """Read a result that `to_bytes` wrote, and the change that `to_change_bytes` wrote.
 
     The content is not trusted: another version may have written it, or anyone who can reach the
     store. Its pictures are not decompressed beyond the size that its answer states, which is at
@@ -123,7 +177,8 @@ def read_stored(content: bytes, analysis_id: str, *, maximum_pixels: int) -> Sto
         None if it is damaged in any way, or if it has another id.
     """
     try:
-        return _read_parts(content, analysis_id, maximum_pixels)
+        stored = _read_parts(content, analysis_id, maximum_pixels)
+        return stored if change is None else stored.to_changed(_read_change(change, stored.body))
     except Exception as error:
         logger.warning("a kept result cannot be read: %s", type(error).__name__)
         return None
@@ -149,6 +204,13 @@ def _read_parts(content: bytes, analysis_id: str, maximum_pixels: int) -> Stored
         bits = np.packbits(_read_png(mask, shape, most_pixels) > 0)
     source = ImagingSource(**json.loads(imaging)) if imaging else None
     return StoredAnalysis(body, _read_png(frame, shape, most_pixels), bits, pixel_aspect, source)
+
+
+def _read_change(content: bytes, body: AnalysisBody) -> Change:
+    change = CHANGES.validate_json(content)
+    if change.drawn is None:
+        return change
+    return replace(change, drawn=require_drawn(change.drawn, body.image))
 
 
 def _read_png(content: bytes, shape: tuple[int, int], most_pixels: int) -> NDArray[np.uint8]:
@@ -186,11 +248,11 @@ def require_usable(body: AnalysisBody, analysis_id: str) -> None:
             raise ValueError("Its ellipse is far from its picture.")
 
 
-def to_ellipse(body: AnalysisBody) -> Ellipse | None:
-    """Return the ellipse of an answer in frame pixels, or None without a head."""
-    if body.head is None:
+def to_ellipse(head: Head | None) -> Ellipse | None:
+    """Return the ellipse of a head in frame pixels, or None without a head."""
+    if head is None:
         return None
-    ellipse = body.head.ellipse
+    ellipse = head.ellipse
     return Ellipse(
         ellipse.center_x_px,
         ellipse.center_y_px,

@@ -65,6 +65,12 @@ class Metrics:
             ["code"],
             registry=self.registry,
         )
+        self.cine_frames = Counter(
+            "headcirc_cine_frames_total",
+            "Frames of cines, by outcome.",
+            ["outcome"],
+            registry=self.registry,
+        )
         self.model_info = Gauge(
             "headcirc_model_info",
             "1 for the served model.",
@@ -94,6 +100,14 @@ class Metrics:
         for stage, duration_ms in timing_ms.items():
             if stage != "total":
                 self.stage_duration.labels(stage).observe(duration_ms / 1000)
+        self._count_warnings(warnings)
+
+    def count_cine_frame(self, outcome: str, warnings: Iterable[str]) -> None:
+        """Count one frame of a cine: `acceptable`, `not-acceptable`, `no-head`, `unreadable`."""
+        self.cine_frames.labels(outcome).inc()
+        self._count_warnings(warnings)
+
+    def _count_warnings(self, warnings: Iterable[str]) -> None:
         for code in warnings:
             self.quality_warnings.labels(code).inc()
 

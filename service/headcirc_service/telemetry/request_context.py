@@ -47,8 +47,8 @@ class RequestName:
 class BodyWatch(Protocol):
     """The limits of a body that arrives; see `admission.arrivals.Body`."""
 
-    def note_kind(self, *, is_dicom: bool) -> None:
-        """Note whether the body holds a DICOM file, which decides its limits."""
+    def note_kind(self, *, may_be_large: bool) -> None:
+        """Note whether the body holds a file of many frames, which decides its limits."""
 
     def require_size(self) -> None:
         """Refuse a body that is too large for what it holds."""

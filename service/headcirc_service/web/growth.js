@@ -1,6 +1,7 @@
 // The gestational age that a person states, and the growth chart with the head's place in it.
 
 import { Problem, readKept } from "./api.js";
+import { toCounted } from "./versions.js";
 import { toAgeCode, toAgeSource, toAgeText, toChartName } from "./words.js";
 
 const DAYS_PER_WEEK = 7;
@@ -109,7 +110,7 @@ export class GrowthChart {
     if (analysis !== this.#shown) return;
     this.#url = URL.createObjectURL(drawing);
     byId("growth-picture").src = this.#url;
-    byId("growth-picture").alt = toDescription(analysis);
+    byId("growth-picture").alt = toDescription(toCounted(analysis));
     byId("growth-chart").hidden = false;
   }
 }

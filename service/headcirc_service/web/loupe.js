@@ -12,7 +12,7 @@ export class Loupe {
   #stage = document.getElementById("stage");
 
   constructor() {
-    this.#canvas.append(
+    this.#canvas.replaceChildren( // each tool has a loupe, and the page one place for it
       ...SHOWN.map((id) => makeShape("use", { href: `#${id}` })),
       makeShape("path", { class: "aim", "vector-effect": "non-scaling-stroke" }),
     );

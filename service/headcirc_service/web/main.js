@@ -1,16 +1,27 @@
 // The page put together: who tells whom. Each part is in a file of its own.
 
-import { Problem, readModels, readShipped, useKey } from "./api.js";
+import { Problem, readEmbedOrigins, readModels, useKey } from "./api.js";
 import { Picture } from "./picture.js";
 import { BatchSizeForm } from "./batch_size.js";
 import { Calibration } from "./calibrate.js";
+import { Callipers } from "./callipers.js";
+import { CinePanel, isVideo } from "./cine/panel.js";
+import { Correction } from "./correction.js";
 import { findImages, readDropped } from "./dicom_files.js";
 import { AgeForm, GrowthChart } from "./growth.js";
+import { Host, isEmbedded } from "./embed/host.js";
+import { foldExamples, offerExamples } from "./examples.js";
+import { Keeper } from "./keep/keeper.js";
+import { KeepPanel } from "./keep/panel.js";
+import { keepPreferences } from "./keep/preferences.js";
+import { ListActions } from "./list/actions.js";
 import { PixelSizeForm } from "./pixel_size.js";
+import { offerDownloads, showDownloads } from "./report/downloads.js";
+import { Report } from "./report/report.js";
 import { showResult } from "./result.js";
 import { ScaleProposal } from "./scale_proposal.js";
 import { Rows } from "./rows.js";
-import { saveResult, saveTable } from "./save.js";
+import { saveTable } from "./save.js";
 import { matchSizes, readSizes, SizeTableError } from "./size_table.js";
 import { Viewer } from "./viewer.js";
 import { mayPass, toAnnouncement, toSiteText } from "./words.js";
@@ -28,7 +39,28 @@ const calibration = new Calibration(viewer, {
 const proposal = new ScaleProposal(viewer, {
   onUse: (item, size) => worklist.setSizes([[item, size, "scale"]]),
 });
+const correction = new Correction(viewer, {
+  onVersion: (item, analysis) => {
+    // Measured anew meanwhile, with another pixel size, say: then it is another result.
+    if (item.analysis?.id !== analysis.id) return;
+    Object.assign(item, { analysis, lastCorrection: analysis.correction });
+    worklist.dispatchEvent(new Event("change"));
+    byId("live").textContent = toAnnouncement(item);
+  },
+});
+const callipers = new Callipers(viewer, {
+  onChange: () => showResult(worklist.selected),
+  onClosed: () => worklist.dispatchEvent(new Event("change")),
+});
 const rows = new Rows(worklist);
+const report = new Report(() => worklist.selected);
+const keeper = new Keeper(worklist);
+new ListActions(worklist, rows, {
+  onCleared: () => {
+    showNote("", "hint");
+    byId("files").focus();
+  },
+});
 const pixelForm = new PixelSizeForm({
   onTyped: (item, draft) => worklist.setDraft(item, draft),
   onApply: applyPixelSize,
@@ -37,7 +69,7 @@ const batchForm = new BatchSizeForm({
   onSize: (size, origin) => {
     const isOwn = (item) => origin === "measured" && item === worklist.selected;
     worklist.setSizes(worklist.held.map((item) => [item, size, isOwn(item) ? origin : "inherited"]));
-    byId("worklist-rows").querySelector("[aria-pressed=true]").focus({ preventScroll: true }); // the question goes
+    rows.focusSelected(); // the question goes
     reveal();
   },
 });
@@ -46,6 +78,15 @@ const ageForm = new AgeForm({
   onApply: (days, isForAll) => worklist.setAge(isForAll ? worklist.items : [worklist.selected], days),
 });
 const growthChart = new GrowthChart();
+const cinePanel = new CinePanel({
+  onFrame: (file, frame, pixelSize) => {
+    const known = worklist.items.find((item) => item.file === file && item.frame === frame);
+    if (known) worklist.select(known);
+    else worklist.add([file], { pixelSize, frame });
+    reveal();
+  },
+  onLockedOut: askForKey,
+});
 
 function applyPixelSize(size, { isForAll, origin }) {
   const { items, selected } = worklist;
@@ -67,14 +108,26 @@ async function applyTable(file, items) {
   const rest = matched.filter(([item, size]) => !size && item.state === "held");
   showNote(`The table has a row for ${found.length} of ${items.length} images.`, "hint");
   // Where it fits no image, the question stays: another table may have been meant.
-  if (found.length) worklist.setSizes([...found, ...rest].map(([item, size]) => [item, size, "table"]));
+  if (!found.length) return;
+  worklist.setSizes([...found, ...rest].map(([item, size]) => [item, size, "table"]));
+  reveal();
 }
 
 async function addFiles(files) {
-  const { images, calibrated, note } = await findImages(files);
+  const video = files.find(isVideo);
+  if (video) cinePanel.measure(video);
+  files = files.filter((file) => !isVideo(file));
+  if (!files.length) return;
+  const tables = files.filter(({ name }) => /\.csv$/i.test(name));
+  const { images, calibrated, note } = await findImages(files.filter((file) => !tables.includes(file)));
   showNote(note, "hint");
   worklist.add(images, { calibrated });
   if (images.length === 1) reveal();
+  if (tables.length) await applyTable(tables[0], worklist.held.length ? worklist.held : toMeasurable());
+}
+
+function toMeasurable() {
+  return worklist.items.filter(({ file }) => file);
 }
 
 function showNote(sentence, kind) {
@@ -110,11 +163,10 @@ function askForKey(problem) {
   byId("key-form").hidden = false;
 }
 
-/** Bring the picture into sight where it is not, as on a phone, for whoever has just chosen one. */
+/** Bring the picture and its number into sight where they are not, as on a phone, for whoever has just chosen one. */
 function reveal() {
-  const { top, height } = byId("stage").getBoundingClientRect();
-  const middle = top + height / 2;
-  if (middle < 0 || middle > innerHeight) byId("viewer").scrollIntoView();
+  const [picture, number] = ["viewer", "result"].map((id) => byId(id).getBoundingClientRect());
+  if (number.top >= picture.bottom) byId("viewer").scrollIntoView(); // one below the other
 }
 
 function tryAgain(isMeant) {
@@ -130,34 +182,23 @@ function showFault(sentence) {
   byId("service-fault").hidden = !sentence;
 }
 
-async function offerExamples() {
-  const examples = await (await readShipped("web/examples/examples.json")).json();
-  byId("example-list").replaceChildren(...examples.map((example) => {
-    const button = Object.assign(document.createElement("button"), { type: "button" });
-    const image = Object.assign(document.createElement("img"), {
-      src: `web/examples/${example.file}`, alt: "", loading: "lazy", width: 80, height: 54,
-    });
-    button.append(image, example.title);
-    button.addEventListener("click", () => takeExample(example));
-    const line = document.createElement("li");
-    line.append(button);
-    return line;
-  }));
-  byId("examples").hidden = false;
-}
-
-async function takeExample({ file, pixel_size_x_mm, pixel_size_y_mm, head_circumference_mm }) {
-  const blob = await (await readShipped(`web/examples/${file}`)).blob();
-  worklist.add([new File([blob], file, { type: blob.type })], {
+function takeExample(file, { pixel_size_x_mm, pixel_size_y_mm, head_circumference_mm }) {
+  const isByKey = byId("examples").contains(document.activeElement) || byId("try-example") === document.activeElement;
+  worklist.add([file], {
     pixelSize: { xMm: pixel_size_x_mm, yMm: pixel_size_y_mm }, truthMm: head_circumference_mm,
   });
+  if (isByKey) rows.focusSelected(); // the button is folded away
+  else reveal();
 }
 
 worklist.addEventListener("change", () => {
   const { selected, items } = worklist;
+  document.body.classList.toggle("has-items", items.length > 0);
+  foldExamples(items.length > 0);
   rows.show();
   showResult(selected);
   picture.show(selected);
+  showDownloads(selected);
   pixelForm.show(selected, items);
   batchForm.show(worklist.held.length);
   proposal.show(selected);
@@ -175,18 +216,16 @@ for (const id of ["files", "folder"]) {
     target.value = ""; // so that the same file can be chosen again
   });
 }
-for (const [id, toItems] of [["batch-table", () => worklist.held], ["all-table", () => worklist.items]]) {
+for (const [id, toItems] of [["batch-table", () => worklist.held], ["all-table", toMeasurable]]) {
   byId(id).addEventListener("change", ({ target }) => {
     if (target.files.length) applyTable(target.files[0], toItems());
     target.value = "";
   });
 }
-for (const list of ["worklist-rows", "example-list"]) {
-  // By a key, `detail` is 0: then the page stays where the focus is.
-  byId(list).addEventListener("click", ({ detail, target }) => {
-    if (detail > 0 && target.closest("button")) reveal();
-  });
-}
+// By a key, `detail` is 0: then the page stays where the focus is.
+byId("worklist-rows").addEventListener("click", ({ detail, target }) => {
+  if (detail > 0 && target.closest("button")) reveal();
+});
 byId("key-form").addEventListener("submit", (event) => {
   event.preventDefault();
   useKey(byId("key").value.trim());
@@ -199,27 +238,21 @@ for (const id of ["pixel-measure", "batch-measure"]) {
     else showNote("This browser cannot show this file before it is measured.", "fault");
   });
 }
+byId("correct-open").addEventListener("click", ({ target }) => {
+  reveal();
+  correction.begin(worklist.selected, target);
+});
+byId("callipers-open").addEventListener("click", ({ target }) => {
+  reveal();
+  callipers.begin(worklist.selected, target);
+});
 byId("again").addEventListener("click", () => {
   byId("result").focus({ preventScroll: true }); // the button goes
   tryAgain(mayPass);
 });
 byId("save-csv").addEventListener("click", () => saveTable(worklist.items));
-byId("clear").addEventListener("click", () => {
-  showNote("", "hint");
-  worklist.clear();
-  byId("files").focus();
-});
-byId("downloads").addEventListener("click", async ({ target }) => {
-  if (!target.dataset.save) return;
-  const item = worklist.selected; // another may be by the time of a fault
-  try {
-    await saveResult(item, target.dataset.save);
-  } catch (problem) {
-    if (!(problem instanceof Problem)) throw problem;
-    byId("picture-fault").textContent = `${item.name} was not saved: ${problem.detail}`;
-    byId("picture-fault").hidden = false;
-  }
-});
+byId("print-all").addEventListener("click", () => report.print(rows.visible));
+offerDownloads({ toItem: () => worklist.selected, picture, report });
 addEventListener("dragover", (event) => {
   event.preventDefault();
   byId("drop").classList.add("over");
@@ -234,4 +267,9 @@ addEventListener("drop", (event) => {
 });
 
 greet();
-offerExamples();
+offerExamples(takeExample);
+if (isEmbedded) new Host(worklist, readEmbedOrigins());
+else {
+  new KeepPanel(keeper, worklist);
+  keeper.begin().then(() => keepPreferences(keeper));
+}

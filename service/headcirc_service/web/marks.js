@@ -13,9 +13,10 @@ export function makeEdge(path) {
   return makeShape("path", { class: "edge", d: path });
 }
 
-export function makeEllipse(ellipse) {
+/** The outline; `kind` is `corrected` or `replaced` where a person has drawn another one. */
+export function makeEllipse(ellipse, kind = "") {
   return makeShape("ellipse", {
-    class: "ellipse",
+    class: `ellipse ${kind}`.trim(),
     cx: ellipse.center_x_px,
     cy: ellipse.center_y_px,
     rx: ellipse.semi_major_px,

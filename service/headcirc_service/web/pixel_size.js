@@ -32,7 +32,8 @@ export class PixelSizeForm {
 
   /** Show an item's size; of `items`, those for which it can be used at once are offered. */
   show(item, items) {
-    byId("pixel-form").hidden = !item || item.state === "held"; // the question for the batch stands first
+    // The question for the batch stands first; without its image nothing is measured again.
+    byId("pixel-form").hidden = !item?.file || item.state === "held";
     const known = item && `${JSON.stringify(item.pixelSize)} ${JSON.stringify(item.draft)}`;
     if (item === this.#item && known === this.#shown) return this.#offer(items);
     const isTyping = item === this.#item && JSON.stringify(item?.draft) === JSON.stringify(this.#toDraft());

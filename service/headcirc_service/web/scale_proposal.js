@@ -49,7 +49,7 @@ export class ScaleProposal {
   async #ask(item) {
     item.depthScale = null; // asked for
     try {
-      item.depthScale = (await findScale(item.file)).depth_scale;
+      item.depthScale = (await findScale(item.file, item.frame ?? null)).depth_scale;
     } catch (problem) {
       if (!(problem instanceof Problem)) throw problem;
       return; // nobody asked for it: the field is there

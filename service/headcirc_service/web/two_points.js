@@ -4,12 +4,13 @@
 export const STEPS_PX = { coarse: 10, usual: 1, fine: 0.1 };
 
 export class TwoPoints {
-  points = [null, null];
+  points;
   active = 0; // which of the two the keys move and the next click sets
   #limits;
 
-  constructor({ width, height }) {
+  constructor({ width, height }, points = [null, null]) {
     this.#limits = { width, height };
+    this.points = [...points];
   }
 
   get isComplete() {
@@ -61,6 +62,11 @@ export class TwoPoints {
     const keep = (value, size) => +Math.min(size - 0.5, Math.max(-0.5, value)).toFixed(2);
     return { x: keep(x, width), y: keep(y, height) };
   }
+}
+
+/** The length between two points where a pixel is xMm wide and yMm high. */
+export function toLengthMm(a, b, { xMm, yMm }) {
+  return Math.hypot((a.x - b.x) * xMm, (a.y - b.y) * yMm);
 }
 
 /** The size of a square pixel, or null where it cannot be told. */

@@ -1,5 +1,7 @@
 // Codes and figures to words. What has no words here is shown by its code, never left out.
 
+import { toCounted } from "./versions.js";
+
 const WARNINGS = {
   "no-head-found": "No head was found. Use a frame that shows the whole fetal head.",
   "pixel-size-missing":
@@ -13,7 +15,6 @@ const WARNINGS = {
   "implausible-size": "No fetal head has this size. Check the pixel size.",
   "uncertain-mask": "The network is unsure where the head is.",
   "large-expected-error": "Errors are often large where the outline looks like this one.",
-  "unlike-training-data": "The picture is unlike those that the network learned from.",
   "low-contrast": "The skull hardly stands out from what is beside it.",
   "shadowed-boundary": "A large part of the skull lies in shadow.",
   "dicom-calibration-unusable":
@@ -45,11 +46,15 @@ const AGE_SOURCES = { request: "as you stated it", dicom: "from the DICOM file" 
 
 const SIZE_SOURCES = { request: "stated", dicom: "from the DICOM file", "scale-bar": "from the depth scale" };
 
+const LEVELS = { bottleneck: "Coarsest", 512: "Coarse", 256: "Medium", 128: "Fine", 64: "Finest" };
+
 export const NOTES = {
   measurement:
     "Mask edge: the border of what the network takes for the head. Ellipse: fitted to it; HC is its circumference.",
+  corrected:
+    "Green: the ellipse that a person drew; HC is its circumference. Dashed: the automatic one. Mask edge: the border of what the network takes for the head.",
   saliency:
-    "Grad-CAM: what the answer depended on at this layer, from none (0) to most (1). It shows where the network looked, not that it was right.",
+    "Grad-CAM: what the answer depended on at this level, from none (0) to most (1).",
   attention:
     "The attention gate's coefficients at this level: bright is let through, black is held back.",
 };
@@ -58,8 +63,14 @@ export function toWarning(code) {
   return WARNINGS[code] ?? `The service warns: ${toTitle(code)}.`;
 }
 
+/** A level of the network, from coarse to fine; its own name stands behind. */
 export function toLayerName(layer) {
-  return toTitle(layer);
+  const word = LEVELS[String(layer).replace("decoder-", "")];
+  return word ? `${word} (${layer})` : toTitle(layer);
+}
+
+export function toOriginText({ model }) {
+  return `${model.name} ${model.version}, ${model.backend} ${model.precision}`;
 }
 
 export function toChartName(chart) {
@@ -87,9 +98,10 @@ export function toMm(value) {
 
 /** What the item's state is, in a word or two. */
 export function toStatus(item) {
-  const head = item.analysis?.head;
+  const head = item.analysis && toCounted(item.analysis).head;
   switch (item.state) {
     case "held": return "Pixel size?";
+    case "missing": return "Choose it again";
     case "waiting": return "Waiting";
     case "measuring": return "Measuring";
     case "busy": return "Service is busy; waiting";
@@ -97,6 +109,7 @@ export function toStatus(item) {
     default:
       if (!head) return "No head found";
       if (head.head_circumference_mm === null) return "No pixel size";
+      if (item.analysis.correction) return `${toMm(head.head_circumference_mm)}, corrected`;
       return (item.analysis.quality.acceptable ? "" : "Unreliable: ") + toMm(head.head_circumference_mm);
   }
 }
@@ -109,16 +122,18 @@ export function mayPass({ state, problem }) {
 
 /** One sentence for people who hear the page. */
 export function toAnnouncement(item) {
-  if (item.state === "failed") return `${item.name}: not measured. ${item.problem.detail}`;
-  const { head, quality } = item.analysis;
+  if (!item.analysis) return `${item.name}: not measured. ${item.problem.detail}`;
+  const { head, quality } = toCounted(item.analysis);
   const warnings = quality.warnings.map(toWarning).join(" ");
   if (!head || head.head_circumference_mm === null) return `${item.name}: ${warnings}`;
   const number = `head circumference ${toMm(head.head_circumference_mm)}.`;
+  if (item.analysis.correction) return `${item.name}: corrected by a person, ${number}`;
   if (quality.acceptable) return `${item.name}: ${number} ${warnings}`;
   return `${item.name}: Do not rely on this number. ${warnings} Unreliable ${number}`;
 }
 
-export function toVerdict({ head, quality }) {
+export function toVerdict({ head, quality, correction }) {
+  if (correction) return { tone: correction.exceeds_half_width ? "mind" : "good", text: "Corrected by a person" };
   if (!head) return { tone: "bad", text: "No head found" };
   if (!quality.acceptable) return { tone: "bad", text: "Do not rely on this result" };
   if (head.head_circumference_mm === null) return { tone: "mind", text: "Measured in pixels only" };
@@ -149,19 +164,33 @@ export function toSiteText({ offset_mm: offset, scale, interval_factor: factor, 
 }
 
 /** What stands below the picture, as below the service's overlays (headcirc/caption.py). */
-export function toCaption({ model, image, head, quality, site }) {
+export function toCaption(analysis) {
+  const { model, image, quality, site, correction } = analysis;
   const codes = quality.warnings.filter((code) => !["no-head-found", "pixel-size-missing"].includes(code));
   const { pixel_size_x_mm: x, pixel_size_y_mm: y } = image;
   return {
-    headline: toHeadline(head, quality.acceptable),
+    headline: correction ? toCorrectedHeadline(correction.head) : toHeadline(analysis.head, quality.acceptable),
     details: [
-      ...(codes.length ? [`Warnings: ${codes.join(", ").replaceAll("-", " ")}.`] : []),
+      ...(correction ? [toCorrectionText(analysis)] : []),
+      ...(codes.length ? [`${correction ? "Warnings of the automatic measurement" : "Warnings"}: ${codes.join(", ").replaceAll("-", " ")}.`] : []),
       `Pixel size ${x === null ? "unknown" : `${toSides(x, y)} mm`}.`,
       `Model ${model.name} ${model.version}.`,
       ...(site ? [toSiteText(site)] : []),
       "Research use only, not a medical device.",
     ].join(" "),
   };
+}
+
+function toCorrectedHeadline({ head_circumference_mm: mm, head_circumference_px: px }) {
+  if (mm === null) return `HC ${px.toFixed(1)} px, corrected by a person. Not in mm: the pixel size is unknown.`;
+  return `HC ${toMm(mm)}, corrected by a person.`;
+}
+
+function toCorrectionText({ head, correction }) {
+  const { by, at, difference_mm: mm, exceeds_half_width: isMuch } = correction;
+  const much = isMuch
+    ? ` The difference of ${mm > 0 ? "+" : ""}${toMm(mm)} is more than half the width of the automatic interval.` : "";
+  return `Corrected by ${by}, ${at}. Automatic: ${head ? toHeadline(head, true) : "no head was found."}${much}`;
 }
 
 function toHeadline(head, isAcceptable) {

@@ -10,12 +10,12 @@ from evaluation.uncertainty.fit import (
     choose_limits,
     fit_error,
     fit_facts,
-    fit_out_of_distribution,
+    fit_large_error,
 )
 from evaluation.uncertainty.summary import judge, summarise_intervals, summarise_verdicts, to_share
 from headcirc.model.uncertainty_model import to_uncertainty_model
 from headcirc.pipeline import SHIPPED_MODEL_DIR
-from headcirc.quality.uncertainty import ERROR_FEATURES, FEATURES, Interval
+from headcirc.quality.uncertainty import EDGE_FEATURES, FEATURES, Interval
 from tests.support.synthetic import to_synthetic_pipeline
 from training.data.hc18 import load_part
 
@@ -53,20 +53,27 @@ def to_cases(count, seed=0, kinds=KINDS):
 def test_expected_error_follows_the_relevant_feature_with_weights_of_at_least_0():
     """The planted feature has the largest weight; no weight is negative."""
     terms = fit_error(to_cases(300))["error"]["terms"]
-    assert set(terms) <= set(ERROR_FEATURES)
+    assert set(terms) <= set(EDGE_FEATURES)
     assert max(terms, key=lambda feature: terms[feature]["weight"]) == "flatness"
     assert min(term["weight"] for term in terms.values()) >= 0
 
 
-def test_out_of_distribution_score_rises_on_both_sides_of_a_feature():
-    """A feature far from its centre raises the score, above and below."""
+def test_score_for_large_errors_follows_errors_and_not_degradation():
+    """A feature of all degraded pictures has no weight; one of those with large errors has."""
     cases = to_cases(300)
-    for index, case in enumerate(cases):
-        if not case.is_clean:
-            case.features["brightness"] = 3.0 if index % 2 else -3.0
-    term = fit_out_of_distribution(cases)["terms"]["brightness"]
-    assert term["weight"] > 0.5
-    assert term["weight_below"] < -0.5
+    for case in cases:
+        case.features["lost share"] = 0.0 if case.is_clean else 1.0
+        case.features["unseen share"] = 1.0 if case.is_large else 0.0
+    terms = fit_large_error(cases)["terms"]
+    assert terms["unseen share"]["weight"] > 5 * abs(terms["lost share"]["weight"])
+
+
+def test_errors_between_good_and_large_teach_the_score_nothing():
+    """Cases with an error of 3 to 5 % change no weight, whatever their features."""
+    cases = to_cases(200)
+    kept = [c for c in cases if c.is_clean or not 0.03 <= c.error_share <= 0.05]
+    assert len(kept) < len(cases)
+    assert fit_large_error(cases) == fit_large_error(kept)
 
 
 def test_intervals_cover_new_exams_at_the_stated_level():
@@ -86,23 +93,17 @@ def test_limits_refuse_few_clean_images_and_catch_large_errors():
     cases = to_cases(400)
     facts = to_uncertainty_model(fit_facts(cases, to_cases(100, seed=3)))
     limits = choose_limits(cases, facts)
-    refused = [
-        facts.to_expected_error_mm(case.features, case.measured_mm) > limits["expected_error_mm"]
-        or facts.out_of_distribution.weigh(case.features) > limits["out_of_distribution"]
-        for case in cases
-    ]
+    refused = [facts.large_error.weigh(case.features) > limits["large_error"] for case in cases]
     clean = [is_refused for is_refused, case in zip(refused, cases, strict=True) if case.is_clean]
     spoiled = [
         hit for hit, case in zip(refused, cases, strict=True) if case.is_large and not case.is_clean
     ]
     assert np.mean(clean) <= CLEAN_REFUSED_SHARE
     assert np.mean(spoiled) > 0.3
-    already = [replace(case, acceptable=not case.is_clean) for case in cases]
-    none_left = choose_limits(already, facts)
-    assert (
-        max(facts.out_of_distribution.weigh(c.features) for c in cases if c.is_clean)
-        == none_left["out_of_distribution"]
-    )
+    some_refused = [replace(case, acceptable=case.exam >= 10) for case in cases]  # 5 %, before it
+    passed = [c for c in some_refused if c.is_clean and c.acceptable]
+    none_left = choose_limits(some_refused, facts)["large_error"]
+    assert none_left == max(facts.large_error.weigh(case.features) for case in passed)
 
 
 def test_shares_have_exact_intervals():
@@ -122,7 +123,7 @@ def test_summaries_count_covered_and_refused_cases():
     ]
     spoiled = [
         replace(case, kind="blur", measured_mm=measured, acceptable=acceptable, interval=None)
-        for measured, acceptable in ((206.0, False), (206.0, True), (201.0, False), (None, False))
+        for measured, acceptable in ((212.0, False), (212.0, True), (201.0, False), (None, False))
     ]
     intervals = summarise_intervals([*clean, *spoiled], 5.0, 0.9)
     assert (intervals["coverage"]["count"], intervals["coverage"]["of"]) == (2, 3)
@@ -145,7 +146,7 @@ def test_errors_count_as_caused_by_degradation_if_the_clean_error_is_small():
         replace(case, name="not at all", measured_mm=None),
     ]
     spoiled = [
-        replace(case, name=name, kind="blur", measured_mm=206.0, acceptable=acceptable)
+        replace(case, name=name, kind="blur", measured_mm=212.0, acceptable=acceptable)
         for name, acceptable in (
             ("well", False),
             ("well", True),

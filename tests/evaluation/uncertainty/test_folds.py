@@ -59,23 +59,19 @@ def test_no_exam_is_judged_by_a_model_fitted_on_it():
 
 
 def test_verdicts_follow_the_limits():
-    """A case above either limit is refused; refused and unanswered cases stay unchanged."""
+    """A case above the limit is refused; refused and unanswered cases stay unchanged."""
     cases = to_cases(100)
     facts = to_uncertainty_model(fit_facts(cases, to_cases(100, seed=3)))
     case = next(c for c in cases if c.kind == CLEAN)
-    expected_mm = facts.to_expected_error_mm(case.features, case.measured_mm)
-    out_of_distribution = facts.out_of_distribution.weigh(case.features)
+    score = facts.large_error.weigh(case.features)
 
-    def judge(case, **limits):
-        return refuse(case, replace(facts, limits=replace(facts.limits, **limits))).acceptable
+    def judge(case, limit):
+        limits = replace(facts.limits, large_error=limit)
+        return refuse(case, replace(facts, limits=limits)).acceptable
 
-    at = {"expected_error_mm": expected_mm, "out_of_distribution": out_of_distribution}
-    assert judge(case, **at)
-    assert not judge(case, **at | {"expected_error_mm": np.nextafter(expected_mm, 0)})
-    assert not judge(
-        case, **at | {"out_of_distribution": np.nextafter(out_of_distribution, -np.inf)}
-    )
-    assert not judge(replace(case, acceptable=False), **at)
+    assert judge(case, score)
+    assert not judge(case, np.nextafter(score, -np.inf))
+    assert not judge(replace(case, acceptable=False), score)
     unanswered = replace(case, measured_mm=None, features=None, acceptable=False)
     assert refuse(unanswered, facts) == unanswered
 

@@ -2,6 +2,7 @@ import os
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from headcirc.pipeline import load_pipeline
@@ -38,3 +39,21 @@ def test_runtimes_use_all_cpus_of_the_process(name):
     backend = load_pipeline(backend=name).backend
     threads = eval(THREADS[name], {"backend": backend})  # noqa: S307 - our own words, above
     assert threads == len(os.sched_getaffinity(0))
+
+
+def test_shared_network_runs_two_inferences_and_answers_alike():
+    """Two streams divide the CPUs; the probabilities are those of one stream, bit for bit."""
+    pipeline = load_pipeline(backend="openvino", threads=2, is_shared=True)
+    assert pipeline.shared_backend.compiled.get_property("NUM_STREAMS") == 2
+    facts = pipeline.manifest.input
+    noise = np.random.default_rng(1).normal(size=(1, 1, facts.height_px, facts.width_px))
+    alone, shared = (
+        pipeline.infer(noise.astype(np.float32), is_alone=is_alone)[0] for is_alone in (True, False)
+    )
+    assert np.array_equal(alone.probability_map, shared.probability_map)
+
+
+@pytest.mark.parametrize(("name", "threads"), [("onnxruntime", 2), ("openvino", 1)])
+def test_network_is_not_shared_where_nothing_is_gained(name, threads):
+    """The other runtime divides nothing, and one CPU cannot be divided; both still answer."""
+    assert load_pipeline(backend=name, threads=threads, is_shared=True).shared_backend is None

@@ -437,7 +437,7 @@ def test_failed_files_are_listed_at_the_end(folder, capsys):
     assert "1 without a pixel size" in lines[1]
     assert lines[2] == "21 failed:"
     assert lines[3].startswith(f"  {folder}/broken00.png: The file is empty")
-    assert lines[-1] == "  and 1 more" and len(lines) == 3 + 20 + 1
+    assert lines[-2] == "  and 1 more" and len(lines) == 3 + 20 + 2
 
 
 def test_bare_command_prints_help_with_an_example(capsys):
@@ -476,7 +476,9 @@ def test_progress_stays_out_of_a_redirected_standard_error(folder, capsys):
     main(["analyze", str(folder), "--recursive", "--pixel-size-mm", "0.1277"])
     messages = capsys.readouterr().err
     assert "measuring" not in messages and "%|" not in messages and "\r" not in messages
-    assert messages.splitlines() == ["2 of 2 images are measured, 0 of them NOT RELIABLE."]
+    summary, usage = messages.splitlines()
+    assert summary == "2 of 2 images are measured, 0 of them NOT RELIABLE."
+    assert usage.startswith("2 images in ")
 
 
 def test_table_does_not_replace_an_image(folder, capsys):

@@ -27,6 +27,7 @@ from headcirc.client import (
     UnexpectedAnswerError,
     UnreachableError,
     answers,
+    calls,
 )
 from headcirc.client.retries import Attempts, read_retry_after_s
 from headcirc.errors import InputError
@@ -128,6 +129,45 @@ def test_every_map_of_the_real_service(server):
         assert 0.0 < figures.concentration.head_share <= 1.0
         other = client.read_saliency_figures(analysis.id, layer=model.saliency_layers[-1])
         assert other.concentration != figures.concentration
+
+
+def test_correction_at_the_real_service(server):
+    """The version that was read goes out; one that has changed since is a refusal."""
+    with HeadcircClient(server, api_key=KEY) as client:
+        analysis = client.analyze(CONTENT, pixel_size_mm=PIXEL_SIZE_MM, frame=0)
+        assert analysis.etag.startswith('"')
+        assert analysis.expires > analysis.created
+        ellipse = dataclasses.replace(analysis.head.ellipse, angle_deg=1.0)
+        corrected = client.correct(analysis, ellipse, by="RT", note="caput")
+        assert corrected.correction.head.ellipse == ellipse
+        assert client.read_analysis(analysis.id) == corrected
+        other = dataclasses.replace(ellipse, angle_deg=2.0)
+        with pytest.raises(ProblemError, match="precondition-failed"):
+            client.correct(analysis, other, by="B")
+        assert client.reset_correction(corrected).correction is None
+
+
+def test_tag_that_a_proxy_has_weakened_is_sent_as_it_was():
+    """Compressing proxies mark tags as weak, and the service matches none of those."""
+    reply = httpx.Response(404, json={})
+    client, requests = to_client(reply)
+    analysis = calls.read_analysis_answer(
+        httpx.Response(200, json=to_analysis_facts(), headers={"etag": 'W/"a1"'})
+    )
+    with pytest.raises(UnexpectedAnswerError):
+        client.reset_correction(analysis)
+    assert (requests[0].method, requests[0].headers["if-match"]) == ("DELETE", '"a1"')
+
+
+def to_analysis_facts() -> dict[str, object]:
+    """Return the JSON of a picture without a head."""
+    model = {"name": "m", "version": "1", "backend": "b", "precision": "fp32"}
+    sizes = dict.fromkeys(("pixel_size_x_mm", "pixel_size_y_mm", "pixel_size_source"))
+    return {
+        **{"id": "a", "created": "2026-01-02T03:04:05Z", "model": model, "head": None},
+        **{"image": {"width_px": 8, "height_px": 8} | sizes, "timing_ms": {}, "links": {}},
+        "quality": {"acceptable": False, "warnings": []},
+    }
 
 
 def test_growth_chart_of_the_real_service(server):
@@ -439,7 +479,7 @@ def test_client_reads_every_field_that_the_service_adds():
     """The rest of an answer is the same type on both sides."""
     kinds = answers.Analysis, schemas.AnalysisBody
     names = [[field.name for field in dataclasses.fields(kind)] for kind in kinds]
-    assert names[0] == names[1]
+    assert names[0] == [*names[1], "etag"], "the tag is a header of the answer"
 
 
 def test_waits_double_up_to_the_longest_and_end():
@@ -685,3 +725,78 @@ def test_client_does_not_import_what_measures():
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "set()"
+
+
+# --- cines ----------------------------------------------------------------------------------------
+
+START = {"type": "start", "created": "2026-01-01T12:00:00Z", "frames": 1, "site": None}
+START |= {"model": {"name": "m", "version": "1", "backend": "b", "precision": "int8"}}
+FAULT = {"type": "error", "code": "timeout", "detail": "late", "status": 504, "request_id": "r"}
+
+
+def to_ndjson(*lines):
+    return "".join(json.dumps(each) + "\n" for each in lines).encode()
+
+
+def stream(*answers, retries=AT_ONCE):
+    """Return the lines that a client gets from a server that gives these answers in turn."""
+    left = [*answers]
+    transport = httpx.MockTransport(lambda _: left.pop(0))
+    with HeadcircClient(NOWHERE, transport=transport, retries=retries) as client:
+        return list(client.stream_cine(CONTENT))
+
+
+def test_a_cine_of_a_real_service_is_read_line_by_line(server):
+    """Pictures in turn; both clients get the same lines."""
+    stated = {"pixel_size_mm": PIXEL_SIZE_MM}
+    with HeadcircClient(server, api_key=KEY) as client:
+        lines = list(client.stream_cine([CONTENT] * 3, **stated))
+
+    async def collect():
+        async with AsyncHeadcircClient(server, api_key=KEY) as client:
+            return [line async for line in client.stream_cine([CONTENT] * 3, **stated)]
+
+    assert [each.type for each in lines] == ["start", "frame", "frame", "frame", "summary"]
+    assert lines[-1].frames_agreeing == 3
+    assert lines[1].head_circumference_mm == lines[-1].head_circumference_mm
+    assert asyncio.run(collect())[1:-1] == lines[1:-1]
+    with HeadcircClient(server, api_key=KEY) as client, pytest.raises(ProblemError) as refused:
+        list(client.stream_cine(b"no picture"))
+    assert refused.value.code == "unsupported-media-type"
+
+
+def test_an_error_line_is_a_problem():
+    with pytest.raises(ProblemError) as raised:
+        stream(httpx.Response(200, content=to_ndjson(START, FAULT)))
+    facts = raised.value
+    assert (facts.status, facts.code, facts.request_id) == (504, "timeout", "r")
+
+
+def test_a_cine_that_ends_without_its_summary_was_cut():
+    with pytest.raises(UnreachableError, match="before the cine was measured"):
+        stream(httpx.Response(200, content=to_ndjson(START)))
+
+
+def test_an_unknown_line_is_not_the_services():
+    for content in (b"<html>\n", b'{"type": "other"}\n', b"[]\n"):
+        with pytest.raises(UnexpectedAnswerError):
+            stream(httpx.Response(200, content=content))
+
+
+def test_a_busy_service_is_asked_again_before_the_first_line():
+    """As every other call does."""
+    busy = {"code": "overloaded", "detail": "full", "request_id": "r"}
+    refusal = httpx.Response(429, json=busy, headers={**PROBLEM, "retry-after": "0"})
+    with pytest.raises(UnreachableError):
+        stream(refusal, httpx.Response(200, content=to_ndjson(START)))
+    with pytest.raises(ProblemError) as refused:
+        stream(refusal, refusal, refusal)
+    assert refused.value.code == "overloaded"
+
+
+def test_a_cine_takes_bytes_alone():
+    with HeadcircClient(NOWHERE) as client:
+        with pytest.raises(TypeError, match="give its file's bytes"):
+            next(client.stream_cine(["path.png"]))
+        with pytest.raises(TypeError, match="frame cannot be stated"):
+            next(client.stream_cine(CONTENT, frame=1))

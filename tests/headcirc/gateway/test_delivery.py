@@ -102,6 +102,7 @@ def test_receiver_that_is_down_postpones_all(report):
     assert send(find_free_port(), to_deliveries(report, 3)) == ["unreachable"] * 3
 
 
+@pytest.mark.slow  # waits half a minute for an answer
 def test_lost_association_delivers_nothing(report):
     """What was tried failed; what was not tried is not reported, so it stays due."""
     with receive("abort") as (port, _):

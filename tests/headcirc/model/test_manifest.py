@@ -75,7 +75,7 @@ def test_unreadable_facts_are_refused(model_dir, change, message):
         ("input", "pixel_aspect", True),
         ("mask", "threshold", "0.5"),
         ("uncertainty", "size_exponent", "1"),
-        ("uncertainty", "out_of_distribution", []),
+        ("uncertainty", "large_error", []),
         ("graphs", "fp32", {"file": "model.onnx", "sha256": 1}),
     ],
 )

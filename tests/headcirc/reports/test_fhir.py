@@ -11,7 +11,15 @@ from dataclasses import replace
 import pytest
 from fhir.resources.R4B.bundle import Bundle
 
-from headcirc.answers import Interval, Quality, to_analysis_facts, to_gestational_age, to_growth
+from headcirc.answers import (
+    HeadEllipse,
+    Interval,
+    Quality,
+    to_analysis_facts,
+    to_gestational_age,
+    to_growth,
+)
+from headcirc.corrections import DrawnEllipse, to_corrected
 from headcirc.errors import InputError
 from headcirc.geometry import PixelSpacing
 from headcirc.growth import choose_age
@@ -91,6 +99,12 @@ def remove_pixel_size(answer):
     return replace(answer, head=head, gestational_age=None, growth=None, quality=quality)
 
 
+DRAWN = DrawnEllipse(
+    ellipse=HeadEllipse(410.0, 262.0, 215.0, 160.0, 33.0),
+    by="R. Tester",
+    at="2026-01-02T03:04:05Z",
+    note="<b>&caput",
+)
 CASES = {
     "plain": lambda answer: replace(answer, growth=None),
     "with an age": lambda answer: change(answer, 172.5, days=140),
@@ -105,6 +119,16 @@ CASES = {
     "no pixel size": remove_pixel_size,
     "hostile name": lambda answer: replace(
         answer, model=replace(answer.model, name="<b>&\x00", sha256="")
+    ),
+    "corrected": lambda answer: to_corrected(change(answer, 172.5, days=140), DRAWN),
+    "corrected where unreliable": lambda answer: to_corrected(
+        replace(answer, quality=Quality(False, ("poor-ellipse-fit",))), DRAWN
+    ),
+    "corrected where no head was found": lambda answer: to_corrected(
+        replace(
+            answer, head=None, gestational_age=None, quality=Quality(False, ("no-head-found",))
+        ),
+        DRAWN,
     ),
 }
 

@@ -193,3 +193,41 @@ def test_many_threads_each_get_their_own_answer():
     assert answers == [2 * value for value in range(200)]
     assert sum(sizes) == 200
     assert max(sizes) <= 4
+
+
+def test_two_threads_lead_where_the_network_can_be_shared():
+    """The first runs alone; one that comes meanwhile runs beside it, and gets its own answer."""
+    alone, shared = Network(held=True), Network()
+    batcher = Batcher(alone, run_shared=shared)
+    with ThreadPoolExecutor(2) as executor:
+        first = executor.submit(batcher.infer, to_input(1.0), to_ticket())
+        assert alone.entered.wait(PATIENCE_S)
+        second = executor.submit(batcher.infer, to_input(2.0), to_ticket())
+        assert to_value(second.result(PATIENCE_S)) == 4.0
+        assert not first.done()
+        alone.leave.set()
+        assert to_value(first.result(PATIENCE_S)) == 2.0
+    assert (alone.batches, shared.batches) == ([[1.0]], [[2.0]])
+
+
+def test_input_that_is_prepared_is_expected_to_share():
+    """Alone means that none is coming either; the next one runs alone again."""
+    alone, shared = Network(), Network()
+    batcher = Batcher(alone, run_shared=shared)
+    with batcher.announce(to_ticket()):
+        assert to_value(batcher.infer(to_input(1.0), to_ticket())) == 2.0
+    assert to_value(batcher.infer(to_input(3.0), to_ticket())) == 6.0
+    assert (alone.batches, shared.batches) == ([[3.0]], [[1.0]])
+
+
+def test_many_threads_and_pictures_share_without_losing_one():
+    """A thread whose pictures another one has taken waits for them."""
+    batcher = Batcher(Network(), best_batch=2, run_shared=Network())
+
+    def ask(start):
+        values = [float(start + each) for each in range(5)]
+        found = batcher.infer_all([to_input(each) for each in values], to_ticket())
+        return [to_value(each) for each in found] == [2 * each for each in values]
+
+    with ThreadPoolExecutor(6) as executor:
+        assert all(executor.map(ask, range(0, 300, 5), timeout=PATIENCE_S))

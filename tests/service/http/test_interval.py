@@ -10,11 +10,10 @@ from tests.support.synthetic import draw_head, to_file, to_synthetic_pipeline
 FACTS = {
     "error": {"intercept": 0.0, "terms": {}},
     "size_exponent": 0.0,
-    "out_of_distribution": {"intercept": -1.0, "terms": {}},
+    "large_error": {"intercept": -1.0, "terms": {}},
     "interval": {"level": 0.9, "factor": 3.0},
     "limits": {
-        "expected_error_mm": 5.0,
-        "out_of_distribution": 1.0,
+        "large_error": 1.0,
         "lack_of_contrast": 1.0,
         "dark_share": 1.0,
     },

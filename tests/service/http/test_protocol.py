@@ -3,6 +3,7 @@ import logging
 
 import pytest
 import uvicorn
+from headcirc_service.http.holding import hold_reading
 from headcirc_service.http.protocol import (
     LEAST_READ_BYTES,
     STATE_NAME,
@@ -28,6 +29,7 @@ class Wire(asyncio.Transport):
     def __init__(self) -> None:
         super().__init__()
         self.written, self.is_cut, self.is_closed, self.is_half_closed = b"", False, False, False
+        self.is_held = False
         self.left_bytes: list[int] = []
         """Unread, at each look."""
 
@@ -50,9 +52,10 @@ class Wire(asyncio.Transport):
         self.is_closed = self.is_cut = True
 
     def pause_reading(self) -> None:
-        pass
+        self.is_held = True
 
-    resume_reading = pause_reading
+    def resume_reading(self) -> None:
+        self.is_held = False
 
 
 class Server:
@@ -187,6 +190,27 @@ def test_body_that_is_no_http_ends_quietly(app, caplog):
     with caplog.at_level(logging.ERROR):
         assert asyncio.run(ask()).is_closed
     assert not caplog.records
+
+
+def test_held_connection_is_read_again_after_its_answer():
+    """While the application holds it, the rest of the body waits in the network."""
+
+    async def ask() -> tuple[bool, bool]:
+        may_answer = asyncio.Event()
+
+        async def hold_and_refuse(scope, receive, send):
+            hold_reading(scope)
+            await may_answer.wait()
+            await refuse(scope, receive, send)
+
+        protocol, wire = Server(hold_and_refuse).connect()
+        protocol.data_received(UPLOAD)
+        await wait_until(lambda: wire.is_held)
+        may_answer.set()
+        await wait_until(lambda: protocol.cycle.response_complete)
+        return b" 429 " in wire.written, wire.is_held
+
+    assert asyncio.run(ask()) == (True, False)
 
 
 def test_early_answer_is_followed_by_a_half_close_and_a_close(monkeypatch):

@@ -10,10 +10,20 @@ import pytest
 from headcirc_service.answers import to_analysis_body
 from headcirc_service.results.redis_store import AWAY_S, KEY_PREFIX, RedisStore
 from headcirc_service.results.store import MemoryStore, open_store
-from headcirc_service.results.stored_analysis import ANSWERS, HEADER, MAGIC, read_stored, to_stored
+from headcirc_service.results.stored_analysis import (
+    ANSWERS,
+    HEADER,
+    MAGIC,
+    Change,
+    read_stored,
+    to_stored,
+)
 from headcirc_service.settings import Settings, load_settings, to_public_settings
 from PIL import Image
+from redis import Redis
 
+from headcirc.answers import HeadEllipse
+from headcirc.corrections import DrawnEllipse
 from headcirc.geometry import PixelSpacing
 from tests.headcirc.readers.test_decode import make_png_bomb
 from tests.service.http.test_problems import CONTENT, check, post
@@ -25,9 +35,17 @@ MAXIMUM_PIXELS = 1_000_000
 
 
 @pytest.fixture(scope="module")
-def redis_server(tmp_path_factory):
+def running_redis(tmp_path_factory):
     with run_redis(tmp_path_factory.mktemp("redis")) as server:
         yield server
+
+
+@pytest.fixture
+def redis_server(running_redis):
+    """Return an empty Redis: what a person has changed stays for the next test otherwise."""
+    with Redis.from_url(running_redis.url) as connection:
+        connection.flushall()
+    return running_redis
 
 
 @pytest.fixture
@@ -125,6 +143,77 @@ def test_result_larger_than_all_room_is_not_kept(make_store, stored):
     assert use(make_store(max_bytes=stored.count_bytes() - 1), scenario) is None
 
 
+ELLIPSE = HeadEllipse(410.0, 262.0, 215.0, 160.0, 33.0)
+
+
+def change(stored, by, revision):
+    """Return a result that a person has corrected."""
+    drawn = DrawnEllipse(ellipse=ELLIPSE, by=by, at="2026-01-02T03:04:05Z", note="<b>caput</b>")
+    expires = "2026-01-02T03:14:05Z"
+    return stored.to_changed(Change(revision=revision, expires=expires, drawn=drawn))
+
+
+def test_correction_comes_back_the_same(make_store, stored):
+    """Beside the automatic version, which goes alone again after a reset."""
+    name = "a" * 32
+    changed = change(stored, "A", "1")
+    reset = changed.to_changed(Change(revision="2", expires=None, drawn=None))
+
+    async def scenario(store):
+        await store.put(name, stored)
+        assert await store.replace(name, changed, revision="")
+        found = await store.get(name)
+        assert await store.replace(name, reset, revision="1")
+        return found, await store.get(name)
+
+    found, after = use(make_store(), scenario)
+    assert (found.body, found.revision) == (changed.body, "1")
+    assert found.body.head == stored.body.head
+    assert found.body.correction.note == "<b>caput</b>"
+    assert np.array_equal(found.draw_overlay(), changed.draw_overlay())
+    assert not np.array_equal(found.draw_overlay(), stored.draw_overlay())
+    assert (after.body, after.revision) == (replace(stored.body, expires=None), "2")
+
+
+def test_of_many_writers_one_alone_replaces_a_version(make_store, stored):
+    """Ten people save over the same version at the same time: nine are told."""
+    name = "a" * 32
+
+    async def scenario(store):
+        await store.put(name, stored)
+        saves = (
+            store.replace(name, change(stored, f"P{number}", f"r{number}"), revision="")
+            for number in range(10)
+        )
+        outcomes = await asyncio.gather(*saves)
+        return outcomes, await store.get(name)
+
+    outcomes, found = use(make_store(), scenario)
+    assert outcomes.count(True) == 1
+    assert found.revision == f"r{outcomes.index(True)}"
+    assert found.body.correction.by == f"P{outcomes.index(True)}"
+
+
+def test_same_question_measured_twice_keeps_the_correction(make_store, stored):
+    """Another replica that measured it at the same time puts its result later."""
+    name = "a" * 32
+
+    async def scenario(store):
+        await store.put(name, stored)
+        await store.replace(name, change(stored, "A", "1"), revision="")
+        await store.put(name, stored)
+        return await store.get(name)
+
+    assert use(make_store(), scenario).body.correction.by == "A"
+
+
+def test_result_that_is_gone_is_not_replaced(make_store, stored):
+    name = "a" * 32
+    assert not use(
+        make_store(), lambda store: store.replace(name, change(stored, "A", "1"), revision="")
+    )
+
+
 # --- each store's own ---------------------------------------------------------------------------
 
 
@@ -152,6 +241,63 @@ def test_memory_makes_room_by_dropping_the_oldest(stored):
 
     store = MemoryStore(ttl_s=10, max_bytes=int(2.5 * stored.count_bytes()))
     assert use(store, scenario) == [False, True, True]
+
+
+def test_change_begins_the_time_anew(stored):
+    """In memory by its clock; the oldest entry is then another one."""
+    now = [0.0]
+
+    async def scenario(store):
+        await store.put("a", stored)
+        await store.put("b", stored)
+        now[0] = 9.0
+        await store.replace("a", change(stored, "A", "1"), revision="")
+        now[0] = 18.9
+        return [await store.get(name) is not None for name in "ab"]
+
+    store = MemoryStore(ttl_s=10, max_bytes=10**7, clock=lambda: now[0])
+    assert use(store, scenario) == [True, False]
+
+
+def test_change_begins_the_time_in_redis_anew(redis_server, stored):
+    name = "a" * 32
+
+    async def scenario(store):
+        await store.put(name, stored)
+        await store._redis.expire(KEY_PREFIX + name, 5)
+        await store.replace(name, change(stored, "A", "1"), revision="")
+        return await store._redis.ttl(KEY_PREFIX + name)
+
+    store = RedisStore(redis_server.url, ttl_s=60, max_bytes=10**7, maximum_pixels=MAXIMUM_PIXELS)
+    assert 55 <= use(store, scenario) <= 60
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    [b"", b"{}", b"[1]", b"\xff", b"x" * 9_000],
+    ids=["empty", "without fields", "list", "no text", "too long"],
+)
+def test_damaged_change_is_a_miss(redis_server, stored, damaged):
+    """Showing the automatic version in its place would lose a correction without a word."""
+    name = "a" * 32
+
+    async def scenario(store):
+        await store.put(name, stored)
+        await store._redis.hset(KEY_PREFIX + name, "change", damaged)
+        return await store.get(name)
+
+    store = RedisStore(redis_server.url, ttl_s=60, max_bytes=10**7, maximum_pixels=MAXIMUM_PIXELS)
+    assert use(store, scenario) is None
+
+
+def test_impossible_ellipse_from_the_store_is_a_miss(stored):
+    """Others can write to it; nothing is drawn or computed from such a change."""
+    far = replace(ELLIPSE, center_x_px=1e9)
+    drawn = DrawnEllipse(ellipse=far, by="A", at="2026-01-02T03:04:05Z", note=None)
+    changed = stored.to_changed(Change(revision="1", expires=None, drawn=drawn))
+    content, change_bytes = stored.to_bytes(), changed.to_change_bytes()
+    kept = read_stored(content, "a" * 32, maximum_pixels=MAXIMUM_PIXELS, change=change_bytes)
+    assert kept is None
 
 
 def test_redis_forgets_by_itself(redis_server, stored):
@@ -282,6 +428,9 @@ def test_entry_that_is_larger_than_any_result_is_not_fetched(redis_server, store
     async def scenario(store):
         key = KEY_PREFIX + "a" * 32
         await store._redis.set(key, bytes(2_000_000))
+        assert await store.get("a" * 32) is None
+        await store._redis.delete(key)
+        await store._redis.hset(key, "result", bytes(2_000_000))
         assert await store.get("a" * 32) is None
         await store._redis.delete(key)
         await store._redis.rpush(key, "a", "b")

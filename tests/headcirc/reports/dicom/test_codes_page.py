@@ -10,6 +10,7 @@ import pytest
 from pydicom.dataset import Dataset
 
 from headcirc.answers import to_growth
+from headcirc.corrections import DrawnEllipse, to_corrected
 from headcirc.growth import choose_age
 from headcirc.reports.dicom.capture import to_capture
 from headcirc.reports.dicom.measurement_report import to_measurement_report
@@ -41,10 +42,13 @@ def sent():
     finding, mask = to_finding()
     growth = to_growth(finding.answer.head, choose_age(189, None))
     finding = replace(finding, answer=replace(finding.answer, growth=growth))
+    drawn = DrawnEllipse(ellipse=finding.answer.head.ellipse, by="RT", at="2026-01-02T03:04:05Z")
+    corrected = replace(finding, answer=to_corrected(finding.answer, drawn))
     picture = np.zeros((8, 8, 3), np.uint8)
     unreliable = {("not-acceptable", "99HEADCIRC")}
     made = [
         to_measurement_report(finding),
+        to_measurement_report(corrected),
         to_obstetric_report(finding),
         to_segmentation(finding, mask),
         to_capture(finding, picture),

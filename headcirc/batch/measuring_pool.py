@@ -1,0 +1,83 @@
+"""Measure in several child processes, one for each thread that asks.
+
+While one process decodes a file or fits its ellipse, the network of another one uses the CPUs.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from threading import Lock, local
+
+from headcirc.batch.files import Measure, Measured
+from headcirc.batch.measuring_process import MeasuringProcess
+from headcirc.batch.model_identity import ModelIdentity
+from headcirc.batch.stated import StatedFacts
+from headcirc.cpus import count_available_cpus
+
+LoadWithThreads = Callable[..., tuple[Measure, ModelIdentity]]
+"""Loads a model with `threads=`, the CPUs of its network; it must be picklable."""
+PROCESSES = 2
+"""More would decode while others decode, and each takes the memory of a network."""
+FEWEST_IMAGES = 8
+"""For fewer images, starting another process takes longer than it saves."""
+CPU_BACKENDS = ("openvino", "onnxruntime")
+
+
+class MeasuringPool:
+    """Measuring processes that share the CPUs; the first one starts at once.
+
+    The calls of one thread go to one process, so that an overlay is that of the last measurement.
+
+    Parameters
+    ----------
+    load : callable
+        See `LoadWithThreads`.
+    images : int
+        How many will be measured.
+    processes : int
+        The most processes.
+
+    Attributes
+    ----------
+    model : ModelIdentity
+    threads : int
+        How many threads should ask.
+
+    Raises
+    ------
+    HeadCircumferenceError
+        As `MeasuringProcess`.
+    """
+
+    def __init__(self, load: LoadWithThreads, *, images: int, processes: int = PROCESSES) -> None:
+        cpus = count_available_cpus()
+        self.threads = 1 if images < FEWEST_IMAGES else min(processes, cpus)
+        self._load = partial(load, threads=-(-cpus // self.threads))
+        first = MeasuringProcess(self._load)
+        self.model = first.model
+        if self.model.backend not in CPU_BACKENDS:  # a GPU is not shared
+            self.threads = 1
+        self._started, self._unused = [first], [first]
+        self._changing = Lock()
+        self._own = local()
+
+    def __call__(self, content: bytes, stated: StatedFacts) -> Measured:
+        """Measure one file in this thread's process; see `MeasuringProcess`."""
+        if not hasattr(self._own, "process"):
+            self._own.process = self._take_process()
+        measured: Measured = self._own.process(content, stated)
+        return measured
+
+    def _take_process(self) -> MeasuringProcess:
+        with self._changing:
+            if self._unused:
+                return self._unused.pop()
+        process = MeasuringProcess(self._load)
+        with self._changing:
+            self._started.append(process)
+        return process
+
+    def close(self) -> None:
+        """Kill all processes; calls under way, and later ones, raise `InputError`."""
+        with self._changing:
+            for each in self._started:
+                each.close()
