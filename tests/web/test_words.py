@@ -11,7 +11,7 @@ from headcirc import geometry, growth
 from headcirc.answers import GestationalAge
 from headcirc.quality import assessment
 
-WORDS = Path("service/headcirc_service/web/words.js")
+WORDS = Path("service/headcirc_service/web/words.js").absolute()
 NAMES = ("WARNINGS", "CHARTS", "AGE_CODES", "AGE_SOURCES", "SIZE_SOURCES")
 
 
@@ -21,10 +21,10 @@ def words():
     node = shutil.which("node")
     if node is None:
         pytest.skip("node is not installed (Debian's package nodejs; make system-deps)")
-    source = WORDS.read_text() + f"\nexport const tables = {{ {', '.join(NAMES)} }};"
     script = (
-        "const { tables } = await import('data:text/javascript,' + encodeURIComponent("
-        f"{json.dumps(source)})); console.log(JSON.stringify(tables));"
+        f"const words = await import({json.dumps(WORDS.as_uri())});"
+        f"const tables = {{}}; for (const name of {json.dumps(NAMES)}) tables[name] = words[name];"
+        "console.log(JSON.stringify(tables));"
     )
     command = [node, "--input-type=module", "--eval", script]
     run = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60)

@@ -2,7 +2,7 @@
 
 import { toCounted } from "./versions.js";
 
-const WARNINGS = {
+export const WARNINGS = {
   "no-head-found": "No head was found. Use a frame that shows the whole fetal head.",
   "pixel-size-missing":
     "The pixel size is unknown, so nothing can be given in millimetres. State it under “Pixel size” and press “Use for this image”.",
@@ -29,12 +29,12 @@ const WARNINGS = {
     "The 16-bit file uses only a small part of its range, so the picture may be too dark. Export it with 8 bits.",
 };
 
-const CHARTS = {
+export const CHARTS = {
   hadlock_1984: "Gestational age by HC (Hadlock 1984)",
   intergrowth21_2016: "Gestational age by HC (INTERGROWTH-21st 2016)",
 };
 
-const AGE_CODES = {
+export const AGE_CODES = {
   "head-circumference-below-range": "HC is below the method's range",
   "head-circumference-above-range": "HC is above the method's range",
   "beyond-documented-age": "beyond the age for which the method is documented",
@@ -42,9 +42,9 @@ const AGE_CODES = {
   "gestational-age-above-range": "It ends at 40 weeks: there is no centile for this age.",
 };
 
-const AGE_SOURCES = { request: "as you stated it", dicom: "from the DICOM file" };
+export const AGE_SOURCES = { request: "as you stated it", dicom: "from the DICOM file" };
 
-const SIZE_SOURCES = { request: "stated", dicom: "from the DICOM file", "scale-bar": "from the depth scale" };
+export const SIZE_SOURCES = { request: "stated", dicom: "from the DICOM file", "scale-bar": "from the depth scale" };
 
 const LEVELS = { bottleneck: "Coarsest", 512: "Coarse", 256: "Medium", 128: "Fine", 64: "Finest" };
 
