@@ -30,8 +30,8 @@ MINIMUM_SEMI_MINOR_PX = 5.0
 MINIMUM_AXIS_RATIO = 0.25
 """BPD over OFD; fetal heads are seldom below 0.65, and what is drawn may be squeezed by pixels that
 are not square."""
-MOST_NAME_CHARACTERS, MOST_NOTE_CHARACTERS = 64, 500
-"""DICOM limits a person's name to 64 characters."""
+MOST_NAME_CHARACTERS, MOST_NOTE_CHARACTERS = 63, 500
+"""DICOM limits a person's name to 64 characters, and the mark behind it is one (`to_person`)."""
 NAME_MARKS = "\\^="
 """Characters that separate the parts of a name in DICOM."""
 

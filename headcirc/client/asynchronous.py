@@ -189,7 +189,7 @@ class AsyncHeadcircClient:
         ellipse : HeadEllipse
             In pixels of the upright image.
         by : str
-            Who drew it; at most 64 characters.
+            Who drew it; at most 63 characters.
         note : str, optional
             At most 500 characters, without data of a patient.
         """

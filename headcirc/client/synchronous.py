@@ -190,7 +190,7 @@ class HeadcircClient:
         ellipse : HeadEllipse
             In pixels of the upright image.
         by : str
-            Who drew it; at most 64 characters.
+            Who drew it; at most 63 characters.
         note : str, optional
             At most 500 characters, without data of a patient.
         """

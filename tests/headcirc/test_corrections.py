@@ -130,7 +130,7 @@ def test_angle_is_brought_into_half_a_turn(answer, stated, kept):
     [
         {"by": ""},
         {"by": "  "},
-        {"by": "x" * 65},
+        {"by": "x" * 64},
         {"by": "a\nb"},
         {"by": "Doe^Jane"},
         {"note": "x" * 501},

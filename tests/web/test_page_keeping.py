@@ -173,3 +173,23 @@ def test_browser_that_keeps_nothing_says_so(open_page, serve_synthetic):
     expect(page.locator("#worklist-rows .state")).to_contain_text(" mm")
     page.locator("#keeping summary").click()
     expect(page.locator("#keep-fault")).to_contain_text("a reload loses")
+
+
+def test_deleting_counts_for_other_tabs(open_page, serve_synthetic):
+    """One that is open, too, would write its list again with its next change."""
+    url = serve_synthetic()
+    page = open_page(url)
+    give(page, ("Jane Doe.png", CONTENT), pixel_size_mm="0.1")
+    wait_for(page, 1)
+    allow_images(page)
+    wait_until_kept(page, 1, 1)
+    other = page.context.new_page()
+    other.goto(url)
+    expect(other.locator("#worklist-rows li")).to_have_count(1)
+    page.get_by_role("button", name="Delete everything kept").click()
+    page.get_by_role("button", name="Delete everything", exact=True).click()
+    expect(page.locator("#worklist-rows li")).to_have_count(0)
+    expect(other.locator("#worklist-rows li")).to_have_count(0)
+    choose(other, ("later.png", CONTENT))
+    wait_for(other, 1)
+    wait_until_kept(page, 1, 0)

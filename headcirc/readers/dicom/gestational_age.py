@@ -6,13 +6,14 @@ that of this same head: so Gestational Age (LN 18185-9), which does not say wher
 all dates and ages "by ultrasound" are left out. Free text and private attributes are left out, too.
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
 
 from pydicom.dataset import Dataset
 
-from headcirc.readers.dicom.file import DICOM_DAMAGE, read_number, read_value
+from headcirc.readers.dicom.file import DICOM_DAMAGE, read_value
 
 TERM_DAYS = 280
 """From the last menstrual period to the expected date of delivery (EDD)."""
@@ -34,6 +35,11 @@ DAYS_BEFORE_DATE = {
 """Coded dates (CID 12003), and how many days before each the last menstrual period began."""
 DAYS_PER_UNIT = {"d": 1, "wk": 7}
 """Units of an age (UCUM)."""
+DATE = re.compile(
+    r"(?P<year>[0-9]{4})(?P<point>\.?)(?P<month>[0-9]{2})(?P=point)(?P<day>[0-9]{2})"
+    r"(?:(?:[0-9]{2}){1,3}(?:\.[0-9]{1,6})?)?(?:[+-][0-9]{4})?"
+)
+"""A date, or a date with a time; before 1993 dates were written with points."""
 PICTURE_DATES = ("AcquisitionDate", "AcquisitionDateTime", "StudyDate")
 """The day of the picture, the best first; a date of its contents may be that of a later change."""
 
@@ -92,10 +98,11 @@ def _read_acquisition_context(header: Dataset) -> Iterator[int]:
 
 def _to_days(item: Dataset) -> int:
     unit = _read_code(item, "MeasurementUnitsCodeSequence")
-    value = read_number(item, "NumericValue")
+    value = read_value(item, "NumericValue")
     if unit is None or unit[1] not in DAYS_PER_UNIT or value is None:
         raise ValueError("A gestational age has no value, or not in days or weeks.")
-    return round(value * DAYS_PER_UNIT[unit[1]])  # weeks have one decimal: 20w3d is written as 20.4
+    days = float(value) * DAYS_PER_UNIT[unit[1]]  # a TypeError for several values
+    return round(days)  # weeks have one decimal: 20w3d is written as 20.4
 
 
 def _read_code(dataset: Dataset, keyword: str) -> tuple[str, str] | None:
@@ -113,8 +120,10 @@ def _read_date(dataset: Dataset, keyword: str) -> date | None:
     value = read_value(dataset, keyword)
     if value is None:
         return None
-    digits = str(value).strip().replace(".", "")[:8]  # before 1993 dates were written with points
-    return date(int(digits[:4]), int(digits[4:6]), int(digits[6:]))
+    written = DATE.fullmatch(str(value).strip())
+    if written is None:
+        raise ValueError("A date is cut off, is a range, or is written in another way.")
+    return date(*(int(written[part]) for part in ("year", "month", "day")))
 
 
 def _require_picture_date(header: Dataset) -> date:

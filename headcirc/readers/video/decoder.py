@@ -16,7 +16,7 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from headcirc.errors import UnreadableImageError
+from headcirc.errors import ImageTooLargeError, UnreadableImageError
 from headcirc.geometry import FROM_REQUEST, CalibratedRegion, Frame
 from headcirc.readers.limits import (
     require_accepted_size,
@@ -31,16 +31,6 @@ WAIT_S = 30.0
 """For the next bytes of the process; a frame takes some milliseconds."""
 MAXIMUM_PIXELS = 16_000_000
 """Pixels of one frame, as in DICOM files."""
-CONTAINERS = "mov,mp4,m4a,3gp,3g2,mj2,avi"
-CODECS = (
-    "h264,hevc,mpeg4,msmpeg4,msmpeg4v1,msmpeg4v2,mjpeg,rawvideo,msrle,msvideo1,cinepak,huffyuv,"
-    "ffvhuff,ffv1,vp9,libdav1d,av1,bmp,png"
-)
-"""Demuxers and decoders of FFmpeg that may run; a video needs no other, and no network."""
-FFMPEG_OPTIONS = (
-    f"format_whitelist;{CONTAINERS}|codec_whitelist;{CODECS}|protocol_whitelist;file|"
-    "enable_drefs;0|use_absolute_path;0"
-)
 PIPE_BYTES = 1_048_576
 """More than a frame of usual size, so that the process is not woken for every 64 KB."""
 DAMAGED = (
@@ -95,8 +85,15 @@ class VideoSequence:
         while True:
             head = self._read(decoder_process.FRAME.size)
             time_ms, rows, columns = decoder_process.FRAME.unpack(head)
+            if rows == 0 and index == 0:
+                raise UnreadableImageError(DAMAGED)
             if rows == 0:
                 return
+            if rows == decoder_process.TOO_FAR:
+                raise ImageTooLargeError(
+                    f"Frame {index} is too far into this video to be reached in time; cut the "
+                    "video before that frame, or save the frame as a picture."
+                )
             require_few_frames(index + 1)
             require_accepted_size((columns, rows), self._maximum_pixels)
             pixels = np.frombuffer(self._read(rows * columns), np.uint8).reshape(rows, columns)
@@ -163,7 +160,6 @@ def _start(stream: BinaryIO, maximum_pixels: int, first_frame: int) -> subproces
         pass_fds=(descriptor,),
         env={
             "PYTHONPATH": os.pathsep.join(sys.path),
-            "OPENCV_FFMPEG_CAPTURE_OPTIONS": FFMPEG_OPTIONS,
             "OPENBLAS_NUM_THREADS": "1",  # each thread of NumPy's library would reserve memory
         },
     )

@@ -6,9 +6,12 @@ The pipe to its parent holds less than one frame, so decoding is never far ahead
 Usage: decoder_process.py FILE_DESCRIPTOR MAXIMUM_PIXELS FIRST_FRAME
 """
 
+import os
 import resource
 import struct
 import sys
+import time
+from collections.abc import Sequence
 from typing import BinaryIO
 
 import cv2
@@ -17,9 +20,25 @@ START = struct.Struct("<iiid")
 """Status, columns, rows and the number of frames (as a double: what OpenCV says)."""
 FRAME = struct.Struct("<dii")
 """Time in ms, rows and columns; its grey values follow. Rows of 0 end the video."""
+TOO_FAR = -1
+"""In place of rows: the first frame that is wanted takes too long to reach."""
 READY, UNREADABLE, TOO_LARGE = 0, 1, 2
 MEMORY_BYTES = 2_000_000_000
 CPU_S = 1_800
+PASSING_CPU_S = 5.0
+"""For the frames before the first one that is wanted, some thousands of usual size: a few megabytes
+can hold hours of work."""
+OPTIONS = "OPENCV_FFMPEG_CAPTURE_OPTIONS"
+CONTAINERS = "mov,mp4,m4a,3gp,3g2,mj2,avi"
+CODECS = (
+    *("h264", "mpeg4", "mjpeg", "hevc", "vp9", "libdav1d", "av1", "rawvideo", "msrle", "msvideo1"),
+    *("msmpeg4", "msmpeg4v1", "msmpeg4v2", "cinepak", "huffyuv", "ffvhuff", "ffv1", "bmp", "png"),
+)
+"""Demuxers and decoders of FFmpeg that may run, usual ones first; a video needs no other, and no
+network."""
+FFMPEG_OPTIONS = (
+    f"format_whitelist;{CONTAINERS}|protocol_whitelist;file|enable_drefs;0|use_absolute_path;0"
+)
 
 
 def main() -> None:
@@ -28,7 +47,7 @@ def main() -> None:
     limit_resources()
     cv2.setNumThreads(1)
     output = open(1, "wb", buffering=0)  # noqa: SIM115 - until the process ends
-    capture = cv2.VideoCapture(f"/dev/fd/{descriptor}", cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
+    capture = open_capture(f"/dev/fd/{descriptor}")
     columns = int(capture.get(cv2.CAP_PROP_FRAME_WIDTH))
     rows = int(capture.get(cv2.CAP_PROP_FRAME_HEIGHT))
     status = READY
@@ -43,6 +62,21 @@ def main() -> None:
             write_frames(capture, output, maximum_pixels, first_frame)
     except BrokenPipeError:
         pass  # the parent has what it wants
+
+
+def open_capture(path: str, codecs: Sequence[str] = CODECS) -> cv2.VideoCapture:
+    """Open a video with the first codec that is its own; none is open if it is of no listed codec.
+
+    FFmpeg's list of allowed codecs holds while it looks for the streams. OpenCV then opens the
+    decoder without that list, so it is told which one: FFmpeg refuses it for another codec's data.
+    """
+    capture = cv2.VideoCapture()
+    for each in codecs:
+        options = f"{FFMPEG_OPTIONS}|codec_whitelist;{each}|video_codec;{each}"
+        os.environ[OPTIONS] = options  # noqa: TID251 - OpenCV takes them from nowhere else
+        if capture.open(path, cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1]):
+            break
+    return capture
 
 
 def limit_resources() -> None:
@@ -61,11 +95,14 @@ def limit_resources() -> None:
 def write_frames(
     capture: cv2.VideoCapture, output: BinaryIO, maximum_pixels: int, first_frame: int
 ) -> None:
-    """Write each frame from `first_frame` on as grey values, then the mark of the end."""
+    """Write each frame from `first_frame` on as grey values, then an end or `TOO_FAR`."""
     index = 0
     while capture.grab():
         index += 1
         if index <= first_frame:
+            if time.process_time() > PASSING_CPU_S:
+                output.write(FRAME.pack(0.0, TOO_FAR, 0))
+                return
             continue
         time_ms = float(capture.get(cv2.CAP_PROP_POS_MSEC))
         is_read, picture = capture.retrieve()

@@ -57,7 +57,7 @@ async def read_correction(request: Request) -> CorrectionBody:
         first = error.errors(include_input=False, include_url=False, include_context=False)[0]
         # Of a field that is not known, the name is the caller's own text.
         is_known = first["type"] not in ("extra_forbidden", "json_invalid")
-        where = ".".join(map(str, first["loc"])) if is_known else "body"
+        where = ".".join(map(str, first["loc"])) if is_known and first["loc"] else "body"
         raise InvalidCorrectionError(f"{where}: {first['msg']}.") from error
 
 

@@ -212,7 +212,7 @@ def test_number_that_is_not_finite_is_refused(client, value):
         {"ellipse": ELLIPSE},
         {"by": "RT"},
         DRAWN | {"by": ""},
-        DRAWN | {"by": "x" * 65},
+        DRAWN | {"by": "x" * 64},
         DRAWN | {"by": 7},
         DRAWN | {"note": "x" * 501},
         DRAWN | {"note": "two\nlines"},
@@ -235,6 +235,8 @@ def test_size_and_kind_of_the_body_are_limited(client):
     check(client.put(path, data=STATED, headers=headers), 415, "unsupported-media-type")
     kind = {"content-type": "application/json"}
     check(client.put(path, content=b"{", headers=headers | kind), 422, "invalid-parameter")
+    answer = client.put(path, content=b"null", headers=headers | kind)
+    assert answer.json()["detail"] == "body: Input should be an object."
     packed = headers | kind | {"content-encoding": "gzip"}
     check(client.put(path, content=b"{}", headers=packed), 415, "unsupported-media-type")
 
@@ -363,6 +365,14 @@ def test_structured_report_has_both_versions(client, corrected_dicom):
     qualities = [each.ConceptCodeSequence[0].CodeValue for each in find(made, "quality")]
     assert qualities == ["corrected", "corrected", "acceptable"]
     assert len(find(made, "111001")) == 1, "the algorithm of the automatic outline alone"
+
+
+def test_longest_name_fits_its_attribute(client):
+    """DICOM limits a name to 64 characters, with the mark that the report puts behind it."""
+    body, etag = measure(client, DICOM, pixel_size_mm="0.2")
+    assert correct(client, body, etag, DRAWN | {"by": "\u5c71" * 63}).status_code == 200
+    (name,) = (str(each.PersonName) for each in find(ask_report(client, "sr"), "121008"))
+    assert len(name) == 64
 
 
 def test_obstetric_report_has_the_number_that_counts_alone(client, corrected_dicom):

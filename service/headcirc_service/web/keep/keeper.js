@@ -4,6 +4,8 @@ import { openStore, StoreError } from "./store.js";
 import { toItem, toRecord } from "./records.js";
 
 const SETTINGS_KEY = "page";
+const CHANNEL = "headcirc-keep"; // to other tabs with this page
+const WIPED = "wiped";
 
 export class Keeper extends EventTarget {
   settings = { keepImages: false };
@@ -15,6 +17,7 @@ export class Keeper extends EventTarget {
   #unkept = new WeakSet(); // files that the browser could not keep
   #writing = Promise.resolve();
   #isAsked = false; // for a write after the one that runs
+  #otherTabs = null;
 
   constructor(worklist) {
     super();
@@ -31,6 +34,8 @@ export class Keeper extends EventTarget {
       this.#fail(error);
     }
     this.#worklist.addEventListener("change", () => this.#changed());
+    this.#otherTabs = new BroadcastChannel(CHANNEL);
+    this.#otherTabs.addEventListener("message", ({ data }) => data === WIPED && this.#wipedElsewhere());
     this.#changed();
   }
 
@@ -63,6 +68,14 @@ export class Keeper extends EventTarget {
     this.#written.clear();
     this.#images.clear();
     this.settings = { keepImages: false };
+    this.#otherTabs?.postMessage(WIPED);
+    this.#tell();
+  }
+
+  /** Another tab deleted everything: what this one still shows would be kept again with its next change. */
+  #wipedElsewhere() {
+    this.settings = { keepImages: false };
+    this.#worklist.forget(); // and what this tab wrote meanwhile is deleted
     this.#tell();
   }
 

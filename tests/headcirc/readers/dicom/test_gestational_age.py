@@ -87,9 +87,10 @@ def test_age_of_no_pregnancy_is_left_to_whoever_uses_it():
     [
         make_number("11885-1", "143", "mm"),
         make_number("11885-1", None),
+        make_number("11885-1", ["143", "160"]),
         make_date("8665-2", ""),
     ],
-    ids=["unit", "no number", "no date"],
+    ids=["unit", "no number", "two numbers", "no date"],
 )
 def test_coded_item_without_a_usable_value_is_unusable(item):
     assert read(item, **STUDY) == (None, True)
@@ -100,6 +101,21 @@ def test_two_places_must_agree():
     facts = STUDY | {"LastMenstrualDate": "20260119"}
     assert read(make_number("11885-1", "142"), **facts) == (142, False)
     assert read(make_number("11885-1", "140"), **facts) == (None, True)
+
+
+@pytest.mark.parametrize(
+    "day",
+    ["2026011", "2026.1.19", "20260119-20260120", "20260119AB", "2026.0119", "19/01/2026"],
+)
+@pytest.mark.filterwarnings("ignore:Invalid value for VR DA")
+def test_date_that_is_not_whole_is_unusable(day):
+    """A missing digit would move the date by weeks."""
+    assert read(**STUDY, LastMenstrualDate=day) == (None, True)
+
+
+def test_date_with_points_is_read():
+    """As the standard before DICOM wrote it."""
+    assert read(**STUDY, LastMenstrualDate="2026.01.19") == (143, False)
 
 
 def test_damaged_date_costs_no_measurement():
