@@ -56,7 +56,7 @@ def test_openapi_describes_the_contract(client):
     paths = client.get("/openapi.json").json()["paths"]
     assert {
         "/v1/analyses", "/v1/analyses/{analysis_id}", "/v1/analyses/{analysis_id}/mask",
-        "/v1/analyses/{analysis_id}/image",
+        "/v1/analyses/{analysis_id}/image", "/v1/analyses/{analysis_id}/correction", "/v1/cine",
         "/v1/analyses/{analysis_id}/overlay", "/v1/analyses/{analysis_id}/head-circumference",
         "/v1/analyses/{analysis_id}/saliency", "/v1/analyses/{analysis_id}/attention",
         "/v1/analyses/{analysis_id}/growth.png", "/v1/analyses/{analysis_id}/growth.svg",

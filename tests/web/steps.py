@@ -74,3 +74,21 @@ def read_rows(page) -> dict[str, str]:
     """Return the texts of the figures by name."""
     names = page.locator("#rows dt").all_inner_texts()
     return dict(zip(names, page.locator("#rows dd").all_inner_texts(), strict=True))
+
+
+STORED = """async () => {
+  const { openStore } = await import("./web/keep/store.js");
+  const store = await openStore();
+  const all = await Promise.all(["items", "images", "settings"].map(kind => store.readAll(kind)));
+  return all.map(each => each.length);
+}"""
+
+
+def wait_until_kept(page, items: int, images: int) -> None:
+    """Wait until the browser's store holds so many items and images."""
+    for _ in range(100):
+        found = page.evaluate(STORED)[:2]
+        if found == [items, images]:
+            return
+        page.wait_for_timeout(50)
+    assert found == [items, images]

@@ -11,7 +11,7 @@ from playwright.sync_api import expect
 
 from tests.service.http.test_saliency import explain_facts  # noqa: F401 - a fixture
 from tests.support.synthetic import BrightnessBackend, draw_head, to_file, to_synthetic_pipeline
-from tests.web.steps import choose, give, state_pixel_size, take_phantom, wait_for
+from tests.web.steps import choose, give, state_pixel_size, take_phantom, wait_for, wait_until_kept
 
 CONTENT = to_file(draw_head())
 SEVERE = ("serious", "critical")
@@ -98,6 +98,7 @@ def test_axe_finds_no_severe_fault_in_the_list(open_page, explain_url, scheme):
     page.emulate_media(media="screen")
     choose(page, ("waits.png", CONTENT), ("waits too.png", CONTENT))
     expect(page.locator("#batch-form")).to_be_visible()
+    wait_until_kept(page, 4, 0)
     page.reload()
     expect(page.locator("#worklist-rows .state").last).to_have_text("Choose it again")
     page.locator("#worklist-rows button").last.click()

@@ -5,25 +5,9 @@ import os
 from playwright.sync_api import expect
 
 from tests.support.synthetic import draw_head, to_file
-from tests.web.steps import choose, clear, give, state_pixel_size, wait_for
+from tests.web.steps import choose, clear, give, state_pixel_size, wait_for, wait_until_kept
 
 CONTENT = to_file(draw_head())
-STORED = """async () => {
-  const { openStore } = await import("./web/keep/store.js");
-  const store = await openStore();
-  const all = await Promise.all(["items", "images", "settings"].map(kind => store.readAll(kind)));
-  return all.map(each => each.length);
-}"""
-
-
-def wait_until_kept(page, items: int, images: int) -> None:
-    """Wait until the browser's store holds so many items and images."""
-    for _ in range(100):
-        found = page.evaluate(STORED)[:2]
-        if found == [items, images]:
-            return
-        page.wait_for_timeout(50)
-    assert found == [items, images]
 
 
 def read_rows(page) -> list[tuple[str, str, str]]:

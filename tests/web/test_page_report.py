@@ -131,7 +131,7 @@ def test_overlay_is_what_is_seen(open_page, explain_url):  # noqa: F811 - the fi
         httpx.get(explain_url + links["overlay"]).content,
     )
     for mark in ("Mask edge", "Ellipse", "Axes"):
-        page.get_by_label(mark).uncheck()
+        page.get_by_role("checkbox", name=mark).uncheck()
     name, content = save(page, "Overlay PNG")
     bare = to_pixels(content)
     assert name == "a_measurement.png"

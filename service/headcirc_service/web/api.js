@@ -110,8 +110,8 @@ export async function readVersion(item) {
 
 /** Have a result that the service no longer keeps measured again, and give it the correction that the page has. */
 async function revive(item) {
+  const { correction, links } = item.analysis; // it may be another one after the wait
   await analyse(item.file, item.pixelSize, item.ageDays, item.frame ?? null);
-  const { correction, links } = item.analysis;
   if (!correction) return;
   const version = await request(links.self.replace(/^\//, ""), "version");
   if (version.analysis.correction) return; // another person was faster
