@@ -25,6 +25,8 @@ TOO_FAR = -1
 READY, UNREADABLE, TOO_LARGE = 0, 1, 2
 MEMORY_BYTES = 2_000_000_000
 CPU_S = 1_800
+OPENING_CPU_S = 5.0
+"""For trying the codecs; a usual video takes some milliseconds for all of them."""
 PASSING_CPU_S = 5.0
 """For the frames before the first one that is wanted, some thousands of usual size: a few megabytes
 can hold hours of work."""
@@ -74,7 +76,8 @@ def open_capture(path: str, codecs: Sequence[str] = CODECS) -> cv2.VideoCapture:
     for each in codecs:
         options = f"{FFMPEG_OPTIONS}|codec_whitelist;{each}|video_codec;{each}"
         os.environ[OPTIONS] = options  # noqa: TID251 - OpenCV takes them from nowhere else
-        if capture.open(path, cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1]):
+        is_open = capture.open(path, cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
+        if is_open or time.process_time() > OPENING_CPU_S:
             break
     return capture
 

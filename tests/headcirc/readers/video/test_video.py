@@ -121,26 +121,46 @@ def test_a_codec_that_is_not_on_the_list_does_not_run(tmp_path, codec):
         read_all(content)
 
 
-def test_a_frame_that_takes_too_long_to_reach_is_refused(content, tmp_path, monkeypatch):
+@pytest.fixture
+def shorten(tmp_path, monkeypatch):
+    """Return a function that sets a limit of the decoding process to 0."""
+
+    def write(limit):
+        script = decoder.SCRIPT.read_text()
+        assert f"{limit} = 5.0" in script
+        short = tmp_path / "decoder_process.py"
+        short.write_text(script.replace(f"{limit} = 5.0", f"{limit} = 0.0"))
+        monkeypatch.setattr(decoder, "SCRIPT", short)
+
+    return write
+
+
+def test_a_file_that_takes_long_to_open_is_not_opened_for_every_codec(content, shorten):
+    """MPEG-4 is the second codec of the list."""
+    shorten("OPENING_CPU_S")
+    with pytest.raises(UnreadableImageError):
+        read_all(content)
+
+
+def test_a_frame_that_takes_too_long_to_reach_is_refused(content, shorten):
     """A few megabytes can hold hours of decoding; a picture's thread does not wait for that."""
-    script = decoder.SCRIPT.read_text().replace("PASSING_CPU_S = 5.0", "PASSING_CPU_S = 0.0")
-    short = tmp_path / "decoder_process.py"
-    short.write_text(script)
-    monkeypatch.setattr(decoder, "SCRIPT", short)
+    shorten("PASSING_CPU_S")
     assert decode_frame(content, frame_index=0).pixels.shape == (108, 160)
     with pytest.raises(ImageTooLargeError, match="Frame 3"):
         decode_frame(content, frame_index=3)
 
 
-def test_a_decoder_that_dies_is_an_unreadable_file(content):
-    """The process that asked lives on."""
-    sequence = VideoSequence(io.BytesIO(content), ReadOptions())
-    frames = iter(sequence)
-    next(frames)
-    sequence._process.kill()
-    with pytest.raises(UnreadableImageError):
-        list(frames)
-    sequence.close()
+def test_a_decoder_that_dies_is_an_unreadable_file(tmp_path):
+    """The process that asked lives on; the frames are more than the pipe holds."""
+    frames = [np.zeros((480, 640), np.uint8)] * 10
+    assert sum(each.nbytes for each in frames) > 2 * decoder.PIPE_BYTES
+    content = write_video(tmp_path / "cine.mp4", frames).read_bytes()
+    with contextlib.closing(VideoSequence(io.BytesIO(content), ReadOptions())) as sequence:
+        read = iter(sequence)
+        next(read)
+        sequence._process.kill()
+        with pytest.raises(UnreadableImageError):
+            list(read)
 
 
 def test_pictures_with_the_boxes_of_an_mp4_are_no_videos():
