@@ -82,13 +82,12 @@ $(WHEEL_PYTHONS:%=.venv-%/.installed): .venv-%/.installed: requirements/test-whe
 	.venv-$*/bin/python -m pip install --no-deps --no-build-isolation --editable .
 	touch $@
 
-# The newest version runs all tests that need no torch, the others those of the library's own code.
-NEWEST       := $(lastword $(WHEEL_PYTHONS))
-LIBRARY      := $(wildcard tests/headcirc/test_*.py) $(addprefix tests/headcirc/,backends cli model quality readers)
+# The wheel, and the library's own code; `make test-wheel WHEEL_TESTS=tests/headcirc` runs more.
+WHEEL_TESTS  ?= tests/packaging $(wildcard tests/headcirc/test_*.py) \
+                $(addprefix tests/headcirc/,backends cli model quality readers)
 
-test-wheel: $(WHEEL_PYTHONS:%=.venv-%/.installed)  ### Test the wheel on Python 3.12 and 3.13, and on 3.13 all that needs no torch
-	set -e; for version in $(WHEEL_PYTHONS); do .venv-$$version/bin/python $(PYTEST) tests/packaging \
-	  $$([ $$version = $(NEWEST) ] && echo tests/headcirc tests/service || echo $(LIBRARY)) \
+test-wheel: $(WHEEL_PYTHONS:%=.venv-%/.installed)  ### Test the wheel, and the library without torch, on Python 3.12 and 3.13
+	set -e; for version in $(WHEEL_PYTHONS); do .venv-$$version/bin/python $(PYTEST) $(WHEEL_TESTS) \
 	  -m "not slow and not gpu"; done
 
 test-slow: test-env  ## Run the slow tests
