@@ -5,7 +5,7 @@ import os
 from playwright.sync_api import expect
 
 from tests.support.synthetic import draw_head, to_file
-from tests.web.steps import choose, clear, give, state_pixel_size, wait_for, wait_until_kept
+from tests.web.steps import STORED, choose, clear, give, state_pixel_size, wait_for, wait_until_kept
 
 CONTENT = to_file(draw_head())
 
