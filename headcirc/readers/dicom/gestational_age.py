@@ -2,8 +2,9 @@
 
 Two places are well defined: Last Menstrual Date of the patient's study, and coded items of the
 acquisition context. An age that an ultrasound measurement gives is never read, because it may be
-that of this same head: so Gestational Age (LN 18185-9), which does not say where it comes from, and
-all dates and ages "by ultrasound" are left out. Free text and private attributes are left out, too.
+that of this same head. So Gestational Age (LN 18185-9) and EDD (LN 11778-8), which do not say where
+they come from, and all dates and ages "by ultrasound" are left out. Free text and private
+attributes are left out, too.
 """
 
 import re
@@ -26,7 +27,6 @@ AGES = ("11885-1", "11886-9")
 """Gestational age by last menstrual period, and by ovulation date (CID 12018, 12019)."""
 DAYS_BEFORE_DATE = {
     "8665-2": 0,  # last menstrual period
-    "11778-8": TERM_DAYS,  # EDD
     "11779-6": TERM_DAYS,  # EDD by last menstrual period
     "11780-4": TERM_DAYS,  # EDD by ovulation date
     "11976-8": OVULATION_DAYS,  # ovulation date
