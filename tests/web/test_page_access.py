@@ -16,6 +16,13 @@ from tests.web.steps import choose, give, state_pixel_size, take_phantom, wait_f
 CONTENT = to_file(draw_head())
 SEVERE = ("serious", "critical")
 SIZES = {"wide": {"width": 1280, "height": 800}, "narrow": {"width": 390, "height": 844}}
+LOOKS = [
+    ("light", "wide"),
+    ("dark", "narrow"),
+    pytest.param("light", "narrow", marks=pytest.mark.slow),
+    pytest.param("dark", "wide", marks=pytest.mark.slow),
+]
+"""Colour scheme and size."""
 SCREENSHOT_SIZE = {"width": 1280, "height": 760}
 MOST_BYTES = 300_000
 
@@ -39,8 +46,7 @@ def find_severe(page) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(("scheme", "size"), LOOKS)
 def test_axe_finds_no_severe_fault(open_page, explain_url, scheme, size):
     """No state of the page has a serious or critical accessibility fault."""
     page = open_page(explain_url, color_scheme=scheme, viewport=SIZES[size])

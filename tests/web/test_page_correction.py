@@ -13,7 +13,7 @@ from playwright.sync_api import expect
 
 from tests.support.synthetic import HEAD, draw_head, to_file
 from tests.web.steps import give, read_rows, state_pixel_size, wait_for
-from tests.web.test_page_access import SIZES, find_severe
+from tests.web.test_page_access import LOOKS, SIZES, find_severe
 from tests.web.test_page_calibration import to_screen
 
 CONTENT = to_file(draw_head())
@@ -389,8 +389,7 @@ def test_missed_head_can_be_drawn(open_page, serve_synthetic):
 # --- for everybody ---------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(("scheme", "size"), LOOKS)
 def test_axe_finds_no_severe_fault_while_correcting(open_page, serve_synthetic, scheme, size):
     """In the editor, with a conflict, and with a corrected result."""
     url = serve_synthetic()

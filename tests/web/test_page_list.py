@@ -4,6 +4,7 @@ import json
 import re
 from pathlib import Path
 
+import pytest
 from playwright.sync_api import expect
 
 from headcirc.geometry import Ellipse
@@ -183,6 +184,7 @@ def test_table_may_be_dropped_with_its_images(open_page, serve_synthetic):
     assert sizes == ["0.1 mm, from the table", "0.2 mm, from the table"]
 
 
+@pytest.mark.slow  # twenty seconds
 def test_five_hundred_images(open_page, serve_synthetic):
     """A part of the rows is in the document, none in sight is blank, and any row is reached."""
     page = open_page(serve_synthetic())

@@ -87,30 +87,31 @@ export async function readPicture(path) {
 
 /** A picture of a result. One that the service no longer keeps is measured again, with the same id and correction. */
 export async function readKept(item, path) {
+  const { analysis } = item; // the item may be measured anew meanwhile
   try {
     return await readPicture(path);
   } catch (problem) {
-    if (problem.code !== "not-found") throw problem;
-    await revive(item);
+    if (problem.code !== "not-found" || !analysis) throw problem;
+    await revive(item, analysis);
     return readPicture(path);
   }
 }
 
 /** The current version of a result, as {analysis, etag}; measured again where the service no longer keeps it. */
 export async function readVersion(item) {
-  const path = item.analysis.links.self.replace(/^\//, "");
+  const { analysis } = item;
+  const path = analysis.links.self.replace(/^\//, "");
   try {
     return await request(path, "version");
   } catch (problem) {
     if (problem.code !== "not-found") throw problem;
-    await revive(item);
+    await revive(item, analysis);
     return request(path, "version");
   }
 }
 
 /** Have a result that the service no longer keeps measured again, and give it the correction that the page has. */
-async function revive(item) {
-  const { correction, links } = item.analysis; // it may be another one after the wait
+async function revive(item, { correction, links }) {
   await analyse(item.file, item.pixelSize, item.ageDays, item.frame ?? null);
   if (!correction) return;
   const version = await request(links.self.replace(/^\//, ""), "version");
