@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from headcirc.batch.csv_reader import NAME_COLUMNS, find_name, open_reader, to_key
+from headcirc.batch.csv_reader import NAME_COLUMNS, find_name, open_reader, read_table, to_key
 from headcirc.batch.files import UsageError
 from headcirc.batch.pixel_size_table import SIZE_COLUMNS, X_COLUMN
 from headcirc.quality.assessment import PLAUSIBLE_HEAD_CIRCUMFERENCE_MM
@@ -53,13 +53,7 @@ def load_references(path: Path) -> dict[str, Reference]:
     UsageError
         The table cannot be read, lacks a column, or has a row that cannot be used.
     """
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as table:
-            return _read_references(open_reader(table, _is_header))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UsageError(
-            f"The table of measurements cannot be read ({error}); name a CSV file in UTF-8."
-        ) from error
+    return read_table(path, _is_header, _read_references, name="The table of measurements")
 
 
 def has_pixel_sizes(path: Path) -> bool:

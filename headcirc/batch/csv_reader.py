@@ -5,7 +5,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path, PurePosixPath
-from typing import TextIO
+from typing import TextIO, TypeVar
 
 from headcirc.batch.files import UsageError
 
@@ -16,6 +16,24 @@ SEPARATORS = (",", ";", "\t")
 STATED_SEPARATOR = "sep="
 """Start of a first line in which a spreadsheet states the separator."""
 IsHeader = Callable[[Collection[str]], bool]
+Rows = TypeVar("Rows")
+
+
+def read_table(
+    path: Path, is_header: IsHeader, read: "Callable[[csv.DictReader[str]], Rows]", *, name: str
+) -> Rows:
+    """Return what `read` makes of a table; `name` is the table's in messages.
+
+    Raises
+    ------
+    UsageError
+        The file cannot be read, or is no CSV file in UTF-8.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as table:
+            return read(open_reader(table, is_header))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise UsageError(f"{name} cannot be read ({error}); name a CSV file in UTF-8.") from error
 
 
 def open_reader(table: TextIO, is_header: IsHeader) -> "csv.DictReader[str]":

@@ -7,7 +7,7 @@ from pathlib import Path
 from headcirc.batch.csv_reader import (
     NAME_COLUMNS,
     match_rows,
-    open_reader,
+    read_table,
     to_key,
 )
 from headcirc.batch.files import UsageError
@@ -27,13 +27,7 @@ def load_gestational_ages(path: Path) -> dict[str, int]:
     UsageError
         The file is missing or has no known columns, an age is not valid, or a name has two ages.
     """
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as table:
-            return _read_ages(open_reader(table, _is_header))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UsageError(
-            f"{TABLE.capitalize()} cannot be read ({error}); name a CSV file in UTF-8."
-        ) from error
+    return read_table(path, _is_header, _read_ages, name=TABLE.capitalize())
 
 
 def _is_header(names: Collection[str]) -> bool:

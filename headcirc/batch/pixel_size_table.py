@@ -10,7 +10,7 @@ from pathlib import Path
 from headcirc.batch.csv_reader import (
     NAME_COLUMNS,
     match_rows,
-    open_reader,
+    read_table,
     to_key,
 )
 from headcirc.batch.files import UsageError
@@ -30,13 +30,7 @@ def load_pixel_sizes(path: Path) -> dict[str, PixelSpacing]:
     UsageError
         The file is missing or has no known columns, a size is not valid, or a name has two sizes.
     """
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as table:
-            return _read_pixel_sizes(open_reader(table, _is_header))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UsageError(
-            f"The pixel sizes' table cannot be read ({error}); name a CSV file in UTF-8."
-        ) from error
+    return read_table(path, _is_header, _read_pixel_sizes, name="The pixel sizes' table")
 
 
 def _is_header(names: Collection[str]) -> bool:

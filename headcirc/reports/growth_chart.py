@@ -3,13 +3,11 @@
 The age is the one that the caller stated. What lies outside the chart is said below it.
 """
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 from headcirc.answers import AnalysisFacts, GrowthFigure, to_counted
-from headcirc.caption import to_details, to_headline, wrap_text
+from headcirc.caption import to_details, to_headline
 from headcirc.errors import (
     GestationalAgeMissingError,
     InputError,
@@ -26,6 +24,25 @@ from headcirc.growth import (
     to_age_text,
     to_value_mm,
 )
+from headcirc.reports.chart import (
+    BAND,
+    GRID,
+    GROUND,
+    HEADLINE_SIZE_PX,
+    LABEL_SIZE_PX,
+    LEFT_PX,
+    MARGIN_PX,
+    MIDDLE,
+    NOTE_SIZE_PX,
+    QUIET,
+    TEXT,
+    UNRELIABLE,
+    WIDTH_PX,
+    Note,
+    draw_level,
+    draw_names,
+    lay_out,
+)
 from headcirc.reports.drawing import (
     Area,
     Color,
@@ -35,36 +52,22 @@ from headcirc.reports.drawing import (
     Point,
     Shape,
     Text,
-    measure_text_px,
 )
 from headcirc.reports.result_facts import to_result_facts
 
-WIDTH_PX = 900
-LEFT_PX, RIGHT_PX, TOP_PX, BOTTOM_PX = 76, 830, 96, 552
+RIGHT_PX, TOP_PX, BOTTOM_PX = 830, 96, 552
 """Sides of the plot."""
-MARGIN_PX = 24
 LOWEST_MM, HIGHEST_MM, STEP_MM = 50, 400, 50
 STEP_WEEKS = 2
 CAP_PX, RADIUS_PX = 7, 4
-TITLE_SIZE_PX, HEADLINE_SIZE_PX, LABEL_SIZE_PX, NOTE_SIZE_PX = 22, 18, 14, 13
-LINE_HEIGHT = 1.4
-TEXT_WIDTH_PX = 710
-"""A viewer of the SVG may have a font that is a fifth wider than the one that measured the text."""
 LABEL_GAP_PX = 14
 """Least distance between the labels of two curves."""
 MOST_EARLIER = 20
 HIGHEST_STATED_MM = 1000.0
 
-GROUND: Color = (255, 255, 255)
-TEXT: Color = (24, 30, 36)
-QUIET: Color = (84, 94, 104)
-GRID: Color = (206, 214, 222)
 OUTER_BAND: Color = (231, 239, 247)
-INNER_BAND: Color = (209, 225, 240)
 CURVE: Color = (110, 148, 190)
-MEDIAN: Color = (44, 92, 148)
-RELIABLE: Color = (24, 30, 36)
-UNRELIABLE: Color = (196, 16, 104)
+RELIABLE: Color = TEXT
 TITLE = "Head circumference over gestational age"
 
 
@@ -128,7 +131,7 @@ def draw_growth_chart(answer: AnalysisFacts, earlier: Sequence[EarlierPoint] = (
             "An earlier point has a later gestational age than this measurement; leave it out."
         )
     notes = [*_to_notes(answer, current, points)]
-    lines = [*_lay_out(notes)]
+    lines = [*lay_out(notes, BOTTOM_PX)]
     return Drawing(
         width_px=WIDTH_PX,
         height_px=round(lines[-1].at[1]) + MARGIN_PX,
@@ -182,13 +185,20 @@ def _to_curve(z_score: float) -> list[Point]:
 def _draw_standard() -> Iterator[Shape]:
     curves = {centile: _to_curve(z_score) for centile, z_score in CENTILES.items()}
     yield Area([*curves[3], *reversed(curves[97])], OUTER_BAND)
-    yield Area([*curves[10], *reversed(curves[90])], INNER_BAND)
+    yield Area([*curves[10], *reversed(curves[90])], BAND)
     yield from _draw_axes()
     for centile, curve in curves.items():
         is_median = centile == 50  # noqa: PLR2004 - the centile in the middle
-        yield Line(curve, MEDIAN if is_median else CURVE, 2 if is_median else 1)
+        yield Line(curve, MIDDLE if is_median else CURVE, 2 if is_median else 1)
     yield from _label_curves({centile: curve[-1] for centile, curve in curves.items()})
-    yield Text((MARGIN_PX, 34), TITLE, TITLE_SIZE_PX, TEXT)
+    yield from draw_names(
+        TITLE,
+        x_name="Gestational age in weeks, as stated",
+        unit="mm",
+        top_px=TOP_PX,
+        right_px=RIGHT_PX,
+        bottom_px=BOTTOM_PX,
+    )
     subtitle = "Centiles 3, 10, 50, 90 and 97 of the INTERGROWTH-21st growth standard (2014)"
     yield Text((MARGIN_PX, 56), subtitle, LABEL_SIZE_PX, QUIET)
 
@@ -202,26 +212,20 @@ def _label_curves(ends: dict[int, Point]) -> Iterator[Text]:
     for i in range(middle + 1, len(heights)):
         heights[i] = min(heights[i], heights[i - 1] - LABEL_GAP_PX)
     for (centile, (x, _)), y in zip(ends.items(), heights, strict=True):
-        yield Text((x + 8, y + NOTE_SIZE_PX / 3), f"{centile}", NOTE_SIZE_PX, MEDIAN)
+        yield Text((x + 8, y + NOTE_SIZE_PX / 3), f"{centile}", NOTE_SIZE_PX, MIDDLE)
     above = (WIDTH_PX - 8, min(heights) - LABEL_GAP_PX)
-    yield Text(above, "centile", NOTE_SIZE_PX, MEDIAN, "end")
+    yield Text(above, "centile", NOTE_SIZE_PX, MIDDLE, "end")
 
 
 def _draw_axes() -> Iterator[Shape]:
     for value_mm in range(LOWEST_MM, HIGHEST_MM + 1, STEP_MM):
         y = _to_y(value_mm)
-        yield Line([(LEFT_PX, y), (RIGHT_PX, y)], GRID)
-        at = (LEFT_PX - 8, y + LABEL_SIZE_PX / 3)
-        yield Text(at, f"{value_mm}", LABEL_SIZE_PX, QUIET, "end")
+        yield from draw_level(y, f"{value_mm}", RIGHT_PX)
     first_week, last_week = (days // DAYS_PER_WEEK for days in STANDARD_DAYS)
     for week in range(first_week, last_week + 1, STEP_WEEKS):
         x = _to_x(DAYS_PER_WEEK * week)
         yield Line([(x, TOP_PX), (x, BOTTOM_PX)], GRID)
         yield Text((x, BOTTOM_PX + 20), f"{week}", LABEL_SIZE_PX, QUIET, "middle")
-    middle_x = (LEFT_PX + RIGHT_PX) / 2
-    label = "Gestational age in weeks, as stated"
-    yield Text((middle_x, BOTTOM_PX + 42), label, LABEL_SIZE_PX, QUIET, "middle")
-    yield Text((LEFT_PX - 8, TOP_PX - 12), "mm", LABEL_SIZE_PX, QUIET, "end")
 
 
 # --- the points -------------------------------------------------------------------------------
@@ -278,8 +282,6 @@ def _draw_interval(x: float, low_mm: float, high_mm: float) -> Iterator[Line]:
 
 # --- the text below ---------------------------------------------------------------------------
 
-Note = tuple[str, int, Color]
-
 
 def _to_notes(
     answer: AnalysisFacts, current: EarlierPoint, earlier: Sequence[EarlierPoint]
@@ -324,13 +326,3 @@ def _to_centile_text(centile: float | None) -> str:
     if centile < 0.1:  # noqa: PLR2004 - what one decimal can say
         return "below 0.1"
     return "above 99.9" if centile > 99.9 else f"{centile:.1f}"  # noqa: PLR2004
-
-
-def _lay_out(notes: Sequence[Note]) -> Iterator[Text]:
-    """Yield the notes line by line, wrapped to the width."""
-    y: float = BOTTOM_PX + 64
-    for text, size_px, color in notes:
-        measure_px = partial(measure_text_px, size_px=size_px)
-        for line in wrap_text(text, TEXT_WIDTH_PX, measure_px):
-            y += math.ceil(LINE_HEIGHT * size_px)
-            yield Text((MARGIN_PX, y), line, size_px, color)

@@ -2,11 +2,27 @@
 
 import math
 from collections.abc import Iterator, Sequence
-from functools import partial
 
-from headcirc.caption import wrap_text
 from headcirc.cine.answers import CineFrame, CineSummary
 from headcirc.cine.summary import agrees
+from headcirc.reports.chart import (
+    BAND,
+    GROUND,
+    HEADLINE_SIZE_PX,
+    LABEL_SIZE_PX,
+    LEFT_PX,
+    MARGIN_PX,
+    MIDDLE,
+    NOTE_SIZE_PX,
+    QUIET,
+    TEXT,
+    UNRELIABLE,
+    WIDTH_PX,
+    Note,
+    draw_level,
+    draw_names,
+    lay_out,
+)
 from headcirc.reports.drawing import (
     Area,
     Color,
@@ -16,16 +32,10 @@ from headcirc.reports.drawing import (
     Point,
     Shape,
     Text,
-    measure_text_px,
 )
 
-WIDTH_PX = 900
-LEFT_PX, RIGHT_PX, TOP_PX, BOTTOM_PX = 76, 870, 76, 440
+RIGHT_PX, TOP_PX, BOTTOM_PX = 870, 76, 440
 """Sides of the plot."""
-MARGIN_PX = 24
-TITLE_SIZE_PX, HEADLINE_SIZE_PX, LABEL_SIZE_PX, NOTE_SIZE_PX = 22, 18, 14, 13
-LINE_HEIGHT = 1.4
-TEXT_WIDTH_PX = 710
 RADIUS_PX, BEST_RADIUS_PX = 3, 7
 MOST_INTERVALS = 400
 """Frames above this number are drawn without their intervals, which would cover one another."""
@@ -33,14 +43,7 @@ PADDING_SHARE = 0.08
 MOST_LABELS = 8
 STEPS = (1, 2, 5)
 
-GROUND: Color = (255, 255, 255)
-TEXT: Color = (24, 30, 36)
-QUIET: Color = (84, 94, 104)
-GRID: Color = (206, 214, 222)
-BAND: Color = (209, 225, 240)
-MIDDLE: Color = (44, 92, 148)
 INTERVAL: Color = (170, 180, 190)
-UNRELIABLE: Color = (196, 16, 104)
 TITLE = "Head circumference of each frame"
 CODES = {
     "unreadable-image": "No frame can be read.",
@@ -95,18 +98,19 @@ def draw_track(frames: Sequence[CineFrame], summary: CineSummary) -> Drawing:
     known = [(each, value) for each, value in points if value is not None]
     ends = [] if summary.head_circumference_interval_mm is None else _to_ends(summary)
     axes = _Axes(frames, [value for _, value in known] + ends)
-    notes = list(_lay_out(_to_notes(summary)))
+    notes = list(_to_notes(summary))
+    lines = list(lay_out(notes, BOTTOM_PX))
     return Drawing(
         width_px=WIDTH_PX,
-        height_px=round(notes[-1].at[1]) + MARGIN_PX,
+        height_px=round(lines[-1].at[1]) + MARGIN_PX,
         title=TITLE,
-        description=" ".join(text for text, *_ in _to_notes(summary)),
+        description=" ".join(text for text, *_ in notes),
         ground=GROUND,
         shapes=[
             *_draw_summary(axes, summary),
             *_draw_axes(axes, unit="mm" if in_mm else "px"),
             *_draw_points(axes, known, summary),
-            *notes,
+            *lines,
         ],
     )
 
@@ -136,17 +140,15 @@ def _draw_summary(axes: _Axes, summary: CineSummary) -> Iterator[Shape]:
 def _draw_axes(axes: _Axes, *, unit: str) -> Iterator[Shape]:
     for value in to_ticks(axes.low, axes.high):
         y = axes.to_y(value)
-        yield Line([(LEFT_PX, y), (RIGHT_PX, y)], GRID)
-        yield Text((LEFT_PX - 8, y + LABEL_SIZE_PX / 3), f"{value:g}", LABEL_SIZE_PX, QUIET, "end")
+        yield from draw_level(y, f"{value:g}", RIGHT_PX)
     for value in to_ticks(0, axes.last):
         if value == int(value):
             x = axes.to_x(int(value))
             yield Text((x, BOTTOM_PX + 20), f"{value:g}", LABEL_SIZE_PX, QUIET, "middle")
     yield Line([(LEFT_PX, BOTTOM_PX), (RIGHT_PX, BOTTOM_PX)], QUIET)
-    middle_x = (LEFT_PX + RIGHT_PX) / 2
-    yield Text((middle_x, BOTTOM_PX + 42), "Frame", LABEL_SIZE_PX, QUIET, "middle")
-    yield Text((LEFT_PX - 8, TOP_PX - 12), unit, LABEL_SIZE_PX, QUIET, "end")
-    yield Text((MARGIN_PX, 34), TITLE, TITLE_SIZE_PX, TEXT)
+    yield from draw_names(
+        TITLE, x_name="Frame", unit=unit, top_px=TOP_PX, right_px=RIGHT_PX, bottom_px=BOTTOM_PX
+    )
 
 
 def to_ticks(low: float, high: float) -> list[float]:
@@ -178,9 +180,6 @@ def _draw_points(
             yield Disc(place, RADIUS_PX, MIDDLE, MIDDLE, 1)
         else:
             yield Disc(place, RADIUS_PX, GROUND, MIDDLE, 1)
-
-
-Note = tuple[str, int, Color]
 
 
 def _to_notes(summary: CineSummary) -> Iterator[Note]:
@@ -227,13 +226,3 @@ def to_best_text(summary: CineSummary) -> str:
         "" if best.head_circumference_mm is None else f", HC {best.head_circumference_mm:.1f} mm"
     )
     return f"Best frame: {best.frame}{value}. {best.detail}"
-
-
-def _lay_out(notes: Iterator[Note]) -> Iterator[Text]:
-    """Yield the notes line by line, wrapped to the width."""
-    y: float = BOTTOM_PX + 64
-    for text, size_px, color in notes:
-        measure_px = partial(measure_text_px, size_px=size_px)
-        for line in wrap_text(text, TEXT_WIDTH_PX, measure_px):
-            y += math.ceil(LINE_HEIGHT * size_px)
-            yield Text((MARGIN_PX, y), line, size_px, color)

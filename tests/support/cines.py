@@ -5,7 +5,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from headcirc.geometry import Ellipse
+from headcirc.geometry import Ellipse, to_ellipse_perimeter
 from tests.support.synthetic import draw_head
 
 ROWS, COLUMNS = 108, 160
@@ -24,6 +24,12 @@ def draw_frames(count: int, *, growth: float = 0.002) -> list[np.ndarray]:
         draw_head(to_head(index, growth=growth), rows=ROWS, columns=COLUMNS)
         for index in range(count)
     ]
+
+
+def to_circumference_mm(index: int) -> float:
+    """Return the circumference of a head that `draw_frames` draws."""
+    head = to_head(index)
+    return MM_PER_PX * to_ellipse_perimeter(head.semi_axis_major_px, head.semi_axis_minor_px)
 
 
 def draw_empty() -> np.ndarray:

@@ -1,4 +1,4 @@
-"""How the page looks, against kept pictures: `APPEARANCE=keep` in the environment writes them anew.
+"""How the page looks, against kept pictures: `APPEARANCE=keep` writes new ones.
 
 Pictures of pages differ between machines by their fonts. So every letter is the same box here, and
 two pictures are compared coarsely: the mean of squares of 8 pixels, with a tolerance.

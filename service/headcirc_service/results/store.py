@@ -23,7 +23,7 @@ class Store(Protocol):
         """Return a result that has not expired, or None."""
 
     async def replace(self, analysis_id: str, changed: StoredAnalysis, *, revision: str) -> bool:
-        """Replace a kept result whose revision is still `revision`, and begin its time anew.
+        """Replace a kept result whose revision is still `revision`, and restart its time.
 
         Return whether it was. Of several that replace the same revision, one alone succeeds.
         """

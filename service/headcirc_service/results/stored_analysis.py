@@ -61,7 +61,7 @@ class Change:
     revision : str
         Differs from that of every other change.
     expires : str or None
-        A change begins the result's time anew.
+        A change restarts the result's time.
     drawn : DrawnEllipse or None
         None where the person went back to the automatic ellipse.
     """

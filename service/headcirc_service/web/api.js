@@ -87,7 +87,7 @@ export async function readPicture(path) {
 
 /** A picture of a result. One that the service no longer keeps is measured again, with the same id and correction. */
 export async function readKept(item, path) {
-  const { analysis } = item; // the item may be measured anew meanwhile
+  const { analysis } = item; // the item may be measured again meanwhile
   try {
     return await readPicture(path);
   } catch (problem) {

@@ -41,7 +41,7 @@ const proposal = new ScaleProposal(viewer, {
 });
 const correction = new Correction(viewer, {
   onVersion: (item, analysis) => {
-    // Measured anew meanwhile, with another pixel size, say: then it is another result.
+    // It may have been measured again, for example with another pixel size: then it is another result.
     if (item.analysis?.id !== analysis.id) return;
     Object.assign(item, { analysis, lastCorrection: analysis.correction });
     worklist.dispatchEvent(new Event("change"));

@@ -11,14 +11,14 @@ from headcirc.errors import (
     UnreadableImageError,
     UnsupportedMediaTypeError,
 )
-from headcirc.geometry import PixelSpacing, ScaleMarks, to_ellipse_perimeter
+from headcirc.geometry import PixelSpacing, ScaleMarks
 from tests.support.cines import (
     COLUMNS,
     MM_PER_PX,
     ROWS,
     draw_empty,
     draw_frames,
-    to_head,
+    to_circumference_mm,
     write_video,
 )
 from tests.support.dicom_files import make_dicom, make_region
@@ -26,8 +26,7 @@ from tests.support.synthetic import to_file, to_synthetic_pipeline
 
 FRAMES = draw_frames(7)
 SPACING = PixelSpacing(MM_PER_PX, MM_PER_PX)
-MIDDLE = to_head(3)
-MIDDLE_MM = MM_PER_PX * to_ellipse_perimeter(MIDDLE.semi_axis_major_px, MIDDLE.semi_axis_minor_px)
+MIDDLE_MM = to_circumference_mm(3)
 
 
 def measure(*contents, **options):

@@ -7,7 +7,6 @@ from headcirc_service.app import create_app
 from headcirc_service.settings import Settings
 
 from headcirc.errors import InferenceError
-from headcirc.geometry import to_ellipse_perimeter
 from tests.service.http.test_problems import check
 from tests.support.cines import (
     COLUMNS,
@@ -15,7 +14,7 @@ from tests.support.cines import (
     ROWS,
     draw_empty,
     draw_frames,
-    to_head,
+    to_circumference_mm,
     write_video,
 )
 from tests.support.dicom_files import PATIENT_ID, PATIENT_NAME, make_dicom, make_region
@@ -23,8 +22,7 @@ from tests.support.raw_http import call, to_form, to_receive
 from tests.support.synthetic import to_file
 
 FRAMES = draw_frames(7)
-MIDDLE = to_head(3)
-MIDDLE_MM = MM_PER_PX * to_ellipse_perimeter(MIDDLE.semi_axis_major_px, MIDDLE.semi_axis_minor_px)
+MIDDLE_MM = to_circumference_mm(3)
 PATIENCE_S = 20.0
 
 

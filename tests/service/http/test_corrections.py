@@ -272,7 +272,7 @@ def test_logs_hold_nothing_that_a_person_wrote(client, caplog):
 
 
 def test_answers_say_when_the_result_expires(make_client):
-    """A correction begins the time anew."""
+    """A correction restarts the time."""
     client = make_client(result_ttl_s=60)
     body, etag = measure(client)
     corrected = correct(client, body, etag).json()
