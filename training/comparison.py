@@ -60,7 +60,9 @@ def to_notes(recipe: Recipe, state: TrainingState, device: torch.device) -> dict
     }
 
 
-def train_run(paths: RunPaths, recipe: Recipe, device: torch.device) -> None:
+def train_run(
+    paths: RunPaths, recipe: Recipe, device: torch.device, *, compiled: bool = False
+) -> None:
     """Train, continue or skip one run."""
     notes_path = paths.run_dir / NOTES_NAME
     if notes_path.exists():
@@ -68,7 +70,7 @@ def train_run(paths: RunPaths, recipe: Recipe, device: torch.device) -> None:
         return
     is_begun = (paths.run_dir / LAST_NAME).exists()
     print(f"{paths.run_dir.name}: {'continued' if is_begun else 'begun'}", flush=True)
-    state = train(paths, recipe, resume=is_begun, device=device)
+    state = train(paths, recipe, resume=is_begun, compiled=compiled, device=device)
     notes = to_notes(recipe, state, device)
     notes_path.write_text(json.dumps(notes, indent=2) + "\n")
     print(
@@ -88,6 +90,11 @@ def to_parser() -> argparse.ArgumentParser:
     parser.add_argument("--epochs", type=int, default=EPOCHS)
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--threads", type=int, default=2, help="CPU threads (default 2)")
+    parser.add_argument(
+        "--compile",
+        action="store_true",
+        help="generate code for the networks: the same numbers but for rounding, minutes to begin",
+    )
     return parser
 
 
@@ -101,7 +108,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             recipe = to_recipe(network, seed=seed, epochs=chosen.epochs, device=device)
             paths = RunPaths(chosen.data, chosen.runs / f"{network}-seed-{seed}")
             try:
-                train_run(paths, recipe, device)
+                train_run(paths, recipe, device, compiled=chosen.compile)
             except (FloatingPointError, ValueError) as error:
                 failed += 1
                 print(f"{paths.run_dir.name} failed: {error}", file=sys.stderr, flush=True)

@@ -62,6 +62,20 @@ def test_interrupted_run_is_continued(tiny, data_dir, tmp_path, capsys):
     assert "unet-seed-0: continued" in capsys.readouterr().out
 
 
+def test_networks_are_compiled_on_request(tiny, data_dir, tmp_path, monkeypatch):
+    """`--compile` reaches the training of each network, and is off otherwise."""
+    compiled = []
+
+    def fail(*_, **keywords):
+        compiled.append(keywords["compiled"])
+        raise FloatingPointError
+
+    monkeypatch.setattr(comparison, "train", fail)
+    assert run_queue(data_dir, tmp_path, "--compile") == 1
+    assert run_queue(data_dir, tmp_path) == 1
+    assert compiled == [True, True, False, False]
+
+
 def test_failed_run_does_not_stop_the_queue(tiny, data_dir, tmp_path, capsys):
     """A folder with another recipe fails; the next network is trained, and the status says so."""
     assert run_queue(data_dir, tmp_path, "--networks", "unet") == 0
