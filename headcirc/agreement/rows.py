@@ -16,9 +16,8 @@ from headcirc.batch.csv_reader import TableRow, iterate_rows, read_table
 from headcirc.batch.files import UsageError
 from headcirc.batch.model_identity import ModelIdentity
 from headcirc.batch.replace_file import replace_file
-from headcirc.batch.safe_text import guard_formula
+from headcirc.batch.safe_text import FALSE, TRUE, to_cell
 
-TRUE, FALSE = "true", "false"
 DECIMALS = 4
 
 
@@ -122,17 +121,7 @@ def write_rows(path: Path, rows: Iterable[ComparedImage]) -> None:
         writer.writerow(columns)
         for row in rows:
             values = asdict(row) | {name: getattr(row, name) for name in DERIVED}
-            writer.writerow(_to_cell(values[name]) for name in columns)
-
-
-def _to_cell(value: object) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return TRUE if value else FALSE
-    if isinstance(value, float):
-        return f"{value:.{DECIMALS}f}"
-    return guard_formula(str(value))
+            writer.writerow(to_cell(values[name], f"{{:.{DECIMALS}f}}".format) for name in columns)
 
 
 def read_rows(path: Path) -> list[ComparedImage]:
