@@ -223,7 +223,7 @@ lock:  ## Regenerate requirements/*.txt from pyproject.toml (LOCK=--upgrade)
 client: test-env  ### Generate the synchronous client from the asynchronous one
 	$(TEST_BIN)/python -m tools.generate_client
 
-# Only the load benchmarks and some tests need these (shared store, monitoring, container, gateways), so that
+# Only the load benchmarks and some tests need these (shared store, monitoring, container, reverse proxies), so that
 # being unable to install them stops nothing else.
 DEBIAN   := wrk redis-server prometheus buildah debootstrap chromium nginx caddy haproxy openssl \
             dcmtk dicom3tools orthanc orthanc-dicomweb

@@ -24,7 +24,7 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from training.arguments import to_parser, to_recipe
-from training.checkpoint import save_weights
+from training.checkpoint import NetworkRecord, save_weights
 from training.data.dataset import HC18Dataset, draw_addresses
 from training.data.hc18 import load_part, to_input_facts
 from training.device import count_workers
@@ -172,46 +172,83 @@ def train(
         The existing run has another recipe, or the teacher's weights do not match the recipe.
     """
     teacher = _load_teacher_of_recipe(paths, recipe, device)
-    images = [image for part in recipe.parts for image in load_part(paths.data_dir, part)]
-    dataset = HC18Dataset(images, recipe.ranges, recipe.negative_share)
-    calibration = None
-    if recipe.is_epoch_chosen:
-        calibration = HC18Dataset(load_part(paths.data_dir, "calibration"), None)
+    dataset, calibration = _load_datasets(paths, recipe)
     state = _begin(paths, recipe, len(dataset) // recipe.batch_size, device, resume=resume)
-    record = replace(recipe.record, seen=Seen.of_items(images, is_with_unlabelled=False))
+    record = replace(recipe.record, seen=Seen.of_items(dataset.images, is_with_unlabelled=False))
     if compiled:
         state.network.compile()
     while not state.is_ended(recipe):
         began = time.monotonic()
-        loader = DataLoader(
-            dataset,
-            batch_size=recipe.batch_size,
-            sampler=draw_addresses(
-                dataset.images,
-                seed=recipe.seed,
-                epoch=state.epoch,
-                small_head_weight=recipe.small_head_weight,
-                large_head_weight=recipe.large_head_weight,
-            ),  # type: ignore[arg-type]
-            num_workers=count_workers(device),
-            drop_last=True,
-        )
-        bar = tqdm(loader, f"epoch {state.epoch + 1}/{recipe.epochs}", leave=False)
+        batches = _draw_batches(dataset, recipe, state.epoch, device)
+        bar = tqdm(batches, f"epoch {state.epoch + 1}/{recipe.epochs}", leave=False)
         loss = train_epoch(state, bar, recipe, teacher, device)
         state.epoch += 1
-        row = {"epoch": f"{state.epoch}", "training_loss": f"{loss:.5f}", "calibration_dice": ""}
+        dice = ""
         if calibration is not None:
-            dice = measure_dice(state.average.module, calibration, device)
-            row["calibration_dice"] = f"{dice:.5f}"
-            if dice > state.best_dice:
-                state.best_dice = dice
-                save_weights(state.average.module, paths.run_dir / BEST_NAME, record=record)
-        state.log.append(row | {"seconds": f"{time.monotonic() - began:.0f}"})
-        state.save(paths.run_dir / LAST_NAME, recipe)
-        _write_log(paths.run_dir / "log.csv", state.log)
-        tqdm.write(" ".join(f"{name} {value}" for name, value in state.log[-1].items()))
+            dice = _judge_epoch(state, calibration, paths.run_dir / BEST_NAME, record, device)
+        _log_epoch(state, paths, recipe, loss=loss, dice=dice, seconds=time.monotonic() - began)
     save_weights(state.average.module, paths.run_dir / "last.safetensors", record=record)
     return state
+
+
+def _load_datasets(paths: RunPaths, recipe: Recipe) -> tuple[HC18Dataset, HC18Dataset | None]:
+    """Return what is trained on, and what selects the epoch; None if no epoch is selected."""
+    images = [image for part in recipe.parts for image in load_part(paths.data_dir, part)]
+    dataset = HC18Dataset(images, recipe.ranges, recipe.negative_share)
+    if not recipe.is_epoch_chosen:
+        return dataset, None
+    return dataset, HC18Dataset(load_part(paths.data_dir, "calibration"), None)
+
+
+def _draw_batches(
+    dataset: HC18Dataset, recipe: Recipe, epoch: int, device: torch.device
+) -> DataLoader[tuple[Tensor, Tensor]]:
+    """Return the batches of one epoch, counted from 0."""
+    addresses = draw_addresses(
+        dataset.images,
+        seed=recipe.seed,
+        epoch=epoch,
+        small_head_weight=recipe.small_head_weight,
+        large_head_weight=recipe.large_head_weight,
+    )
+    return DataLoader(
+        dataset,
+        batch_size=recipe.batch_size,
+        sampler=addresses,  # type: ignore[arg-type]
+        num_workers=count_workers(device),
+        drop_last=True,
+    )
+
+
+def _judge_epoch(
+    state: TrainingState,
+    calibration: HC18Dataset,
+    best: Path,
+    record: NetworkRecord,
+    device: torch.device,
+) -> str:
+    """Measure the averaged weights, keep them if they are the best, and return the Dice as text."""
+    dice = measure_dice(state.average.module, calibration, device)
+    if dice > state.best_dice:
+        state.best_dice = dice
+        save_weights(state.average.module, best, record=record)
+    return f"{dice:.5f}"
+
+
+def _log_epoch(
+    state: TrainingState, paths: RunPaths, recipe: Recipe, *, loss: float, dice: str, seconds: float
+) -> None:
+    """Save the state with the epoch's row, write the log and print the row."""
+    row = {
+        "epoch": f"{state.epoch}",
+        "training_loss": f"{loss:.5f}",
+        "calibration_dice": dice,
+        "seconds": f"{seconds:.0f}",
+    }
+    state.log.append(row)
+    state.save(paths.run_dir / LAST_NAME, recipe)
+    _write_log(paths.run_dir / "log.csv", state.log)
+    tqdm.write(" ".join(f"{name} {value}" for name, value in row.items()))
 
 
 def _load_teacher_of_recipe(

@@ -31,7 +31,7 @@ EXIT_STOPPED, EXIT_USAGE = 0, 2
 LOOK_EVERY_S = 0.2
 OPEN_TO_ALL = (
     "THIS SERVICE IS OPEN TO EVERYBODY who can reach it: it listens beyond this machine and "
-    "HEADCIRC_API_KEY_HASHES is not set. Set it, or put a gateway in front."
+    "HEADCIRC_API_KEY_HASHES is not set. Set it, or put a reverse proxy in front."
 )
 
 

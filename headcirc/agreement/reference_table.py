@@ -11,7 +11,14 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from headcirc.batch.csv_reader import NAME_COLUMNS, find_name, open_reader, read_table, to_key
+from headcirc.batch.csv_reader import (
+    NAME_COLUMNS,
+    find_name,
+    iterate_rows,
+    open_reader,
+    read_table,
+    to_key,
+)
 from headcirc.batch.files import UsageError
 from headcirc.batch.pixel_size_table import SIZE_COLUMNS, X_COLUMN
 from headcirc.quality.assessment import PLAUSIBLE_HEAD_CIRCUMFERENCE_MM
@@ -19,6 +26,7 @@ from headcirc.readers.pixel_size import read_decimal
 
 HC_COLUMNS = ("hc_mm", "head_circumference_mm", "head circumference (mm)")
 OPERATOR_COLUMN, EXAM_COLUMN = "operator", "exam"
+TABLE = "the table of measurements"
 MM_PER_CM = 10
 SHOWN = 5
 """Names in an error message."""
@@ -53,7 +61,7 @@ def load_references(path: Path) -> dict[str, Reference]:
     UsageError
         The table cannot be read, lacks a column, or has a row that cannot be used.
     """
-    return read_table(path, _is_header, _read_references, name="The table of measurements")
+    return read_table(path, _is_header, _read_references, name=TABLE.capitalize())
 
 
 def has_pixel_sizes(path: Path) -> bool:
@@ -73,27 +81,20 @@ def _read_references(reader: "csv.DictReader[str]") -> dict[str, Reference]:
     hc_column = next((name for name in HC_COLUMNS if name in columns), None)
     if name_column is None or hc_column is None:
         raise UsageError(
-            f"The table of measurements has the columns {', '.join(columns)}; needed are 'file' "
+            f"{TABLE.capitalize()} has the columns {', '.join(columns)}; needed are 'file' "
             "and 'hc_mm'. 'pixel_size_mm', 'operator' and 'exam' are optional."
         )
     references: dict[str, Reference] = {}
-    for row in reader:
-        if not any(row.values()):
-            continue  # spreadsheets write empty rows at the end
-        line = reader.line_num
-        if any(row.pop(None, [])):  # fields beyond the last column
-            raise UsageError(
-                f"Line {line} of the table of measurements has more fields than there are columns; "
-                "write decimals with a point, or semicolons between columns."
-            )
-        name = to_key((row[name_column] or "").strip())
-        operator = (row.get(OPERATOR_COLUMN) or "").strip()
-        exam = (row.get(EXAM_COLUMN) or "").strip() or name
+    optional = [each for each in (OPERATOR_COLUMN, EXAM_COLUMN) if each in columns]
+    for row in iterate_rows(reader, name_column, hc_column, *optional, table=TABLE):
+        name = to_key(row.name.strip())
+        operator = row.cells.get(OPERATOR_COLUMN, "").strip()
+        exam = row.cells.get(EXAM_COLUMN, "").strip() or name
         reference = references.setdefault(name, Reference(exam))
-        _require_new(reference, name, exam, operator, line=line)
-        reference.by_operator[operator] = _read_mm(row[hc_column], line)
+        _require_new(reference, name, exam, operator, line=row.line)
+        reference.by_operator[operator] = _read_mm(row.cells[hc_column], row.line)
     if not references:
-        raise UsageError("The table of measurements has no rows.")
+        raise UsageError(f"{TABLE.capitalize()} has no rows.")
     return references
 
 
@@ -107,23 +108,23 @@ def _require_new(reference: Reference, name: str, exam: str, operator: str, *, l
     if operator in reference.by_operator:
         by = f" by {operator!r}" if operator else ""
         raise UsageError(
-            f"Line {line} of the table of measurements is a second row of {name!r}{by}; keep one, "
+            f"Line {line} of {TABLE} is a second row of {name!r}{by}; keep one, "
             "or name the operators in a column 'operator'."
         )
     if exam != reference.exam:
         raise UsageError(
-            f"Line {line} of the table of measurements has the exam {exam!r} for {name!r}, and a "
+            f"Line {line} of {TABLE} has the exam {exam!r} for {name!r}, and a "
             f"row above has {reference.exam!r}; an image belongs to one exam."
         )
 
 
-def _read_mm(text: str | None, line: int) -> float:
-    where = f"Line {line} of the table of measurements"
+def _read_mm(text: str, line: int) -> float:
+    where = f"Line {line} of {TABLE}"
     try:
-        value_mm = read_decimal((text or "").strip())
+        value_mm = read_decimal(text.strip())
     except ValueError as error:
         raise UsageError(
-            f"{where} has {text or ''!r} as head circumference; write millimetres, such as 175.3."
+            f"{where} has {text!r} as head circumference; write millimetres, such as 175.3."
         ) from error
     low_mm, high_mm = PLAUSIBLE_HEAD_CIRCUMFERENCE_MM
     if low_mm <= value_mm <= high_mm:
@@ -152,14 +153,14 @@ def match_references(
     several = next((name for name, count in counts.items() if count > 1), None)
     if several is not None:
         raise UsageError(
-            f"{several!r} in the table of measurements fits {counts[several]} images of different "
+            f"{several!r} in {TABLE} fits {counts[several]} images of different "
             "folders; name each with its folder (folder/name)."
         )
     missing = [name for name in references if name not in counts]
     if missing and not (skip_missing and counts):
         shown = ", ".join(repr(name) for name in missing[:SHOWN])
         raise UsageError(
-            f"{len(missing)} of {len(references)} images of the table of measurements are not in "
+            f"{len(missing)} of {len(references)} images of {TABLE} are not in "
             f"the folder, such as {shown}. Names include the suffix; --recursive includes "
             "sub-folders; --skip-missing goes on without them."
         )

@@ -5,19 +5,19 @@
 
 import csv
 import math
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from headcirc.agreement.reference_table import Reference
 from headcirc.answers import Row
+from headcirc.batch.csv_reader import TableRow, iterate_rows, read_table
 from headcirc.batch.files import UsageError
 from headcirc.batch.model_identity import ModelIdentity
 from headcirc.batch.replace_file import replace_file
-from headcirc.batch.safe_text import guard_formula
+from headcirc.batch.safe_text import FALSE, TRUE, to_cell
 
-TRUE, FALSE = "true", "false"
 DECIMALS = 4
 
 
@@ -79,6 +79,8 @@ class ComparedImage:
         return low_mm <= self.reference_mm <= high_mm
 
 
+TABLE = "the table of compared images"
+COLUMNS = tuple(each.name for each in fields(ComparedImage))
 DERIVED = ("error_mm", "is_in_interval")
 """Columns of the table that are not read back."""
 
@@ -110,7 +112,7 @@ def to_compared(
 
 def write_rows(path: Path, rows: Iterable[ComparedImage]) -> None:
     """Write the table, completely or not at all."""
-    columns = [*(each.name for each in fields(ComparedImage)), *DERIVED]
+    columns = [*COLUMNS, *DERIVED]
     with (
         replace_file(path) as unfinished,
         unfinished.open("x", newline="", encoding="utf-8") as file,
@@ -119,17 +121,7 @@ def write_rows(path: Path, rows: Iterable[ComparedImage]) -> None:
         writer.writerow(columns)
         for row in rows:
             values = asdict(row) | {name: getattr(row, name) for name in DERIVED}
-            writer.writerow(_to_cell(values[name]) for name in columns)
-
-
-def _to_cell(value: object) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return TRUE if value else FALSE
-    if isinstance(value, float):
-        return f"{value:.{DECIMALS}f}"
-    return guard_formula(str(value))
+            writer.writerow(to_cell(values[name], f"{{:.{DECIMALS}f}}".format) for name in columns)
 
 
 def read_rows(path: Path) -> list[ComparedImage]:
@@ -138,33 +130,34 @@ def read_rows(path: Path) -> list[ComparedImage]:
     Raises
     ------
     UsageError
-        The file is no such table, or a cell cannot be read.
+        The file is no such table, a row has surplus or missing fields, or a cell cannot be read.
     """
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            reader = csv.DictReader(file)
-            missing = {each.name for each in fields(ComparedImage)} - {*(reader.fieldnames or [])}
-            if missing:
-                raise UsageError(
-                    f"The table has no column {min(missing)!r}; name the rows.csv that `headcirc "
-                    "evaluate` wrote."
-                )
-            return [_read_row(cells, reader.line_num) for cells in reader]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    return read_table(path, _is_header, _read_all, name=TABLE.capitalize())
+
+
+def _is_header(names: Collection[str]) -> bool:
+    return {*COLUMNS} <= {*names}
+
+
+def _read_all(reader: "csv.DictReader[str]") -> list[ComparedImage]:
+    missing = {*COLUMNS} - {*(reader.fieldnames or [])}
+    if missing:
         raise UsageError(
-            f"The table cannot be read ({error}); name the rows.csv that `headcirc evaluate` wrote."
-        ) from error
+            f"{TABLE.capitalize()} has no column {min(missing)!r}; name the rows.csv that "
+            "`headcirc evaluate` wrote."
+        )
+    return [_read_row(row) for row in iterate_rows(reader, *COLUMNS, table=TABLE)]
 
 
-def _read_row(cells: dict[str, str | None], line: int) -> ComparedImage:
+def _read_row(row: TableRow) -> ComparedImage:
     values = {}
     for each in fields(ComparedImage):
-        text = cells[each.name] or ""
+        text = row.cells[each.name]
         try:
             values[each.name] = _read_cell(text, each.type)
         except ValueError as error:
             raise UsageError(
-                f"Line {line} of the table has {text!r} as {each.name}; restore what `headcirc "
+                f"Line {row.line} of {TABLE} has {text!r} as {each.name}; restore what `headcirc "
                 "evaluate` wrote."
             ) from error
     return ComparedImage(**values)

@@ -1,9 +1,13 @@
-"""Open a CSV table that a spreadsheet wrote, with commas, semicolons or tabs between columns."""
+"""Read a CSV table that a spreadsheet wrote, with commas, semicolons or tabs between columns.
+
+All tables that a person names are read here, so that the same rows are refused in each.
+"""
 
 import csv
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TextIO, TypeVar
 
@@ -56,6 +60,75 @@ def open_reader(table: TextIO, is_header: IsHeader) -> "csv.DictReader[str]":
         next(reader.reader)  # so that the line is counted
     reader.fieldnames = [name.strip() for name in reader.fieldnames or []]
     return reader
+
+
+@dataclass(frozen=True)
+class TableRow:
+    """A row of a table.
+
+    Attributes
+    ----------
+    line : int
+        Its last line in the file, counted from 1.
+    name : str
+        What the row is about, as it is written.
+    cells : dict of str to str
+        All columns' texts; empty where the row has no such field.
+    """
+
+    line: int
+    name: str
+    cells: Mapping[str, str]
+
+
+def iterate_rows(
+    reader: "csv.DictReader[str]", name_column: str, *columns: str, table: str
+) -> Iterator[TableRow]:
+    """Yield the rows of a table, without empty ones, which spreadsheets write at the end.
+
+    Parameters
+    ----------
+    reader : csv.DictReader
+        From `open_reader`.
+    name_column : str
+        The column that says what a row is about; no cell of it may be empty.
+    *columns : str
+        Further columns that are used: each row has a field for them, which may be empty. Rows may
+        end before columns that are not used, as some spreadsheets write them.
+    table : str
+        The table's name in messages.
+
+    Raises
+    ------
+    UsageError
+        A row has more fields than there are columns, or lacks one that is used.
+    """
+    _require_single(reader.fieldnames or [], (name_column, *columns), table)
+    for row in reader:
+        where = f"Line {reader.line_num} of {table}"
+        if any(row.pop(None, [])):  # fields beyond the last column
+            raise UsageError(
+                f"{where} has more fields than there are columns; write decimals with a point, or "
+                "semicolons between columns."
+            )
+        if not any(row.values()):
+            continue
+        missing = next((each for each in columns if row[each] is None), None)
+        if missing is not None:
+            raise UsageError(
+                f"{where} has no field for the column {missing!r}; separate the fields as in the "
+                "first line."
+            )
+        cells = {each: text or "" for each, text in row.items()}
+        if not cells[name_column].strip():
+            raise UsageError(f"{where} has no {name_column}; fill it in, or leave out the line.")
+        yield TableRow(reader.line_num, cells[name_column], cells)
+
+
+def _require_single(names: Sequence[str], used: Collection[str], table: str) -> None:
+    doubled = next((each for each in used if names.count(each) > 1), None)
+    if doubled is not None:
+        raise UsageError(f"{table[0].upper()}{table[1:]} has two columns {doubled!r}; keep one.")
 
 
 def _to_names(line: str, mark: str) -> set[str]:

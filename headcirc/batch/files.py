@@ -25,7 +25,7 @@ from headcirc.batch.dicom_media import (
 )
 from headcirc.batch.model_identity import ModelIdentity, identify_model
 from headcirc.batch.replace_file import UNFINISHED
-from headcirc.batch.safe_text import FORMULA_MARKS, escape_controls
+from headcirc.batch.safe_text import FORMULA_MARKS, escape_controls, guard_formula
 from headcirc.batch.stated import StatedFacts
 from headcirc.errors import InputError, UnreadableImageError
 from headcirc.overlay import to_png
@@ -315,11 +315,12 @@ def _read_content(path: Path) -> bytes:
 def to_name(path: Path) -> str:
     """Return a path as text that a spreadsheet does not take for a formula.
 
-    Bytes that are not UTF-8, and control characters other than tabs and line ends, are escaped.
+    Bytes that are not UTF-8, and control characters other than tabs and line ends, are escaped. The
+    name is written as it is here in every table, so that rows of an earlier run are found by it.
     """
     name = os.fsencode(path).decode(errors="backslashreplace")
     name = CONTROLS.sub(lambda found: escape_controls(found[0]), name)
-    return f"./{name}" if name.startswith(FORMULA_MARKS) else name
+    return guard_formula(f"./{name}" if name.startswith(FORMULA_MARKS) else name)
 
 
 def _write_drawing(row: Row, draw: Callable[[], bytes], path: Path, *, name: str) -> Row:

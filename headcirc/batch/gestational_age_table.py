@@ -6,6 +6,7 @@ from pathlib import Path
 
 from headcirc.batch.csv_reader import (
     NAME_COLUMNS,
+    iterate_rows,
     match_rows,
     read_table,
     to_key,
@@ -25,7 +26,8 @@ def load_gestational_ages(path: Path) -> dict[str, int]:
     Raises
     ------
     UsageError
-        The file is missing or has no known columns, an age is not valid, or a name has two ages.
+        The file is missing or has no known columns, a row has surplus or missing fields, an age is
+        not valid, or a name has two ages.
     """
     return read_table(path, _is_header, _read_ages, name=TABLE.capitalize())
 
@@ -43,14 +45,14 @@ def _read_ages(reader: "csv.DictReader[str]") -> dict[str, int]:
             f"{AGE_COLUMN!r}."
         )
     ages: dict[str, int] = {}
-    for row in reader:
-        name, stated = row[name_column] or "", row[AGE_COLUMN] or ""
+    for row in iterate_rows(reader, name_column, AGE_COLUMN, table=TABLE):
+        stated = row.cells[AGE_COLUMN]
         if not stated.strip():
             continue
-        days = _to_days(stated, reader.line_num)
-        if ages.setdefault(to_key(name), days) != days:
+        days = _to_days(stated, row.line)
+        if ages.setdefault(to_key(row.name), days) != days:
             raise UsageError(
-                f"Line {reader.line_num} of {TABLE}: {name!r} has {days} days here and another age "
+                f"Line {row.line} of {TABLE}: {row.name!r} has {days} days here and another age "
                 "above; keep one."
             )
     return ages

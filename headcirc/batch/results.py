@@ -22,6 +22,7 @@ import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
+from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -30,7 +31,7 @@ from headcirc.answers import DECIMALS, NO_HEAD, NO_PIXEL_SIZE, Row
 from headcirc.batch.files import CRASHED, UsageError
 from headcirc.batch.model_identity import ModelIdentity
 from headcirc.batch.replace_file import replace_file
-from headcirc.batch.safe_text import guard_formula
+from headcirc.batch.safe_text import TRUE, to_cell
 from headcirc.batch.stated import StatedFacts
 
 FINGERPRINT, CHECKSUM = "fingerprint", "checksum"
@@ -38,7 +39,6 @@ COLUMNS = [*(each.name for each in fields(Row)), FINGERPRINT, CHECKSUM]
 RESULTS = ("", NO_HEAD, NO_PIXEL_SIZE)
 """The column `error` of an image that has a result."""
 HASH_LETTERS = 16
-TRUE, FALSE = "true", "false"
 PIXEL_SIZE_DECIMALS = 6
 """More than the others: every length was multiplied by the pixel size."""
 DECIMALS_OF = {each.name: each.metadata.get(DECIMALS, PIXEL_SIZE_DECIMALS) for each in fields(Row)}
@@ -176,21 +176,17 @@ class ResultTable:
 
     def write(self, row: Row) -> None:
         """Write a complete row before the next image is measured."""
-        cells = [_to_cell(name, value) for name, value in asdict(row).items()]
+        cells = [
+            to_cell(value, partial(_write_number, name)) for name, value in asdict(row).items()
+        ]
         cells.append(self._fingerprints[row.image])
         self._writer.writerow([*cells, _hash(cells)])
         self._file.flush()
 
 
-def _to_cell(column: str, value: str | float | bool | None) -> str:
-    """Return a value with the digits that mean something; text never starts a formula."""
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return TRUE if value else FALSE
-    if isinstance(value, int | float):
-        return str(round(value, DECIMALS_OF[column]))
-    return guard_formula(value)
+def _write_number(column: str, value: float) -> str:
+    """Return a number with the digits that mean something."""
+    return str(round(value, DECIMALS_OF[column]))
 
 
 @contextmanager

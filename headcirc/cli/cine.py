@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from headcirc.batch.files import UsageError, find_images
 from headcirc.batch.replace_file import replace_file
-from headcirc.batch.safe_text import escape_controls
+from headcirc.batch.safe_text import escape_controls, to_cell
 from headcirc.cine.answers import CineFrame, CineLine, CineStart, CineSummary
 from headcirc.cine.lines import measure_cine
 from headcirc.cine.summary import agrees
@@ -202,23 +202,22 @@ def _to_row(frame: CineFrame, middle_mm: float | None) -> list[str]:
     interval, head = frame.interval, frame.head
     is_measured = frame.is_acceptable and frame.head_circumference_mm is not None
     does_agree = is_measured and middle_mm is not None and agrees(frame, middle_mm)
+    lengths = (
+        frame.time_ms,
+        frame.head_circumference_mm,
+        None if interval is None else interval.low,
+        None if interval is None else interval.high,
+        None if head is None else head.head_circumference_px,
+    )
     return [
         str(frame.frame),
-        _to_number(frame.time_ms),
-        _to_number(frame.head_circumference_mm),
-        _to_number(None if interval is None else interval.low),
-        _to_number(None if interval is None else interval.high),
-        _to_number(None if head is None else head.head_circumference_px),
-        str(frame.is_acceptable).lower(),
-        str(does_agree).lower(),
-        _to_number(frame.head_plane_probability, decimals=4),
-        "" if frame.quality is None else " ".join(frame.quality.warnings),
-        "" if frame.error is None else frame.error.code,
+        *(to_cell(each, "{:.2f}".format) for each in lengths),
+        to_cell(frame.is_acceptable, str),
+        to_cell(does_agree, str),
+        to_cell(frame.head_plane_probability, "{:.4f}".format),
+        to_cell("" if frame.quality is None else " ".join(frame.quality.warnings), str),
+        to_cell(None if frame.error is None else frame.error.code, str),
     ]
-
-
-def _to_number(value: float | None, *, decimals: int = 2) -> str:
-    return "" if value is None else f"{value:.{decimals}f}"
 
 
 def _write_plot(path: Path, frames: Sequence[CineFrame], summary: CineSummary) -> None:

@@ -26,7 +26,7 @@ from headcirc.client.answers import (
 )
 from headcirc.client.errors import ProblemError, UnexpectedAnswerError, UnreachableError
 from headcirc.client.retries import (
-    GATEWAY_STATUSES,
+    PROXY_STATUSES,
     RETRIED_STATUSES,
     Attempts,
     read_retry_after_s,
@@ -301,14 +301,14 @@ def to_path(analysis_id: str, *parts: str) -> str:
 
 def to_wait_s(response: httpx.Response, attempts: Attempts) -> float | None:
     """Return how long to wait before the next attempt, or None to accept this answer."""
-    if response.status_code not in RETRIED_STATUSES and not _is_of_gateway(response):
+    if response.status_code not in RETRIED_STATUSES and not _is_of_proxy(response):
         return None
     return attempts.to_wait_s(read_retry_after_s(response.headers.get("retry-after")))
 
 
-def _is_of_gateway(response: httpx.Response) -> bool:
-    """Return whether a gateway answered instead of the service: without a problem document."""
-    return response.status_code in GATEWAY_STATUSES and not _is_problem(response)
+def _is_of_proxy(response: httpx.Response) -> bool:
+    """Return whether a reverse proxy answered, not the service: without a problem document."""
+    return response.status_code in PROXY_STATUSES and not _is_problem(response)
 
 
 def _is_problem(response: httpx.Response) -> bool:
@@ -430,10 +430,10 @@ def require_success(response: httpx.Response) -> None:
     if response.is_success:
         return
     status = response.status_code
-    if _is_of_gateway(response):
+    if _is_of_proxy(response):
         raise UnreachableError(
-            f"A gateway answered {status} instead of the service; check that the service runs and "
-            "is not too busy."
+            f"A reverse proxy answered {status} instead of the service; check that the service "
+            "runs and is not too busy."
         )
     if not _is_problem(response):
         raise UnexpectedAnswerError(

@@ -17,7 +17,8 @@ class ClientError(Exception):
 class UnreachableError(ClientError):
     """No answer came within the time and the attempts of the retry policy.
 
-    A gateway's own answer (429, 502, 503 or 504 without a problem document) counts as no answer.
+    A reverse proxy's own answer (429, 502, 503 or 504 without a problem document) counts as no
+    answer.
     """
 
 

@@ -16,10 +16,10 @@ from email.utils import parsedate_to_datetime
 
 RETRIED_STATUSES = frozenset({429, 502, 503})
 """The queue is full, or a service or store is unavailable: both are temporary. A 504 of the service
-itself is final, because the request used up its time; a gateway's 504 means that the service is
-unavailable."""
-GATEWAY_STATUSES = RETRIED_STATUSES | {504}
-"""What a gateway answers when the service is unavailable or overloaded."""
+itself is final, because the request used up its time; a reverse proxy's 504 means that the service
+is unavailable."""
+PROXY_STATUSES = RETRIED_STATUSES | {504}
+"""What a reverse proxy answers when the service is unavailable or overloaded."""
 
 
 @dataclass(frozen=True)

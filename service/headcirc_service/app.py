@@ -192,6 +192,6 @@ def create_public_app() -> FastAPI:
     if not settings.api_key_hashes:
         logger.warning(
             "THIS SERVICE IS OPEN TO EVERYBODY who can reach it: it listens beyond this machine "
-            "and HEADCIRC_API_KEY_HASHES is not set. Set it, or put a gateway in front."
+            "and HEADCIRC_API_KEY_HASHES is not set. Set it, or put a reverse proxy in front."
         )
     return app

@@ -114,8 +114,8 @@ class OverloadedError(ServiceError):
 class TunnelRefusedError(ServiceError):
     """The method is CONNECT; the connection closes after the answer.
 
-    Otherwise a gateway that shares connections could give one caller the answer to another one,
-    as could a parser that reads the following bytes as those of a tunnel.
+    Otherwise a reverse proxy that shares connections could give one caller the answer to another
+    one, as could a parser that reads the following bytes as those of a tunnel.
     """
 
     code, status, headers = "method-not-allowed", 405, {"Connection": "close"}

@@ -41,7 +41,14 @@ class AnalysisBody(AnalysisFacts):
     links: LinksBody
 
 
-class EllipseBody(BaseModel, extra="forbid"):
+class RequestBody(BaseModel, extra="forbid", strict=True):
+    """A body that a caller sends: no unknown field, and no value of another JSON type.
+
+    Whole numbers are numbers; `true` and `"5"` are none.
+    """
+
+
+class EllipseBody(RequestBody):
     """An ellipse in pixels of the upright picture, as in the Analysis."""
 
     center_x_px: Finite
@@ -51,7 +58,7 @@ class EllipseBody(BaseModel, extra="forbid"):
     angle_deg: Finite
 
 
-class CorrectionBody(BaseModel, extra="forbid"):
+class CorrectionBody(RequestBody):
     """The ellipse that a person drew, who it was, and a note that names no patient."""
 
     ellipse: EllipseBody

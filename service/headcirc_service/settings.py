@@ -76,7 +76,7 @@ class Settings(BaseSettings):
     upload_least_bytes_per_s : int
         A body that arrives more slowly is answered with 504 when it is 5 s late.
     trusted_gateways : tuple of str
-        Addresses or networks of gateways that set `X-Forwarded-For`, comma-separated.
+        Addresses or networks of reverse proxies that set `X-Forwarded-For`, comma-separated.
     header_timeout_ms : int
         A connection is closed if the headers of a request take longer to arrive.
     drain_ms : int

@@ -16,7 +16,7 @@ PREFIX = "/tools/headcirc"
 
 
 def below_prefix(app):
-    """Return the application behind a gateway that removes a path prefix."""
+    """Return the application behind a reverse proxy that removes a path prefix."""
 
     async def pass_on(scope, receive, send):
         if scope["type"] != "http":

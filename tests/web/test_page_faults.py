@@ -126,7 +126,7 @@ def test_busy_service_is_asked_again_when_it_says(open_page, serve_synthetic):
 
 @pytest.mark.parametrize("answer", [{"body": "<html>Log in"}, {"body": '{"id": "cut of'}])
 def test_answer_that_is_none_is_told(open_page, serve_synthetic, answer):
-    """An invalid or broken answer of a gateway is reported; the image does not wait."""
+    """An invalid or broken answer of a reverse proxy is reported; the image does not wait."""
     page = open_page(serve_synthetic())
     page.route("**/v1/analyses", lambda route: route.fulfill(status=200, **answer))
     give(page, ("head.png", CONTENT))
@@ -134,7 +134,7 @@ def test_answer_that_is_none_is_told(open_page, serve_synthetic, answer):
     expect(page.get_by_role("button", name="Try again")).to_be_visible()
 
 
-def test_refusal_in_a_gateway_s_words_is_told(open_page, serve_synthetic):
+def test_refusal_in_a_reverse_proxy_s_words_is_told(open_page, serve_synthetic):
     """JSON without a detail does not give an empty sentence."""
     page = open_page(serve_synthetic())
     page.route("**/v1/analyses", lambda route: route.fulfill(status=413, json={"message": "big"}))

@@ -210,6 +210,9 @@ TABLES = {
     "unit": "filename,pixel_size_mm\na.png,0.1 mm\n",
     "empty size": "filename,pixel_size_mm\na.png,\n",
     "short row": "filename,pixel_size_mm\na.png\n",
+    "no name": "filename,pixel_size_mm\nb.png,0.2\n ,0.1\n",
+    "other separator": "filename,pixel_size_mm\na.png;0.1\n",
+    "unused field left out": "filename,pixel_size_mm,note\na.png,0.1\n",
     "hexadecimal": "filename,pixel_size_mm\na.png,0x1\n",
     "not a number": "filename,pixel_size_mm\na.png,nan\n",
 }

@@ -81,7 +81,7 @@ class CineAnswer(Response):
     def __init__(self, stream: CineStream, cines: Cines) -> None:
         super().__init__()
         del self.headers["content-length"]
-        self.headers["x-accel-buffering"] = "no"  # a gateway passes each line on at once
+        self.headers["x-accel-buffering"] = "no"  # a reverse proxy passes each line on at once
         self._stream, self._cines = stream, cines
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -19,6 +19,12 @@ class Metrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)  # memory, CPU time, open file descriptors
+        self._create_request_metrics()
+        self._create_measurement_metrics()
+        self._create_result_metrics()
+
+    def _create_request_metrics(self) -> None:
+        """Create what counts requests and refusals."""
         self.request_duration = Histogram(
             "headcirc_request_duration_seconds",
             "Time from the headers of the request to the last byte of the answer.",
@@ -26,15 +32,24 @@ class Metrics:
             buckets=BUCKETS_S,
             registry=self.registry,
         )
+        self.in_flight = Gauge(
+            "headcirc_requests_in_flight", "Requests being answered.", registry=self.registry
+        )
+        self.rejected = Counter(
+            "headcirc_rejected_total",
+            "Requests refused, by problem code.",
+            ["reason"],
+            registry=self.registry,
+        )
+
+    def _create_measurement_metrics(self) -> None:
+        """Create what describes the work of the network and around it."""
         self.stage_duration = Histogram(
             "headcirc_stage_duration_seconds",
             "Time in one stage of a measurement.",
             ["stage"],
             buckets=BUCKETS_S,
             registry=self.registry,
-        )
-        self.in_flight = Gauge(
-            "headcirc_requests_in_flight", "Requests being answered.", registry=self.registry
         )
         self.queue_depth = Gauge(
             "headcirc_queue_depth",
@@ -47,18 +62,15 @@ class Metrics:
             buckets=BATCH_BUCKETS,
             registry=self.registry,
         )
-        self.store_reads = Counter(
-            "headcirc_store_reads_total",
-            "Lookups in the store of results, by outcome.",
-            ["outcome"],
+        self.model_info = Gauge(
+            "headcirc_model_info",
+            "1 for the served model.",
+            ["name", "version", "backend", "precision"],
             registry=self.registry,
         )
-        self.rejected = Counter(
-            "headcirc_rejected_total",
-            "Requests refused, by problem code.",
-            ["reason"],
-            registry=self.registry,
-        )
+
+    def _create_result_metrics(self) -> None:
+        """Create what counts results: warnings, frames of cines, reads of kept ones."""
         self.quality_warnings = Counter(
             "headcirc_quality_warnings_total",
             "Warnings given with answers.",
@@ -71,10 +83,10 @@ class Metrics:
             ["outcome"],
             registry=self.registry,
         )
-        self.model_info = Gauge(
-            "headcirc_model_info",
-            "1 for the served model.",
-            ["name", "version", "backend", "precision"],
+        self.store_reads = Counter(
+            "headcirc_store_reads_total",
+            "Lookups in the store of results, by outcome.",
+            ["outcome"],
             registry=self.registry,
         )
 

@@ -1,5 +1,5 @@
 // The service over HTTP: requests in, JSON and pictures out. Paths are relative, so that the page
-// works behind a gateway's prefix, too. The key is kept in memory only.
+// works behind a reverse proxy's prefix, too. The key is kept in memory only.
 
 let key = "";
 

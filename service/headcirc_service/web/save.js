@@ -73,10 +73,14 @@ function toCorrectionCells({ head, by, at, note, difference_mm, exceeds_half_wid
   };
 }
 
+// Where a formula begins: at the text's start, or behind what ends a cell in a spreadsheet that separates by semicolons
+// or tabs. As headcirc/batch/safe_text.py has it.
+const CELL_WITH_FORMULA = /^(?=[\t\r\n])|(?:^|(?<=[;\t\r\n]))(?=[\s"]*[=+\-@\uff1d\uff0b\uff0d\uff20])/g;
+
 /** A cell that no spreadsheet takes for a formula: a file's name is anybody's to choose. */
 function toCell(value) {
   if (value === undefined || value === null) return "";
-  const text = typeof value === "string" && /^[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]/.test(value) ? `'${value}` : String(value);
+  const text = typeof value === "string" ? value.replace(CELL_WITH_FORMULA, "'") : String(value);
   return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 }
 

@@ -35,8 +35,12 @@ export function parseSizes(text) {
       throw new SizeTableError(`Line ${line} of the table has more fields than there are columns; write decimals with a point, or semicolons between columns.`);
     }
     if (!cells.some(Boolean)) continue; // as a spreadsheet ends a table
-    const name = toKey(cells[nameAt] ?? "");
-    const size = toSize(cells[xAt] ?? "", cells[yAt] ?? "", line);
+    if (cells.length <= Math.max(xAt, yAt)) {
+      throw new SizeTableError(`Line ${line} of the table has no field for the pixel size; separate the fields as in the first line.`);
+    }
+    if (!cells[nameAt]?.trim()) throw new SizeTableError(`Line ${line} of the table names no image; fill it in, or leave out the line.`);
+    const name = toKey(cells[nameAt]);
+    const size = toSize(cells[xAt], cells[yAt], line);
     const old = sizes.get(name) ?? size;
     if (old.xMm !== size.xMm || old.yMm !== size.yMm) {
       throw new SizeTableError(`Line ${line} of the table gives ${name} another pixel size than a line above; keep one.`);

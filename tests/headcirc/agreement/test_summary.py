@@ -120,6 +120,7 @@ def test_rows_survive_the_table(tmp_path):
         ("reference_mm", "reference", "has no column 'reference_mm'"),
         ("true", "yes", "has 'yes' as acceptable"),
         ("0.9000", "nan", "has 'nan' as level"),
+        ("x.png,", "x,y.png,", "Line 2 .* more fields than there are columns"),
     ],
 )
 def test_edited_table_is_refused(tmp_path, old, new, message):
@@ -127,6 +128,16 @@ def test_edited_table_is_refused(tmp_path, old, new, message):
     write_rows(path, [to_compared_image("x.png", 123.5, 124.0)])
     path.write_text(path.read_text().replace(old, new))
     with pytest.raises(UsageError, match=message):
+        read_rows(path)
+
+
+def test_row_that_was_cut_is_refused(tmp_path):
+    """Its last texts would be read as empty ones."""
+    path = tmp_path / "rows.csv"
+    write_rows(path, [to_compared_image("x.png", 123.5, 124.0)])
+    header, row = path.read_text().splitlines()
+    path.write_text(f"{header}\n{row.rsplit(',', 3)[0]}\n")
+    with pytest.raises(UsageError, match=r"Line 2 .* no field for the column 'site_sha256'"):
         read_rows(path)
 
 

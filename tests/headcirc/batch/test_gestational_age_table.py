@@ -23,6 +23,14 @@ def test_table_gives_days_by_name(load):
     assert load("name;gestational_age_days\na.png;143\n") == {"a.png": 143}
 
 
+def test_empty_fields_and_rows_at_the_end_are_passed_over(load):
+    """Spreadsheets write them, and leave out the last fields where they are not used."""
+    assert load("filename,gestational_age_days,note\na.png,143,,\nb.png,100\n,,\n") == {
+        "a.png": 143,
+        "b.png": 100,
+    }
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -31,6 +39,13 @@ def test_table_gives_days_by_name(load):
         ("filename,gestational_age_days\na.png,20.5\n", "whole days"),
         ("filename,gestational_age_days\na.png,400\n", "from 1 to 330"),
         ("filename,gestational_age_days\na.png,143\na.png,144\n", "Line 3.*keep one"),
+        (
+            "filename,gestational_age_days\na.png,143,5\n",
+            "Line 2.*more fields than there are columns",
+        ),
+        ("filename,gestational_age_days\na.png,1\na;png\n", "Line 3.*no field for the column"),
+        ("filename,gestational_age_days\n,143\n", "Line 2.*has no filename"),
+        ("filename,gestational_age_days,gestational_age_days\na,1,2\n", "two columns.*keep one"),
     ],
 )
 def test_table_that_cannot_be_used_is_refused_with_its_line(load, text, message):

@@ -40,13 +40,23 @@ def test_bad_line_of_a_table_is_named(load):
         load("filename,pixel_size_mm\na.png,0.1\nb.png,abc\n")
 
 
-@pytest.mark.parametrize(
-    "line", ["a.png,", "a.png", "a.png;0.069", "a.png,0_1", 'a.png,"1.234,5"', 'a.png,"0,0,1"']
-)
+@pytest.mark.parametrize("line", ["a.png,", "a.png,0_1", 'a.png,"1.234,5"', 'a.png,"0,0,1"'])
 def test_line_without_a_number_is_refused_with_an_example(load, line):
     """Not in the words of the language that this is written in."""
     with pytest.raises(UsageError, match=r"Line 2 .* millimetres, such as 0\.12, or leave"):
         load(f"filename,pixel_size_mm\n{line}\n")
+
+
+@pytest.mark.parametrize("line", ["a.png", "a.png;0.069"])
+def test_line_with_too_few_fields_is_refused(load, line):
+    """As one is that separates its fields in another way."""
+    with pytest.raises(UsageError, match=r"Line 2 .* no field for the column 'pixel_size_mm'"):
+        load(f"filename,pixel_size_mm\n{line}\n")
+
+
+def test_line_without_a_name_is_refused(load):
+    with pytest.raises(UsageError, match=r"Line 2 .* has no filename"):
+        load("filename,pixel_size_mm\n ,0.1\n")
 
 
 @pytest.mark.parametrize(

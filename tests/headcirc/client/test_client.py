@@ -324,19 +324,19 @@ def test_busy_server_is_asked_again(status):
 
 @pytest.mark.parametrize("status", [429, 502, 503, 504])
 @pytest.mark.parametrize("kind", ["text/html", "", "application/json"])
-def test_gateway_that_finds_no_service_is_asked_again(status, kind):
+def test_reverse_proxy_that_finds_no_service_is_asked_again(status, kind):
     """Its page is no answer of the service: tried again, and in the end nobody was there."""
     away = httpx.Response(status, text="<html>Bad Gateway", headers={"content-type": kind})
     client, requests = to_client(away, away, to_models())
     assert client.list_models() == ()
     assert len(requests) == 3
     client, requests = to_client(away, away, away, to_models())
-    with pytest.raises(UnreachableError, match=f"A gateway answered {status}"):
+    with pytest.raises(UnreachableError, match=f"A reverse proxy answered {status}"):
         client.analyze(CONTENT)
     assert len(requests) == 3
 
 
-def test_async_client_asks_a_gateway_again():
+def test_async_client_asks_a_reverse_proxy_again():
     """As the client that blocks does."""
     left = [httpx.Response(502, text="Bad Gateway"), to_models()]
     transport = httpx.MockTransport(lambda _: left.pop(0))
@@ -590,8 +590,8 @@ def test_service_that_has_gone_for_good_ends_the_run():
         to_refusal(503, "not-ready"),
     ],
 )
-def test_service_that_is_away_behind_a_gateway_ends_the_run(reply):
-    """Twelve images that only the gateway answered are twelve without an answer."""
+def test_service_that_is_away_behind_a_reverse_proxy_ends_the_run(reply):
+    """Twelve images that only the reverse proxy answered are twelve without an answer."""
     client, _ = to_client(*[reply] * 12, most_attempts=1)
     measure = RemoteMeasure(client)
     for _ in range(11):

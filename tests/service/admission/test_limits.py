@@ -112,7 +112,7 @@ def test_command_line_knows_a_public_address(monkeypatch, host, factory):
 
 
 @pytest.mark.parametrize("named", ["*", "gateway", "10.0.0.0/33", "10.0.0.1/8"])
-def test_gateway_that_is_no_address_stops_the_start(monkeypatch, named):
+def test_reverse_proxy_that_is_no_address_stops_the_start(monkeypatch, named):
     """A name would trust nobody, and a star everybody."""
     monkeypatch.setenv("HEADCIRC_TRUSTED_GATEWAYS", named)
     with pytest.raises(ValueError, match=r"TRUSTED_GATEWAYS: .*addresses or networks"):

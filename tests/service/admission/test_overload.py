@@ -149,8 +149,10 @@ def test_one_client_sends_its_share_of_bodies(pipeline, monkeypatch, clients, se
 @pytest.mark.parametrize(
     ("trusted", "second"), [("", 429), ("127.0.0.1", 201), ("127.0.0.0/8,::1", 201)]
 )
-def test_share_is_the_clients_that_a_trusted_gateway_names(pipeline, monkeypatch, trusted, second):
-    """Its header is believed only where the gateway is: else anybody could have many shares."""
+def test_share_is_the_clients_that_a_trusted_reverse_proxy_names(
+    pipeline, monkeypatch, trusted, second
+):
+    """Its header is believed only where that proxy is: else anybody could have many shares."""
     monkeypatch.setattr(headcirc_service.admission.arrivals, "FRESH_S", 0.0)
 
     async def scenario(app):

@@ -152,7 +152,7 @@ def test_nothing_follows_connect(full, stack, target):
 
 
 def test_nothing_follows_a_body_with_two_lengths(full, stack):
-    """A gateway that goes by `Content-Length` takes what follows the chunks for the same body."""
+    """A proxy that goes by `Content-Length` takes what follows the chunks for the same body."""
     connection = connect(full, stack)
     body = b"0\r\n\r\n" + PROBE
     head = (

@@ -31,7 +31,7 @@ def test_request_has_exactly_one_host(pipeline, hosts):
 
 
 def test_http_1_0_needs_no_host(pipeline):
-    """As probes of some gateways ask."""
+    """As probes of some reverse proxies ask."""
     assert ask(pipeline, version="1.0").status == 200
 
 
@@ -59,7 +59,7 @@ def test_stranger_s_name_does_not_reach_a_loopback_address(pipeline, host, serve
 
 
 def test_key_protects_from_rebinding_by_itself(pipeline):
-    """No page of a stranger's has one; a gateway on the same machine may pass any name."""
+    """No page of a stranger's has one; a reverse proxy on the same machine may pass any name."""
     assert ask(pipeline, "measure.example", api_key_hashes=HASHES).status == 200
 
 

@@ -6,10 +6,13 @@ import { toItem, toRecord } from "./records.js";
 const SETTINGS_KEY = "page";
 const CHANNEL = "headcirc-keep"; // to other tabs with this page
 const WIPED = "wiped";
+const NOT_KEPT = "This browser does not keep the list, or has no more room for it: a reload loses what is new.";
+const NOT_DELETED = "This browser did not delete what it keeps: file names, results and images may still be on this computer. Try again, or delete the data of this page in the browser’s settings.";
 
 export class Keeper extends EventTarget {
   settings = { keepImages: false };
   fault = ""; // why nothing, or nothing more, is kept
+  wipeFault = ""; // what it means that something could not be deleted
   #worklist;
   #store = null;
   #written = new Map(); // key of an item: its properties as they were written
@@ -47,16 +50,13 @@ export class Keeper extends EventTarget {
   }
 
   get isEmpty() {
-    return !this.#written.size && !this.settings.keepImages;
+    return !this.#written.size && !this.settings.keepImages && !this.wipeFault;
   }
 
   async set(settings) {
     this.settings = { ...this.settings, ...settings };
-    await this.#try(async (store) => {
-      await store.write({ puts: [["settings", SETTINGS_KEY, this.settings]] });
-      if (settings.keepImages === false) await store.wipe(["images"]);
-    });
-    if (settings.keepImages === false) this.#images.clear();
+    await this.#try((store) => store.write({ puts: [["settings", SETTINGS_KEY, this.settings]] }));
+    if (settings.keepImages === false && await this.#wipe(["images"])) this.#images.clear();
     if (settings.keepImages) globalThis.navigator.storage?.persist?.(); // asked for room that the browser does not take back
     await this.#changed();
   }
@@ -64,12 +64,26 @@ export class Keeper extends EventTarget {
   /** Delete all that this browser keeps of the page. */
   async wipe() {
     await this.#writing;
-    await this.#try((store) => store.wipe());
-    this.#written.clear();
-    this.#images.clear();
-    this.settings = { keepImages: false };
-    this.#otherTabs?.postMessage(WIPED);
+    if (await this.#wipe()) {
+      this.#written.clear();
+      this.#images.clear();
+      this.settings = { keepImages: false };
+      this.#otherTabs?.postMessage(WIPED);
+    }
     this.#tell();
+  }
+
+  /** Delete all of some kinds; whether that succeeded. */
+  async #wipe(kinds) {
+    try {
+      await this.#store?.wipe(kinds);
+      this.wipeFault = "";
+      return true;
+    } catch (error) {
+      if (!(error instanceof StoreError)) throw error;
+      this.wipeFault = NOT_DELETED;
+      return false;
+    }
   }
 
   /** Another tab deleted everything: what this one still shows would be kept again with its next change. */
@@ -143,7 +157,7 @@ export class Keeper extends EventTarget {
 
   #fail(error) {
     if (!(error instanceof StoreError)) throw error;
-    this.fault = "This browser does not keep the list, or has no more room for it: a reload loses what is new.";
+    this.fault = NOT_KEPT;
     this.#tell();
   }
 

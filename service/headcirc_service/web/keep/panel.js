@@ -20,7 +20,7 @@ export class KeepPanel {
   show() {
     byId("keeping").hidden = !this.#worklist.items.length && this.#keeper.isEmpty;
     byId("keep-images").checked = this.#keeper.settings.keepImages;
-    say("keep-fault", this.#keeper.fault);
+    say("keep-fault", this.#keeper.wipeFault || this.#keeper.fault);
   }
 
   async #wipe() {

@@ -22,7 +22,7 @@ from tests.support.dicom_files import make_dicom
 from tests.support.raw_http import BOUNDARY, to_form
 
 pytestmark = pytest.mark.slow
-FOLDER = Path("deploy/gateway")
+FOLDER = Path("deploy/reverse_proxy")
 ADDRESS = "127.0.0.1"
 PATIENCE_S = 20.0
 FORM = to_form(CONTENT)
@@ -40,8 +40,8 @@ UNTRUSTED.check_hostname, UNTRUSTED.verify_mode = False, ssl.CERT_NONE
 
 
 @dataclass(frozen=True)
-class Gateway:
-    """A gateway that answers, and the service behind it."""
+class ReverseProxy:
+    """A reverse proxy that answers, and the service behind it."""
 
     name: str
     port: int
@@ -114,8 +114,8 @@ def to_command(name: str, folder: Path, port: int, service_port: int) -> list[st
 
 
 @contextmanager
-def run_gateway(name: str, folder: Path) -> Iterator[Gateway]:
-    """Run the service and the gateway in front of it."""
+def run_proxy(name: str, folder: Path) -> Iterator[ReverseProxy]:
+    """Run the service and the reverse proxy in front of it."""
     port = find_free_port()
     make_certificate(folder)
     # nginx' workers are another user.
@@ -128,50 +128,50 @@ def run_gateway(name: str, folder: Path) -> Iterator[Gateway]:
         command = to_command(name, folder, port, service.port)
         environment = {"PATH": os.environ["PATH"], "HOME": str(folder)}  # noqa: TID251 - a child's
         popen = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=environment)
-        gateway = Gateway(name, port, folder, service)
+        proxy = ReverseProxy(name, port, folder, service)
         try:
-            wait_until_ready(gateway, popen)
-            yield gateway
+            wait_until_ready(proxy, popen)
+            yield proxy
         finally:
             popen.terminate()
             popen.wait()
 
 
-def wait_until_ready(gateway: Gateway, popen: subprocess.Popen) -> None:
+def wait_until_ready(proxy: ReverseProxy, popen: subprocess.Popen) -> None:
     until_s = time.monotonic() + PATIENCE_S
     while time.monotonic() < until_s and popen.poll() is None:
         try:
-            if gateway.ask("GET", "/readyz")[0] == 200:
+            if proxy.ask("GET", "/readyz")[0] == 200:
                 return
         except OSError:
             time.sleep(0.05)
-    pytest.fail(f"{gateway.name} did not start: {(gateway.folder / 'log').read_text()[-2000:]}")
+    pytest.fail(f"{proxy.name} did not start: {(proxy.folder / 'log').read_text()[-2000:]}")
 
 
 @pytest.fixture(scope="module", params=["nginx", "caddy", "haproxy"])
-def gateway(request, tmp_path_factory):
+def proxy(request, tmp_path_factory):
     for each in (request.param, "openssl"):
         if shutil.which(each) is None:
             pytest.skip(f"{each} is missing; install Debian's package: make system-deps")
-    with run_gateway(request.param, tmp_path_factory.mktemp(request.param)) as running:
+    with run_proxy(request.param, tmp_path_factory.mktemp(request.param)) as running:
         yield running
 
 
-def test_picture_is_measured_through_the_gateway(gateway):
+def test_picture_is_measured_through_the_reverse_proxy(proxy):
     """Posting, reading the result and its overlay work; metrics are not public."""
-    status, body = gateway.ask("POST", "/v1/analyses", FORM)
+    status, body = proxy.ask("POST", "/v1/analyses", FORM)
     assert status in (200, 201)
     overlay = re.search(rb'"overlay": ?"([^"]+)"', body)[1].decode()
-    status, picture = gateway.ask("GET", overlay)
+    status, picture = proxy.ask("GET", overlay)
     assert (status, picture[:4]) == (200, b"\x89PNG")
-    assert gateway.ask("GET", "/metrics")[0] == 404
+    assert proxy.ask("GET", "/metrics")[0] == 404
 
 
-def test_gateway_accepts_bodies_up_to_the_services_limit(gateway):
-    """Up to its limit the service answers; far above it, the gateway does."""
+def test_reverse_proxy_accepts_bodies_up_to_the_services_limit(proxy):
+    """Up to its limit the service answers; far above it, the reverse proxy does."""
     largest = FORM + bytes(10_000_000 - len(FORM))
-    assert gateway.ask("POST", "/v1/analyses", largest)[0] in (200, 201)
-    with gateway.connect() as connection:
+    assert proxy.ask("POST", "/v1/analyses", largest)[0] in (200, 201)
+    with proxy.connect() as connection:
         length = f"Length: {TOO_LARGE_BYTES}".encode()
         connection.sendall(UPLOAD.replace(f"Length: {len(FORM)}".encode(), length))
         with suppress(OSError):  # refused while it is sent
@@ -179,44 +179,44 @@ def test_gateway_accepts_bodies_up_to_the_services_limit(gateway):
         assert to_status(connection.recv(4096)) == 413
 
 
-def test_gateway_accepts_dicom_files_up_to_the_services_limit(gateway):
+def test_reverse_proxy_accepts_dicom_files_up_to_the_services_limit(proxy):
     """A file of 49 MB is measured; another picture of that size is refused by the service."""
     cine = make_dicom([np.zeros((540, 800), np.uint8)] * FRAMES)
     assert 48_000_000 < len(cine) < 50_000_000
-    status, body = gateway.ask("POST", "/v1/analyses", to_form(cine, frame="0"))
+    status, body = proxy.ask("POST", "/v1/analyses", to_form(cine, frame="0"))
     assert status in (200, 201), body
-    status, body = gateway.ask("POST", "/v1/analyses", FORM + bytes(20_000_000))
+    status, body = proxy.ask("POST", "/v1/analyses", FORM + bytes(20_000_000))
     assert (status, b"image-too-large" in body) == (413, True)
 
 
-def test_gateway_refuses_connect(gateway):
+def test_reverse_proxy_refuses_connect(proxy):
     """CONNECT is refused, and the next client is served."""
     body = b"GET /v1/models HTTP/1.1\r\nHost: localhost\r\n\r\n"
     head = f"CONNECT {ADDRESS}:1 HTTP/1.1\r\nHost: {ADDRESS}:1\r\nContent-Length: {len(body)}\r\n"
-    with gateway.connect() as connection:
+    with proxy.connect() as connection:
         connection.sendall(head.encode() + b"\r\n" + body)
         assert to_status(connection.recv(4096)) in (400, 405)
-    status, body = gateway.ask("GET", "/livez")
+    status, body = proxy.ask("GET", "/livez")
     assert (status, b"alive" in body) == (200, True)
 
 
-def test_slow_uploads_wait_in_the_gateway(gateway):
+def test_slow_uploads_wait_in_the_reverse_proxy(proxy):
     """The service receives complete bodies; HAProxy passes on parts of a body."""
     with ExitStack() as stack:
-        slow = [stack.enter_context(gateway.connect()) for _ in range(SLOW)]
+        slow = [stack.enter_context(proxy.connect()) for _ in range(SLOW)]
         for each in slow:
             each.sendall(UPLOAD + FORM[: len(FORM) // 2])
         time.sleep(0.5)
-        seen = gateway.count_uploads_in_service()
-        assert seen == (SLOW if gateway.name == "haproxy" else 0)
-        assert gateway.ask("POST", "/v1/analyses", FORM)[0] in (200, 201)
+        seen = proxy.count_uploads_in_service()
+        assert seen == (SLOW if proxy.name == "haproxy" else 0)
+        assert proxy.ask("POST", "/v1/analyses", FORM)[0] in (200, 201)
         slow[0].sendall(FORM[len(FORM) // 2 :])
         assert to_status(slow[0].recv(4096)) in (200, 201)
 
 
-def test_gateway_writes_no_picture_to_disk(gateway):
+def test_reverse_proxy_writes_no_picture_to_disk(proxy):
     """Neither a request body nor a response is written to a file."""
-    gateway.ask("POST", "/v1/analyses", FORM + bytes(9_000_000))
+    proxy.ask("POST", "/v1/analyses", FORM + bytes(9_000_000))
     for each in ("client_body", "proxy"):
-        assert not [path for path in gateway.folder.glob(f"{each}/**/*") if path.is_file()]
-    assert "temporary file" not in "".join(path.read_text() for path in gateway.folder.glob("*log"))
+        assert not [path for path in proxy.folder.glob(f"{each}/**/*") if path.is_file()]
+    assert "temporary file" not in "".join(path.read_text() for path in proxy.folder.glob("*log"))
