@@ -33,7 +33,6 @@ _OFFSETS_PX = np.arange(-2.0, 3.0)
 _MEAN = np.full(len(_OFFSETS_PX), 1 / len(_OFFSETS_PX))
 _ANGLES_RAD = np.arange(EDGE_SAMPLES) * (2 * math.pi / EDGE_SAMPLES)
 _CIRCLE = np.stack((np.cos(_ANGLES_RAD), np.sin(_ANGLES_RAD)))
-_TANGENTS = np.stack((-_CIRCLE[1], _CIRCLE[0]))
 _DIAGONAL = np.diag_indices(5)
 
 
@@ -96,9 +95,10 @@ def _to_moment_ellipse(mask: NDArray[np.bool_]) -> tuple[FloatArray, FloatArray]
     area_px = moments["m00"]
     if area_px < MINIMUM_AREA_PX:
         return None
-    covariance = np.array([[moments["mu20"], moments["mu11"]], [moments["mu11"], moments["mu02"]]])
-    variances, directions = np.linalg.eigh(covariance / area_px)
-    shape = (directions * 2 * np.sqrt(np.maximum(variances, 0))) @ directions.T
+    xx, xy, yy = (moments[name] / area_px for name in ("mu20", "mu11", "mu02"))
+    # Twice the square root of the covariance, by the theorem of Cayley and Hamilton.
+    root = math.sqrt(max(xx * yy - xy * xy, 0))
+    shape = np.array([[xx + root, xy], [xy, yy + root]]) * (2 / math.sqrt(xx + yy + 2 * root))
     return np.array([moments["m10"] / area_px + left, moments["m01"] / area_px + top]), shape
 
 
@@ -133,7 +133,8 @@ def _to_step(
     """
     edge = center[:, None] + shape @ _CIRCLE
     normals = _to_adjugate(shape) @ _CIRCLE
-    normals /= np.hypot(*normals)
+    length = np.hypot(*normals)  # also of the tangents, which are the normals turned
+    normals /= length
     across = (edge[:, None] + normals[:, None] * _OFFSETS_PX[:, None]).astype(np.float32)
     x_px, y_px = across
     sampled = cv2.remap(
@@ -143,7 +144,7 @@ def _to_step(
     last = np.array(probabilities.shape[::-1])[:, None] - 1
     to_border = np.minimum(edge, last - edge)
     is_seen = np.minimum(np.maximum(np.minimum(*to_border), 0), 1)
-    length = np.hypot(*(shape @ _TANGENTS)) * is_seen
+    length *= is_seen
     slope = np.maximum(slope, SMALLEST_SLOPE_PER_PX)
     x, y = _CIRCLE
     moves = np.empty((5, EDGE_SAMPLES))

@@ -52,7 +52,7 @@ def to_head_mask(probabilities: NDArray[np.float32], facts: MaskFacts) -> HeadMa
         with low probabilities.
     """
     binary = (probabilities > facts.threshold).view(np.uint8)
-    outlines, _ = cv2.findContours(binary, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    outlines, _ = cv2.findContours(binary, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
     smallest_area_px = facts.minimum_head_share * binary.size
     areas_px = [cv2.contourArea(outline) for outline in outlines]
     candidates = [i for i, area_px in enumerate(areas_px) if area_px >= smallest_area_px]

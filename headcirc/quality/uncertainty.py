@@ -40,7 +40,6 @@ FEATURES = EDGE_FEATURES + ECHO_FEATURES
 
 _ANGLES_RAD = np.arange(LINES) * (2 * math.pi / LINES)
 _CIRCLE = np.stack((np.cos(_ANGLES_RAD), np.sin(_ANGLES_RAD)))
-_TANGENTS = np.stack((-_CIRCLE[1], _CIRCLE[0]))
 _OFFSETS = np.linspace(-REACH_SHARE, REACH_SHARE, LINE_POINTS)
 _STEP = float(_OFFSETS[1] - _OFFSETS[0])
 _END = LINE_POINTS // 3
@@ -116,13 +115,14 @@ def measure_uncertainty(
     Uncertainty
     """
     radius_px = math.sqrt(ellipse.semi_axis_major_px * ellipse.semi_axis_minor_px)
-    x, y, lengths = _to_lines(ellipse, radius_px, mapping)
-    seen = lengths / max(float(lengths.sum()), 1e-9)
+    x, y, lengths, is_seen = _to_lines(ellipse, radius_px, mapping)
+    seen = lengths * is_seen
+    seen_px = float(seen.sum())
+    seen /= max(seen_px, 1e-9)
     across = cv2.remap(probabilities, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     echoes = cv2.remap(greys, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    whole = float(np.hypot(*(ellipse.to_shape_matrix() @ _TANGENTS)).sum())
     values = (
-        1 - float(lengths.sum()) / whole,
+        1 - seen_px / float(lengths.sum()),
         *_to_edge_features(across, seen),
         1 - head_mask.mean_probability,
         *_to_echo_features(echoes, seen),
@@ -158,24 +158,30 @@ def to_interval(
 
 def _to_lines(
     ellipse: Ellipse, radius_px: float, mapping: GridMapping
-) -> tuple[NDArray[np.float32], NDArray[np.float32], FloatArray]:
-    """Return x and y of the lines' points, and the length of the outline that each line represents.
+) -> tuple[NDArray[np.float32], NDArray[np.float32], FloatArray, NDArray[np.bool_]]:
+    """Return the lines' points, and the length of the outline that each line represents.
 
-    x and y, on the network's grid without padding, have the shape (LINE_POINTS, LINES); the first
-    row lies inside the head. Lengths are in frame pixels. A line that crosses the ellipse outside
-    the frame represents the length 0.
+    Returns
+    -------
+    x, y : (LINE_POINTS, LINES), network grid without padding
+        The first row lies inside the head.
+    lengths : (LINES,)
+        In frame pixels.
+    is_seen : (LINES,)
+        Whether the line crosses the ellipse inside the frame.
     """
     matrix = ellipse.to_shape_matrix()
     center = np.array([[ellipse.center_x_px], [ellipse.center_y_px]])
     edge = center + matrix @ _CIRCLE
     (a, b), (c, d) = matrix.tolist()
     normals = np.array([[d, -c], [-b, a]]) @ _CIRCLE  # the transposed inverse, but for a factor
-    normals /= np.hypot(*normals)
+    lengths = np.hypot(*normals)  # also of the tangents, which are the normals turned
+    normals /= lengths
     points = edge[:, None] + normals[:, None] * (_OFFSETS * radius_px)[:, None]
     last = np.array([[mapping.frame_columns], [mapping.frame_rows]]) - 1
     is_seen = ((edge >= 0) & (edge <= last)).all(axis=0)
     x, y = mapping.to_content(points).astype(np.float32)
-    return x, y, np.hypot(*(matrix @ _TANGENTS)) * is_seen
+    return x, y, lengths, is_seen
 
 
 def _to_edge_features(across: NDArray[np.float32], seen: FloatArray) -> tuple[float, float, float]:

@@ -1,12 +1,12 @@
-"""Read PNG files: OpenCV decodes 8-bit grey and colour, with ISA-L, Pillow all other kinds."""
+"""Read PNG files: kornia-rs decodes 8-bit grey and colour, Pillow all other kinds."""
 
 import struct
 import zlib
 from collections.abc import Iterator
 from itertools import count
 
-import cv2
 import numpy as np
+from kornia_rs.io import decode_image_png_u8
 from numpy.typing import NDArray
 from PIL.PngImagePlugin import PngImageFile
 
@@ -14,11 +14,9 @@ from headcirc.geometry import Frame
 from headcirc.readers.grey import MAXIMUM_BITS, is_narrow, to_grey, to_luma
 from headcirc.readers.limits import CountedFile, require_accepted_size, require_few
 from headcirc.readers.orientation import find_orientation
-from headcirc.readers.png_rows import store_rows
 from headcirc.readers.reader import ReadOptions
 from headcirc.readers.still_image import (
     DAMAGE,
-    decode_with_opencv,
     refusing_damage,
     refusing_damaged_header,
     require_single_image,
@@ -28,10 +26,12 @@ from headcirc.readers.still_image import (
 NAME = "PNG"
 SUFFIXES: tuple[str, ...] = (".png",)
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
-BITS_AT, HEADER = 24, slice(16, 29)
-"""Positions of the bit depth and of the whole header."""
+BITS_AT = 24
+"""Position of the bit depth in the header."""
 EIGHT_BITS = (b"\x08\x00", b"\x08\x02", b"\x08\x06")
 """Bit depth and colour type in the header: grey, colour, colour with alpha."""
+BARE_MODES = {"L": "mono", "RGB": "rgb", "RGBA": "rgba"}
+"""Pillow's names of these kinds to those of kornia-rs."""
 DEEP_GREY = b"\x10\x00"
 ANIMATION = b"acTL"
 NOT_PLAIN = frozenset({b"eXIf", b"tRNS", ANIMATION})
@@ -71,13 +71,19 @@ def read(content: bytes, options: ReadOptions) -> Frame:
         if bare is None:
             pixels, orientation = _decode_with_pillow(image, content)
         else:
-            stored = store_rows(bare, count_row_bytes(content[HEADER]))
-            if image.mode == "L":
-                pixels = decode_with_opencv(stored, cv2.IMREAD_GRAYSCALE)
-            else:
-                pixels = to_luma(decode_with_opencv(stored, cv2.IMREAD_COLOR_RGB))
+            pixels = _decode_bare(bare, image)
         has_narrow_range = content[BITS_AT] == MAXIMUM_BITS and is_narrow(pixels)
     return to_frame(pixels, options, orientation=orientation, has_narrow_range=has_narrow_range)
+
+
+def _decode_bare(bare: bytes, image: PngImageFile) -> NDArray[np.uint8]:
+    """Return the grey values of a bare PNG, of which `image` has the header."""
+    columns, rows = image.size
+    try:
+        samples = decode_image_png_u8(bare, (rows, columns), BARE_MODES[image.mode])
+    except Exception as error:  # kornia-rs raises nothing narrower
+        raise ValueError(str(error)) from error
+    return samples[..., 0] if image.mode == "L" else to_luma(samples[..., :3])
 
 
 def _decode_with_pillow(image: PngImageFile, content: bytes) -> tuple[NDArray[np.uint8], int]:
@@ -132,9 +138,9 @@ def _without_invalid_animation(content: bytes) -> bytes:
 def to_bare_png(content: bytes) -> bytes | None:
     """Return a PNG of 8-bit grey or colour with only the chunks that hold its pixels.
 
-    Most ultrasound frames are such files. OpenCV decodes them in three quarters of Pillow's time
-    and misses no row. Every chunk's checksum is tested first. Other chunks are left out, because
-    libpng comments on odd profiles and texts on the standard error stream.
+    Most ultrasound frames are such files. kornia-rs decodes them in half of the time that Pillow
+    takes, and misses no row. It tests the checksums of the compressed data; those of all other
+    chunks are tested here. Other chunks are left out, so that no decoder judges what is not read.
 
     Returns
     -------
@@ -149,7 +155,7 @@ def to_bare_png(content: bytes) -> bytes | None:
     if content[12:16] != b"IHDR" or content[24:26] not in EIGHT_BITS:
         return None
     kept = [SIGNATURE]
-    for name, start, end in read_chunks(content):
+    for name, start, end in read_chunks(content, unchecked=b"IDAT"):
         if _may_change(name, content[start : min(end, start + KEYWORD_BYTES)]):
             return None
         if name[:1].isupper() and name != b"PLTE":  # a capital: needed for decoding
@@ -163,16 +169,19 @@ def _may_change(name: bytes, body: bytes) -> bool:
     return name in NOT_PLAIN or any(word in keyword for word in ORIENTATION_WORDS)
 
 
-def read_chunks(content: bytes) -> Iterator[tuple[bytes, int, int]]:
-    """Yield each chunk's name and where its body starts and ends, up to the file's end."""
+def read_chunks(content: bytes, *, unchecked: bytes = b"") -> Iterator[tuple[bytes, int, int]]:
+    """Yield each chunk's name and where its body starts and ends, up to the file's end.
+
+    The checksum of a chunk with the name `unchecked` is not tested.
+    """
     start = len(SIGNATURE) + 8
     for chunks in count(1):
         require_few(chunks)
         (size_bytes,) = struct.unpack_from(">I", content, start - 8)
         end = start + size_bytes
-        if struct.unpack_from(">I", content, end) != (zlib.crc32(content[start - 4 : end]),):
+        name, stated = content[start - 4 : start], struct.unpack_from(">I", content, end)
+        if name != unchecked and stated != (zlib.crc32(content[start - 4 : end]),):
             raise ValueError("A checksum does not fit.")
-        name = content[start - 4 : start]
         yield name, start, end
         if name == b"IEND":
             return

@@ -13,7 +13,7 @@ from pydicom import uid
 from pydicom.dataset import Dataset
 
 from tests.headcirc.jpeg_files import SIDE_PX, make_rare_jpegs, put_frame_marker
-from tests.headcirc.readers.test_decode import make_png_bomb
+from tests.headcirc.readers.test_decode import make_png_bomb, to_png_chunk
 from tests.support.dicom_files import ENCODERS, make_dicom, make_number, make_region
 from tests.support.synthetic import SMALL_HEAD, draw_head, to_file
 from tests.support.tiff_files import GREY, make_chained_tiff, make_tiff, make_tiled_tiff
@@ -136,6 +136,7 @@ def to_bombs() -> list[bytes]:
     bombs = [
         make_png_bomb(65_000, 65_000),
         make_png_bomb(side_px, side_px),
+        make_overfull_png(),
         to_file(flat, "PNG"),
         to_file(Image.new("RGBA", (side_px, side_px)), "PNG"),
         to_file(flat, "TIFF", compression="tiff_adobe_deflate"),
@@ -161,10 +162,20 @@ def to_bombs() -> list[bytes]:
     return [*bombs, bytes(bmp), *to_dicom_bombs()]
 
 
+def make_overfull_png() -> bytes:
+    """Return a small PNG whose data go on for ten gigabytes after its last row."""
+    deflater = zlib.compressobj(9)
+    first = deflater.compress(bytes(ROWS * (COLUMNS + 1))) + deflater.flush(zlib.Z_FULL_FLUSH)
+    more = deflater.compress(bytes(1_000_000)) + deflater.flush(zlib.Z_FULL_FLUSH)
+    header = struct.pack(">IIBBBBB", COLUMNS, ROWS, 8, 0, 0, 0, 0)
+    data = first + more * (BOMB_BYTES // len(more))
+    chunks = ((b"IHDR", header), (b"IDAT", data), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(to_png_chunk(*each) for each in chunks)
+
+
 def put_chunk(png: bytes, name: bytes, data: bytes) -> bytes:
     """Return a PNG with one more chunk after its header."""
-    chunk = struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
-    return png[:33] + chunk + png[33:]
+    return png[:33] + to_png_chunk(name, data) + png[33:]
 
 
 def flip_bits(content: bytearray, random: Random) -> None:
