@@ -42,6 +42,10 @@ HADLOCK_TWO_SD_WEEKS = (
 row of a band and the first row of the next one, the wider band holds."""
 INTERGROWTH_DOCUMENTED_DAYS = 181
 """25 weeks 6 days, the last age for which use of the dating equation is documented."""
+MOST_Z_SCORE = 5.0
+"""Beyond it WHO's software for its child growth standards flags a head circumference as an error of
+the measurement or the age (package `anthro`), and below it fetal microcephaly is regarded as
+certain (SMFM). So it is a reason to look at both, never a proof that one is wrong."""
 CENTILES = {each: NormalDist().inv_cdf(each / 100) for each in (3, 10, 50, 90, 97)}
 """Z-scores of the centiles that a growth chart shows."""
 
@@ -183,6 +187,16 @@ def to_value_mm(standard: GrowthStandard, age_days: float, z_score: float) -> fl
 def to_centile(z_score: float) -> float:
     """Return the share of fetuses of the same age with a smaller value, in per cent."""
     return 50 * math.erfc(-z_score / math.sqrt(2))
+
+
+def is_extreme(head_circumference_mm: float, age_days: float) -> bool:
+    """Return whether a head is farther from the mean of its age than heads nearly ever are.
+
+    It is false where the growth standard does not hold.
+    """
+    if find_age_code(age_days) is not None:
+        return False
+    return abs(to_z_score(HEAD_CIRCUMFERENCE, head_circumference_mm, age_days)) > MOST_Z_SCORE
 
 
 def find_age_code(age_days: float) -> str | None:

@@ -29,7 +29,7 @@ from headcirc.geometry import (
     StatedScale,
     to_ellipse_perimeter,
 )
-from headcirc.growth import KnownAge, choose_age, is_plausible
+from headcirc.growth import KnownAge, choose_age, is_extreme, is_plausible
 from headcirc.mask import to_frame_grid, to_head_mask
 from headcirc.measurement import (
     ChosenCalibration,
@@ -46,6 +46,7 @@ from headcirc.overlay import Picture, draw_overlay
 from headcirc.quality.assessment import (
     DICOM_CALIBRATION_UNUSABLE,
     DICOM_PIXEL_SPACING_USED,
+    EXTREME_Z_SCORE,
     Quality,
     assess_quality,
     find_image_warnings,
@@ -322,7 +323,7 @@ class Pipeline:
         may_be_head = facts is None or not facts.excludes_head(plane)
         mask = to_head_mask(probabilities, self.manifest.mask) if may_be_head else None
         head, region, quality = self._find_head(
-            prepared, prediction.probability_map, probabilities, mask, image_warnings
+            prepared, prediction.probability_map, probabilities, mask, image_warnings, age=age
         )
         timing_ms = {**prepared.timing_ms, "postprocess": watch.lap_ms()}
         return Analysis(
@@ -345,6 +346,8 @@ class Pipeline:
         probabilities: NDArray[np.float32],
         mask: HeadMask | None,
         image_warnings: tuple[str, ...],
+        *,
+        age: KnownAge | None,
     ) -> tuple[Head | None, CalibratedRegion | None, Quality]:
         facts, known = self.manifest.mask, self.manifest.uncertainty
         frame, mapping = prepared.frame, prepared.mapping
@@ -381,7 +384,11 @@ class Pipeline:
             cephalic_index=None if measured is None else measured.cephalic_index,
             uncertainty=uncertainty,
             limits=None if known is None else known.limits,
-            image_warnings=(*image_warnings, *_to_calibration_warnings(frame, chosen)),
+            image_warnings=(
+                *image_warnings,
+                *_to_growth_warnings(measured_mm, age),
+                *_to_calibration_warnings(frame, chosen),
+            ),
         )
         return Head(mask, ellipse, measured, uncertainty, interval), region, quality
 
@@ -411,6 +418,13 @@ def _read_file_age(frame: Frame) -> tuple[int | None, bool]:
     if days is not None and not is_plausible(days):  # such as that of an earlier pregnancy
         return None, True
     return days, frame.source.has_unusable_gestational_age
+
+
+def _to_growth_warnings(measured_mm: float | None, age: KnownAge | None) -> tuple[str, ...]:
+    """Return the warning code about a head that does not fit the known age."""
+    if measured_mm is None or age is None or not is_extreme(measured_mm, age.days):
+        return ()
+    return (EXTREME_Z_SCORE,)
 
 
 def _to_calibration_warnings(

@@ -34,6 +34,7 @@ DICOM_CALIBRATION_UNUSABLE = "dicom-calibration-unusable"
 DICOM_PIXEL_SPACING_USED = "dicom-pixel-spacing-used"
 GESTATIONAL_AGE_CONFLICT = "gestational-age-conflict"
 DICOM_GESTATIONAL_AGE_UNUSABLE = "dicom-gestational-age-unusable"
+EXTREME_Z_SCORE = "extreme-z-score"
 
 DISQUALIFYING = frozenset(
     {

@@ -18,6 +18,7 @@ from headcirc.growth import (
     date_by_hadlock_1984,
     date_by_intergrowth_2016,
     find_age_code,
+    is_extreme,
     require_gestational_age,
     to_age_text,
     to_centile,
@@ -246,3 +247,19 @@ def test_implausible_ages_are_refused(days):
 def test_text_never_has_seven_days(days, text):
     """The days are rounded first and split then: 111.6 days are 16w0d, not 15w7d."""
     assert to_age_text(days) == text
+
+
+@pytest.mark.parametrize("age_days", [98, 140, 280])
+@pytest.mark.parametrize(("z_score", "expected"), [(-5.01, True), (-4.99, False), (5.01, True)])
+def test_head_beyond_five_standard_deviations_is_extreme(age_days, z_score, expected):
+    head_mm = to_value_mm(HEAD_CIRCUMFERENCE, age_days, z_score)
+    assert is_extreme(head_mm, age_days) is expected
+
+
+def test_age_of_an_earlier_pregnancy_is_noticed_where_the_standard_holds():
+    """A mean head at 20 weeks: the errors that `docs/growth.md` states, no smaller."""
+    head_mm = to_value_mm(HEAD_CIRCUMFERENCE, 140, 0.0)
+    noticed = [days for days in range(98, 281) if is_extreme(head_mm, days)]
+    assert noticed == [*range(98, 140 - 19 + 1), *range(140 + 25, 281)]
+    assert not is_extreme(head_mm, 97)
+    assert not is_extreme(head_mm, 281)

@@ -25,6 +25,8 @@ export const WARNINGS = {
     "The DICOM file states another gestational age than you did. Yours was used; find out which is right.",
   "dicom-gestational-age-unusable":
     "The DICOM file states a gestational age that cannot be right, such as one of an earlier pregnancy. It was not used.",
+  "extreme-z-score":
+    "HC is more than 5 standard deviations from the mean of this age. Check that the age belongs to this pregnancy, and the outline; if both are right, this is a finding.",
   "narrow-sample-range":
     "The 16-bit file uses only a small part of its range, so the picture may be too dark. Export it with 8 bits.",
 };

@@ -73,6 +73,21 @@ def test_age_of_a_dicom_file_counts_where_none_is_stated(client):
     assert other["quality"]["acceptable"] == body["quality"]["acceptable"]
 
 
+def test_last_menstrual_date_of_an_earlier_pregnancy_is_noticed(client):
+    """The head is far too small for 275 days; the number and the verdict about it stay."""
+    size = {"pixel_size_mm": "0.13"}
+    found = [
+        post(client, content=make_dicom(draw_head(), StudyDate="20260611", **dates), **size).json()
+        for dates in ({}, {"LastMenstrualDate": "20250909"})
+    ]
+    plain, dated = found
+    assert dated["growth"]["gestational_age_days"] == 275
+    assert dated["growth"]["head_circumference"]["z_score"] < -5
+    assert dated["quality"]["warnings"] == [*plain["quality"]["warnings"], "extreme-z-score"]
+    assert dated["quality"]["acceptable"] == plain["quality"]["acceptable"]
+    assert dated["head"] == plain["head"]
+
+
 @pytest.mark.parametrize("began", ["20240119", "20260611", "20260701", "20250701"])
 def test_impossible_age_of_a_dicom_file_is_named_and_not_used(client, began):
     """An earlier pregnancy, the same day, or a later one."""
