@@ -23,7 +23,7 @@ def to_page(document: Schema) -> str:
             lines += to_operation(path, method, operation, schemas)
     lines += ["## Schemas", ""]
     for name, schema in sorted(schemas.items()):
-        if not name.startswith("Body_"):  # forms stand with their operation
+        if not name.endswith("Form"):  # forms stand with their operation
             lines += to_schema(name, schema)
     return "\n".join(lines)
 

@@ -4,9 +4,9 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Annotated, Any, cast
 
-from fastapi import APIRouter, Depends, File, Request, Response, UploadFile
+from fastapi import APIRouter, Depends, Form, Request, Response, UploadFile
 from fastapi.responses import JSONResponse
-from pydantic import TypeAdapter
+from pydantic import Field, TypeAdapter
 from starlette.datastructures import FormData
 from starlette.types import Receive, Scope, Send
 
@@ -14,11 +14,11 @@ from headcirc.cine.answers import CineFault, CineFrame, CineLine, CineStart, Cin
 from headcirc.errors import HeadCircumferenceError
 from headcirc_service.errors import ClientLeftError, NotReadyError
 from headcirc_service.http.dependencies import (
+    FORM_TYPE,
     KEYED,
     Owner,
-    ScaleFields,
+    ScaleForm,
     Watch,
-    read_scale,
     require_acceptable,
     require_single_fields,
 )
@@ -138,14 +138,18 @@ async def accept_ndjson(request: Request) -> None:
     require_acceptable(request, NDJSON_TYPE)
 
 
+class CineForm(ScaleForm):
+    """The form of a cine."""
+
+    image: list[UploadFile] = Field(
+        description="a multi-frame DICOM, MP4 or AVI file; or several pictures, in turn"
+    )
+
+
 async def open_cine(
     request: Request,
     owner: Owner,
-    image: Annotated[
-        list[UploadFile],
-        File(description="a multi-frame DICOM, MP4 or AVI file; or several pictures, in turn"),
-    ],
-    scale: Annotated[ScaleFields, Depends(read_scale)],
+    form: Annotated[CineForm, Form(media_type=FORM_TYPE)],
     watch: Watch,
 ) -> AsyncIterator[CineStream]:
     """Read the form and measure the first frame; the files stay until the answer is sent.
@@ -155,9 +159,9 @@ async def open_cine(
     HeadCircumferenceError
     """
     require_single_fields(await request.form())  # already parsed
-    stated = scale.to_stated()
-    streams = [cast(Any, each.file) for each in image]
-    with owner.large_files.take(sum(each.size or 0 for each in image)):
+    stated = form.to_stated()
+    streams = [cast(Any, each.file) for each in form.image]
+    with owner.large_files.take(sum(each.size or 0 for each in form.image)):
         async with owner.cines.open(CineQuestion(streams, stated)) as stream:
             await stream.begin(watch)
             yield stream

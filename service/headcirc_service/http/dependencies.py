@@ -2,12 +2,11 @@
 
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
 from typing import Annotated
 
-from fastapi import Depends, File, Form, Request, UploadFile
+from fastapi import Depends, Form, Request, UploadFile
 from fastapi.security import HTTPBearer
-from pydantic import WithJsonSchema
+from pydantic import BaseModel, Field, WithJsonSchema
 from starlette.datastructures import FormData
 from starlette.exceptions import HTTPException
 
@@ -42,6 +41,7 @@ REFUSED_TWICE: dict[str, type[InputError]] = {
     "gestational_age_days": InvalidGestationalAgeError,
 }
 """Fields of the form, and the error if a field is sent twice."""
+FORM_TYPE = "multipart/form-data"
 IMAGE = "PNG, JPEG, BMP, TIFF, WebP, DICOM, or a frame of MP4 or AVI"
 EXAMPLE_MM = 0.1277
 """Pixel size of the phantom in the example of `/docs`."""
@@ -137,14 +137,18 @@ MarkDistance = Annotated[
 FrameIndex = Annotated[int | None, describe_optional(type="integer", minimum=0)]
 
 
-@dataclass(frozen=True)
-class ScaleFields:
-    """The fields of the form that state the scale of a picture, as they were sent."""
+class ScaleForm(BaseModel):
+    """The fields of a form that state the scale of a picture.
 
-    pixel_size_mm: float | None
-    pixel_size_x_mm: float | None
-    pixel_size_y_mm: float | None
-    scale_mark_mm: float | None
+    One model for a whole form: FastAPI takes several times as long for as many single fields.
+    """
+
+    pixel_size_mm: SquareSize = Field(None, description="of square pixels, in mm")
+    pixel_size_x_mm: SideSize = Field(None, description="width of a pixel, in mm")
+    pixel_size_y_mm: SideSize = Field(None, description="height of a pixel, in mm")
+    scale_mark_mm: MarkDistance = Field(
+        None, description="of the depth scale's marks, in mm: the pixel size is found by them"
+    )
 
     def to_stated(self) -> StatedScale | None:
         """Return what is stated, or None.
@@ -168,17 +172,14 @@ class ScaleFields:
         return to_scale_marks(self.scale_mark_mm)
 
 
-async def read_scale(  # not the class itself: it would run in a thread of its own
-    pixel_size_mm: Annotated[SquareSize, Form(description="of square pixels, in mm")] = None,
-    pixel_size_x_mm: Annotated[SideSize, Form(description="width of a pixel, in mm")] = None,
-    pixel_size_y_mm: Annotated[SideSize, Form(description="height of a pixel, in mm")] = None,
-    scale_mark_mm: Annotated[
-        MarkDistance,
-        Form(description="of the depth scale's marks, in mm: the pixel size is found by them"),
-    ] = None,
-) -> ScaleFields:
-    """Return the fields of the form that state the scale."""
-    return ScaleFields(pixel_size_mm, pixel_size_x_mm, pixel_size_y_mm, scale_mark_mm)
+class PictureForm(ScaleForm):
+    """The form that all measuring routes share."""
+
+    image: UploadFile = Field(description=IMAGE)
+    frame: FrameIndex = Field(None, description="0-based, of a multi-frame file")
+    gestational_age_days: AgeDays = Field(
+        None, description="by last menstrual period or early scan, for growth centiles"
+    )
 
 
 def require_single_fields(form: FormData) -> None:
@@ -191,27 +192,21 @@ def require_single_fields(form: FormData) -> None:
 async def read_question(
     request: Request,
     owner: Annotated[Measurer, Depends(require_measurer)],
-    image: Annotated[UploadFile, File(description=IMAGE)],
-    scale: Annotated[ScaleFields, Depends(read_scale)],
-    *,
-    frame: Annotated[FrameIndex, Form(description="0-based, of a multi-frame file")] = None,
-    gestational_age_days: Annotated[
-        AgeDays, Form(description="by last menstrual period or early scan, for growth centiles")
-    ] = None,
+    form: Annotated[PictureForm, Form(media_type=FORM_TYPE)],
 ) -> AsyncIterator[Question]:
-    """Read the multipart form that all measuring routes share; its file stays until the answer.
+    """Read the multipart form of a picture; its file stays until the answer.
 
     Raises
     ------
     InvalidPixelSizeError, InvalidFrameError, InvalidGestationalAgeError, OverloadedError
     """
     require_single_fields(await request.form())  # already parsed
-    stated = scale.to_stated()
-    age_days = require_gestational_age(gestational_age_days)
+    stated = form.to_stated()
+    age_days = require_gestational_age(form.gestational_age_days)
     scope = find_context(request.scope).result_scope
-    with owner.large_files.take(image.size or 0):
-        content = await image.read()
-        yield Question(content, stated, frame, scope, gestational_age_days=age_days)
+    with owner.large_files.take(form.image.size or 0):
+        content = await form.image.read()
+        yield Question(content, stated, form.frame, scope, gestational_age_days=age_days)
 
 
 async def require_own_id(analysis_id: str, request: Request) -> str:
