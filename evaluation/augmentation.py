@@ -8,6 +8,7 @@ the first inference, and from the mean over several augmented copies. It never r
 import argparse
 import sys
 from collections.abc import Mapping, Sequence
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -22,28 +23,29 @@ from harness.machine import to_report_header
 from harness.options import add_every_option, add_folder_options, add_model_option
 from harness.paths import EVALUATION_RESULTS_DIR
 from headcirc.geometry import PixelSpacing
+from headcirc.model.prediction import Prediction
 from headcirc.pipeline import Pipeline, load_pipeline
 from headcirc.quality.augmentation import (
     AUGMENTATIONS,
     Augmentation,
-    infer_augmented,
-    is_unsure,
-    to_augmentations,
+    average_copies,
+    needs_augmentation,
 )
 from training.data.hc18 import HC18Image, load_part, load_pixels, to_true_ellipse
 
 PARTS = ("train", "calibration")
 LARGE_ERROR_MM = 5.0
 FIRST = "first inference"
+BOTH = (False, True)
 VARIANTS: dict[str, tuple[Augmentation, ...]] = {
     FIRST: ((False, 1.0),),
-    "mirror image too": to_augmentations(1.0),
-    "0.9": to_augmentations(0.9),
-    "0.9, 1.1": to_augmentations(0.9, 1.1),
-    "0.8, 0.9, 1.1 (ships)": AUGMENTATIONS,
-    "0.8, 0.9, 1, 1.1": (*AUGMENTATIONS, *to_augmentations(1.0)),
+    "mirror image too": ((False, 1.0), (True, 1.0)),
+    "0.9": ((False, 0.9),),
+    "0.9, mirrored 0.7": ((False, 0.9), (True, 0.7)),
+    "0.9, mirrored 1.1": ((False, 0.9), (True, 1.1)),
+    "0.8, mirrored 1.1 (ships)": AUGMENTATIONS,
+    "0.8, 0.9, 1.1, each mirrored too": tuple(product(BOTH, (0.8, 0.9, 1.1))),
 }
-"""Every variant but the first applies each zoom with and without mirroring."""
 
 
 def measure(pipeline: Pipeline, images: Sequence[HC18Image]) -> dict[str, dict[str, list[float]]]:
@@ -59,14 +61,15 @@ def measure(pipeline: Pipeline, images: Sequence[HC18Image]) -> dict[str, dict[s
         for kind, picture in [(CLEAN, pixels), *degraded]:
             prepared = prepare_pixels(pipeline, picture, spacing)
             first = pipeline.backend.infer(prepared.network_input)[0]
-            if not is_unsure(first.probability_map, pipeline.manifest.mask):
+            if not needs_augmentation(first, pipeline.manifest):
                 continue
             variant_errors_mm = errors_mm.setdefault(kind, {name: [] for name in VARIANTS})
             for name, augmentations in VARIANTS.items():
-                averaged = infer_augmented(
+                averaged = average_copies(
                     pipeline.backend.infer, prepared.network_input[0, 0], augmentations
                 )
-                error_mm = to_error_mm(pipeline.finish(prepared, averaged), image)
+                prediction = Prediction(averaged, first.head_plane_probability)
+                error_mm = to_error_mm(pipeline.finish(prepared, prediction), image)
                 variant_errors_mm[name].append(error_mm)
     return errors_mm
 

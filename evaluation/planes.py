@@ -13,6 +13,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from tqdm import tqdm
 
 from harness.documents import write_report
@@ -20,6 +22,7 @@ from harness.machine import to_report_header
 from harness.paths import EVALUATION_RESULTS_DIR
 from headcirc.model.prediction import Prediction
 from headcirc.pipeline import SHIPPED_MODEL_DIR, Analysis, Pipeline, load_pipeline
+from headcirc.quality.augmentation import infer_with_augmentation
 from training.data.planes import KINDS, Plane, load_planes
 
 HELD_OUT_NAME, RESULT_NAME = "head_plane_held_out.csv", "planes.json"
@@ -34,9 +37,14 @@ def read_probabilities(path: Path, kind: str | None = None) -> dict[str, float]:
 
 def analyze_out_of_fold(pipeline: Pipeline, content: bytes, probability: float) -> Analysis:
     """Measure one file with another head-plane probability than the network's own."""
+
+    def run_network(network_input: NDArray[np.float32]) -> list[Prediction]:
+        found = pipeline.backend.infer(network_input)
+        return [Prediction(each.probability_map, probability) for each in found]
+
     prepared = pipeline.prepare(content)
-    (prediction,) = pipeline.infer(prepared.network_input)
-    return pipeline.finish(prepared, Prediction(prediction.probability_map, probability))
+    (prediction,) = infer_with_augmentation(run_network, prepared.network_input, pipeline.manifest)
+    return pipeline.finish(prepared, prediction)
 
 
 def count(analyses: Iterable[Analysis]) -> dict[str, int]:

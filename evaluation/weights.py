@@ -39,8 +39,7 @@ def measure_errors_mm(
     for image in tqdm(images, "measuring", unit="image", leave=False):
         spacing = PixelSpacing(image.pixel_size_mm, image.pixel_size_mm)
         prepared = pipeline.prepare(image.path.read_bytes(), pixel_spacing=spacing)
-        facts = pipeline.manifest.mask
-        (prediction,) = infer_with_augmentation(run, prepared.network_input, facts)
+        (prediction,) = infer_with_augmentation(run, prepared.network_input, pipeline.manifest)
         errors_mm.append(to_error_mm(pipeline.finish(prepared, prediction), image))
     return errors_mm
 

@@ -284,7 +284,7 @@ class Pipeline:
         """
         shared = None if is_alone else self.shared_backend
         run_network = (shared or self.backend).infer
-        predictions = infer_with_augmentation(run_network, network_input, self.manifest.mask)
+        predictions = infer_with_augmentation(run_network, network_input, self.manifest)
         if not all(each.is_finite() for each in predictions):
             raise InferenceError(
                 f"The backend {self.backend.name!r} on {self.backend.device!r} answered with NaN "

@@ -87,11 +87,10 @@ def measure_parity(
         of the two finds a head or has a head-plane output.
     """
     run_torch = to_torch_runner(network)
-    facts = pipeline.manifest.mask
     differences, plane_differences, differences_mm = [], [], []
     for path, spacing in tqdm(pictures, "parity"):
         prepared = pipeline.prepare(path.read_bytes(), pixel_spacing=spacing)
-        (reference,) = infer_with_augmentation(run_torch, prepared.network_input, facts)
+        (reference,) = infer_with_augmentation(run_torch, prepared.network_input, pipeline.manifest)
         (exported,) = pipeline.infer(prepared.network_input)
         differences.append(to_probability_difference(exported, reference))
         plane_differences.append(to_head_plane_difference(exported, reference))

@@ -1,9 +1,9 @@
 """Apply test-time augmentation where the network is uncertain.
 
-The network runs again on mirrored and scaled copies of the image, and the results are averaged. The
-copies have different errors, so the mean has a smaller error. A mean that also includes the first,
-uncertain inference is worse. Augmentation takes six more inferences, so it is used only for the few
-images that need it. `python -m evaluation.augmentation` compares sets of copies.
+The network runs again on two copies of the image, one smaller and one larger and mirrored, and the
+results are averaged. The copies have different errors, so the mean has a smaller error. A mean that
+also includes the first, uncertain inference is worse. Two more copies of each zoom, or other zooms,
+gain nothing (`python -m evaluation.augmentation`).
 """
 
 from collections.abc import Callable, Sequence
@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from headcirc.model.manifest import MaskFacts
+from headcirc.model.manifest import Manifest, MaskFacts
 from headcirc.model.prediction import Prediction
 
 Array = NDArray[np.float32]
@@ -20,20 +20,11 @@ RunNetwork = Callable[[Array], Sequence[Prediction]]
 """Maps (n, 1, h, w) network inputs to n predictions."""
 Augmentation = tuple[bool, float]
 """Whether the picture is mirrored left to right, and its zoom about the centre."""
-BATCH_SIZE = 2
-"""Copies per inference. It is small because a runtime keeps the memory of its largest batch."""
-
-
-def to_augmentations(*zooms: float) -> tuple[Augmentation, ...]:
-    """Return each zoom with and without mirroring."""
-    return tuple((is_mirrored, zoom) for zoom in zooms for is_mirrored in (False, True))
-
-
-AUGMENTATIONS = to_augmentations(0.8, 0.9, 1.1)
+AUGMENTATIONS: tuple[Augmentation, ...] = ((False, 0.8), (True, 1.1))
 
 
 def infer_with_augmentation(
-    run_network: RunNetwork, network_input: Array, facts: MaskFacts
+    run_network: RunNetwork, network_input: Array, manifest: Manifest
 ) -> list[Prediction]:
     """Run the network, and run it again with augmentation where it is uncertain.
 
@@ -42,22 +33,37 @@ def infer_with_augmentation(
     run_network : callable
         See `RunNetwork`.
     network_input : (n, 1, h, w) float32, network grid
-    facts : MaskFacts
-        The threshold, and the mean probability below which augmentation is used. About one in a
-        hundred of HC18's training images is below it (`evaluation.augmentation`).
+    manifest : Manifest
+        Its limits decide which pictures are augmented. About one in a hundred of HC18's training
+        images is (`evaluation.augmentation`).
 
     Returns
     -------
     list of Prediction
-        One for each picture.
+        One for each picture. The head-plane probability is that of the first inference.
     """
-    return [
-        infer_augmented(run_network, picture) if is_unsure(each.probability_map, facts) else each
-        for each, (picture,) in zip(run_network(network_input), network_input, strict=True)
-    ]
+    predictions = []
+    for first, (picture,) in zip(run_network(network_input), network_input, strict=True):
+        prediction = first
+        if needs_augmentation(first, manifest):
+            averaged = average_copies(run_network, picture)
+            prediction = Prediction(averaged, first.head_plane_probability)
+        predictions.append(prediction)
+    return predictions
 
 
-def is_unsure(probability_map: Array, facts: MaskFacts) -> bool:
+def needs_augmentation(first: Prediction, manifest: Manifest) -> bool:
+    """Return whether the first inference found a head with a low mean probability.
+
+    A plane that surely shows no head is not measured, so it is not augmented either.
+    """
+    head_plane = manifest.head_plane
+    if head_plane is not None and head_plane.excludes_head(first.head_plane_probability):
+        return False
+    return _is_unsure(first.probability_map, manifest.mask)
+
+
+def _is_unsure(probability_map: Array, facts: MaskFacts) -> bool:
     """Return whether the pixels above the threshold in (h, w) have a low mean probability."""
     head = (probability_map > facts.threshold).astype(np.float32)
     area_px = np.count_nonzero(head)
@@ -66,12 +72,12 @@ def is_unsure(probability_map: Array, facts: MaskFacts) -> bool:
     return bool(area_px > 0 and total < facts.sure_mean_probability * area_px)
 
 
-def infer_augmented(
+def average_copies(
     run_network: RunNetwork,
     picture: Array,
     augmentations: Sequence[Augmentation] = AUGMENTATIONS,
-) -> Prediction:
-    """Return the mean prediction over augmented copies of a picture.
+) -> Array:
+    """Return the mean probability map over augmented copies of a picture, run as one batch.
 
     A copy contributes only to the pixels that it contains.
 
@@ -83,18 +89,17 @@ def infer_augmented(
     augmentations : sequence of Augmentation
         Transformations of the copies. At least one zoom must be 1 or less, because a larger zoom
         crops the edge of the picture.
+
+    Returns
+    -------
+    (h, w) float32, network grid
     """
     total, seen = np.zeros_like(picture), np.zeros_like(picture)
-    planes: list[float | None] = []
-    for start in range(0, len(augmentations), BATCH_SIZE):
-        some = augmentations[start : start + BATCH_SIZE]
-        copies = np.stack([_alter(picture, augmentation) for augmentation in some])[:, None]
-        for augmentation, answer in zip(some, run_network(copies), strict=True):
-            total += _alter_back(answer.probability_map, augmentation)
-            seen += _alter_back(np.ones_like(picture), augmentation)
-            planes.append(answer.head_plane_probability)
-    known = [each for each in planes if each is not None]
-    return Prediction(total / seen, float(np.mean(known)) if known else None)
+    copies = np.stack([_alter(picture, augmentation) for augmentation in augmentations])[:, None]
+    for augmentation, answer in zip(augmentations, run_network(copies), strict=True):
+        total += _alter_back(answer.probability_map, augmentation)
+        seen += _alter_back(np.ones_like(picture), augmentation)
+    return total / seen
 
 
 def _alter(picture: Array, augmentation: Augmentation) -> Array:

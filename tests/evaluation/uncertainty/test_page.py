@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from evaluation.augmentation import VARIANTS
 from evaluation.uncertainty.fit import CLEAN_REFUSED_SHARE
 from evaluation.uncertainty.folds import FIGURES
 
@@ -96,15 +97,17 @@ def test_page_has_the_number_of_exams_with_refused_images():
         ("the picture alone", "first inference"),
         ("the picture and its mirror image", "mirror image too"),
         ("zoom 0.9", "0.9"),
-        ("zooms 0.9, 1.1", "0.9, 1.1"),
-        ("**zooms 0.8, 0.9, 1.1** (ships)", "0.8, 0.9, 1.1 (ships)"),
-        ("zooms 0.8, 0.9, 1, 1.1", "0.8, 0.9, 1, 1.1"),
+        ("zoom 0.9, and 0.7 mirrored", "0.9, mirrored 0.7"),
+        ("zoom 0.9, and 1.1 mirrored", "0.9, mirrored 1.1"),
+        ("**zoom 0.8, and 1.1 mirrored** (ships)", "0.8, mirrored 1.1 (ships)"),
+        ("zooms 0.8, 0.9, 1.1, each mirrored and not", "0.8, 0.9, 1.1, each mirrored too"),
     ],
 )
 def test_page_has_the_table_of_augmentations(row, name):
     """The table of test-time augmentations is that of the result."""
     found = read_result("augmentation")["all"][name]
     assert to_cells(row) == [
+        str(len(VARIANTS[name])),
         f"{found['mean_absolute_error_mm']:.2f}",
         f"{found['median_absolute_error_mm']:.2f}",
         f"{found['large_errors_share']:.0%}".replace("%", " %"),
