@@ -15,8 +15,8 @@ from harness.documents import replace_block
 from harness.paths import EVALUATION_RESULTS_DIR
 from headcirc.model.manifest import Manifest, load_manifest
 from headcirc.pipeline import SHIPPED_MODEL_DIR
+from training.data.hc18 import HC18_KIND
 from training.data.planes import HEAD, KINDS
-from training.evaluate_fold import HC18_KIND
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "accuracy_and_trust.md"
 BLOCK = "planes"

@@ -28,13 +28,12 @@ from headcirc.raster import to_filled_ellipse
 from training.checkpoint import load_record, load_trained
 from training.data.canvas import GRID
 from training.data.folds import FOLDS, HELD_OUT, to_held_out_items
-from training.data.hc18 import HC18Image, load_images, load_pixels, to_true_ellipse
+from training.data.hc18 import HC18_KIND, HC18Image, load_images, load_pixels, to_true_ellipse
 from training.data.planes import HEAD, KINDS, Plane, load_planes
 from training.lineage import read_older_seen, require_unseen
 from training.pseudo_labels import to_dice
 
 MASK = load_manifest(SHIPPED_MODEL_DIR).mask
-HC18_KIND = "hc18"
 Answer = Callable[[NDArray[np.float32]], tuple[NDArray[np.float32], float | None]]
 
 

@@ -23,6 +23,8 @@ TABLE_NAME = "training_set_pixel_size_and_HC.csv"
 IMAGE_FOLDER = "training_set"
 SPLIT_PATH = Path(__file__).with_name("hc18_split.json")
 SPLIT_SEED = 20_261_123
+HC18_KIND = "hc18"
+"""Kind of HC18's images in tables that also list planes."""
 PARTS = ("train", "calibration", "test")
 STRATUM = ("train",) * 6 + ("calibration", "test")
 """Assignment of eight exams of similar size: 75 % for training, 12.5 % for choices (calibration)
