@@ -1,10 +1,13 @@
 """Train the head-plane output of a network whose other weights stay as they are.
 
 `python -m training.train_plane_head --weights FILE --hc18 DIR --planes DIR --out DIR` computes the
-mean bottleneck features of all images once, fits a logistic regression to them, and writes
+features of all images once, with the encoder alone, fits a logistic regression to them, and writes
 `weights.safetensors` with the fitted output and `held_out.csv`: the probability of each image from
 the fit on the other four folds. Masks do not change by a bit, which training both outputs together
 does not promise.
+
+The features are the means of the bottleneck. With `--maxima` they are means and maxima of the
+encoder's last level and of the bottleneck, which tell planes apart better.
 """
 
 import argparse
@@ -20,10 +23,15 @@ import torch
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
-from torch import nn
 from tqdm import tqdm
 
-from training.checkpoint import load_record, load_trained, save_weights, to_file_sha256
+from training.checkpoint import (
+    NetworkRecord,
+    load_record,
+    load_trained,
+    save_weights,
+    to_file_sha256,
+)
 from training.data.examples import (
     LABELLED,
     NO_HEAD,
@@ -37,14 +45,15 @@ from training.data.folds import FOLDS, Folds
 from training.data.hc18 import HC18Image, load_images
 from training.data.planes import HEAD, Plane, load_planes
 from training.lineage import Seen
+from training.networks.attention_resunet import AttentionResUNet
 from training.pseudo_labels import to_plain_input
 from training.train_fold import WEIGHTS_NAME
 
-NETWORK_NAME = "attention-resunet"
 ROWS_NAME = "held_out.csv"
-PENALTY = 0.1
-"""Inverse strength of the L2 penalty on weights of standardised features. With 1.0 the output of
-the INT8 graph differs from float32 by up to 0.08, more than its gate allows, and is no better."""
+MEANS_PENALTY, MAXIMA_PENALTY = 0.1, 0.02
+"""Inverse strength of the L2 penalty on weights of standardised features, for each set of them.
+With 1.0 for the means, the output of the INT8 graph differs from float32 by up to 0.08, more than
+its gate allows, and is no better."""
 SOURCE_WEIGHTS = {LABELLED: 1.0, "foreign-head": 1.0, NO_HEAD: 2.0, "unlabelled": 0.5}
 """Share of each source in the loss, whatever its number of images."""
 
@@ -55,8 +64,8 @@ class Features:
 
     Attributes
     ----------
-    values : (n, channels) float32
-        Means over the bottleneck's pixels.
+    values : (n, features) float32
+        What the network's `pool_plane_features` returns.
     is_head : (n,) bool
     indices : (n,) int
         Place of the image in its pool.
@@ -71,37 +80,30 @@ class Features:
 
 
 @torch.no_grad()
-def compute_features(network: nn.Module, pool: Pool, *, looks: int) -> Features:
+def compute_features(network: AttentionResUNet, pool: Pool, *, looks: int) -> Features:
     """Compute the features of all images as they are, and of `looks` augmented ones of each."""
     examples = Examples(pool, Mixture())
-    bottoms: list[torch.Tensor] = []
-    hook = network.bottleneck.register_forward_hook(  # type: ignore[union-attr, operator]
-        lambda module, inputs, bottom: bottoms.append(bottom.mean(dim=(2, 3))[0])
-    )
-    labels, indices, plain = [], [], []
-    try:
-        for look in range(looks + 1):
-            for index in tqdm(range(len(pool.examples)), f"look {look}", mininterval=30):
-                if look == 0:
-                    network_input = torch.from_numpy(to_plain_input(pool.canvases[index]))
-                    is_head = pool.examples[index].is_head_plane
-                else:
-                    item = examples[index, look]
-                    network_input, is_head = item["network_input"][None], bool(item["plane_label"])
-                network(network_input.contiguous(memory_format=torch.channels_last))
-                labels.append(is_head)
-                indices.append(index)
-                plain.append(look == 0)
-    finally:
-        hook.remove()
-    values = torch.stack(bottoms).float().numpy()
-    return Features(values, np.array(labels), np.array(indices), np.array(plain))
+    values, labels, indices, plain = [], [], [], []
+    for look in range(looks + 1):
+        for index in tqdm(range(len(pool.examples)), f"look {look}", mininterval=30):
+            if look == 0:
+                network_input = torch.from_numpy(to_plain_input(pool.canvases[index]))
+                is_head = pool.examples[index].is_head_plane
+            else:
+                item = examples[index, look]
+                network_input, is_head = item["network_input"][None], bool(item["plane_label"])
+            encoded = network.encode(network_input.contiguous(memory_format=torch.channels_last))
+            values.append(network.pool_plane_features(*encoded)[0].numpy())
+            labels.append(is_head)
+            indices.append(index)
+            plain.append(look == 0)
+    return Features(np.stack(values), np.array(labels), np.array(indices), np.array(plain))
 
 
 def fit(
-    features: Features, sources: NDArray[np.str_], chosen: NDArray[np.bool_]
+    features: Features, sources: NDArray[np.str_], chosen: NDArray[np.bool_], *, penalty: float
 ) -> tuple[NDArray[np.float64], float]:
-    """Fit a logistic regression to chosen rows, and return its weights (channels,) and bias.
+    """Fit a logistic regression to chosen rows, and return its weights (features,) and bias.
 
     Parameters
     ----------
@@ -109,13 +111,15 @@ def fit(
     sources : (n,) str
         Source of each row, one of `SOURCES`.
     chosen : (n,) bool
+    penalty : float
+        Inverse strength of the L2 penalty on weights of standardised features.
     """
     weights = np.zeros(len(sources))
     for source, share in SOURCE_WEIGHTS.items():
         rows = chosen & (sources == source)
         weights[rows] = share / max(1, rows.sum())
     scaler = StandardScaler().fit(features.values[chosen])
-    model = LogisticRegression(C=PENALTY, max_iter=2000)
+    model = LogisticRegression(C=penalty, max_iter=2000)
     scale = weights[chosen] * chosen.sum() / weights.sum()
     model.fit(scaler.transform(features.values[chosen]), features.is_head[chosen], scale)
     direction = model.coef_[0] / scaler.scale_
@@ -131,7 +135,7 @@ def to_probabilities(
 
 
 def to_held_out(
-    features: Features, sources: NDArray[np.str_], folds: NDArray[np.int64]
+    features: Features, sources: NDArray[np.str_], folds: NDArray[np.int64], *, penalty: float
 ) -> NDArray[np.float64]:
     """Return each row's probability from the fit on the rows of other folds.
 
@@ -140,11 +144,13 @@ def to_held_out(
     features : Features
     sources, folds : (n,) str, (n,) int
         Source and fold of each row.
+    penalty : float
+        See `fit`.
     """
     probabilities = np.full(len(sources), np.nan)
     for fold in range(FOLDS):
         held_out = folds == fold
-        direction, bias = fit(features, sources, ~held_out)
+        direction, bias = fit(features, sources, ~held_out, penalty=penalty)
         probabilities[held_out] = to_probabilities(features.values[held_out], direction, bias)
     return probabilities
 
@@ -157,33 +163,54 @@ def to_fold_numbers(items: Sequence[HC18Image | Plane], unlabelled: int) -> NDAr
 
 
 def train_plane_head(
-    weights_path: Path, hc18_dir: Path, planes_dir: Path, out_dir: Path, *, looks: int
+    weights_path: Path,
+    hc18_dir: Path,
+    planes_dir: Path,
+    out_dir: Path,
+    *,
+    looks: int,
+    has_maxima: bool,
 ) -> None:
     """Write the weights with a head-plane output, and the out-of-fold probabilities."""
     cv2.setNumThreads(0)
     images, planes = load_images(hc18_dir), load_planes(planes_dir)
     unlabelled = find_unlabelled(hc18_dir)
     pool = load_pool(images, planes, unlabelled, out_dir / "cache")
-    network = load_trained(weights_path).to(memory_format=torch.channels_last)
-    features = compute_features(network, pool, looks=looks)
+    seen = Seen.of_items([*images, *planes], is_with_unlabelled=True)
+    taught, record = to_untaught(weights_path, seen, has_maxima=has_maxima)
+    features = compute_features(taught, pool, looks=looks)
     sources = np.array([pool.examples[i].source for i in features.indices])
     folds = to_fold_numbers([*images, *planes], len(unlabelled))[features.indices]
-    probabilities = to_held_out(features, sources, folds)
+    penalty = MAXIMA_PENALTY if has_maxima else MEANS_PENALTY
+    probabilities = to_held_out(features, sources, folds, penalty=penalty)
     kinds = ["hc18"] * len(images) + [plane.kind for plane in planes]
     _write_rows(out_dir / ROWS_NAME, pool, kinds, probabilities[: len(kinds)])
-    record = load_record(weights_path)
-    seen = Seen.of_items([*images, *planes], is_with_unlabelled=True)
-    seen = seen.joined(record.seen or Seen(), to_file_sha256(weights_path))
-    judging = replace(record, keywords=record.keywords | {"head_plane": True}, seen=seen)
-    taught = judging.build()
-    taught.load_state_dict(network.state_dict(), strict=False)
-    direction, bias = fit(features, sources, np.ones(len(sources), np.bool_))
+    everything = np.ones(len(sources), np.bool_)
+    direction, bias = fit(features, sources, everything, penalty=penalty)
     with torch.no_grad():
         taught.plane_head.weight.copy_(torch.from_numpy(direction)[None])
         taught.plane_head.bias.fill_(bias)
-    save_weights(taught, out_dir / WEIGHTS_NAME, record=judging)
+    save_weights(taught, out_dir / WEIGHTS_NAME, record=record)
     for line in summarise(kinds, probabilities[: len(kinds)]):
         print(line)
+
+
+def to_untaught(
+    weights_path: Path, seen: Seen, *, has_maxima: bool
+) -> tuple[AttentionResUNet, NetworkRecord]:
+    """Return the network of a checkpoint with an untrained head-plane output, and its record.
+
+    A head-plane output of the checkpoint is dropped. `seen` is what the new output is trained on.
+    """
+    record = load_record(weights_path)
+    keywords = record.keywords | {"head_plane": True, "plane_maxima": has_maxima}
+    seen = seen.joined(record.seen or Seen(), to_file_sha256(weights_path))
+    judging = replace(record, keywords=keywords, seen=seen)
+    weights = load_trained(weights_path).state_dict()
+    kept = {name: each for name, each in weights.items() if not name.startswith("plane_head.")}
+    network = judging.build()
+    network.load_state_dict(kept, strict=False)
+    return network.to(memory_format=torch.channels_last).eval(), judging
 
 
 def _write_rows(path: Path, pool: Pool, kinds: list[str], probabilities: NDArray) -> None:
@@ -215,11 +242,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--planes", type=Path, required=True, help="folder of the planes")
     parser.add_argument("--out", type=Path, required=True, help="folder to write")
     parser.add_argument("--looks", type=int, default=1, help="augmented looks per image")
+    parser.add_argument(
+        "--maxima",
+        action="store_true",
+        help="use means and maxima of two levels, not the bottleneck's means alone",
+    )
     parser.add_argument("--threads", type=int, default=2, help="CPU threads (default 2)")
     chosen = parser.parse_args(arguments)
     torch.set_num_threads(chosen.threads)
     chosen.out.mkdir(parents=True, exist_ok=True)
-    train_plane_head(chosen.weights, chosen.hc18, chosen.planes, chosen.out, looks=chosen.looks)
+    train_plane_head(
+        chosen.weights,
+        chosen.hc18,
+        chosen.planes,
+        chosen.out,
+        looks=chosen.looks,
+        has_maxima=chosen.maxima,
+    )
     return 0
 
 

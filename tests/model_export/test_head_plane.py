@@ -41,6 +41,7 @@ from training.data.hc18 import HC18Image
 HALF = {"channels": (4, 4, 4, 8, 8), "halving_stem": True}
 NETWORKS = {
     "plane": {"width": 4, "head_plane": True},
+    "plane-maxima": {"width": 4, "head_plane": True, "plane_maxima": True},
     "half": HALF,
     "half-plane": HALF | {"head_plane": True},
 }
@@ -70,23 +71,21 @@ def images(tmp_path_factory):
 
 @pytest.fixture(
     scope="module",
-    params=["plane", "half-plane", pytest.param("half", marks=pytest.mark.slow)],
+    params=[
+        "plane-maxima",
+        "half-plane",
+        *(pytest.param(each, marks=pytest.mark.slow) for each in ("plane", "half")),
+    ],
 )
 def network(request):
     """Return a network whose head-plane probabilities differ between pictures."""
     network = make_tiny_network(5, **NETWORKS[request.param])
     if network.plane_head is not None:
-        features = []
-        hook = network.bottleneck.register_forward_hook(
-            lambda _layer, _inputs, output: features.append(output.mean(dim=(2, 3)))
-        )
         with torch.no_grad():
-            network(to_inputs())
-            (pooled,) = features
+            pooled = network.pool_plane_features(*network.encode(to_inputs()))
             network.plane_head.weight.copy_((pooled[0] - pooled[3])[None])
             network.plane_head.weight *= 2 / network.plane_head(pooled).std()
             network.plane_head.bias -= network.plane_head(pooled).mean()
-        hook.remove()
     return network
 
 

@@ -104,6 +104,9 @@ class AttentionResUNet(nn.Module):
         levels work at half the resolution.
     head_plane : bool
         Add a second output: the logit that the image is a head plane.
+    plane_maxima : bool
+        Compute it from means and maxima of the encoder's last level and of the bottleneck, and not
+        from the means of the bottleneck alone.
 
     References
     ----------
@@ -122,6 +125,7 @@ class AttentionResUNet(nn.Module):
         channels: Sequence[int] | None = None,
         halving_stem: bool = False,
         head_plane: bool = False,
+        plane_maxima: bool = False,
     ) -> None:
         super().__init__()
         if channels is None:
@@ -146,7 +150,9 @@ class AttentionResUNet(nn.Module):
         self.head: nn.Module = nn.Conv2d(levels[0], 1, 1)
         if halving_stem:
             self.head = nn.Sequential(nn.Conv2d(levels[0], 4, 1), nn.PixelShuffle(2))
-        self.plane_head = nn.Linear(bottom, 1) if head_plane else None
+        self.plane_maxima = plane_maxima
+        plane_features = 2 * (levels[-1] + bottom) if plane_maxima else bottom
+        self.plane_head = nn.Linear(plane_features, 1) if head_plane else None
 
     def to_untrained(self, width: int) -> "AttentionResUNet":
         """Return an untrained network with another width and the same options."""
@@ -156,27 +162,47 @@ class AttentionResUNet(nn.Module):
             attention=self.decoder[0].gate is not None,
         )
 
+    def encode(self, network_input: Tensor) -> tuple[list[Tensor], Tensor]:
+        """Map (n, 1, h, w) normalised grey values to the encoder's levels and the bottleneck.
+
+        Returns
+        -------
+        levels : list of (n, channels, rows, columns)
+            Finest first; each has half the rows and columns of the one before.
+        bottom : (n, channels, rows, columns)
+        """
+        features, levels = network_input, []
+        if self.stem is not None:
+            features = self.stem(features)
+        for level in self.encoder:
+            features = level(features)
+            levels.append(features)
+            features = torch.max_pool2d(features, 2)
+        return levels, self.bottleneck(features)
+
+    def pool_plane_features(self, levels: list[Tensor], bottom: Tensor) -> Tensor:
+        """Return the (n, features) inputs of the head-plane output from the results of `encode`."""
+        if not self.plane_maxima:
+            return bottom.mean(dim=(2, 3))
+        pooled = [
+            each for grid in (levels[-1], bottom) for each in (grid.mean((2, 3)), grid.amax((2, 3)))
+        ]
+        return torch.cat(pooled, dim=1)
+
     def forward(self, network_input: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         """Map (n, 1, h, w) normalised grey values to (n, 1, h, w) logits.
 
         With `head_plane` the second output is the (n, 1) logits of a head plane. h and w must be
         multiples of 16, or of 32 with the halving stem.
         """
-        features, skips = network_input, []
-        if self.stem is not None:
-            features = self.stem(features)
-        for level in self.encoder:
-            features = level(features)
-            skips.append(features)
-            features = torch.max_pool2d(features, 2)
-        bottom = self.bottleneck(features)
+        skips, bottom = self.encode(network_input)
         features = bottom
         for level, skip in zip(self.decoder, reversed(skips), strict=True):
             features = level(features, skip)
         logits: Tensor = self.head(features)
         if self.plane_head is None:
             return logits
-        return logits, self.plane_head(bottom.mean(dim=(2, 3)))
+        return logits, self.plane_head(self.pool_plane_features(skips, bottom))
 
 
 def _to_halving_stem(channels: int) -> nn.Sequential:

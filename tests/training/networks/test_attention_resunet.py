@@ -90,6 +90,17 @@ def test_head_plane_is_a_second_output(halving_stem):
     assert plane_logits.shape == (3, 1)
 
 
+def test_plane_features_are_means_and_maxima_of_two_levels():
+    """They are the last encoder level's, then the bottleneck's; by default the latter's means."""
+    network = AttentionResUNet(channels=(2, 2, 4, 4, 8), head_plane=True, plane_maxima=True)
+    level, bottom = torch.randn(3, 4, 8, 4), torch.randn(3, 8, 4, 2)
+    features = network.pool_plane_features([level], bottom)
+    parts = (level.mean((2, 3)), level.amax((2, 3)), bottom.mean((2, 3)), bottom.amax((2, 3)))
+    assert torch.equal(features, torch.cat(parts, dim=1))
+    means = AttentionResUNet(channels=(2, 2, 4, 4, 8), head_plane=True)
+    assert torch.equal(means.pool_plane_features([level], bottom), bottom.mean((2, 3)))
+
+
 @pytest.mark.parametrize("halving_stem", [True, False])
 def test_every_parameter_gets_a_gradient_from_the_two_outputs(halving_stem):
     """The losses of mask and head plane together reach every weight."""
