@@ -51,9 +51,9 @@ from training.train_fold import WEIGHTS_NAME
 
 ROWS_NAME = "held_out.csv"
 MEANS_PENALTY, MAXIMA_PENALTY = 0.1, 0.005
-"""Inverse strength of the L2 penalty on weights of standardised features, for each set of them. With 1.0 for the
-means, the output of the INT8 graph differs from float32 by up to 0.08 and is no better. With 0.02
-for the maxima it is better, but differs by up to 0.15, more than its gate allows."""
+"""Inverse strength of the L2 penalty on weights of standardised features, for each set of them.
+With 1.0 for the means, the output of the INT8 graph differs from float32 by up to 0.08 and is no
+better. With 0.02 for the maxima it is better, but differs by up to 0.15: its gate allows 0.1."""
 SOURCE_WEIGHTS = {LABELLED: 1.0, "foreign-head": 1.0, NO_HEAD: 2.0, "unlabelled": 0.5}
 """Share of each source in the loss, whatever its number of images."""
 
