@@ -42,7 +42,7 @@ from training.data.examples import (
     load_pool,
 )
 from training.data.folds import FOLDS, Folds
-from training.data.hc18 import HC18Image, load_images
+from training.data.hc18 import HC18_KIND, HC18Image, load_images
 from training.data.planes import HEAD, Plane, load_planes
 from training.lineage import Seen
 from training.networks.attention_resunet import AttentionResUNet
@@ -183,7 +183,7 @@ def train_plane_head(
     folds = to_fold_numbers([*images, *planes], len(unlabelled))[features.indices]
     penalty = MAXIMA_PENALTY if has_maxima else MEANS_PENALTY
     probabilities = to_held_out(features, sources, folds, penalty=penalty)
-    kinds = ["hc18"] * len(images) + [plane.kind for plane in planes]
+    kinds = [HC18_KIND] * len(images) + [plane.kind for plane in planes]
     _write_rows(out_dir / ROWS_NAME, pool, kinds, probabilities[: len(kinds)])
     everything = np.ones(len(sources), np.bool_)
     direction, bias = fit(features, sources, everything, penalty=penalty)
@@ -227,7 +227,7 @@ def summarise(kinds: Sequence[str], probabilities: NDArray[np.float64]) -> list[
     for kind in dict.fromkeys(kinds):
         of_kind = probabilities[np.array(kinds) == kind]
         shares = ", ".join(f"{100 * (of_kind < each).mean():.1f} % below {each}" for each in limits)
-        called = "heads" if kind in {"hc18", HEAD} else "no heads"
+        called = "heads" if kind in {HC18_KIND, HEAD} else "no heads"
         lines.append(f"{kind} ({called}, {len(of_kind)}): {shares}")
     return lines
 

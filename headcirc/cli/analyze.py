@@ -45,6 +45,7 @@ from headcirc.cli.command import (
     Command,
     add_image_arguments,
     add_model_arguments,
+    is_read,
     read_stated,
     report,
 )
@@ -198,9 +199,9 @@ def _require_own_table(options: argparse.Namespace, images: Sequence[Path]) -> N
         return
     inputs = {"pixel sizes": options.pixel_sizes, "gestational ages": options.gestational_ages}
     for name, path in inputs.items():
-        if path is not None and table.resolve() == path.resolve():
+        if is_read(table, [path]):
             raise UsageError(f"The {name}' table would be replaced; name another file by --csv.")
-    if table.is_file() and any(table.samefile(each) for each in images if each.exists()):
+    if is_read(table, images):
         raise UsageError("An image would be replaced by the table; name another file by --csv.")
 
 

@@ -22,6 +22,7 @@ from headcirc.cli.command import (
     EXIT_SOME_NOT,
     Command,
     add_model_arguments,
+    is_read,
     read_mm,
     report,
 )
@@ -115,10 +116,8 @@ def _require_own_outputs(options: argparse.Namespace, paths: Sequence[Path]) -> 
     ------
     UsageError
     """
-    sources = {path.resolve() for path in paths}
-    for each in (options.csv, options.plot, options.best):
-        if each is not None and each.resolve() in sources:
-            raise UsageError("A file that is measured would be replaced; name another output.")
+    if any(is_read(each, paths) for each in (options.csv, options.plot, options.best)):
+        raise UsageError("A file that is measured would be replaced; name another output.")
     if options.server is not None and options.best is not None:
         raise UsageError("--best needs the model here; leave out --server.")
 

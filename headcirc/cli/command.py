@@ -2,7 +2,7 @@
 
 import argparse
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,6 +56,18 @@ def report(text: str) -> None:
     """Print to standard error; invisible characters in the text are escaped."""
     for line in text.splitlines():
         print(escape_controls(line), file=sys.stderr)
+
+
+def is_read(output: Path | None, sources: Iterable[Path | None]) -> bool:
+    """Return whether writing a file would replace one that is read, also by another name of it."""
+    if output is None:
+        return False
+    place, exists = output.resolve(), output.exists()
+    return any(
+        place == each.resolve() or (exists and each.exists() and output.samefile(each))
+        for each in sources
+        if each is not None
+    )
 
 
 def add_model_arguments(parser: argparse.ArgumentParser) -> None:

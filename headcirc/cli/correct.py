@@ -15,6 +15,7 @@ from headcirc.cli.command import (
     add_age_arguments,
     add_model_arguments,
     add_pixel_size_arguments,
+    is_read,
     read_stated,
     report,
 )
@@ -127,8 +128,7 @@ def _require_own_output(options: argparse.Namespace) -> None:
     UsageError
     """
     read = (options.image, options.pixel_sizes, options.gestational_ages, options.site_file)
-    sources = {path.resolve() for path in read if path is not None}
-    if options.out is not None and options.out.resolve() in sources:
+    if is_read(options.out, read):
         raise UsageError("A file that is read would be replaced; name another one by --out.")
 
 

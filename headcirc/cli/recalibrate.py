@@ -9,7 +9,7 @@ from headcirc.agreement.recalibration import LEAST_EXAMS, NONE, recalibrate
 from headcirc.agreement.rows import read_rows
 from headcirc.batch.files import UsageError
 from headcirc.batch.replace_file import replace_file
-from headcirc.cli.command import EXIT_ALL_MEASURED, Command
+from headcirc.cli.command import EXIT_ALL_MEASURED, Command, is_read
 from headcirc.model.site import to_site
 
 EXAMPLES = """examples:
@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Choose correction and intervals, print them, and write the site file."""
-    if options.out.exists() and options.out.samefile(options.rows):
+    if is_read(options.out, [options.rows]):
         raise UsageError("The rows would be replaced; name another file by --out.")
     found = recalibrate(read_rows(options.rows))
     facts = found.to_facts(datetime.now(UTC).strftime("%Y-%m-%d"))

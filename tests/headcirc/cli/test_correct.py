@@ -154,7 +154,9 @@ def test_note_of_several_lines_is_refused(scan, capsys):
 def test_what_is_read_is_not_replaced(scan, tmp_path, capsys):
     table = tmp_path / "sizes.csv"
     table.write_text("filename,pixel_size_mm\nscan.png,0.13\n")
-    for place in (scan, table):
+    other_name = tmp_path / "same.png"
+    other_name.hardlink_to(scan)
+    for place in (scan, table, other_name):
         before = place.read_bytes()
         assert run(scan, "--pixel-sizes", table, "--out", place) == 2
         assert "would be replaced" in capsys.readouterr().err
