@@ -15,7 +15,7 @@ TEST_BIN := .venv-test/bin
 
 .DEFAULT_GOAL := help
 .PHONY: help help-all install doctor run test-env test test-wheel test-slow test-gpu lint format export restore engine accept-int8 wheel hub-folder accuracy bench bench-gpu before-after \
-        throughput limits cine overload explain reliability check run-ray ray-throughput sizing \
+        throughput folder limits cine overload explain reliability check run-ray ray-throughput sizing \
         docs diagrams viewer lock client pre-commit system-deps audit clean screenshots
 
 # Two hashes: what most people need. Three: shown by help-all, too.
@@ -154,6 +154,9 @@ before-after: test-env  ### Compare whole requests with an earlier revision, in 
 
 throughput: test-env  ### Measure throughput under rising load; needs wrk (make system-deps)
 	HC18_DIR=$(HC18_DIR) $(TEST_BIN)/python -m benchmarks.throughput
+
+folder: test-env  ### Measure `headcirc analyze` on a folder, with one and two processes
+	HC18_DIR=$(HC18_DIR) $(TEST_BIN)/python -m benchmarks.folder
 
 limits: test-env  ### Measure what is used of 1, 2 and 4 CPUs, and idle; needs wrk
 	HC18_DIR=$(HC18_DIR) $(TEST_BIN)/python -m benchmarks.limits
