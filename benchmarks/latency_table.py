@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from harness.machine import to_shipped_note
 from harness.targets import NOT_MEASURED
 
 Row = Mapping[str, Any]
@@ -71,6 +72,7 @@ def to_machine_line(report: Mapping[str, Any]) -> str:
         f"`{report['command']}`, {models} on {where}, {report['date'][:10]}: "
         f"{report['pictures']}; "
         f"matrix products reach {products or 'a rate that was not measured'}."
+        + to_shipped_note(report["models"])
     )
 
 

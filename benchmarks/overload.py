@@ -31,7 +31,7 @@ from benchmarks.load_tool import (
     write_forms,
 )
 from harness.documents import replace_block
-from harness.machine import describe_machine, to_timestamp
+from harness.machine import describe_machine, to_shipped_note, to_timestamp
 from harness.pictures import load_pictures
 from harness.processes import read_memory_mb
 from harness.served import fetch_model
@@ -193,7 +193,8 @@ def to_block(report: Mapping[str, Any]) -> str:
             f"{report['date'][:10]}: {capacity['connections']} connections get "
             f"{capacity['accepted_per_s']:.1f} measurements per second. {load['connections']} "
             f"connections, which send requests without a pause for {load['duration_s']:.0f} s, get "
-            f"{load['accepted_per_s']:.1f} per second ({statuses}; {load['lost']} lost).",
+            f"{load['accepted_per_s']:.1f} per second ({statuses}; {load['lost']} lost)."
+            + to_shipped_note({model["name"]: model["version"]}),
             "",
             *(f"- {verdict.to_line()}" for verdict in judge(report)),
         ]

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.documents import replace_block, write_report
-from harness.machine import to_model_facts
+from harness.machine import to_model_facts, to_shipped_note
 from harness.paths import SPEED_RESULTS_DIR
 from headcirc.model.manifest import load_manifest
 from headcirc.pipeline import SHIPPED_MODEL_DIR
@@ -185,7 +185,8 @@ def to_block(report: Mapping[str, Any]) -> str:
     lines = [
         f"`{model['name']}` {model['version']} on {machine['cpu']}, "
         f"{machine['cpus_available']} CPUs, {' and '.join(days)}; "
-        "`benchmarks/results/reliability.json`.",
+        "`benchmarks/results/reliability.json`."
+        + to_shipped_note({model["name"]: model["version"]}),
         "",
         "| fault | result |",
         "|---|---|",

@@ -3,7 +3,7 @@
 import os
 import platform
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -11,8 +11,8 @@ from shutil import which
 from typing import Any
 
 from headcirc.cpus import count_available_cpus
-from headcirc.model.manifest import Manifest
-from headcirc.pipeline import Pipeline
+from headcirc.model.manifest import Manifest, load_manifest
+from headcirc.pipeline import SHIPPED_MODEL_DIR, Pipeline
 
 CPU_INFO = Path("/proc/cpuinfo")
 MEMORY_INFO = Path("/proc/meminfo")
@@ -133,6 +133,20 @@ def describe_machine(packages: Sequence[str] = PACKAGES) -> dict[str, object]:
 def to_model_facts(manifest: Manifest) -> dict[str, str]:
     """Return the name and version of the measured model; other weights give other figures."""
     return {"name": manifest.name, "version": manifest.version}
+
+
+def to_shipped_note(versions: Mapping[str, str]) -> str:
+    """Return a sentence if another version of a measured model ships, otherwise an empty text.
+
+    Parameters
+    ----------
+    versions : mapping
+        The measured version of each model, by the model's name.
+    """
+    shipped = load_manifest(SHIPPED_MODEL_DIR)
+    if versions.get(shipped.name, shipped.version) == shipped.version:
+        return ""
+    return f" Version {shipped.version} ships; it was not measured."
 
 
 def to_report_header(pipeline: Pipeline, command: str, *, every: int = 1) -> dict[str, Any]:

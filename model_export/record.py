@@ -102,5 +102,5 @@ def _to_weights(source: Manifest, sha256: str, version: str, path: Path) -> dict
     weights = {"name": source.name, "version": source.version, "sha256": sha256}
     if source.version != version:
         seen = " and ".join(source.trained_on)
-        weights["note"] = f"trained on {seen} alone; version {version} on more, from these weights"
+        weights["note"] = f"trained on {seen} alone; version {version} was trained on more exams"
     return {"weights": weights}

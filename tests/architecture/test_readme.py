@@ -1,5 +1,6 @@
 """What README and docs claim and a program can check: blocks run, tables are true, links lead."""
 
+import argparse
 import re
 import shlex
 import subprocess
@@ -12,7 +13,7 @@ from headcirc_service.app import create_app
 from headcirc_service.settings import Settings
 
 from harness.documents import read_block
-from headcirc.cli.commands import main
+from headcirc.cli.commands import COMMANDS, main
 from tools.docs import headline
 
 README = Path("README.md").read_text()
@@ -108,6 +109,17 @@ def test_first_command_of_the_command_line_works(capsys, text):
     (line,) = re.findall(r"headcirc (analyze examples.*)", text)
     assert main(shlex.split(line)) == 0
     assert "HC 1" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
+def test_contract_lists_each_command_and_its_options(command):
+    """The section of `docs/api.md` on the command line names all that `--help` shows."""
+    section = Path("docs/api.md").read_text().partition("## Command line")[2]
+    parser = argparse.ArgumentParser()
+    command.add_arguments(parser)
+    options = set(re.findall(r"--[a-z-]+", parser.format_usage()))
+    assert f"`headcirc {command.name}" in section
+    assert options <= set(re.findall(r"--[a-z-]+", section))
 
 
 def test_settings_table_is_complete():

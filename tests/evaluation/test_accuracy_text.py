@@ -1,9 +1,19 @@
+import json
+
 import pytest
 
-from evaluation.accuracy_text import BLOCK, CARD_DIR, DOCUMENTS, read_block, to_acceptable_line
+from evaluation.accuracy_text import (
+    BLOCK,
+    CARD_DIR,
+    DOCUMENTS,
+    PARTS,
+    read_block,
+    to_acceptable_line,
+)
 from evaluation.unseen_exams import SPLIT_MODEL_DIR
 from harness.documents import read_block as read_between
 from harness.documents import replace_block
+from harness.paths import EVALUATION_RESULTS_DIR
 from headcirc.model.manifest import load_manifest
 from headcirc.pipeline import SHIPPED_MODEL_DIR
 
@@ -23,6 +33,22 @@ def test_titles_name_the_version(card_dir, folder):
     """The title of a model card has the version of its manifest."""
     title = (card_dir / "README.md").read_text().splitlines()[0]
     assert title.endswith(f"attention-resunet-16, version {load_manifest(folder).version}")
+
+
+def test_card_states_the_parameters_of_the_shipped_model():
+    """The model card counts the head-plane output, as the manifest does."""
+    parameters = load_manifest(SHIPPED_MODEL_DIR).parameters
+    assert f" {parameters:,} parameters" in (CARD_DIR / "README.md").read_text()
+
+
+@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.parametrize("folder", [SHIPPED_MODEL_DIR, SPLIT_MODEL_DIR], ids=["shipped", "split"])
+def test_manifests_hold_the_committed_results(folder, part):
+    """Both manifests have the figures that `evaluation.accuracy` wrote last."""
+    measured = json.loads((EVALUATION_RESULTS_DIR / f"accuracy_{part}.json").read_text())
+    recorded = load_manifest(folder).accuracy[part]
+    for name in ("date", "data", "summary", "bins"):
+        assert recorded[name] == measured[name]
 
 
 def test_errors_of_acceptable_answers_are_separate():

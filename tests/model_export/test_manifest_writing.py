@@ -55,7 +55,7 @@ def test_figures_are_recorded_by_part_with_the_weights_they_belong_to(model_dir)
     assert set(manifest["accuracy"]) == {"test", "calibration"}
     weights = manifest["accuracy"]["test"].pop("weights")
     assert manifest["accuracy"]["test"] == FIGURES | {"precision": "int8"}
-    note = "trained on train alone; version 9 on more, from these weights"
+    note = "trained on train alone; version 9 was trained on more exams"
     version = load_manifest(SPLIT_MODEL_DIR).version
     named = {"name": "attention-resunet-16", "version": version, "sha256": SHA256}
     assert weights == named | {"note": note}

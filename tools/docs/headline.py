@@ -35,6 +35,7 @@ def to_block() -> str:
     served = _find_served(latency)
     cpus = latency["machine"]["cpus_available"]
     (load,) = [each for each in throughput["loads"] if each["concurrency"] == CONCURRENCY]
+    latency_version = latency["models"][latency["default_model"]]
     rows = (
         (
             f"HC, mean absolute error, {accuracy['data']['images']} test images",
@@ -49,16 +50,21 @@ def to_block() -> str:
             UNCERTAINTY,
         ),
         (
-            f"whole request over HTTP, median, {cpus} CPUs",
+            f"whole request over HTTP, median, {cpus} CPUs, version {latency_version}",
             f"{served['request_ms']['p50']:.1f} ms",
             PERFORMANCE,
         ),
         (
-            f"requests a second at concurrency {CONCURRENCY}, {cpus} CPUs",
+            f"requests a second at concurrency {CONCURRENCY}, {cpus} CPUs, "
+            f"version {throughput['model']['version']}",
             f"{load['throughput_per_s']:.1f}",
             PERFORMANCE,
         ),
-        ("memory of the idle service", f"{served['idle_memory_mb']:.0f} MB", PERFORMANCE),
+        (
+            f"memory of the idle service, version {latency_version}",
+            f"{served['idle_memory_mb']:.0f} MB",
+            PERFORMANCE,
+        ),
         ("latency on a GPU", _to_gpu_latency(latency), GPU),
     )
     lines = ["| figure | value | more |", "|---|---|---|"]
