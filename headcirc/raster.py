@@ -8,7 +8,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from headcirc.geometry import Ellipse, to_half_extents
+from headcirc.geometry import Ellipse, FloatArray, to_half_extents
 
 
 def to_filled_ellipse(
@@ -50,6 +50,23 @@ def to_filled_ellipse(
     return (slice(first_row, end_row), slice(first_column, end_column)), inside
 
 
+def to_edge_distance_px(ellipse: Ellipse, rows: int, columns: int) -> FloatArray:
+    """Return each pixel's distance from the ellipse's edge, in grid pixels, negative inside.
+
+    It is a first-order approximation: exact at the edge, too small or too large far from it.
+    """
+    inverse = np.linalg.inv(ellipse.to_shape_matrix())
+    x = np.arange(columns) - ellipse.center_x_px
+    y = (np.arange(rows) - ellipse.center_y_px)[:, None]
+    u = inverse[0, 0] * x + inverse[0, 1] * y
+    v = inverse[1, 0] * x + inverse[1, 1] * y
+    radius = np.maximum(np.sqrt(u * u + v * v), 1e-6)  # the very centre has no gradient
+    gradient = np.hypot(
+        inverse[0, 0] * u + inverse[1, 0] * v, inverse[0, 1] * u + inverse[1, 1] * v
+    )
+    return np.asarray((radius - 1) * radius / np.maximum(gradient, 1e-9))
+
+
 def to_ellipse_coverage(ellipse: Ellipse, rows: int, columns: int) -> NDArray[np.float32]:
     """Draw a filled ellipse with soft edges.
 
@@ -64,17 +81,7 @@ def to_ellipse_coverage(ellipse: Ellipse, rows: int, columns: int) -> NDArray[np
     -------
     (rows, columns) float32 in [0, 1]
         Share of each pixel that the ellipse covers: 1 inside, 0 outside, and a linear ramp one
-        pixel wide between them. It is a first-order approximation from the signed distance to
-        the edge.
+        pixel wide between them, from `to_edge_distance_px`.
     """
-    inverse = np.linalg.inv(ellipse.to_shape_matrix())
-    x = np.arange(columns) - ellipse.center_x_px
-    y = (np.arange(rows) - ellipse.center_y_px)[:, None]
-    u = inverse[0, 0] * x + inverse[0, 1] * y
-    v = inverse[1, 0] * x + inverse[1, 1] * y
-    radius = np.maximum(np.sqrt(u * u + v * v), 1e-6)  # the very centre has no gradient
-    gradient = np.hypot(
-        inverse[0, 0] * u + inverse[1, 0] * v, inverse[0, 1] * u + inverse[1, 1] * v
-    )
-    distance_px = (radius - 1) * radius / np.maximum(gradient, 1e-9)
+    distance_px = to_edge_distance_px(ellipse, rows, columns)
     return np.asarray(np.clip(0.5 - distance_px, 0, 1), np.float32)

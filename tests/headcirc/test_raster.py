@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from headcirc.geometry import Ellipse
-from headcirc.raster import to_ellipse_coverage, to_filled_ellipse
+from headcirc.raster import to_edge_distance_px, to_ellipse_coverage, to_filled_ellipse
 
 
 def test_coverage_has_the_ellipse_s_area():
@@ -29,3 +29,9 @@ def test_filled_ellipse_contains_the_half_covered_pixels(seed):
 def test_centre_of_an_ellipse_is_covered():
     """The pixel at the very centre, where the edge's distance has no direction, is inside."""
     assert to_ellipse_coverage(Ellipse(10.0, 8.0, 6.0, 4.0, 0.3), 17, 21)[8, 10] == 1
+
+
+def test_distance_from_a_circle_is_exact():
+    """It is the distance from the centre minus the radius, negative inside."""
+    distances_px = to_edge_distance_px(Ellipse(10.0, 8.0, 5.0, 5.0, 0.3), 17, 21)
+    assert distances_px[8, [15, 18, 12]] == pytest.approx([0.0, 3.0, -3.0])
