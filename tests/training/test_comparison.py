@@ -1,5 +1,6 @@
 import json
 from dataclasses import asdict, replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -7,7 +8,7 @@ import torch
 from training import comparison
 from training.checkpoint import load_record, load_trained
 from training.comparison import main, to_recipe
-from training.data.hc18 import load_part
+from training.data.hc18 import SPLIT_PATH, load_part
 from training.losses import to_loss
 from training.networks import COMPARED
 from training.networks.swin_unet import SwinUNet
@@ -146,3 +147,18 @@ def test_deep_supervision_is_the_mean_loss_of_the_branches():
     found = to_batch_loss(recipe, None, coverage, logits, coverage)
     expected = torch.stack([to_loss(logits[:, [i]], coverage) for i in range(4)]).mean()
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", COMPARED)
+def test_committed_weights_follow_the_protocol(name):
+    """Network, recipe and data of the committed weights are those of `docs/comparison.md`."""
+    folder = Path("models/compared") / f"{name}-{COMPARED[name]['width']}"
+    if not folder.is_dir():
+        pytest.skip(f"{folder} does not exist: the network is not trained yet")
+    recipe = to_recipe(name, seed=0, epochs=comparison.EPOCHS)
+    notes = json.loads((folder / "training.json").read_text())
+    assert notes["recipe"] == json.loads(json.dumps(asdict(recipe)))
+    record = load_record(folder / "checkpoint.safetensors")
+    assert (record.name, record.keywords) == (name, recipe.record.keywords)
+    split = json.loads(SPLIT_PATH.read_text())
+    assert set(record.seen.exams) == set(split["train"])
