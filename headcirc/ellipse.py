@@ -33,7 +33,11 @@ _OFFSETS_PX = np.arange(-2.0, 3.0)
 _MEAN = np.full(len(_OFFSETS_PX), 1 / len(_OFFSETS_PX))
 _ANGLES_RAD = np.arange(EDGE_SAMPLES) * (2 * math.pi / EDGE_SAMPLES)
 _CIRCLE = np.stack((np.cos(_ANGLES_RAD), np.sin(_ANGLES_RAD)))
-_DIAGONAL = np.diag_indices(5)
+_IDENTITY = np.eye(5)
+_ZERO, _ONE = np.zeros(EDGE_SAMPLES), np.ones(EDGE_SAMPLES)
+_MOVES_X = np.stack((_ONE, _ZERO, _CIRCLE[0], _CIRCLE[1], _ZERO))
+_MOVES_Y = np.stack((_ZERO, _ONE, _ZERO, _CIRCLE[0], _CIRCLE[1]))
+"""How far each change of centre and shape moves the edge along x and along y."""
 
 
 def fit_head_ellipse(
@@ -146,14 +150,9 @@ def _to_step(
     is_seen = np.minimum(np.maximum(np.minimum(*to_border), 0), 1)
     length *= is_seen
     slope = np.maximum(slope, SMALLEST_SLOPE_PER_PX)
-    x, y = _CIRCLE
-    moves = np.empty((5, EDGE_SAMPLES))
-    moves[:2] = normals
-    np.multiply(normals, x, out=moves[2:4])
-    moves[3] += normals[0] * y
-    np.multiply(normals[1], y, out=moves[4])
+    moves = normals[0] * _MOVES_X + normals[1] * _MOVES_Y
     curvature = (moves * (length * slope)) @ moves.T
-    curvature[_DIAGONAL] += 1e-6 * np.trace(curvature) + 1e-12
+    curvature += (1e-6 * np.trace(curvature) + 1e-12) * _IDENTITY
     return np.linalg.solve(curvature, moves @ (length * (_MEAN @ sampled - threshold)))
 
 

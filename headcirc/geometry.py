@@ -5,6 +5,7 @@ the top-left pixel; its outer corner is (-0.5, -0.5). Arrays are (rows, columns)
 This module does not know images, files or networks.
 """
 
+import cmath
 import math
 from dataclasses import dataclass
 from typing import Any
@@ -226,14 +227,16 @@ def to_axes(shape_matrix: FloatArray) -> tuple[float, float, float]:
     semi_major, semi_minor, angle_rad : float
         Axes in the unit of the matrix; the angle in [0, pi), from +x towards +y.
 
-    Notes
-    -----
-    By the singular value decomposition, the left singular vectors of the map are the directions of
-    the axes and its singular values are their lengths.
+    References
+    ----------
+    Blinn 1996, "Consider the lowly 2x2 matrix", doi:10.1109/38.486688: the map is the sum of a
+    rotation with scaling and a reflection with scaling. The axes are the sum and the difference of
+    the two scales.
     """
-    directions, lengths, _ = np.linalg.svd(shape_matrix)
-    angle_rad = math.atan2(directions[1, 0], directions[0, 0])
-    return float(lengths[0]), float(lengths[1]), _to_half_turn(angle_rad)
+    (a, b), (c, d) = shape_matrix.tolist()
+    rotated, reflected = complex(a + d, c - b) / 2, complex(a - d, c + b) / 2
+    larger, smaller = abs(rotated) + abs(reflected), abs(abs(rotated) - abs(reflected))
+    return larger, smaller, _to_half_turn((cmath.phase(rotated) + cmath.phase(reflected)) / 2)
 
 
 def to_ellipse(center: tuple[float, float], axes: tuple[float, float], angle_deg: float) -> Ellipse:
@@ -301,5 +304,8 @@ def to_ellipse_perimeter(semi_axis_major: float, semi_axis_minor: float) -> floa
 
 def to_half_extents(ellipse: Ellipse) -> tuple[float, float]:
     """Return how far an ellipse reaches from its centre along x and along y, in pixels."""
-    half_x, half_y = np.linalg.norm(ellipse.to_shape_matrix(), axis=1)
-    return float(half_x), float(half_y)
+    major_px, minor_px = ellipse.semi_axis_major_px, ellipse.semi_axis_minor_px
+    cosine, sine = math.cos(ellipse.angle_rad), math.sin(ellipse.angle_rad)
+    half_x_px = math.hypot(major_px * cosine, minor_px * sine)
+    half_y_px = math.hypot(major_px * sine, minor_px * cosine)
+    return half_x_px, half_y_px

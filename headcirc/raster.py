@@ -34,13 +34,13 @@ def to_filled_ellipse(
     first_column = min(max(math.ceil(ellipse.center_x_px - half_x), 0), columns)
     end_row = min(max(math.floor(ellipse.center_y_px + half_y) + 1, first_row), rows)
     end_column = min(max(math.floor(ellipse.center_x_px + half_x) + 1, first_column), columns)
-    y = (np.arange(first_row, end_row) - ellipse.center_y_px)[:, None]
-    # The ellipse is a xx + 2 b xy + c yy = 1, relative to its centre. For each row, the two
-    # solutions in x are where the row enters and leaves the ellipse.
-    inverse = np.linalg.inv(ellipse.to_shape_matrix())
-    (a, b), (_, c) = inverse.T @ inverse
-    middle = ellipse.center_x_px - b / a * y
-    reach = np.sqrt(np.maximum((b * y) ** 2 - a * (c * y * y - 1), 0)) / a
+    # Each row enters and leaves the ellipse at the same distance from the ellipse's middle there.
+    # The middles lie on the line through the centre and the ellipse's highest point.
+    major_px, minor_px = ellipse.semi_axis_major_px, ellipse.semi_axis_minor_px
+    y = ((np.arange(first_row, end_row) - ellipse.center_y_px) / half_y)[:, None]
+    turn = math.sin(2 * ellipse.angle_rad) / 2
+    middle = ellipse.center_x_px + turn * (major_px**2 - minor_px**2) / half_y * y
+    reach = major_px * minor_px / half_y * np.sqrt(np.maximum(1 - y * y, 0))
     # 16 bits: no side of a grid is longer (`readers.limits.MAXIMUM_SIDE_PX`).
     entry = np.clip(np.ceil(middle - reach), first_column, end_column).astype(np.int16)
     last = np.clip(np.floor(middle + reach), first_column - 1, end_column - 1).astype(np.int16)

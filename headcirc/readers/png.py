@@ -26,12 +26,13 @@ from headcirc.readers.still_image import (
 NAME = "PNG"
 SUFFIXES: tuple[str, ...] = (".png",)
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
-BITS_AT = 24
-"""Position of the bit depth in the header."""
-EIGHT_BITS = (b"\x08\x00", b"\x08\x02", b"\x08\x06")
-"""Bit depth and colour type in the header: grey, colour, colour with alpha."""
-BARE_MODES = {"L": "mono", "RGB": "rgb", "RGBA": "rgba"}
-"""Pillow's names of these kinds to those of kornia-rs."""
+SIZE_AT, BITS_AT = 16, 24
+"""Positions of the width and of the bit depth in the header."""
+KIND = slice(BITS_AT, BITS_AT + 2)
+"""The bytes of the bit depth and of the colour type."""
+MONO = "mono"
+EIGHT_BITS = {b"\x08\x00": MONO, b"\x08\x02": "rgb", b"\x08\x06": "rgba"}
+"""Kinds of 8-bit grey, colour, and colour with alpha, and their names in kornia-rs."""
 DEEP_GREY = b"\x10\x00"
 ANIMATION = b"acTL"
 NOT_PLAIN = frozenset({b"eXIf", b"tRNS", ANIMATION})
@@ -61,29 +62,37 @@ def recognises(content: bytes) -> bool:
 
 def read(content: bytes, options: ReadOptions) -> Frame:
     """Return the frame of a PNG file; see `headcirc.readers.decode.decode_frame`."""
+    with refusing_damage(NAME):
+        bare = to_bare_png(content)
+    if bare is None:
+        return _read_with_pillow(content, options)
+    columns, rows = struct.unpack_from(">II", content, SIZE_AT)
+    require_accepted_size((columns, rows), options.maximum_pixels)
+    require_single_image(NAME, 1, options.frame_index)
+    with refusing_damage(NAME):
+        pixels = _decode_bare(bare, (rows, columns), EIGHT_BITS[content[KIND]])
+    return to_frame(pixels, options)
+
+
+def _decode_bare(bare: bytes, shape: tuple[int, int], kind: str) -> NDArray[np.uint8]:
+    """Return the grey values of a bare PNG."""
+    try:
+        samples = decode_image_png_u8(bare, shape, kind)
+    except Exception as error:  # kornia-rs raises nothing narrower
+        raise ValueError(str(error)) from error
+    return samples[..., 0] if kind == MONO else to_luma(samples[..., :3])
+
+
+def _read_with_pillow(content: bytes, options: ReadOptions) -> Frame:
     with refusing_damaged_header(NAME):
         header = slice(content.find(b"IDAT"))
         image = _open(content, may_be_animated=ANIMATION in content[header])
     require_accepted_size(image.size, options.maximum_pixels)
     with refusing_damage(NAME):
         require_single_image(NAME, getattr(image, "n_frames", 1), options.frame_index)
-        bare, orientation = to_bare_png(content), 1
-        if bare is None:
-            pixels, orientation = _decode_with_pillow(image, content)
-        else:
-            pixels = _decode_bare(bare, image)
+        pixels, orientation = _decode_with_pillow(image, content)
         has_narrow_range = content[BITS_AT] == MAXIMUM_BITS and is_narrow(pixels)
     return to_frame(pixels, options, orientation=orientation, has_narrow_range=has_narrow_range)
-
-
-def _decode_bare(bare: bytes, image: PngImageFile) -> NDArray[np.uint8]:
-    """Return the grey values of a bare PNG, of which `image` has the header."""
-    columns, rows = image.size
-    try:
-        samples = decode_image_png_u8(bare, (rows, columns), BARE_MODES[image.mode])
-    except Exception as error:  # kornia-rs raises nothing narrower
-        raise ValueError(str(error)) from error
-    return samples[..., 0] if image.mode == "L" else to_luma(samples[..., :3])
 
 
 def _decode_with_pillow(image: PngImageFile, content: bytes) -> tuple[NDArray[np.uint8], int]:
@@ -152,21 +161,23 @@ def to_bare_png(content: bytes) -> bytes | None:
     ValueError, struct.error, ImageTooLargeError
         A chunk is damaged or cut off, or there are too many.
     """
-    if content[12:16] != b"IHDR" or content[24:26] not in EIGHT_BITS:
+    if content[12:16] != b"IHDR" or content[KIND] not in EIGHT_BITS:
         return None
     kept = [SIGNATURE]
     for name, start, end in read_chunks(content, unchecked=b"IDAT"):
-        if _may_change(name, content[start : min(end, start + KEYWORD_BYTES)]):
+        if name in NOT_PLAIN:
+            return None
+        if name in TEXTS and _may_turn(content[start : min(end, start + KEYWORD_BYTES)]):
             return None
         if name[:1].isupper() and name != b"PLTE":  # a capital: needed for decoding
             kept.append(content[start - 8 : end + 4])
     return b"".join(kept)
 
 
-def _may_change(name: bytes, body: bytes) -> bool:
-    """Return whether a chunk may turn or change the image; `body` is its first bytes."""
-    keyword = body.partition(b"\0")[0].lower() if name in TEXTS else b""
-    return name in NOT_PLAIN or any(word in keyword for word in ORIENTATION_WORDS)
+def _may_turn(text: bytes) -> bool:
+    """Return whether a text may hold an orientation, by its first bytes."""
+    keyword = text.partition(b"\0")[0].lower()
+    return any(word in keyword for word in ORIENTATION_WORDS)
 
 
 def read_chunks(content: bytes, *, unchecked: bytes = b"") -> Iterator[tuple[bytes, int, int]]:
@@ -190,7 +201,7 @@ def read_chunks(content: bytes, *, unchecked: bytes = b"") -> Iterator[tuple[byt
 
 def read_significant_bits(content: bytes) -> int:
     """Return how many bits of a 16-bit grey sample are significant; 0 where none are stated."""
-    if content[24:26] != DEEP_GREY:
+    if content[KIND] != DEEP_GREY:
         return 0
     for name, start, end in read_chunks(content):
         if name == b"sBIT" and end > start:

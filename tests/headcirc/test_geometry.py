@@ -1,7 +1,16 @@
+import math
+
 import numpy as np
 import pytest
 
-from headcirc.geometry import Ellipse, to_affine_image, to_ellipse, to_ellipse_perimeter
+from headcirc.geometry import (
+    Ellipse,
+    to_affine_image,
+    to_axes,
+    to_ellipse,
+    to_ellipse_perimeter,
+    to_half_extents,
+)
 
 
 @pytest.mark.parametrize(
@@ -33,6 +42,26 @@ def test_angle_survives_the_round_trip_through_a_matrix():
     same = to_affine_image(ellipse, np.eye(2, 3))
     assert same.angle_rad == pytest.approx(2.9)
     assert (same.semi_axis_major_px, same.semi_axis_minor_px) == pytest.approx((5.0, 3.0))
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_axes_are_those_of_the_singular_value_decomposition(seed):
+    """For any linear map, mirrored ones too; the angle is that of the first singular vector."""
+    matrix = np.random.default_rng(seed).normal(size=(2, 2))
+    directions, lengths, _ = np.linalg.svd(matrix)
+    *axes, angle_rad = to_axes(matrix)
+    assert axes == pytest.approx(lengths, rel=1e-9)
+    along = directions[:, 0] @ (math.cos(angle_rad), math.sin(angle_rad))
+    assert abs(along) == pytest.approx(1, abs=1e-12)
+    assert 0 <= angle_rad < math.pi
+
+
+def test_half_extents_bound_the_outline():
+    """The outline of a rotated ellipse reaches them, and not farther."""
+    ellipse = Ellipse(0.0, 0.0, 60.0, 35.0, 0.7)
+    turns = np.linspace(0, 2 * np.pi, 10_000)
+    outline = ellipse.to_shape_matrix() @ np.stack((np.cos(turns), np.sin(turns)))
+    assert to_half_extents(ellipse) == pytest.approx(outline.max(axis=1), abs=1e-5)
 
 
 @pytest.mark.parametrize("angle_deg", [0.0, -1e-16, 180.0])

@@ -30,6 +30,7 @@ def put_chunk(pixels, name, body):
         (b"tEXt", b"Software\0a scanner"),
         (b"tEXt", b"no zero, and much longer than a keyword may be" * 9),
         (b"zTXt", b"Comment\0\0not compressed"),
+        (b"zTXt", b"Comment\0\0" + zlib.compress(bytes(2_000_000))),
         (b"iCCP", b"name\0\0not a profile"),
         (b"sBIT", b"\x09"),
         (b"sRGB", b"\x07"),
