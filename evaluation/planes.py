@@ -28,11 +28,10 @@ from training.data.planes import KINDS, Plane, load_planes
 HELD_OUT_NAME, RESULT_NAME = "head_plane_held_out.csv", "planes.json"
 
 
-def read_probabilities(path: Path, kind: str | None = None) -> dict[str, float]:
-    """Return the out-of-fold probability of a head plane of each file, or of each of one kind."""
+def read_probabilities(path: Path) -> dict[str, float]:
+    """Return the out-of-fold probability of a head plane of each file."""
     with path.open(newline="") as table:
-        rows = [row for row in csv.DictReader(table) if kind in (None, row["kind"])]
-    return {row["file"]: float(row["head_plane_probability"]) for row in rows}
+        return {r["file"]: float(r["head_plane_probability"]) for r in csv.DictReader(table)}
 
 
 def analyze_out_of_fold(pipeline: Pipeline, content: bytes, probability: float) -> Analysis:

@@ -4,13 +4,15 @@
 probabilities of HC18's images, and writes the block between the page's markers.
 """
 
+import csv
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from evaluation.planes import HELD_OUT_NAME, RESULT_NAME, read_probabilities
+from evaluation.planes import HELD_OUT_NAME, RESULT_NAME
 from harness.documents import replace_block
 from harness.paths import EVALUATION_RESULTS_DIR
 from headcirc.model.manifest import Manifest, load_manifest
@@ -20,6 +22,8 @@ from training.data.planes import HEAD, KINDS
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "accuracy_and_trust.md"
 BLOCK = "planes"
+SMALL_MM = 100.0
+"""Heads below it are mostly of the first trimester."""
 PLURALS = {"head": "heads", "abdomen": "abdomens", "femur": "femurs", "thorax": "thoraxes"}
 Report = Mapping[str, Any]
 
@@ -41,15 +45,22 @@ def to_table(kinds: Report) -> str:
     return "\n".join(lines)
 
 
-def to_mistakes(kinds: Report, hc18: Sequence[float], manifest: Manifest) -> str:
+@dataclass(frozen=True)
+class JudgedHead:
+    """True circumference and out-of-fold head-plane probability of an image of HC18."""
+
+    true_mm: float
+    probability: float
+
+
+def to_mistakes(kinds: Report, hc18: Sequence[JudgedHead], manifest: Manifest) -> str:
     """Return the list of mistakes that the counts show.
 
     Parameters
     ----------
     kinds : mapping
         Counts of `evaluation.planes` for each kind of plane.
-    hc18 : sequence of float
-        Out-of-fold head-plane probabilities of HC18's images.
+    hc18 : sequence of JudgedHead
     manifest : Manifest
         States the limits of the shipped model.
     """
@@ -62,7 +73,11 @@ def to_mistakes(kinds: Report, hc18: Sequence[float], manifest: Manifest) -> str
     assert limits is not None, "the shipped model has the head-plane output"
     lowest, acceptable_from = limits.minimum_probability, limits.acceptable_probability
     unanswered, refused = (
-        sum(value < limit for value in hc18) for limit in (lowest, acceptable_from)
+        sum(head.probability < limit for head in hc18) for limit in (lowest, acceptable_from)
+    )
+    small = [head for head in hc18 if head.true_mm < SMALL_MM]
+    small_unanswered, small_refused = (
+        sum(head.probability < limit for head in small) for limit in (lowest, acceptable_from)
     )
     return "\n".join(
         (
@@ -76,11 +91,15 @@ def to_mistakes(kinds: Report, hc18: Sequence[float], manifest: Manifest) -> str
             f"{to_share(unanswered, len(hc18))} the probability of a head plane is below "
             f"{lowest:g}, and they get no number. For {to_share(refused, len(hc18))}, these"
             f" included, it is below {acceptable_from:g}, and they are not acceptable.",
+            f"- **Small heads are affected most.** Of heads below {SMALL_MM:g} mm, "
+            f"{to_share(small_refused, len(small))} are not acceptable for this reason, and "
+            f"{to_share(small_unanswered, len(small))} get no number. Of the larger heads, "
+            f"{to_share(refused - small_refused, len(hc18) - len(small))} are not acceptable.",
         )
     )
 
 
-def to_block(report: Report, hc18: Sequence[float], manifest: Manifest) -> str:
+def to_block(report: Report, hc18: Sequence[JudgedHead], manifest: Manifest) -> str:
     """Return the Markdown of all figures; `to_mistakes` explains the arguments."""
     pictures = sum(report["kinds"][kind]["pictures"] for kind in KINDS)
     return "\n\n".join(
@@ -93,11 +112,21 @@ def to_block(report: Report, hc18: Sequence[float], manifest: Manifest) -> str:
     )
 
 
+def read_heads(path: Path) -> list[JudgedHead]:
+    """Return HC18's images from the table of out-of-fold probabilities."""
+    with path.open(newline="") as table:
+        rows = [row for row in csv.DictReader(table) if row["kind"] == HC18_KIND]
+    return [
+        JudgedHead(float(row["head_circumference_mm"]), float(row["head_plane_probability"]))
+        for row in rows
+    ]
+
+
 def read_block() -> str:
     """Return the block for the committed results."""
     report = json.loads((EVALUATION_RESULTS_DIR / RESULT_NAME).read_text())
-    hc18 = read_probabilities(EVALUATION_RESULTS_DIR / HELD_OUT_NAME, kind=HC18_KIND)
-    return to_block(report, list(hc18.values()), load_manifest(SHIPPED_MODEL_DIR))
+    hc18 = read_heads(EVALUATION_RESULTS_DIR / HELD_OUT_NAME)
+    return to_block(report, hc18, load_manifest(SHIPPED_MODEL_DIR))
 
 
 def main() -> int:

@@ -216,9 +216,11 @@ def to_untaught(
 def _write_rows(path: Path, pool: Pool, kinds: list[str], probabilities: NDArray) -> None:
     with path.open("w", newline="") as table:
         writer = csv.writer(table)
-        writer.writerow(["file", "kind", "head_plane_probability"])
+        writer.writerow(["file", "kind", "head_circumference_mm", "head_plane_probability"])
         for example, kind, probability in zip(pool.examples, kinds, probabilities, strict=False):
-            writer.writerow([example.name, kind, f"{probability:.4f}"])
+            true_mm = example.head_circumference_mm  # only of HC18's labelled images
+            size = "" if true_mm is None else f"{true_mm:.2f}"
+            writer.writerow([example.name, kind, size, f"{probability:.4f}"])
 
 
 def summarise(kinds: Sequence[str], probabilities: NDArray[np.float64]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from headcirc.model.manifest import HeadPlaneFacts
@@ -27,3 +28,15 @@ def test_answer_has_the_head_plane(client, pipeline, probability, is_warned):
     assert body["head"] is not None
     kept = client.get(body["links"]["self"]).json()
     assert kept["head_plane_probability"] == probability
+
+
+@pytest.mark.parametrize(("probability", "found"), [(0.05, "does not look like"), (0.9, "in the")])
+def test_refusal_names_the_plane_where_it_is_the_reason(client, pipeline, probability, found):
+    """Without a head, the text says whether the picture looks like a head plane."""
+    pipeline.backend.head_plane_probability = probability
+    black = np.zeros((200, 300), np.uint8)
+    form = {"files": {"image": to_file(black)}, "data": {"pixel_size_mm": "0.13"}}
+    refused = client.post("/v1/head-circumference", **form)
+    assert refused.status_code == 422
+    assert refused.json()["code"] == "no-head-found"
+    assert found in refused.json()["detail"]

@@ -106,8 +106,8 @@ class Workers:
         """
         if not self._can_take(coming):
             raise OverloadedError(
-                f"{self.depth + coming} requests are at work or waiting, which is the most that "
-                "this service answers in time; send the request again in a second."
+                "As many requests are at work or waiting as this service answers in time "
+                f"({self.depth + coming}); send the request again in a second."
             )
 
     async def run(

@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field
 from headcirc.answers import HeadCircumference, Models, ScaleProposal, to_counted
 from headcirc.errors import InputError, NoHeadFoundError, PixelSizeMissingError
 from headcirc.overlay import Picture, to_png
+from headcirc.quality.assessment import NOT_A_HEAD_PLANE
 from headcirc.reports.fhir import MEDIA_TYPE as FHIR_TYPE
 from headcirc.reports.fhir import to_bundle
 from headcirc.reports.fhir_elements import ImagingSource
@@ -49,6 +50,10 @@ from headcirc_service.telemetry.metrics import Metrics
 from headcirc_service.telemetry.spans import Stage
 
 NO_HEAD = "No head was found in the picture; send a frame that shows the whole fetal head."
+NO_HEAD_PLANE = (
+    "No head was found: the picture does not look like a plane of the fetal head; send a frame "
+    "that shows the whole head in a standard plane."
+)
 NO_PIXEL_SIZE = (
     "A head was found, but the size of a pixel is unknown; state pixel_size_mm, or "
     "pixel_size_x_mm and pixel_size_y_mm."
@@ -56,6 +61,12 @@ NO_PIXEL_SIZE = (
 JSON_TYPE = "application/json"
 Responses = dict[int | str, dict[str, Any]]
 PNG_RESPONSE: Responses = {200: {"content": {"image/png": {}}, "description": "A PNG picture."}}
+
+
+def to_no_head_text(analysis: AnalysisBody) -> str:
+    """Return why an analysis has no head."""
+    is_other_plane = NOT_A_HEAD_PLANE in analysis.quality.warnings
+    return NO_HEAD_PLANE if is_other_plane else NO_HEAD
 
 
 def to_problem_responses(*statuses: int) -> Responses:
@@ -259,7 +270,7 @@ async def read_head_circumference(analysis_id: OwnId, owner: Owner) -> HeadCircu
     async with owner.renderers.take():
         analysis = (await require_stored(owner, analysis_id)).body
     if to_counted(analysis).head is None:
-        raise StoredNoHeadError(NO_HEAD)
+        raise StoredNoHeadError(to_no_head_text(analysis))
     body = to_head_circumference_body(analysis)
     if body is None:
         raise StoredPixelSizeMissingError(NO_PIXEL_SIZE)
@@ -278,7 +289,7 @@ async def create_mask(question: Asked, owner: Owner, watch: Watch, request: Requ
     """Return the mask of a picture in one request."""
     stored, _ = await owner.answer(question, watch)
     if stored.body.head is None:
-        raise NoHeadFoundError(NO_HEAD)
+        raise NoHeadFoundError(to_no_head_text(stored.body))
     async with owner.renderers.take():
         return await answer_png(owner, stored.draw_mask, request.app.state.metrics)
 
@@ -296,7 +307,7 @@ async def create_head_circumference(
     """Return the circumference of a picture in one request."""
     stored, _ = await owner.answer(question, watch)
     if to_counted(stored.body).head is None:
-        raise NoHeadFoundError(NO_HEAD)
+        raise NoHeadFoundError(to_no_head_text(stored.body))
     body = to_head_circumference_body(stored.body)
     if body is None:
         raise PixelSizeMissingError(NO_PIXEL_SIZE)

@@ -56,7 +56,7 @@ export const NOTES = {
   corrected:
     "Green: the ellipse that a person drew; HC is its circumference. Dashed: the automatic one. Mask edge: the border of what the network takes for the head.",
   saliency:
-    "Grad-CAM: what the answer depended on at this level, from none (0) to most (1).",
+    "Grad-CAM: where the features of this level spoke for the head, from none (0) to most (1).",
   attention:
     "The attention gate's coefficients at this level: bright is let through, black is held back.",
 };
