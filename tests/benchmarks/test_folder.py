@@ -8,7 +8,7 @@ from headcirc.cpus import count_available_cpus
 
 
 def test_figures_are_medians_of_the_runs():
-    """Of three runs the middle one counts; memory growth is that of the worst."""
+    """The middle one of three runs counts; memory growth is that of the worst."""
     runs = [Run(10, 19, 400, 400), Run(8, 15, 400, 440), Run(9, 17, 400, 420)]
     facts = to_facts(runs, 90)
     assert facts["images_per_s"] == pytest.approx(10)

@@ -85,6 +85,7 @@ def test_torch_network_maps_numpy_to_probabilities():
         to_network(Two(), device=CPU, precision="fp16", mode=GRAPH)
 
 
+@pytest.mark.slow
 def test_peers_have_their_published_sizes():
     """31.0 M parameters is the U-Net's known size, 32.8 M that of the paper's own code."""
     millions = {peer.architecture: peer.count()[0] / 1e6 for peer in PEERS}

@@ -131,6 +131,7 @@ def test_maps_match_torchs_autograd(backend, inputs, references):
             assert to_share_of_range(found[name], values) <= MAXIMUM_SHARE_OF_RANGE, name
 
 
+@pytest.mark.slow
 def test_maps_match_captum(backend, inputs, captum_maps):
     """Captum's Grad-CAM of the mean logit over the head, over its maximum, is the same map."""
     for network_input, expected in zip(inputs, captum_maps, strict=True):

@@ -73,8 +73,7 @@ def images(tmp_path_factory):
     scope="module",
     params=[
         "plane-maxima",
-        "half-plane",
-        *(pytest.param(each, marks=pytest.mark.slow) for each in ("plane", "half")),
+        *(pytest.param(each, marks=pytest.mark.slow) for each in ("half-plane", "plane", "half")),
     ],
 )
 def network(request):

@@ -20,7 +20,7 @@ OVERHEAD_BYTES = 1_500_000
 """What an engine holds beside weights: 0.9 MB at width 16, 1.0 MB at width 64."""
 
 
-@pytest.fixture(scope="module", params=[16, 64])
+@pytest.fixture(scope="module", params=[16, pytest.param(64, marks=pytest.mark.slow)])
 def graphs(request, tmp_path_factory):
     """Return the FP32 and FP16 graphs of one width, weights at random."""
     torch.manual_seed(0)

@@ -17,6 +17,8 @@ from tests.on_ray.conftest import PHANTOM, WAIT_S, find_named, is_named
 from tests.support.redis_server import run_redis
 from tests.support.synthetic import to_file
 
+pytestmark = pytest.mark.slow
+"""Starting the service on Ray takes more than a minute."""
 PROGRAM = ("deploy.ray.serve", "--cpus", "1")
 QUEUE_CAPACITY = 3
 REPLICA = b"ray::ServeReplica:headcirc"

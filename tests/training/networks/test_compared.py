@@ -53,6 +53,7 @@ def test_every_network_has_a_title_and_a_paper():
     assert NETWORKS.keys() == TITLES.keys() == PAPERS.keys()
 
 
+@pytest.mark.slow
 def test_command_prints_a_row_for_each_compared_network(capsys):
     """The table of the protocol is made by a command."""
     main(["--compared"])
