@@ -94,7 +94,6 @@ def test_answers_are_those_of_the_plain_service(plain, ray_service):
         assert len(found.headers.get_list("x-request-id")) == 1
 
 
-@pytest.mark.slow
 def test_kept_results_are_those_of_the_plain_service(plain, ray_service):
     """What a result's links lead to is the same, pixel by pixel."""
     first = ask(plain, *QUESTIONS[0]).json()
@@ -115,7 +114,6 @@ def test_request_id_is_returned_once(ray_service):
         assert returned == answer.json()["request_id"]
 
 
-@pytest.mark.slow
 def test_overload_is_refused_as_the_plain_service_does(ray_service):
     """More at once than there is room for: every answer is a measurement or a 429 to come back."""
     question = ("POST", "/v1/head-circumference", PHANTOM_FORM | {"data": SIZE | {"frame": "0"}})
@@ -128,13 +126,11 @@ def test_overload_is_refused_as_the_plain_service_does(ray_service):
         assert each.json()["code"] == "overloaded"
 
 
-@pytest.mark.slow
 def test_metrics_are_of_one_replica(ray_service):
     """A scrape through the proxy answers with the registry of whichever replica got it."""
     assert "headcirc_requests_in_flight" in ask(ray_service, "GET", "/metrics", {}).text
 
 
-@pytest.mark.slow
 def test_killed_replica_loses_no_answer(tmp_path):
     """Kill -9 of one of two: clients get all answers, links meet both, and SIGTERM ends it well."""
     with (
