@@ -1,11 +1,10 @@
 """Measure `headcirc analyze` on a folder, with one and with two measuring processes in turns.
 
-`python -m benchmarks.folder` writes a folder of pictures, which repeat, and measures it as a user
-would. Each run loads the model anew, and its time includes that.
+`python -m benchmarks.folder` writes a folder of pictures, which repeat, and measures it by the
+command that users give. The time of a run is that of the whole command, with loading the model.
 """
 
 import argparse
-import resource
 import subprocess
 import sys
 import tempfile
@@ -25,9 +24,10 @@ from harness.machine import describe_machine, to_model_facts, to_timestamp
 from harness.options import add_folder_options
 from harness.paths import SPEED_RESULTS_DIR
 from harness.pictures import Picture, load_pictures
-from harness.processes import find_tree, read_memory_mb
+from harness.processes import read_children_cpu_s, read_memory_mb, sum_over_tree
 from harness.targets import FOLDER_SPEED, Verdict, to_exit_status
 from headcirc.batch.measuring_pool import PROCESSES
+from headcirc.cli.command import EXIT_ALL_MEASURED, EXIT_SOME_NOT
 from headcirc.model.manifest import load_manifest
 from headcirc.pipeline import SHIPPED_MODEL_DIR
 
@@ -35,7 +35,6 @@ SCHEMA_VERSION = 1
 COMMAND = "python -m benchmarks.folder"
 SIZES = "sizes.csv"
 WAIT_S = 0.25
-EXIT_SOME_NOT_MEASURED = 1
 
 
 @dataclass(frozen=True)
@@ -79,7 +78,7 @@ def run_analyze(folder: Path, processes: int) -> Run:
     """
     command = [sys.executable, "-m", "headcirc.cli", "analyze", str(folder)]
     command += ["--pixel-sizes", str(folder / SIZES), "--csv", str(folder / "rows.csv")]
-    began_s, used_s = time.perf_counter(), _read_children_cpu_s()
+    began_s, used_s = time.perf_counter(), read_children_cpu_s()
     running = subprocess.Popen(
         [*command, "--processes", str(processes)],
         stdout=subprocess.DEVNULL,
@@ -87,29 +86,14 @@ def run_analyze(folder: Path, processes: int) -> Run:
     )
     memory_mb = []
     while running.poll() is None:
-        memory_mb.append(_read_tree_memory_mb(running.pid))
+        memory_mb.append(sum_over_tree(running.pid, read_memory_mb))
         time.sleep(WAIT_S)
     took_s = time.perf_counter() - began_s
-    if running.returncode not in (0, EXIT_SOME_NOT_MEASURED):
+    if running.returncode not in (EXIT_ALL_MEASURED, EXIT_SOME_NOT):
         raise RuntimeError(f"headcirc analyze ended with status {running.returncode}.")
     quarters = np.array_split(np.array(memory_mb), 4)
     early_mb, late_mb = (float(max(quarters[i], default=0.0)) for i in (1, 3))
-    return Run(took_s, _read_children_cpu_s() - used_s, early_mb, late_mb)
-
-
-def _read_children_cpu_s() -> float:
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
-
-
-def _read_tree_memory_mb(pid: int) -> float:
-    total_mb = 0.0
-    for each in find_tree(pid):
-        try:
-            total_mb += read_memory_mb(each)
-        except (OSError, KeyError):  # it has ended
-            continue
-    return total_mb
+    return Run(took_s, read_children_cpu_s() - used_s, early_mb, late_mb)
 
 
 def measure(chosen: argparse.Namespace) -> dict[str, Any]:

@@ -6,7 +6,6 @@ CPUs that it shares with the service. A Lua script makes it post several images.
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -22,7 +21,7 @@ from harness.documents import write_report
 from harness.options import add_folder_options, add_model_option
 from harness.paths import SPEED_RESULTS_DIR
 from harness.pictures import CONTENT_TYPE, ROUTE, Picture, to_multipart
-from harness.processes import read_cpu_s
+from harness.processes import read_children_cpu_s, read_cpu_s
 from harness.service_process import RunningService, ServiceFailedError
 from headcirc.pipeline import SHIPPED_MODEL_DIR
 
@@ -120,11 +119,11 @@ def drive(service: RunningService, forms: Path, concurrency: int, duration_s: in
     LoadToolError
         wrk failed; the message has its output.
     """
-    service_before_s, tool_before_s = read_cpu_s(service.pid), _read_children_cpu_s()
+    service_before_s, tool_before_s = read_cpu_s(service.pid), read_children_cpu_s()
     summary = run_tool(SCRIPT, service, forms, concurrency=concurrency, duration_s=duration_s)
     cpu_s = {
         "service_cpu_s": read_cpu_s(service.pid) - service_before_s,
-        "tool_cpu_s": _read_children_cpu_s() - tool_before_s,
+        "tool_cpu_s": read_children_cpu_s() - tool_before_s,
     }
     return Load(concurrency=concurrency, **cpu_s, **summary)
 
@@ -204,9 +203,3 @@ def parse_summary(output: str) -> dict[str, Any]:
             summary: dict[str, Any] = json.loads(line)
             return summary
     raise LoadToolError(f"{TOOL} printed no summary. Its output: {output}")
-
-
-def _read_children_cpu_s() -> float:
-    """Return the CPU seconds of ended child processes, which exclude a running service."""
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime

@@ -8,7 +8,6 @@ import argparse
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -22,7 +21,7 @@ from harness.machine import describe_machine, to_model_facts, to_timestamp
 from harness.options import add_folder_options, add_model_option
 from harness.paths import SPEED_RESULTS_DIR
 from harness.pictures import load_pictures
-from harness.processes import find_tree, read_cpu_s, read_memory_mb
+from harness.processes import find_tree, read_cpu_s, read_memory_mb, sum_over_tree
 from harness.service_process import PLAIN, RunningService, start_service
 from harness.targets import EXIT_NOT_MEASURABLE
 from headcirc.cpus import count_available_cpus
@@ -48,15 +47,6 @@ def to_programs(cpus: int) -> dict[str, tuple[str, ...]]:
     return programs
 
 
-def count_cpu_s(pid: int) -> float:
-    """Return the CPU seconds of a process and of its running descendants."""
-    total_s = 0.0
-    for each in find_tree(pid):
-        with suppress(OSError):  # the process has ended
-            total_s += read_cpu_s(each)
-    return total_s
-
-
 def measure_one(
     service: RunningService, forms: Path, concurrencies: Sequence[int], duration_s: int
 ) -> list[dict[str, Any]]:
@@ -66,9 +56,10 @@ def measure_one(
     for concurrency in tqdm(concurrencies, "load", unit="level"):
         drive(service, forms, concurrency, WARM_S)
         time.sleep(SETTLE_S)
-        before_s = count_cpu_s(service.pid)
+        before_s = sum_over_tree(service.pid, read_cpu_s)
         load = drive(service, forms, concurrency, duration_s)
-        load = replace(load, service_cpu_s=count_cpu_s(service.pid) - before_s)
+        used_s = sum_over_tree(service.pid, read_cpu_s) - before_s
+        load = replace(load, service_cpu_s=used_s)
         tree = find_tree(service.pid)
         tree_mb = sum(read_memory_mb(each) for each in tree)
         row = to_row(load, cpus, peak_memory_mb=tree_mb)

@@ -72,12 +72,10 @@ def to_mistakes(kinds: Report, hc18: Sequence[JudgedHead], manifest: Manifest) -
     limits = manifest.head_plane
     assert limits is not None, "the shipped model has the head-plane output"
     lowest, acceptable_from = limits.minimum_probability, limits.acceptable_probability
-    unanswered, refused = (
-        sum(head.probability < limit for head in hc18) for limit in (lowest, acceptable_from)
-    )
     small = [head for head in hc18 if head.true_mm < SMALL_MM]
-    small_unanswered, small_refused = (
-        sum(head.probability < limit for head in small) for limit in (lowest, acceptable_from)
+    (unanswered, refused), (small_unanswered, small_refused) = (
+        [sum(head.probability < limit for head in group) for limit in (lowest, acceptable_from)]
+        for group in (hc18, small)
     )
     return "\n".join(
         (

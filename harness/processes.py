@@ -4,6 +4,9 @@ The parsers take text, so that tests need no process.
 """
 
 import os
+import resource
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 KIB_PER_MB = 1000 * 1000 / 1024
@@ -40,6 +43,12 @@ def read_cpu_s(pid: int) -> float:
     """Return the CPU seconds of a process since its start, over all threads."""
     stat = Path(f"/proc/{pid}/stat").read_text()
     return parse_cpu_s(stat, ticks_per_s=os.sysconf("SC_CLK_TCK"))
+
+
+def read_children_cpu_s() -> float:
+    """Return the CPU seconds of all ended child processes, which exclude a running service."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def read_memory_mb(pid: int, name: str = "VmRSS") -> float:
@@ -79,3 +88,20 @@ def find_tree(pid: int) -> list[int]:
     for each in found:  # the list grows during the loop
         found += children.get(each, [])
     return found
+
+
+def sum_over_tree(pid: int, read: Callable[[int], float]) -> float:
+    """Return the sum of a figure over a process and all its running descendants.
+
+    Parameters
+    ----------
+    pid : int
+    read : callable
+        Reads the figure of one process, such as `read_cpu_s`. A process that ends meanwhile counts
+        as 0.
+    """
+    total = 0.0
+    for each in find_tree(pid):
+        with suppress(OSError, KeyError):  # no such process, or it has no memory any more
+            total += read(each)
+    return total

@@ -1,5 +1,6 @@
 import os
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +12,7 @@ from harness.processes import (
     read_memory_mb,
     read_thread_cpu_s,
     reset_peak_memory,
+    sum_over_tree,
 )
 
 STAT = (
@@ -55,3 +57,14 @@ def test_tree_holds_a_process_and_its_children():
         assert {os.getpid(), child.pid} <= set(find_tree(os.getpid()))
         assert find_tree(child.pid) == [child.pid]
         child.kill()
+
+
+def test_figure_of_a_tree_is_the_sum_of_its_processes():
+    """A process that has ended, or that has no memory any more, counts as 0."""
+    with subprocess.Popen(["sleep", "60"]) as child:
+        assert sum_over_tree(os.getpid(), lambda pid: float(pid == child.pid)) == 1
+        child.kill()
+        while "Z" not in Path(f"/proc/{child.pid}/stat").read_text().rpartition(")")[2]:
+            pass
+        assert sum_over_tree(child.pid, read_memory_mb) == 0  # ended, but not yet waited for
+    assert sum_over_tree(child.pid, read_cpu_s) == 0
