@@ -98,14 +98,15 @@ def to_headline(facts: ResultFacts) -> str:
     value_mm, value_px = facts.head_circumference_mm, facts.head_circumference_px
     if value_px is None:
         return "No head was found."
-    number = f"{value_px:.1f} px" if value_mm is None else f"{value_mm:.1f} mm"
+    number, unknown = f"{value_px:.1f} px", " Not in mm: the pixel size is unknown."
+    if value_mm is not None:
+        number, unknown = f"{value_mm:.1f} mm", ""
     if facts.corrected:
-        unknown = " Not in mm: the pixel size is unknown." if value_mm is None else ""
         return f"HC {number}, corrected by a person.{unknown}"
     if not facts.acceptable:
-        return f"Do not rely on this result: HC {number} is unreliable."
+        return f"Do not rely on this result: HC {number} is unreliable.{unknown}"
     if value_mm is None:
-        return f"HC {value_px:.1f} px. Not in mm: the pixel size is unknown."
+        return f"HC {number}.{unknown}"
     if facts.interval is None:
         return f"HC {value_mm:.1f} mm."
     level, low_mm, high_mm = facts.interval
@@ -113,17 +114,15 @@ def to_headline(facts: ResultFacts) -> str:
 
 
 def to_details(facts: ResultFacts) -> str:
-    """Return correction, warnings, pixel size, model, recalibration and the research notice."""
+    """Return correction, warnings, known pixel size, model, recalibration and research notice."""
     codes = [code for code in facts.warnings if code not in HEADLINE_WARNINGS]
     kind = "Warnings of the automatic measurement" if facts.corrected else "Warnings"
     sentences = [facts.corrected] if facts.corrected else []
     sentences += [f"{kind}: {', '.join(codes).replace('-', ' ')}."] if codes else []
-    size = "unknown"
     if facts.pixel_size_mm is not None:
-        size = (
-            " x ".join(dict.fromkeys(f"{side_mm:.4g}" for side_mm in facts.pixel_size_mm)) + " mm"
-        )
-    sentences += [f"Pixel size {size}.", f"Model {facts.model}."]
+        sides = " x ".join(dict.fromkeys(f"{side_mm:.4g}" for side_mm in facts.pixel_size_mm))
+        sentences.append(f"Pixel size {sides} mm.")
+    sentences.append(f"Model {facts.model}.")
     return " ".join([*sentences, *filter(None, (facts.site,)), RESEARCH_ONLY])
 
 

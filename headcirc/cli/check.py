@@ -97,4 +97,6 @@ COMMAND = Command(
     "Measure a drawn head of known size: does it work here, and on what?",
     add_model_arguments,
     run,
+    exit_help=f"Exit status: 0 it works, 1 it measures the drawn head wrongly by over "
+    f"{TOLERATED_SHARE:.0%}, 2 bad usage or failed.",
 )

@@ -19,6 +19,7 @@ from headcirc.readers.pixel_size import read_decimal, to_scale_marks, to_stated_
 
 EXIT_ALL_MEASURED, EXIT_SOME_NOT, EXIT_USAGE, EXIT_STOPPED = 0, 1, 2, 130
 EXIT_HELP = "Exit status: 0 all measured, 1 some image was not, 2 bad usage, 130 stopped by Ctrl-C."
+EXIT_HELP_WITHOUT_IMAGES = "Exit status: 0 done, 2 bad usage or failed, 130 stopped by Ctrl-C."
 
 
 def _say_nothing(_: argparse.Namespace) -> str:
@@ -40,6 +41,8 @@ class Command:
         Runs with the parsed options and returns the exit status.
     examples : str
         Printed below the options.
+    exit_help : str
+        What the exit statuses mean; printed last.
     describe_resume : callable
         Says how to continue a run that ended early.
     """
@@ -49,6 +52,7 @@ class Command:
     add_arguments: Callable[[argparse.ArgumentParser], None]
     run: Callable[[argparse.Namespace], int]
     examples: str = ""
+    exit_help: str = EXIT_HELP
     describe_resume: Callable[[argparse.Namespace], str] = _say_nothing
 
 

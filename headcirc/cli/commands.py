@@ -78,7 +78,7 @@ def to_parser() -> argparse.ArgumentParser:
             command.name,
             help=command.help,
             description=command.help,
-            epilog=command.examples + EXIT_HELP,
+            epilog=command.examples + command.exit_help,
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         command.add_arguments(subparser)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from headcirc.batch.files import UsageError
-from headcirc.cli.command import EXIT_ALL_MEASURED, Command
+from headcirc.cli.command import EXIT_ALL_MEASURED, EXIT_HELP_WITHOUT_IMAGES, Command
 
 if TYPE_CHECKING:
     from headcirc.gateway.queue import Queue
@@ -81,4 +81,5 @@ COMMAND = Command(
     add_arguments,
     run,
     examples=EXAMPLES,
+    exit_help=EXIT_HELP_WITHOUT_IMAGES,
 )

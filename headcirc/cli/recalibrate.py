@@ -9,7 +9,7 @@ from headcirc.agreement.recalibration import LEAST_EXAMS, NONE, recalibrate
 from headcirc.agreement.rows import read_rows
 from headcirc.batch.files import UsageError
 from headcirc.batch.replace_file import replace_file
-from headcirc.cli.command import EXIT_ALL_MEASURED, Command, is_read
+from headcirc.cli.command import EXIT_ALL_MEASURED, EXIT_HELP_WITHOUT_IMAGES, Command, is_read
 from headcirc.model.site import to_site
 
 EXAMPLES = """examples:
@@ -62,4 +62,5 @@ COMMAND = Command(
     add_arguments,
     run,
     examples=EXAMPLES,
+    exit_help=EXIT_HELP_WITHOUT_IMAGES,
 )

@@ -8,7 +8,7 @@ import socket
 import sys
 
 from headcirc.batch.files import UsageError
-from headcirc.cli.command import EXIT_ALL_MEASURED, Command
+from headcirc.cli.command import EXIT_ALL_MEASURED, EXIT_HELP_WITHOUT_IMAGES, Command
 
 MAX_PORT = 65535
 
@@ -92,4 +92,5 @@ COMMAND = Command(
     "Serve the page and the HTTP interface; settings are HEADCIRC_* variables.",
     add_arguments,
     run,
+    exit_help=EXIT_HELP_WITHOUT_IMAGES,
 )

@@ -62,10 +62,12 @@ def test_warning_precedes_an_unreliable_number(facts, expected):
 
 
 def test_number_without_a_pixel_size_is_not_in_mm():
-    """Pixels, and why."""
+    """Pixels, and why, once; also beside a number that is unreliable."""
     facts = replace(GOOD, head_circumference_mm=None, interval=None, pixel_size_mm=None)
     assert to_headline(facts) == "HC 1443.2 px. Not in mm: the pixel size is unknown."
-    assert "Pixel size unknown." in to_details(facts)
+    assert "ixel size" not in to_details(facts)
+    headline = to_headline(replace(facts, acceptable=False))
+    assert headline.endswith("px is unreliable. Not in mm: the pixel size is unknown.")
 
 
 def test_details_name_pixel_size_model_warnings_and_use():

@@ -43,6 +43,25 @@ def test_one_image_is_measured(capsys):
     assert "HC 18" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("command", "expected"),
+    [
+        ("analyze", "1 some image was not"),
+        ("check", "1 it measures the drawn head wrongly by over 3%"),
+        ("serve", "0 done, 2 bad usage or failed"),
+        ("gateway", "0 done, 2 bad usage or failed"),
+        ("recalibrate", "0 done, 2 bad usage or failed"),
+    ],
+)
+def test_help_has_the_exit_statuses_of_the_command(command, expected, capsys):
+    """Those about images are not printed by a command that measures none."""
+    with pytest.raises(SystemExit, match="0"):
+        main([command, "--help"])
+    text = capsys.readouterr().out
+    assert text.count("Exit status") == 1
+    assert expected in text
+
+
 def test_folder_gives_csv_overlays_and_json(folder, capsys):
     """A folder is walked; rows, pictures and JSON lines come out, annotations stay out."""
     table, overlays = folder / "out.csv", folder / "overlays"
