@@ -9,8 +9,9 @@ SPLIT    := models/attention-resunet-16-split
 MODEL    ?= $(SHIPPED)
 CHECKPOINT ?= $(if $(filter $(SHIPPED),$(MODEL)),models/attention-resunet-16,$(MODEL))/checkpoint.safetensors
 HC18_DIR ?= ../shared/data/hc18
-# Only the shipped model's acceptance is kept as a result; that of another stays in its manifest.
-ACCEPTED_DIR := $(if $(filter $(SHIPPED),$(MODEL)),evaluation/results,build/int8)
+CANDIDATE := build/int8/$(notdir $(MODEL))
+# Only the shipped model's acceptance is a result by default; that of another stays with its candidate.
+ACCEPTED_DIR ?= $(if $(filter $(SHIPPED),$(MODEL)),evaluation/results,$(CANDIDATE))
 UV       := uv==0.13.9
 
 TEST_BIN := .venv-test/bin
@@ -128,9 +129,9 @@ engine: test-env  ### FP16 ONNX -> engine, by the TensorRT of .venv-test: for RT
 	$(TEST_BIN)/python -m model_export engine --model $(MODEL)
 
 accept-int8: test-env  ### Quantise, hold against float32 over HTTP, let it ship if accepted
-	$(TEST_BIN)/python -m model_export quantise --model $(MODEL) --out build/int8 --data $(HC18_DIR)
-	HC18_DIR=$(HC18_DIR) $(TEST_BIN)/python -m evaluation.acceptance --model build/int8 --out $(ACCEPTED_DIR)
-	$(TEST_BIN)/python -m model_export adopt --model $(MODEL) --candidate build/int8 \
+	$(TEST_BIN)/python -m model_export quantise --model $(MODEL) --out $(CANDIDATE) --data $(HC18_DIR)
+	HC18_DIR=$(HC18_DIR) $(TEST_BIN)/python -m evaluation.acceptance --model $(CANDIDATE) --out $(ACCEPTED_DIR)
+	$(TEST_BIN)/python -m model_export adopt --model $(MODEL) --candidate $(CANDIDATE) \
 	  --acceptance $(ACCEPTED_DIR)/acceptance_int8.json
 
 wheel: test-env  ## Build the source archive and the wheel into dist/

@@ -93,12 +93,13 @@ class Engine:
         return f"{self.model_name} {self.kind.name}"
 
 
-def find_models(folder: Path) -> list[Path]:
+def find_models(folder: Path, *, has_shipped: bool = True) -> list[Path]:
     """Return the shipped model and the models with other names in a folder, narrowest first.
 
-    A model without its graphs is excluded; `make export` and `make restore` create them.
+    A model without its graphs is excluded; `make export` and `make restore` create them. Without
+    `has_shipped` only those of the folder are returned.
     """
-    found = {load_manifest(SHIPPED_MODEL_DIR).name: SHIPPED_MODEL_DIR}
+    found = {load_manifest(SHIPPED_MODEL_DIR).name: SHIPPED_MODEL_DIR} if has_shipped else {}
     for path in sorted(folder.glob(f"*/{MANIFEST_NAME}")):
         manifest = load_manifest(path.parent)
         if all(graph.path.is_file() for graph in manifest.graphs.values()):

@@ -214,7 +214,10 @@ def measure(chosen: argparse.Namespace, plan: Plan) -> dict[str, Any]:
     """Measure all available engines and return the report."""
     source, pictures = load_pictures(chosen.data)
     requests = [to_http_request(picture) for picture in pictures]
-    found = [Measured(engine) for engine in list_engines(find_models(chosen.models))]
+    found = [
+        Measured(engine)
+        for engine in list_engines(find_models(chosen.models, has_shipped=chosen.shipped))
+    ]
     for each in found:
         each.absent = None if chosen.only in each.engine.name else LEFT_OUT
     selected = [each for each in found if not each.absent]
@@ -251,6 +254,12 @@ def to_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--models", type=Path, default=ROOT / "models", help="folder of the other models"
+    )
+    parser.add_argument(
+        "--no-shipped",
+        dest="shipped",
+        action="store_false",
+        help="measure only the models of --models",
     )
     add_folder_options(parser, SPEED_RESULTS_DIR)
     return parser

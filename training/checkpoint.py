@@ -98,7 +98,7 @@ def load_trained(path: Path) -> Any:
 def find_checkpoint(model_dir: Path) -> Path:
     """Return the path of the checkpoint that a model's graphs were exported from.
 
-    The checkpoint is identified by its SHA-256. It lies beside the manifest, or in a subfolder of
+    The checkpoint is identified by its SHA-256. It lies beside the manifest, or in a folder below
     `models/`, as that of the shipped model does.
 
     Raises
@@ -109,7 +109,7 @@ def find_checkpoint(model_dir: Path) -> Path:
     manifest = json.loads((model_dir / MANIFEST_NAME).read_text())
     sha256 = manifest["checkpoint"]["sha256"]
     beside = model_dir / manifest["checkpoint"]["file"]
-    for path in (beside, *sorted(MODELS_DIR.glob(f"*/{CHECKPOINT_NAME}"))):
+    for path in (beside, *sorted(MODELS_DIR.rglob(CHECKPOINT_NAME))):
         if path.is_file() and to_file_sha256(path) == sha256:
             return path
     raise ModelArtifactError(

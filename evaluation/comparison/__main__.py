@@ -1,10 +1,11 @@
 """Compare architectures: `python -m evaluation.comparison measure|report`.
 
 `measure --model DIR --part PART` measures one exported network through the running service and
-saves its rows. `report` reads all saved rows and writes `comparison.json`, the figures and the
-tables of `docs/comparison.md`. The test exams are read only with `--part test`.
+saves its rows. `report` reads all saved rows, those of the calibration exams and the acceptance of
+the INT8 graphs, and writes `comparison.json`, the figures and the tables of `docs/comparison.md`.
+The test exams are read only with `--part test`.
 
-Exit status 0: done; 2: the measurement failed.
+Exit status 0: done; 2: the measurement failed, or the networks cannot be compared.
 """
 
 import argparse
@@ -16,10 +17,11 @@ from typing import Any
 
 import httpx
 
+from evaluation.acceptance import RESULT_NAME as ACCEPTANCE_NAME
 from evaluation.comparison.measure import measure_network
 from evaluation.comparison.plots import draw_figures
 from evaluation.comparison.rows import Measured, find_measured
-from evaluation.comparison.summary import group_by_architecture, to_report
+from evaluation.comparison.summary import group_by_architecture, to_choice, to_report
 from evaluation.comparison.text import DOCUMENT, to_block, write_page
 from evaluation.unseen_exams import TrainedOnError
 from harness.documents import write_report
@@ -30,20 +32,36 @@ from headcirc.errors import HeadCircumferenceError
 from training.networks import COMPARED, TITLES
 
 RESULTS_DIR = EVALUATION_RESULTS_DIR / "comparison"
+CALIBRATION = "calibration"
+"""Folder of the calibration exams' rows, beside those of the test exams."""
 LATENCY_PATH = SPEED_RESULTS_DIR / "comparison" / "latency.json"
 PLANES_DIR = Path("../shared/data/planes")
 EXIT_DONE, EXIT_FAILED = 0, 2
 
 
-def write_all(networks: Sequence[Measured], latency: Any, out_dir: Path) -> str:
+def write_all(
+    networks: Sequence[Measured], calibration: Sequence[Measured], latency: Any, out_dir: Path
+) -> str:
     """Write the report and the figures, and return the page's block."""
     order = [TITLES[name] for name in COMPARED]
     report = to_report(networks, order)
+    report["calibration"] = to_choice(calibration, order) if calibration else None
+    report["int8"] = read_acceptances(out_dir, [each["name"] for each in report["networks"]])
     write_report(out_dir / "comparison.json", report)
     groups = group_by_architecture(networks)
     first = [groups[title][0] for title in order if title in groups]
     paths = draw_figures(first, report, latency, out_dir)
     return to_block(report, latency, [path.stem for path in paths])
+
+
+def read_acceptances(results_dir: Path, names: Sequence[str]) -> dict[str, Any]:
+    """Return the stored acceptance of each network's INT8 graph that was measured."""
+    paths = {name: results_dir / name / ACCEPTANCE_NAME for name in names}
+    found = {name: json.loads(path.read_text()) for name, path in paths.items() if path.is_file()}
+    return {
+        name: {key: report[key] for key in ("limits", "candidates", "accepted")}
+        for name, report in found.items()
+    }
 
 
 def to_parser() -> argparse.ArgumentParser:
@@ -85,7 +103,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         ) as error:
             print(f"evaluation.comparison: {error}", file=sys.stderr)
             return EXIT_FAILED
-        measured.write(chosen.out / measured.name / measured.version)
+        folder = chosen.out / CALIBRATION if chosen.part == CALIBRATION else chosen.out
+        measured.write(folder / measured.name / measured.version)
         print(f"{measured.title}, {measured.version}: {len(measured.rows)} images measured")
         return EXIT_DONE
     networks = find_measured(chosen.results)
@@ -93,7 +112,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("evaluation.comparison: no network is measured yet. Run measure.", file=sys.stderr)
         return EXIT_FAILED
     latency = json.loads(chosen.latency.read_text()) if chosen.latency.is_file() else None
-    block = write_all(networks, latency, chosen.results)
+    calibration = find_measured(chosen.results / CALIBRATION)
+    try:
+        block = write_all(networks, calibration, latency, chosen.results)
+    except ValueError as error:
+        print(f"evaluation.comparison: {error}", file=sys.stderr)
+        return EXIT_FAILED
     write_page(block, chosen.page)
     print(block)
     return EXIT_DONE

@@ -2,7 +2,8 @@
 
 `python -m evaluation.comparison measure --model DIR --part test` writes the rows of the model's
 answers. What no route returns is computed in this process with the same model: probabilities for
-the curves, and Grad-CAM maps.
+the curves, and Grad-CAM maps. On the calibration exams only the answers are compared, so degraded
+images, other devices' planes and Grad-CAM maps are left out there.
 """
 
 import json
@@ -39,13 +40,14 @@ from training.data.planes import HEAD, Plane, load_planes
 
 PHANTOMS = (0, 7, 13)
 """Phantoms whose Grad-CAM maps are drawn: no picture of a patient is published."""
+TEST = "test"
 MODEL_FACTS = ("name", "version", "architecture", "width", "parameters", "macs")
 
 
 def measure_network(
     model_dir: Path, part: str, data_dir: Path, planes_dir: Path, engine: tuple[str, str]
 ) -> Measured:
-    """Measure one network on a part of HC18, degraded, and on other devices' planes.
+    """Measure one network on a part of HC18; on `test` also degraded images and other planes.
 
     Parameters
     ----------
@@ -65,7 +67,8 @@ def measure_network(
         The service did not start, or returned an error.
     """
     require_unseen(model_dir, part)
-    images, planes = load_part(data_dir, part), load_planes(planes_dir)
+    images = load_part(data_dir, part)
+    planes = load_planes(planes_dir) if part == TEST else []
     with (
         serve(model_dir, *engine) as url,
         httpx.Client(base_url=url, timeout=REQUEST_TIMEOUT_S) as client,
@@ -73,10 +76,10 @@ def measure_network(
         served = fetch_model(client)
         pipeline = load_served_pipeline(model_dir, served)
         answers = measure_served(client, images)
-        degraded = measure_degraded(client, images)
+        degraded = measure_degraded(client, images) if part == TEST else []
         plane_rows = [measure_plane(client, each) for each in tqdm(planes, "planes")]
     explainer = None
-    if pipeline.manifest.explain is not None:
+    if part == TEST and pipeline.manifest.explain is not None:
         threads = count_available_cpus()
         explainer = Explainer(pipeline.manifest, pipeline.backend.name, threads=threads)
     rows, counts = add_probabilities(answers, images, pipeline, explainer)
@@ -107,6 +110,7 @@ def to_facts(
         "model": {name: manifest[name] for name in MODEL_FACTS}
         | {key: served[key] for key in ("sha256", "backend", "precision")}
         | {"file_bytes": sizes, "seed": recipe.get("seed"), "epochs": recipe.get("epochs")},
+        "fp16_against_fp32": manifest["fp16_against_fp32"],
         "training": {
             name: manifest["training"].get(name) for name in ("selected_epoch", "device", "seconds")
         },

@@ -1,6 +1,7 @@
 """Draw the figures of the comparison from the saved rows; no display is needed."""
 
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -189,7 +190,7 @@ def draw_latency(report: Report, latency: Report) -> Figure:
     rows = [row for row in latency["engines"] if row["request_ms"] and row["model"] in errors]
     colours = dict(zip(errors, to_colours(len(errors)), strict=True))
     kinds = list(dict.fromkeys((row["backend"], row["precision"]) for row in rows))
-    for kind, marker in zip(kinds, "osD^v<>*", strict=False):
+    for kind, marker in zip(kinds, cycle("osD^v<>*"), strict=False):
         for row in (row for row in rows if (row["backend"], row["precision"]) == kind):
             title, figure_mm = errors[row["model"]]
             point = (row["request_ms"]["p50"], figure_mm["value"])

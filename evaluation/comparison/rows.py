@@ -2,7 +2,7 @@
 
 A network's folder has `rows.csv` (one row per image of HC18), `degraded.csv`, `planes.csv`,
 `pixels.npz` (histograms of the probabilities, one per image), `phantoms.npz` (Grad-CAM maps) and
-`measured.json`.
+`measured.json`. Tables of the calibration exams have no degraded images and no planes.
 """
 
 import csv

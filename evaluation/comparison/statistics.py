@@ -1,6 +1,7 @@
 """Test paired differences between networks, with the exam as the unit.
 
-Images of one exam are alike, so their values are averaged first. All random draws have fixed seeds.
+Images of one exam are alike, so their differences are averaged first. All random draws have fixed
+seeds.
 """
 
 import math
@@ -32,9 +33,9 @@ class PairedTest:
     first, second : str
         Names of the networks.
     exams : int
-        Exams with a value of both networks.
+        Exams with an image that both networks have a value of.
     excluded : int
-        Exams without one.
+        The other exams.
     mean_difference, low, high : float
         Mean over the exams with its bootstrap interval.
     cohens_d, d_low, d_high : float
@@ -67,30 +68,28 @@ class PairedTest:
         return max(self.wilcoxon_holm_p, self.permutation_holm_p) < SIGNIFICANCE
 
 
-def to_exam_means(values: Sequence[float | None], exams: Sequence[int]) -> dict[int, float]:
-    """Return the mean value of each exam's images; NaN where no image has a value."""
-    groups: dict[int, list[float]] = {}
-    for value, exam in zip(np.array(values, np.float64), exams, strict=True):
-        groups.setdefault(int(exam), []).append(float(value))
-    known = {exam: [v for v in each if math.isfinite(v)] for exam, each in groups.items()}
-    return {exam: float(np.mean(each)) if each else math.nan for exam, each in known.items()}
-
-
 def to_differences(
-    first: Mapping[int, float], second: Mapping[int, float]
+    first: Sequence[float | None], second: Sequence[float | None], exams: Sequence[int]
 ) -> tuple[FloatArray, int]:
-    """Return second minus first for each exam with both values, and the number of other exams.
+    """Return the mean difference of each exam's images, and the number of exams without one.
 
-    Raises
-    ------
-    ValueError
-        The networks were measured on different exams.
+    Only images with both values count, so that networks that answer different images of an exam are
+    still compared on the same ones.
+
+    Parameters
+    ----------
+    first, second : sequence of float or None
+        Value of each image.
+    exams : sequence of int
+        Exam of each image.
     """
-    if first.keys() != second.keys():
-        raise ValueError("The networks were not measured on the same exams. Measure both again.")
-    differences = np.array([second[exam] - first[exam] for exam in sorted(first)])
-    known = differences[np.isfinite(differences)]
-    return known, differences.size - known.size
+    groups: dict[int, list[float]] = {}
+    for one, other, exam in zip(first, second, exams, strict=True):
+        known = groups.setdefault(int(exam), [])
+        if one is not None and other is not None:
+            known.append(other - one)
+    means = [float(np.mean(each)) for each in groups.values() if each]
+    return np.array(means), len(groups) - len(means)
 
 
 def to_cohens_d(differences: FloatArray) -> float:
@@ -100,22 +99,25 @@ def to_cohens_d(differences: FloatArray) -> float:
 
 
 def compare_pair(
-    names: tuple[str, str], first: Mapping[int, float], second: Mapping[int, float]
+    names: tuple[str, str],
+    first: Sequence[float | None],
+    second: Sequence[float | None],
+    exams: Sequence[int],
 ) -> PairedTest:
     """Test the difference of one figure between two networks.
 
     Parameters
     ----------
     names : tuple of str
-    first, second : mapping of exam to float
-        From `to_exam_means`.
+    first, second, exams : sequence
+        As in `to_differences`.
 
     Raises
     ------
     ValueError
-        The exams differ, or fewer than 3 have both values.
+        Fewer than 3 exams have an image with both values.
     """
-    differences, excluded = to_differences(first, second)
+    differences, excluded = to_differences(first, second, exams)
     if differences.size < FEWEST_EXAMS:
         raise ValueError(f"{differences.size} exams have both values; give {FEWEST_EXAMS} or more.")
     generator = np.random.default_rng(SEED)
@@ -151,10 +153,20 @@ def compare_pair(
     )
 
 
-def compare_all(values: Mapping[str, Mapping[int, float]]) -> list[PairedTest]:
-    """Test every pair of networks and correct the p values over the pairs."""
+def compare_all(
+    values: Mapping[str, Sequence[float | None]], exams: Sequence[int]
+) -> list[PairedTest]:
+    """Test every pair of networks and correct the p values over the pairs.
+
+    Parameters
+    ----------
+    values : mapping of str to sequence of float or None
+        Value of each image, by network.
+    exams : sequence of int
+        Exam of each image.
+    """
     tests = [
-        compare_pair((one, other), values[one], values[other])
+        compare_pair((one, other), values[one], values[other], exams)
         for one, other in combinations(values, 2)
     ]
     wilcoxon = correct_holm([test.wilcoxon_p for test in tests])
@@ -208,6 +220,8 @@ def to_detectable_effect(exams: int, *, level: float = SIGNIFICANCE, power: floa
 
 def describe_power(tests: Sequence[PairedTest], deviations: Sequence[float]) -> dict[str, Any]:
     """Return the smallest detectable mean difference of one figure, alone and by Holm's first step.
+
+    The power is that of the paired t test, which the tests used here approach.
 
     Parameters
     ----------

@@ -5,7 +5,7 @@ All functions are pure functions of rows.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
-from itertools import combinations
+from itertools import combinations, compress
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,6 @@ from evaluation.comparison.statistics import (
     compare_all,
     describe_power,
     to_differences,
-    to_exam_means,
 )
 from evaluation.metrics import estimate, summarise_errors
 from training.data.planes import HEAD, KINDS
@@ -54,7 +53,7 @@ def _to_good(row: ComparedRow) -> float | None:
 
 
 FIGURES: dict[str, tuple[str, Getter]] = {
-    "dice": ("Dice, %", _to_plain("mask_dice", 100)),
+    "dice": ("Dice, % (0 without an answer)", _to_plain("mask_dice", 100)),
     "iou": ("IoU, %", _to_plain("mask_iou", 100)),
     "precision": ("precision, %", _to_plain("mask_precision", 100)),
     "recall": ("recall, %", _to_plain("mask_recall", 100)),
@@ -180,18 +179,23 @@ def summarise_planes(rows: Sequence[PlaneRow]) -> dict[str, Any]:
     return kinds
 
 
+def to_exams(networks: Sequence[Measured]) -> list[int]:
+    """Return the exam of each image; raises ValueError if the networks have different images."""
+    images = [[(row.name, row.exam) for row in each.rows] for each in networks]
+    if any(each != images[0] for each in images):
+        raise ValueError("The networks were not measured on the same images. Measure them again.")
+    return [exam for _, exam in images[0]]
+
+
 def compare_networks(networks: Sequence[Measured]) -> dict[str, Any]:
-    """Test all pairs of networks, which were measured on the same exams, for each tested figure."""
-    tested: dict[str, Any] = {}
+    """Test all pairs of networks for each tested figure; all need the same images."""
+    tested, exams = dict[str, Any](), to_exams(networks)
     for figure in TESTED:
-        means = {
-            each.title: to_exam_means(to_values(each.rows, figure), [r.exam for r in each.rows])
-            for each in networks
-        }
-        tests = compare_all(means)
+        values = {each.title: to_values(each.rows, figure) for each in networks}
+        tests = compare_all(values, exams)
         deviations = [
-            float(np.std(to_differences(means[one], means[other])[0], ddof=1))
-            for one, other in combinations(means, 2)
+            float(np.std(to_differences(values[one], values[other], exams)[0], ddof=1))
+            for one, other in combinations(values, 2)
         ]
         tested[figure] = {
             "tests": [asdict(test) | {"significant": test.is_significant} for test in tests],
@@ -202,15 +206,27 @@ def compare_networks(networks: Sequence[Measured]) -> dict[str, Any]:
 
 def compare_concentrations(networks: Sequence[Measured]) -> list[dict[str, Any]]:
     """Test all pairs of networks for the share of their Grad-CAM maps at the head's edge."""
-    means = {
-        each.title: to_exam_means(
-            [row.edge_share for row in each.rows], [row.exam for row in each.rows]
-        )
-        for each in networks
-        if any(row.edge_share is not None for row in each.rows)
-    }
-    tests: list[PairedTest] = compare_all(means) if len(means) > 1 else []
+    values = {each.title: [row.edge_share for row in each.rows] for each in networks}
+    explained = {title: each for title, each in values.items() if any(v is not None for v in each)}
+    if len(explained) < 2:  # noqa: PLR2004 - a pair
+        return []
+    tests: list[PairedTest] = compare_all(explained, to_exams(networks))
     return [asdict(test) | {"significant": test.is_significant} for test in tests]
+
+
+def summarise_answered(networks: Sequence[Measured]) -> dict[str, Any]:
+    """Return each network's mean absolute error on the images that all of them answered."""
+    exams = to_exams(networks)
+    values = [to_values(each.rows, "absolute_error_mm") for each in networks]
+    answered = [all(value is not None for value in each) for each in zip(*values, strict=True)]
+    kept = [exam for exam, is_answered in zip(exams, answered, strict=True) if is_answered]
+    return {
+        "images": sum(answered),
+        "absolute_error_mm": {
+            each.title: to_figure(list(compress(some, answered)), kept)
+            for each, some in zip(networks, values, strict=True)
+        },
+    }
 
 
 def to_sign_agreement(
@@ -219,12 +235,28 @@ def to_sign_agreement(
     """Return whether the mean difference has one sign for all pairs of seeds; None for one seed."""
     if min(len(seeds[first]), len(seeds[second])) < 2:  # noqa: PLR2004 - two seeds make a pair
         return None
-    means = [
-        [np.nanmean(np.array(to_values(each.rows, figure), np.float64)) for each in seeds[title]]
-        for title in (first, second)
-    ]
-    signs = {float(np.sign(other - one)) for one in means[0] for other in means[1]}
+    signs = set()
+    for one in seeds[first]:
+        for other in seeds[second]:
+            both = [to_values(each.rows, figure) for each in (one, other)]
+            signs.add(float(np.sign(to_differences(*both, to_exams([one, other]))[0].mean())))
     return len(signs) == 1
+
+
+def to_part(networks: Sequence[Measured]) -> str:
+    """Return the part of HC18 on which all networks were measured; raises as `to_report`."""
+    parts = {str(each.facts["data"]["part"]) for each in networks}
+    if len(parts) != 1:
+        raise ValueError(f"The networks were measured on {' and '.join(sorted(parts))}. Give one.")
+    return parts.pop()
+
+
+def to_ordered_groups(
+    networks: Sequence[Measured], order: Sequence[str]
+) -> dict[str, list[Measured]]:
+    """Return all seeds of each architecture, in the order of the tables."""
+    found = group_by_architecture(networks)
+    return {title: found[title] for title in order if title in found}
 
 
 def group_by_architecture(networks: Sequence[Measured]) -> dict[str, list[Measured]]:
@@ -266,11 +298,8 @@ def to_report(networks: Sequence[Measured], order: Sequence[str]) -> dict[str, A
     ValueError
         The networks were measured on different parts.
     """
-    parts = {each.facts["data"]["part"] for each in networks}
-    if len(parts) != 1:
-        raise ValueError(f"The networks were measured on {' and '.join(sorted(parts))}. Give one.")
-    found = group_by_architecture(networks)
-    groups = {title: found[title] for title in order if title in found}
+    part = to_part(networks)
+    groups = to_ordered_groups(networks, order)
     first = [seeds[0] for seeds in groups.values()]
     tested = compare_networks(first) if len(first) > 1 else {}
     for figure, each in tested.items():
@@ -279,9 +308,32 @@ def to_report(networks: Sequence[Measured], order: Sequence[str]) -> dict[str, A
             test["seeds_agree"] = agreement
     return {
         "command": "python -m evaluation.comparison report",
-        "part": parts.pop(),
+        "part": part,
         "networks": [summarise_network(each) for each in first],
+        "answered_by_all": summarise_answered(first),
         "tested": tested,
         "concentration_tests": compare_concentrations(first),
         "seeds": to_seed_table(groups),
+    }
+
+
+def to_choice(networks: Sequence[Measured], order: Sequence[str]) -> dict[str, Any]:
+    """Return what a choice of the architecture is made on: errors and tests of one part.
+
+    The first seed of each architecture counts. Parameters and errors are those of `to_report`.
+    """
+    first = [seeds[0] for seeds in to_ordered_groups(networks, order).values()]
+    figures = {
+        each.title: {
+            name: to_figure(to_values(each.rows, name), [row.exam for row in each.rows])
+            for name in TESTED
+        }
+        for each in first
+    }
+    return {
+        "part": to_part(networks),
+        "images": len(first[0].rows),
+        "exams": len({row.exam for row in first[0].rows}),
+        "figures": figures,
+        "tested": compare_networks(first) if len(first) > 1 else {},
     }

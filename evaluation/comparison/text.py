@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 from evaluation.comparison.summary import FIGURES, TESTED
-from evaluation.weights import to_p_text
 from harness.documents import replace_block
 
 DOCUMENT = Path(__file__).parent.parent.parent / "docs" / "comparison.md"
@@ -21,6 +20,7 @@ PICTURES = {
     "concentration": "Concentration of the Grad-CAM maps",
     "latency": "Accuracy against the time of a request",
 }
+SMALLEST_P = 0.001
 Report = Mapping[str, Any]
 
 
@@ -41,21 +41,30 @@ def to_cell(figure: Report) -> str:
     return f"{value}{spread} ({low} to {high})"
 
 
-def to_accuracy_table(networks: Sequence[Report]) -> str:
+def to_accuracy_table(networks: Sequence[Report], answered: Report) -> str:
     """Return a table with a row for each figure and a column for each network."""
     rows = [
         [title, *(to_cell(each["figures"][name]) for each in networks)]
         for name, (title, _) in FIGURES.items()
     ]
     rows.append(["calibration error (ECE)", *(to_cell(each["calibration"]) for each in networks)])
-    limits = [
-        f"{each['errors']['limit_of_agreement_low_mm']['value']:+.2f} to "
-        f"{each['errors']['limit_of_agreement_high_mm']['value']:+.2f}"
-        for each in networks
-    ]
-    rows.append(["95 % limits of agreement, mm", *limits])
+    rows.append(["95 % limits of agreement, mm", *(to_limits(e["errors"]) for e in networks)])
+    common = answered["absolute_error_mm"]
+    title = f"HC absolute error on the {answered['images']} images that all answered, mm"
+    rows.append([title, *(to_cell(common[each["title"]]) for each in networks)])
     rows.append(["images without an answer", *(str(each["without_answer"]) for each in networks)])
     return to_table(["figure", *(each["title"] for each in networks)], rows)
+
+
+def to_limits(errors: Report) -> str:
+    """Return the limits of agreement, in mm; they need two answers."""
+    low, high = (errors[f"limit_of_agreement_{end}_mm"]["value"] for end in ("low", "high"))
+    return "-" if low is None or high is None else f"{low:+.2f} to {high:+.2f}"
+
+
+def to_p_text(p: float) -> str:
+    """Return a p value; it is never printed as zero."""
+    return "< 0.001" if p < SMALLEST_P else f"{p:.3f}"
 
 
 def to_test_table(figure: str, tested: Report) -> str:
@@ -66,19 +75,23 @@ def to_test_table(figure: str, tested: Report) -> str:
         rows.append(
             [
                 f"{test['second']} minus {test['first']}",
+                str(test["exams"]),
                 f"{test['mean_difference']:+.3f} ({test['low']:+.3f} to {test['high']:+.3f})",
                 f"{test['cohens_d']:+.2f} ({test['d_low']:+.2f} to {test['d_high']:+.2f})",
-                to_p_text(test["wilcoxon_holm_p"]).removeprefix("= "),
-                to_p_text(test["permutation_holm_p"]).removeprefix("= "),
+                to_p_text(test["wilcoxon_holm_p"]),
+                to_p_text(test["permutation_holm_p"]),
+                "yes" if test["significant"] else "no",
                 agreement,
             ]
         )
     titles = (
         "pair",
-        "mean difference",
-        "Cohen's d",
-        "Wilcoxon, p",
-        "permutation, p",
+        "exams",
+        "mean difference (95 % interval)",
+        "Cohen's d (95 % interval)",
+        "Wilcoxon, corrected p",
+        "permutation, corrected p",
+        "both below 0.05",
         "seeds agree",
     )
     return f"**{FIGURES[figure][0]}**\n\n" + to_table(titles, rows)
@@ -87,7 +100,8 @@ def to_test_table(figure: str, tested: Report) -> str:
 def to_power_sentence(figure: str, power: Report) -> str:
     """Return a sentence on the differences that this many exams can show."""
     return (
-        f"{FIGURES[figure][0]}: with {power['exams']} exams a single test finds a mean difference "
+        f"{FIGURES[figure][0]}: with {power['exams']} exams a single paired t test finds a mean "
+        f"difference "
         f"of {power['detectable_difference']:.2f} in {power['power']:.0%} of cases (Cohen's d "
         f"{power['detectable_effect']:.2f}), Holm's first step one of "
         f"{power['detectable_difference_holm']:.2f} (d {power['detectable_effect_holm']:.2f})."
@@ -103,7 +117,8 @@ def to_robustness_table(networks: Sequence[Report]) -> str:
             found = each["degraded"][kind]
             error = found["absolute_error_mm"]["value"]
             shown = "-" if error is None else f"{error:.2f} mm"
-            cells.append(f"{shown}, {found['without_answer']} without an answer")
+            dice = f"Dice {found['dice']['value']:.1f} %"
+            cells.append(f"{shown}, {dice}, {found['without_answer']} without an answer")
         rows.append([kind, *cells])
     for kind, found in networks[0]["planes"].items():
         if "planes" in found:
@@ -159,6 +174,62 @@ def to_cost_table(networks: Sequence[Report], latency: Report | None) -> str:
     return to_table(titles, rows)
 
 
+def to_precision_table(networks: Sequence[Report], acceptances: Report) -> str:
+    """Return a table of how far the FP16 and INT8 graphs differ from float32."""
+    rows = []
+    for each in networks:
+        fp16 = each["facts"]["fp16_against_fp32"]
+        rows.append(
+            [
+                each["title"],
+                "FP16, ONNX Runtime",
+                "-",
+                f"{fp16['difference_95th_percentile_mm']:.2f}",
+                f"{fp16['largest_difference_mm']:.2f}",
+                "-",
+            ]
+        )
+        for found in acceptances.get(each["name"], {"candidates": []})["candidates"]:
+            figures = found["figures"]
+            rows.append(
+                [
+                    each["title"],
+                    f"INT8, {found['model']['backend']}",
+                    f"{figures['mean_absolute_error_rise_mm']:+.2f}",
+                    f"{figures['difference_95th_percentile_mm']:.2f}",
+                    f"{figures['largest_difference_mm']:.2f}",
+                    "accepted" if all(found["within"].values()) else "refused",
+                ]
+            )
+    titles = (
+        "network",
+        "graph",
+        "rise of the mean absolute error, mm",
+        "difference, 95th percentile, mm",
+        "largest difference, mm",
+        "`evaluation.acceptance`",
+    )
+    return to_table(titles, rows)
+
+
+def to_choice_table(choice: Report) -> str:
+    """Return the figures of the calibration exams, and the pairs that differ there."""
+    rows = [
+        [title, *(to_cell(figures[name]) for name in TESTED)]
+        for title, figures in choice["figures"].items()
+    ]
+    lines = [to_table(["network", *(FIGURES[name][0] for name in TESTED)], rows)]
+    for name, tested in choice["tested"].items():
+        different = [
+            f"{test['second']} minus {test['first']} ({test['mean_difference']:+.2f})"
+            for test in tested["tests"]
+            if test["significant"]
+        ]
+        shown = ", ".join(different) if different else "none"
+        lines.append(f"{FIGURES[name][0]}, pairs that differ after Holm's correction: {shown}.")
+    return "\n\n".join(lines)
+
+
 def to_seed_table(seeds: Report) -> str:
     """Return a table of every seed."""
     rows = [
@@ -191,6 +262,17 @@ def to_concentration_table(report: Report) -> str:
     return "\n\n".join(lines)
 
 
+def to_choice_parts(choice: Report | None) -> list[str]:
+    """Return the section on the calibration exams; empty if they were not measured."""
+    if choice is None:
+        return []
+    return [
+        "### Calibration exams",
+        f"{choice['images']} images of {choice['exams']} exams, on which a choice would be made.",
+        to_choice_table(choice),
+    ]
+
+
 def to_block(report: Report | None, latency: Report | None, pictures: Sequence[str]) -> str:
     """Return the Markdown of all results, or a sentence that nothing was measured yet."""
     if report is None:
@@ -204,16 +286,21 @@ def to_block(report: Report | None, latency: Report | None, pictures: Sequence[s
         f"HC18, {report['part']}: {data['images']} images of {data['exams']} exams; "
         f"{', '.join(sorted(engines))}, on {machine['cpu']}. Mean ± standard deviation over the "
         "images; in brackets the 95 % interval from a bootstrap over exams.",
-        to_accuracy_table(networks),
+        to_accuracy_table(networks, report["answered_by_all"]),
         "### Differences",
         *(to_test_table(figure, tested) for figure, tested in report["tested"].items()),
         *(to_power_sentence(figure, each["power"]) for figure, each in report["tested"].items()),
         "### Seeds",
         to_seed_table(report["seeds"]),
+        *to_choice_parts(report["calibration"]),
         "### Other devices and degraded images",
         to_robustness_table(networks),
         "### Cost",
         to_cost_table(networks, latency),
+        "### Reduced precision",
+        "Differences from float32 on the calibration exams. `evaluation.acceptance` accepts an "
+        "INT8 graph that holds all its limits, also for Dice and for answers gained or lost.",
+        to_precision_table(networks, report["int8"]),
         "### Grad-CAM",
         to_concentration_table(report),
         "### Figures",

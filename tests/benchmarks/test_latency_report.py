@@ -155,3 +155,5 @@ def test_measured_models_have_distinct_names_and_graphs(tmp_path):
     (tmp_path / "bare" / "model.onnx").unlink()
     shutil.copytree(SHIPPED_MODEL_DIR, tmp_path / "split")
     assert find_models(tmp_path) == [tmp_path / "narrow", SHIPPED_MODEL_DIR]
+    alone = find_models(tmp_path, has_shipped=False)
+    assert alone == [tmp_path / "narrow", tmp_path / "split"]

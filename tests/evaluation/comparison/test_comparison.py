@@ -4,6 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from evaluation.acceptance import RESULT_NAME as ACCEPTANCE_NAME
 from evaluation.comparison import text
 from evaluation.comparison.__main__ import RESULTS_DIR, main
 from evaluation.comparison.curves import BINS, count_probabilities
@@ -97,6 +98,7 @@ def make_measured(title, name, *, shift_px=2.0, bias_mm=1.0, seed=0, images=12):
         "model": model,
         "machine": {"cpu": "a CPU"},
         "data": {"part": "calibration", "images": images, "exams": images // 2},
+        "fp16_against_fp32": {"difference_95th_percentile_mm": 0.04, "largest_difference_mm": 0.07},
     }
     maps = np.zeros((len(PHANTOMS), 540, 800), np.uint8)
     return Measured(facts, rows, degraded, planes, np.array(counts), maps)
@@ -113,6 +115,17 @@ def results_dir(tmp_path_factory):
         make_measured("Swin U-Net", "swin-unet-27", shift_px=5.0),
     ):
         measured.write(folder / measured.name / measured.version)
+    for measured in (
+        make_measured("Attention-ResUNet", "attention-resunet-16", images=20),
+        make_measured("U-Net", "unet-16", bias_mm=3.0, images=20),
+    ):
+        measured.write(folder / "calibration" / measured.name / measured.version)
+    figures = {"mean_absolute_error_rise_mm": 0.31, "ellipse_dice_fall": 0.002}
+    figures |= {"difference_95th_percentile_mm": 2.5, "largest_difference_mm": 7.5}
+    candidate = {"model": {"backend": "openvino"}, "figures": figures}
+    within = {name: False for name in figures}
+    acceptance = {"limits": {}, "candidates": [candidate | {"within": within}], "accepted": False}
+    (folder / "unet-16" / ACCEPTANCE_NAME).write_text(json.dumps(acceptance))
     return folder
 
 
@@ -233,6 +246,14 @@ def test_one_command_writes_report_figures_and_tables(results_dir, tmp_path, cap
     assert biased["exams"] == 6
     assert biased["seeds_agree"] is None
     assert "12.5 ms, 230 MB" in block
+    assert "| U-Net | INT8, openvino | +0.31 | 2.50 | 7.50 | refused |" in block
+    assert "| U-Net | FP16, ONNX Runtime | - | 0.04 | 0.07 | - |" in block
+    chosen = report["calibration"]
+    assert (chosen["images"], chosen["exams"]) == (20, 10)
+    assert list(chosen["figures"]) == ["Attention-ResUNet", "U-Net"]
+    assert "20 images of 10 exams" in block
+    (sentence,) = [line for line in block.splitlines() if "HC absolute error, mm, pairs" in line]
+    assert "U-Net minus Attention-ResUNet (+" in sentence
     for name in text.PICTURES:
         assert (results_dir / f"{name}.png").stat().st_size > 5000, name
         assert f"comparison/{name}.png" in block
@@ -246,13 +267,38 @@ def test_networks_of_different_parts_are_not_compared():
         to_report([first, second], ["U-Net", "ResUNet"])
 
 
+def test_networks_with_other_images_are_not_paired():
+    """Rows are paired by place, so names and exams must be the same."""
+    first, second = make_measured("U-Net", "unet-16"), make_measured("ResUNet", "resunet-16")
+    second.rows.reverse()
+    with pytest.raises(ValueError, match="same images"):
+        to_report([first, second], ["U-Net", "ResUNet"])
+
+
+def test_errors_are_also_compared_on_images_that_all_answered():
+    """One network refuses two images: for both, ten count."""
+    first, second = make_measured("U-Net", "unet-16"), make_measured("ResUNet", "resunet-16")
+    truth = draw_disc(20)
+    for i in (0, 5):
+        second.rows[i] = make_row(f"{i:03d}_HC.png", i // 2, truth, draw_disc(-1), None)
+    report = to_report([first, second], ["U-Net", "ResUNet"])
+    answered = report["answered_by_all"]
+    assert answered["images"] == 10
+    expected = np.mean([abs(row.error_mm) for i, row in enumerate(first.rows) if i not in (0, 5)])
+    assert answered["absolute_error_mm"]["U-Net"]["value"] == pytest.approx(expected)
+    assert "HC absolute error on the 10 images" in text.to_accuracy_table(
+        report["networks"], answered
+    )
+
+
 def test_page_shows_the_committed_results():
     """The block between the markers is what the command writes from the committed report."""
     path = RESULTS_DIR / "comparison.json"
     block = read_block(Path("docs/comparison.md").read_text(), text.BLOCK)
     if path.is_file():
-        networks = json.loads(path.read_text())["networks"]
-        assert text.to_accuracy_table(networks) in block
+        report = json.loads(path.read_text())
+        networks = report["networks"]
+        assert text.to_accuracy_table(networks, report["answered_by_all"]) in block
     else:
         assert block == text.ABSENT
 
