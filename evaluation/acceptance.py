@@ -56,6 +56,10 @@ LIMITS = {
 """The largest allowed difference between a candidate and the reference."""
 
 
+class NotComparableError(Exception):
+    """Candidate and reference have no answer in common."""
+
+
 @dataclass(frozen=True)
 class Run:
     """The answers of one engine.
@@ -92,12 +96,23 @@ def run_engine(model_dir: Path, engine: tuple[str, str], images: Sequence[HC18Im
 
 
 def compare(candidate: Run, reference: Run) -> dict[str, float]:
-    """Return the figures that have a limit in `LIMITS`."""
+    """Return the figures that have a limit in `LIMITS`.
+
+    Raises
+    ------
+    NotComparableError
+        No image has an answer of both.
+    """
     pairs = [
         (ours.measured_hc_mm, theirs.measured_hc_mm)
         for ours, theirs in zip(candidate.rows, reference.rows, strict=True)
     ]
     differences_mm = [abs(a - b) for a, b in pairs if a is not None and b is not None]
+    if not differences_mm:
+        raise NotComparableError(
+            "No image was measured in both precisions, so they cannot be compared. Check the "
+            "float32 network first: does it find heads?"
+        )
     planes = [
         (ours.head_plane_probability, theirs.head_plane_probability)
         for ours, theirs in zip(candidate.rows, reference.rows, strict=True)
@@ -185,10 +200,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         trained_on = load_manifest(chosen.model).trained_on
         reference = run_engine(chosen.model, REFERENCE, images)
         candidates = [run_engine(chosen.model, engine, images) for engine in CANDIDATES]
-    except (ServiceFailedError, HeadCircumferenceError, OSError, httpx.HTTPError) as error:
+        report = to_report(reference, candidates, trained_on=trained_on)
+    except (
+        ServiceFailedError,
+        HeadCircumferenceError,
+        OSError,
+        httpx.HTTPError,
+        NotComparableError,
+    ) as error:
         print(f"evaluation.acceptance: {error}", file=sys.stderr)
         return EXIT_FAILED
-    report = to_report(reference, candidates, trained_on=trained_on)
     write_report(chosen.out / RESULT_NAME, report)
     print(to_text(report))
     return EXIT_ACCEPTED if report["accepted"] else EXIT_REFUSED

@@ -4,7 +4,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from evaluation.acceptance import LIMITS, Run, compare, judge, to_report, to_text
+from evaluation.acceptance import (
+    LIMITS,
+    NotComparableError,
+    Run,
+    compare,
+    judge,
+    to_report,
+    to_text,
+)
 from evaluation.accuracy_summary import fill_ellipse, to_image_result
 from harness.served import ServedAnswer
 from headcirc.geometry import Ellipse
@@ -43,6 +51,12 @@ def test_figures_are_candidate_against_reference():
     assert figures["largest_difference_mm"] == pytest.approx(1.0)
     assert figures["difference_95th_percentile_mm"] == pytest.approx(0.92)
     assert figures["ellipse_dice_fall"] == 0
+
+
+def test_networks_without_a_common_answer_are_not_compared():
+    """A network that finds no head has no figures; the message says what to look at."""
+    with pytest.raises(NotComparableError, match="does it find heads"):
+        compare(to_run(None, 1.0), to_run(2.0, None))
 
 
 @pytest.mark.parametrize("name", LIMITS)
