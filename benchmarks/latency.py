@@ -219,7 +219,8 @@ def measure(chosen: argparse.Namespace, plan: Plan) -> dict[str, Any]:
         for engine in list_engines(find_models(chosen.models, has_shipped=chosen.shipped))
     ]
     for each in found:
-        each.absent = None if chosen.only in each.engine.name else LEFT_OUT
+        is_chosen = any(part in each.engine.name for part in chosen.only)
+        each.absent = None if is_chosen else LEFT_OUT
     selected = [each for each in found if not each.absent]
     with ExitStack() as stack:
         networks = open_networks(stack, selected, chosen.data)
@@ -242,7 +243,13 @@ def to_parser() -> argparse.ArgumentParser:
     parser.add_argument("--batch-rounds", type=int, default=5, help="turns per batch size")
     parser.add_argument("--starts", type=int, default=5, help="cold starts per service")
     parser.add_argument("--turn-s", type=float, default=0.5, help="approximate length of a turn")
-    parser.add_argument("--only", default="", help="measure only engines whose name contains this")
+    parser.add_argument(
+        "--only",
+        nargs="+",
+        default=[""],
+        metavar="TEXT",
+        help="measure only engines whose name contains one of these",
+    )
     parser.add_argument(
         "--no-peers",
         dest="peers",

@@ -186,6 +186,7 @@ def draw_latency(report: Report, latency: Report) -> Figure:
     errors = {
         each["name"]: (each["title"], each["figures"]["absolute_error_mm"])
         for each in report["networks"]
+        if each["figures"]["absolute_error_mm"]["value"] is not None
     }
     rows = [row for row in latency["engines"] if row["request_ms"] and row["model"] in errors]
     colours = dict(zip(errors, to_colours(len(errors)), strict=True))

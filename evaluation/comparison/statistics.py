@@ -153,10 +153,23 @@ def compare_pair(
     )
 
 
+def find_pairs(
+    values: Mapping[str, Sequence[float | None]], exams: Sequence[int]
+) -> list[tuple[str, str]]:
+    """Return the pairs of networks that can be tested: 3 exams or more have both values."""
+    return [
+        (one, other)
+        for one, other in combinations(values, 2)
+        if to_differences(values[one], values[other], exams)[0].size >= FEWEST_EXAMS
+    ]
+
+
 def compare_all(
     values: Mapping[str, Sequence[float | None]], exams: Sequence[int]
 ) -> list[PairedTest]:
     """Test every pair of networks and correct the p values over the pairs.
+
+    A pair with fewer than 3 exams in common is left out.
 
     Parameters
     ----------
@@ -167,7 +180,7 @@ def compare_all(
     """
     tests = [
         compare_pair((one, other), values[one], values[other], exams)
-        for one, other in combinations(values, 2)
+        for one, other in find_pairs(values, exams)
     ]
     wilcoxon = correct_holm([test.wilcoxon_p for test in tests])
     permutation = correct_holm([test.permutation_p for test in tests])

@@ -16,6 +16,7 @@ from evaluation.comparison.statistics import (
     PairedTest,
     compare_all,
     describe_power,
+    find_pairs,
     to_differences,
 )
 from evaluation.metrics import estimate, summarise_errors
@@ -195,11 +196,15 @@ def compare_networks(networks: Sequence[Measured]) -> dict[str, Any]:
         tests = compare_all(values, exams)
         deviations = [
             float(np.std(to_differences(values[one], values[other], exams)[0], ddof=1))
-            for one, other in combinations(values, 2)
+            for one, other in find_pairs(values, exams)
+        ]
+        left_out = [
+            pair for pair in combinations(values, 2) if pair not in find_pairs(values, exams)
         ]
         tested[figure] = {
             "tests": [asdict(test) | {"significant": test.is_significant} for test in tests],
-            "power": describe_power(tests, deviations),
+            "left_out": [list(pair) for pair in left_out],
+            "power": describe_power(tests, deviations) if tests else None,
         }
     return tested
 
@@ -215,16 +220,23 @@ def compare_concentrations(networks: Sequence[Measured]) -> list[dict[str, Any]]
 
 
 def summarise_answered(networks: Sequence[Measured]) -> dict[str, Any]:
-    """Return each network's mean absolute error on the images that all of them answered."""
+    """Return the mean absolute errors on the images that all networks answered.
+
+    A network that answered fewer than half of the images is left out.
+    """
     exams = to_exams(networks)
-    values = [to_values(each.rows, "absolute_error_mm") for each in networks]
-    answered = [all(value is not None for value in each) for each in zip(*values, strict=True)]
-    kept = [exam for exam, is_answered in zip(exams, answered, strict=True) if is_answered]
+    every = {each.title: to_values(each.rows, "absolute_error_mm") for each in networks}
+    values = {
+        title: some
+        for title, some in every.items()
+        if 2 * sum(value is not None for value in some) >= len(some)
+    }
+    answered = [None not in each for each in zip(*values.values(), strict=True)]
+    kept = list(compress(exams, answered))
     return {
         "images": sum(answered),
         "absolute_error_mm": {
-            each.title: to_figure(list(compress(some, answered)), kept)
-            for each, some in zip(networks, values, strict=True)
+            title: to_figure(list(compress(some, answered)), kept) for title, some in values.items()
         },
     }
 

@@ -50,8 +50,11 @@ def to_accuracy_table(networks: Sequence[Report], answered: Report) -> str:
     rows.append(["calibration error (ECE)", *(to_cell(each["calibration"]) for each in networks)])
     rows.append(["95 % limits of agreement, mm", *(to_limits(e["errors"]) for e in networks)])
     common = answered["absolute_error_mm"]
-    title = f"HC absolute error on the {answered['images']} images that all answered, mm"
-    rows.append([title, *(to_cell(common[each["title"]]) for each in networks)])
+    others = ", ".join(each["title"] for each in networks if each["title"] not in common)
+    who = f"all but the {others}" if others else "all"
+    title = f"HC absolute error on the {answered['images']} images that {who} answered, mm"
+    cells = [to_cell(common[e["title"]]) if e["title"] in common else "-" for e in networks]
+    rows.append([title, *cells])
     rows.append(["images without an answer", *(str(each["without_answer"]) for each in networks)])
     return to_table(["figure", *(each["title"] for each in networks)], rows)
 
@@ -94,7 +97,11 @@ def to_test_table(figure: str, tested: Report) -> str:
         "both below 0.05",
         "seeds agree",
     )
-    return f"**{FIGURES[figure][0]}**\n\n" + to_table(titles, rows)
+    lines = [f"**{FIGURES[figure][0]}**", to_table(titles, rows)]
+    if tested["left_out"]:
+        pairs = ", ".join(f"{second} and {first}" for first, second in tested["left_out"])
+        lines.append(f"Not tested, because fewer than three exams have a value of both: {pairs}.")
+    return "\n\n".join(lines)
 
 
 def to_power_sentence(figure: str, power: Report) -> str:
@@ -179,13 +186,14 @@ def to_precision_table(networks: Sequence[Report], acceptances: Report) -> str:
     rows = []
     for each in networks:
         fp16 = each["facts"]["fp16_against_fp32"]
+        is_answered = each["figures"]["absolute_error_mm"]["value"] is not None
         rows.append(
             [
                 each["title"],
                 "FP16, ONNX Runtime",
                 "-",
-                f"{fp16['difference_95th_percentile_mm']:.2f}",
-                f"{fp16['largest_difference_mm']:.2f}",
+                f"{fp16['difference_95th_percentile_mm']:.2f}" if is_answered else "-",
+                f"{fp16['largest_difference_mm']:.2f}" if is_answered else "-",
                 "-",
             ]
         )
@@ -230,10 +238,14 @@ def to_choice_table(choice: Report) -> str:
     return "\n\n".join(lines)
 
 
+def _to_text(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
 def to_seed_table(seeds: Report) -> str:
     """Return a table of every seed."""
     rows = [
-        [title, version, *(f"{figures[name]:.3f}" for name in TESTED)]
+        [title, version, *(_to_text(figures[name]) for name in TESTED)]
         for title, versions in seeds.items()
         for version, figures in versions.items()
     ]
@@ -289,7 +301,11 @@ def to_block(report: Report | None, latency: Report | None, pictures: Sequence[s
         to_accuracy_table(networks, report["answered_by_all"]),
         "### Differences",
         *(to_test_table(figure, tested) for figure, tested in report["tested"].items()),
-        *(to_power_sentence(figure, each["power"]) for figure, each in report["tested"].items()),
+        *(
+            to_power_sentence(figure, each["power"])
+            for figure, each in report["tested"].items()
+            if each["power"]
+        ),
         "### Seeds",
         to_seed_table(report["seeds"]),
         *to_choice_parts(report["calibration"]),

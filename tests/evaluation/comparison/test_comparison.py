@@ -291,6 +291,24 @@ def test_errors_are_also_compared_on_images_that_all_answered():
     )
 
 
+def test_network_without_answers_is_reported_and_not_paired():
+    """It has Dice 0 and no errors; the others are compared on what they answered."""
+    title = "Swin U-Net"
+    failed = make_measured(title, "swin-unet-27")
+    for i, row in enumerate(failed.rows):
+        failed.rows[i] = make_row(row.name, row.exam, draw_disc(20), draw_disc(-1), None)
+    measured = [make_measured("U-Net", "unet-16"), make_measured("ResUNet", "resunet-16"), failed]
+    report = to_report(measured, ["U-Net", "ResUNet", title]) | {"calibration": None, "int8": {}}
+    tested = report["tested"]["absolute_error_mm"]
+    assert [(each["first"], each["second"]) for each in tested["tests"]] == [("U-Net", "ResUNet")]
+    assert tested["left_out"] == [["U-Net", title], ["ResUNet", title]]
+    assert report["answered_by_all"]["images"] == 12
+    block = text.to_block(report, None, [])
+    assert "images that all but the Swin U-Net answered" in block
+    assert "Not tested, because fewer than three exams have a value of both" in block
+    assert f"| {title} | comparison-seed-0 | - | 0.000 | - | - |" in block
+
+
 def test_page_shows_the_committed_results():
     """The block between the markers is what the command writes from the committed report."""
     path = RESULTS_DIR / "comparison.json"
