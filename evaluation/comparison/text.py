@@ -34,7 +34,7 @@ def to_cell(figure: Report) -> str:
     """Return mean, standard deviation and interval of a figure."""
     if figure["value"] is None:
         return "-"
-    digits = 4 if abs(figure["value"]) < 1 else 2
+    digits = 4 if 0 < abs(figure["value"]) < 1 else 2
     value, low, high = (f"{figure[name]:.{digits}f}" for name in ("value", "low", "high"))
     deviation = figure.get("standard_deviation")
     spread = "" if deviation is None else f" ± {deviation:.{digits}f}"
