@@ -51,7 +51,8 @@ def test_number_comes_with_its_interval():
         (BAD, "Do not rely on this result: HC 184.3 mm is unreliable."),
         (
             replace(BAD, head_circumference_mm=None, interval=None),
-            "Do not rely on this result: HC 1443.2 px is unreliable.",
+            "Do not rely on this result: HC 1443.2 px is unreliable. "
+            "Not in mm: the pixel size is unknown.",
         ),
         (replace(BAD, head_circumference_px=None), "No head was found."),
     ],
