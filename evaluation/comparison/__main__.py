@@ -21,7 +21,7 @@ from evaluation.acceptance import RESULT_NAME as ACCEPTANCE_NAME
 from evaluation.comparison.measure import measure_network
 from evaluation.comparison.plots import draw_figures
 from evaluation.comparison.rows import Measured, find_measured
-from evaluation.comparison.summary import group_by_architecture, to_choice, to_report
+from evaluation.comparison.summary import to_choice, to_ordered_groups, to_report
 from evaluation.comparison.text import DOCUMENT, to_block, write_page
 from evaluation.unseen_exams import TrainedOnError
 from harness.documents import write_report
@@ -48,8 +48,7 @@ def write_all(
     report["calibration"] = to_choice(calibration, order) if calibration else None
     report["int8"] = read_acceptances(out_dir, [each["name"] for each in report["networks"]])
     write_report(out_dir / "comparison.json", report)
-    groups = group_by_architecture(networks)
-    first = [groups[title][0] for title in order if title in groups]
+    first = [seeds[0] for seeds in to_ordered_groups(networks, order).values()]
     paths = draw_figures(first, report, latency, out_dir)
     return to_block(report, latency, [path.stem for path in paths])
 

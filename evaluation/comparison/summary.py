@@ -16,7 +16,6 @@ from evaluation.comparison.statistics import (
     PairedTest,
     compare_all,
     describe_power,
-    find_pairs,
     to_differences,
 )
 from evaluation.metrics import estimate, summarise_errors
@@ -194,16 +193,14 @@ def compare_networks(networks: Sequence[Measured]) -> dict[str, Any]:
     for figure in TESTED:
         values = {each.title: to_values(each.rows, figure) for each in networks}
         tests = compare_all(values, exams)
+        pairs = [(test.first, test.second) for test in tests]
         deviations = [
             float(np.std(to_differences(values[one], values[other], exams)[0], ddof=1))
-            for one, other in find_pairs(values, exams)
-        ]
-        left_out = [
-            pair for pair in combinations(values, 2) if pair not in find_pairs(values, exams)
+            for one, other in pairs
         ]
         tested[figure] = {
             "tests": [asdict(test) | {"significant": test.is_significant} for test in tests],
-            "left_out": [list(pair) for pair in left_out],
+            "left_out": [list(each) for each in combinations(values, 2) if each not in pairs],
             "power": describe_power(tests, deviations) if tests else None,
         }
     return tested
