@@ -1,6 +1,7 @@
 """An unreliable number is marked: words first, muted colours, dashed lines, a caption."""
 
 import httpx
+import numpy as np
 import pytest
 from headcirc_service.results.stored_analysis import to_result_facts
 from headcirc_service.schemas import AnalysisBody
@@ -89,16 +90,22 @@ def test_unreliable_ellipse_is_dashed_and_of_another_colour(open_page, synthetic
     assert read_style(bad, ellipse, "strokeDasharray") == "none"
 
 
-@pytest.mark.parametrize("pixel_size_mm", ["0.1", "2", None, "black"])
-def test_picture_has_the_overlay_s_caption_below_it(open_page, synthetic_url, pixel_size_mm):
+@pytest.mark.parametrize(
+    ("brightness", "pixel_size_mm"),
+    [(1, "0.1"), (1, "2"), (1, None), (0.8, "0.1"), (0.8, None), (0, None)],
+)
+def test_picture_has_the_overlay_s_caption_below_it(
+    open_page, synthetic_url, brightness, pixel_size_mm
+):
     """The caption has the words of the service's overlay, outside the picture."""
     page = open_page(synthetic_url)
-    content = to_file(draw_head() * 0) if pixel_size_mm == "black" else CONTENT
-    stated = {} if pixel_size_mm in (None, "black") else {"pixel_size_mm": float(pixel_size_mm)}
+    content = to_file((draw_head() * brightness).astype(np.uint8))
+    stated = {} if pixel_size_mm is None else {"pixel_size_mm": float(pixel_size_mm)}
     expect(page.locator("#caption")).to_be_hidden()
-    give(page, ("head.png", content), pixel_size_mm=None if not stated else pixel_size_mm)
+    give(page, ("head.png", content), pixel_size_mm=pixel_size_mm)
     body = TypeAdapter(AnalysisBody).validate_python(ask(synthetic_url, content, **stated))
     facts = to_result_facts(body)
+    assert facts.acceptable == (brightness == 1 and pixel_size_mm != "2")
     expect(page.locator("#caption-headline")).to_have_text(to_headline(facts))
     expect(page.locator("#caption-details")).to_have_text(to_details(facts))
     stage, caption = (page.locator(each).bounding_box() for each in ("#stage", "#caption"))

@@ -175,7 +175,7 @@ export function toCaption(analysis) {
     details: [
       ...(correction ? [toCorrectionText(analysis)] : []),
       ...(codes.length ? [`${correction ? "Warnings of the automatic measurement" : "Warnings"}: ${codes.join(", ").replaceAll("-", " ")}.`] : []),
-      `Pixel size ${x === null ? "unknown" : `${toSides(x, y)} mm`}.`,
+      ...(x === null ? [] : [`Pixel size ${toSides(x, y)} mm.`]),
       `Model ${model.name} ${model.version}.`,
       ...(site ? [toSiteText(site)] : []),
       "Research use only, not a medical device.",
@@ -198,9 +198,9 @@ function toCorrectionText({ head, correction }) {
 function toHeadline(head, isAcceptable) {
   if (!head) return "No head was found.";
   const { head_circumference_mm: mm, head_circumference_px: px, head_circumference_interval_mm: interval } = head;
-  const number = mm === null ? `${px.toFixed(1)} px` : toMm(mm);
-  if (!isAcceptable) return `Do not rely on this result: HC ${number} is unreliable.`;
-  if (mm === null) return `HC ${number}. Not in mm: the pixel size is unknown.`;
+  const [number, unknown] = mm === null ? [`${px.toFixed(1)} px`, " Not in mm: the pixel size is unknown."] : [toMm(mm), ""];
+  if (!isAcceptable) return `Do not rely on this result: HC ${number} is unreliable.${unknown}`;
+  if (mm === null) return `HC ${number}.${unknown}`;
   if (!interval) return `HC ${number}.`;
   const { level, low, high } = interval;
   return `HC ${number} (${Math.round(level * 100)} % interval: ${low.toFixed(1)} to ${toMm(high)}).`;
