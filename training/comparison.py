@@ -2,7 +2,8 @@
 
 `python -m training.comparison --data DIR --runs DIR` trains each network of `COMPARED` with each
 seed, in the folder `NETWORK-seed-N`. A finished run is skipped and an interrupted one continued, so
-the same command can be given again. If a run fails, the next one begins.
+the same command can be given again. If a run fails, the next one begins. `--learning-rate` trains
+outside the protocol, in the folder `NETWORK-seed-N-rate-RATE`.
 
 Each finished run has `best.safetensors`, the averaged weights of the epoch with the best Dice on
 the calibration exams, and `training.json`, which `python -m model_export build` reads.
@@ -28,30 +29,49 @@ from training.training_state import TrainingState
 NOTES_NAME = "training.json"
 EPOCHS, PATIENCE = 12, 8
 LEARNING_RATE, EMA_DECAY = 1e-3, 0.99
+PROTOCOL_VERSION = "comparison-seed-"
+"""Beginning of the versions of weights that were trained by the protocol's recipe."""
 
 
-def to_recipe(network: str, *, seed: int, epochs: int) -> Recipe:
+def to_recipe(
+    network: str, *, seed: int, epochs: int, learning_rate: float = LEARNING_RATE
+) -> Recipe:
     """Return the recipe of one run; only network, width and seed differ between the runs.
 
     The precision is float32 on every machine, so that runs of several machines can be compared.
+    Another learning rate than `LEARNING_RATE` is outside the protocol.
     """
     return Recipe(
         network=network,
         width=COMPARED[network]["width"],
         epochs=epochs,
         patience=PATIENCE,
-        learning_rate=LEARNING_RATE,
+        learning_rate=learning_rate,
         ema_decay=EMA_DECAY,
         bfloat16=False,
         seed=seed,
     )
 
 
+def to_version(recipe: Recipe) -> str:
+    """Return the version of a run's weights."""
+    if recipe.learning_rate == LEARNING_RATE:
+        return f"{PROTOCOL_VERSION}{recipe.seed}"
+    return f"rate-{recipe.learning_rate:g}-seed-{recipe.seed}"
+
+
+def to_run_name(recipe: Recipe) -> str:
+    """Return the name of a run's folder."""
+    name = f"{recipe.network}-seed-{recipe.seed}"
+    other = recipe.learning_rate != LEARNING_RATE
+    return f"{name}-rate-{recipe.learning_rate:g}" if other else name
+
+
 def to_notes(recipe: Recipe, state: TrainingState, device: torch.device) -> dict[str, Any]:
     """Return the record of a finished run."""
     dices = [float(row["calibration_dice"]) for row in state.log]
     return {
-        "version": f"comparison-seed-{recipe.seed}",
+        "version": to_version(recipe),
         "data": "HC18 (doi:10.5281/zenodo.1322001)",
         "device": device.type,
         "epochs": state.epoch,
@@ -90,6 +110,12 @@ def to_parser() -> argparse.ArgumentParser:
     parser.add_argument("--networks", nargs="+", choices=list(COMPARED), default=list(COMPARED))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--epochs", type=int, default=EPOCHS)
+    parser.add_argument(
+        "--learning-rate",
+        type=float,
+        default=LEARNING_RATE,
+        help=f"highest learning rate (default {LEARNING_RATE:g}, that of the protocol)",
+    )
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--threads", type=int, default=2, help="CPU threads (default 2)")
     parser.add_argument(
@@ -107,8 +133,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     device, failed = torch.device(chosen.device), 0
     for seed in chosen.seeds:
         for network in chosen.networks:
-            recipe = to_recipe(network, seed=seed, epochs=chosen.epochs)
-            paths = RunPaths(chosen.data, chosen.runs / f"{network}-seed-{seed}")
+            recipe = to_recipe(
+                network, seed=seed, epochs=chosen.epochs, learning_rate=chosen.learning_rate
+            )
+            paths = RunPaths(chosen.data, chosen.runs / to_run_name(recipe))
             try:
                 train_run(paths, recipe, device, compiled=chosen.compile)
             except (FloatingPointError, ValueError) as error:

@@ -46,21 +46,19 @@ def write_all(
     order = [TITLES[name] for name in COMPARED]
     report = to_report(networks, order)
     report["calibration"] = to_choice(calibration, order) if calibration else None
-    report["int8"] = read_acceptances(out_dir, [each["name"] for each in report["networks"]])
+    for each in (*report["networks"], *report["outside"]):
+        each["int8"] = read_candidates(out_dir / each["name"] / each["version"])
     write_report(out_dir / "comparison.json", report)
     first = [seeds[0] for seeds in to_ordered_groups(networks, order).values()]
     paths = draw_figures(first, report, latency, out_dir)
     return to_block(report, latency, [path.stem for path in paths])
 
 
-def read_acceptances(results_dir: Path, names: Sequence[str]) -> dict[str, Any]:
-    """Return the stored acceptance of each network's INT8 graph that was measured."""
-    paths = {name: results_dir / name / ACCEPTANCE_NAME for name in names}
-    found = {name: json.loads(path.read_text()) for name, path in paths.items() if path.is_file()}
-    return {
-        name: {key: report[key] for key in ("limits", "candidates", "accepted")}
-        for name, report in found.items()
-    }
+def read_candidates(measured_dir: Path) -> list[dict[str, Any]]:
+    """Return the judged INT8 graphs of a network, one of each backend; empty if none was judged."""
+    path = measured_dir / ACCEPTANCE_NAME
+    candidates = json.loads(path.read_text())["candidates"] if path.is_file() else []
+    return [{key: each[key] for key in ("model", "figures", "within")} for each in candidates]
 
 
 def to_parser() -> argparse.ArgumentParser:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from evaluation.accuracy_summary import ImageResult
 from evaluation.comparison.curves import Counts
 from harness.documents import write_report
+from training.comparison import PROTOCOL_VERSION
 
 ROWS, DEGRADED, PLANES = "rows.csv", "degraded.csv", "planes.csv"
 PIXELS, PHANTOMS, MEASURED = "pixels.npz", "phantoms.npz", "measured.json"
@@ -120,6 +121,11 @@ class Measured:
     def version(self) -> str:
         """Return the version of the weights, which names the seed."""
         return str(self.facts["model"]["version"])
+
+    @property
+    def is_in_protocol(self) -> bool:
+        """Return whether the weights were trained by the protocol's recipe."""
+        return self.version.startswith(PROTOCOL_VERSION)
 
     def write(self, folder: Path) -> None:
         """Write all files of the network."""

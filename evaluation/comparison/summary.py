@@ -263,8 +263,8 @@ def to_part(networks: Sequence[Measured]) -> str:
 def to_ordered_groups(
     networks: Sequence[Measured], order: Sequence[str]
 ) -> dict[str, list[Measured]]:
-    """Return all seeds of each architecture, in the order of the tables."""
-    found = group_by_architecture(networks)
+    """Return the protocol's seeds of each architecture, in the order of the tables."""
+    found = group_by_architecture([each for each in networks if each.is_in_protocol])
     return {title: found[title] for title in order if title in found}
 
 
@@ -315,6 +315,7 @@ def to_report(networks: Sequence[Measured], order: Sequence[str]) -> dict[str, A
         for test in each["tests"]:
             agreement = to_sign_agreement(groups, test["first"], test["second"], figure)
             test["seeds_agree"] = agreement
+    outside = [each for each in networks if not each.is_in_protocol]
     return {
         "command": "python -m evaluation.comparison report",
         "part": part,
@@ -323,21 +324,30 @@ def to_report(networks: Sequence[Measured], order: Sequence[str]) -> dict[str, A
         "tested": tested,
         "concentration_tests": compare_concentrations(first),
         "seeds": to_seed_table(groups),
+        "outside": [summarise_network(each) | {"title": to_full_title(each)} for each in outside],
     }
+
+
+def to_full_title(measured: Measured) -> str:
+    """Return architecture and weights, for weights outside the protocol."""
+    return f"{measured.title}, {measured.version}"
 
 
 def to_choice(networks: Sequence[Measured], order: Sequence[str]) -> dict[str, Any]:
     """Return what a choice of the architecture is made on: errors and tests of one part.
 
-    The first seed of each architecture counts. Parameters and errors are those of `to_report`.
+    The first seed of each architecture counts. Weights outside the protocol have figures, but no
+    tests. Parameters and errors are those of `to_report`.
     """
     first = [seeds[0] for seeds in to_ordered_groups(networks, order).values()]
+    shown = {each.title: each for each in first}
+    shown |= {to_full_title(each): each for each in networks if not each.is_in_protocol}
     figures = {
-        each.title: {
+        title: {
             name: to_figure(to_values(each.rows, name), [row.exam for row in each.rows])
             for name in TESTED
         }
-        for each in first
+        for title, each in shown.items()
     }
     return {
         "part": to_part(networks),

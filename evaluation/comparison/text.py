@@ -41,22 +41,33 @@ def to_cell(figure: Report) -> str:
     return f"{value}{spread} ({low} to {high})"
 
 
-def to_accuracy_table(networks: Sequence[Report], answered: Report) -> str:
-    """Return a table with a row for each figure and a column for each network."""
+def to_accuracy_table(networks: Sequence[Report], answered: Report | None = None) -> str:
+    """Return a table with a row for each figure and a column for each network.
+
+    `answered` has the errors on the images that all networks answered.
+    """
     rows = [
         [title, *(to_cell(each["figures"][name]) for each in networks)]
         for name, (title, _) in FIGURES.items()
     ]
     rows.append(["calibration error (ECE)", *(to_cell(each["calibration"]) for each in networks)])
     rows.append(["95 % limits of agreement, mm", *(to_limits(e["errors"]) for e in networks)])
+    if answered is not None:
+        rows.append(to_answered_row(networks, answered))
+    rows.append(["images without an answer", *(str(each["without_answer"]) for each in networks)])
+    return to_table(["figure", *(each["title"] for each in networks)], rows)
+
+
+def to_answered_row(networks: Sequence[Report], answered: Report) -> list[str]:
+    """Return the row of the errors on the images that all networks answered."""
     common = answered["absolute_error_mm"]
     others = ", ".join(each["title"] for each in networks if each["title"] not in common)
     who = f"all but the {others}" if others else "all"
     title = f"HC absolute error on the {answered['images']} images that {who} answered, mm"
-    cells = [to_cell(common[e["title"]]) if e["title"] in common else "-" for e in networks]
-    rows.append([title, *cells])
-    rows.append(["images without an answer", *(str(each["without_answer"]) for each in networks)])
-    return to_table(["figure", *(each["title"] for each in networks)], rows)
+    return [
+        title,
+        *(to_cell(common[e["title"]]) if e["title"] in common else "-" for e in networks),
+    ]
 
 
 def to_limits(errors: Report) -> str:
@@ -181,7 +192,7 @@ def to_cost_table(networks: Sequence[Report], latency: Report | None) -> str:
     return to_table(titles, rows)
 
 
-def to_precision_table(networks: Sequence[Report], acceptances: Report) -> str:
+def to_precision_table(networks: Sequence[Report]) -> str:
     """Return a table of how far the FP16 and INT8 graphs differ from float32."""
     rows = []
     for each in networks:
@@ -197,7 +208,7 @@ def to_precision_table(networks: Sequence[Report], acceptances: Report) -> str:
                 "-",
             ]
         )
-        for found in acceptances.get(each["name"], {"candidates": []})["candidates"]:
+        for found in each["int8"]:
             figures = found["figures"]
             rows.append(
                 [
@@ -285,6 +296,17 @@ def to_choice_parts(choice: Report | None) -> list[str]:
     ]
 
 
+def to_outside_parts(outside: Sequence[Report]) -> list[str]:
+    """Return the section on weights outside the protocol; empty without any."""
+    if not outside:
+        return []
+    return [
+        "### Outside the protocol",
+        to_accuracy_table(outside),
+        to_robustness_table(outside),
+    ]
+
+
 def to_block(report: Report | None, latency: Report | None, pictures: Sequence[str]) -> str:
     """Return the Markdown of all results, or a sentence that nothing was measured yet."""
     if report is None:
@@ -316,9 +338,10 @@ def to_block(report: Report | None, latency: Report | None, pictures: Sequence[s
         "### Reduced precision",
         "Differences from float32 on the calibration exams. `evaluation.acceptance` accepts an "
         "INT8 graph that holds all its limits, also for Dice and for answers gained or lost.",
-        to_precision_table(networks, report["int8"]),
+        to_precision_table([*networks, *report["outside"]]),
         "### Grad-CAM",
         to_concentration_table(report),
+        *to_outside_parts(report["outside"]),
         "### Figures",
         *(
             f"![{PICTURES[name]}](../evaluation/results/comparison/{name}.png)"

@@ -53,6 +53,16 @@ def test_queue_trains_each_network_and_skips_finished_runs(tiny, data_dir, tmp_p
     assert (tmp_path / "unet-seed-0" / "last.pt").stat().st_mtime_ns == written
 
 
+def test_other_learning_rate_is_outside_the_protocol(tiny, data_dir, tmp_path):
+    """It has a folder and a version of its own, so that it is never taken for a compared run."""
+    assert run_queue(data_dir, tmp_path, "--networks", "unet", "--learning-rate", "3e-4") == 0
+    (run_dir,) = tmp_path.iterdir()
+    assert run_dir.name == "unet-seed-0-rate-0.0003"
+    notes = json.loads((run_dir / "training.json").read_text())
+    assert notes["version"] == "rate-0.0003-seed-0"
+    assert notes["recipe"]["learning_rate"] == 3e-4
+
+
 def test_interrupted_run_is_continued(tiny, data_dir, tmp_path, capsys):
     """A run without its notes was interrupted; it goes on from its last epoch."""
     assert run_queue(data_dir, tmp_path, "--networks", "unet") == 0

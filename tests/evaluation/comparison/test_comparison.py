@@ -72,7 +72,9 @@ def make_row(name, exam, truth, predicted, error_mm):
     )
 
 
-def make_measured(title, name, *, shift_px=2.0, bias_mm=1.0, seed=0, images=12):
+def make_measured(
+    title, name, *, shift_px=2.0, bias_mm=1.0, seed=0, images=12, version="comparison-seed"
+):
     """Return a network whose masks are shifted discs and whose circumferences have a bias."""
     truth, rows, counts = draw_disc(20), [], []
     generator = np.random.default_rng([seed, len(title)])
@@ -86,7 +88,7 @@ def make_measured(title, name, *, shift_px=2.0, bias_mm=1.0, seed=0, images=12):
     planes = [PlaneRow("head/1.jpg", "head", "s", "p", True, True, 0.9, 1.02)]
     model = {
         "name": name,
-        "version": f"comparison-seed-{seed}",
+        "version": f"{version}-{seed}",
         "architecture": f"{title} (arXiv 0)",
         "parameters": 2_000_000,
         "macs": 3e9,
@@ -106,18 +108,20 @@ def make_measured(title, name, *, shift_px=2.0, bias_mm=1.0, seed=0, images=12):
 
 @pytest.fixture(scope="module")
 def results_dir(tmp_path_factory):
-    """Write three networks, one of them with two seeds."""
+    """Write three networks, one of them with two seeds, one also outside the protocol."""
     folder = tmp_path_factory.mktemp("comparison")
     for measured in (
         make_measured("Attention-ResUNet", "attention-resunet-16"),
         make_measured("U-Net", "unet-16", bias_mm=3.0),
         make_measured("U-Net", "unet-16", bias_mm=2.5, seed=1),
         make_measured("Swin U-Net", "swin-unet-27", shift_px=5.0),
+        make_measured("Swin U-Net", "swin-unet-27", shift_px=0.0, version="a-rate-seed"),
     ):
         measured.write(folder / measured.name / measured.version)
     for measured in (
         make_measured("Attention-ResUNet", "attention-resunet-16", images=20),
         make_measured("U-Net", "unet-16", bias_mm=3.0, images=20),
+        make_measured("U-Net", "unet-16", bias_mm=0.0, images=20, version="a-rate-seed"),
     ):
         measured.write(folder / "calibration" / measured.name / measured.version)
     figures = {"mean_absolute_error_rise_mm": 0.31, "ellipse_dice_fall": 0.002}
@@ -125,7 +129,7 @@ def results_dir(tmp_path_factory):
     candidate = {"model": {"backend": "openvino"}, "figures": figures}
     within = {name: False for name in figures}
     acceptance = {"limits": {}, "candidates": [candidate | {"within": within}], "accepted": False}
-    (folder / "unet-16" / ACCEPTANCE_NAME).write_text(json.dumps(acceptance))
+    (folder / "unet-16" / "comparison-seed-0" / ACCEPTANCE_NAME).write_text(json.dumps(acceptance))
     return folder
 
 
@@ -250,10 +254,16 @@ def test_one_command_writes_report_figures_and_tables(results_dir, tmp_path, cap
     assert "| U-Net | FP16, ONNX Runtime | - | 0.04 | 0.07 | - |" in block
     chosen = report["calibration"]
     assert (chosen["images"], chosen["exams"]) == (20, 10)
-    assert list(chosen["figures"]) == ["Attention-ResUNet", "U-Net"]
+    assert list(chosen["figures"]) == ["Attention-ResUNet", "U-Net", "U-Net, a-rate-seed-0"]
+    compared = chosen["tested"]["dice"]["tests"]
+    assert [(t["first"], t["second"]) for t in compared] == [("Attention-ResUNet", "U-Net")]
     assert "20 images of 10 exams" in block
     (sentence,) = [line for line in block.splitlines() if "HC absolute error, mm, pairs" in line]
     assert "U-Net minus Attention-ResUNet (+" in sentence
+    assert [each["title"] for each in report["outside"]] == ["Swin U-Net, a-rate-seed-0"]
+    assert list(report["seeds"]["Swin U-Net"]) == ["comparison-seed-0"]
+    *_, outside = block.split("### Outside the protocol")
+    assert "| Hausdorff distance, px | 0.00" in outside
     for name in text.PICTURES:
         assert (results_dir / f"{name}.png").stat().st_size > 5000, name
         assert f"comparison/{name}.png" in block
@@ -298,7 +308,9 @@ def test_network_without_answers_is_reported_and_not_paired():
     for i, row in enumerate(failed.rows):
         failed.rows[i] = make_row(row.name, row.exam, draw_disc(20), draw_disc(-1), None)
     measured = [make_measured("U-Net", "unet-16"), make_measured("ResUNet", "resunet-16"), failed]
-    report = to_report(measured, ["U-Net", "ResUNet", title]) | {"calibration": None, "int8": {}}
+    report = to_report(measured, ["U-Net", "ResUNet", title]) | {"calibration": None}
+    for each in report["networks"]:
+        each["int8"] = []
     tested = report["tested"]["absolute_error_mm"]
     assert [(each["first"], each["second"]) for each in tested["tests"]] == [("U-Net", "ResUNet")]
     assert tested["left_out"] == [["U-Net", title], ["ResUNet", title]]
