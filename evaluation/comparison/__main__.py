@@ -46,7 +46,7 @@ def write_all(
     order = [TITLES[name] for name in COMPARED]
     report = to_report(networks, order)
     report["calibration"] = to_choice(calibration, order) if calibration else None
-    for each in (*report["networks"], *report["outside"]):
+    for each in report["networks"]:
         each["int8"] = read_candidates(out_dir / each["name"] / each["version"])
     write_report(out_dir / "comparison.json", report)
     first = [seeds[0] for seeds in to_ordered_groups(networks, order).values()]

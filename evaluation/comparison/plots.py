@@ -180,7 +180,10 @@ def draw_concentration(networks: Sequence[Measured]) -> Figure:
 
 
 def draw_latency(report: Report, latency: Report) -> Figure:
-    """Draw the mean absolute error against the median time of a request, one line per engine."""
+    """Draw the mean absolute error against the median time of a request, one marker per engine.
+
+    Only engines of the precision in which the errors were measured are drawn.
+    """
     figure = Figure((8.0, 5.0), layout="constrained")
     axes = figure.subplots()
     errors = {
@@ -188,15 +191,21 @@ def draw_latency(report: Report, latency: Report) -> Figure:
         for each in report["networks"]
         if each["figures"]["absolute_error_mm"]["value"] is not None
     }
-    rows = [row for row in latency["engines"] if row["request_ms"] and row["model"] in errors]
+    precisions = {each["facts"]["model"]["precision"] for each in report["networks"]}
+    rows = [
+        row
+        for row in latency["engines"]
+        if row["request_ms"] and row["model"] in errors and row["precision"] in precisions
+    ]
     colours = dict(zip(errors, to_colours(len(errors)), strict=True))
     kinds = list(dict.fromkeys((row["backend"], row["precision"]) for row in rows))
     for kind, marker in zip(kinds, cycle("osD^v<>*"), strict=False):
         for row in (row for row in rows if (row["backend"], row["precision"]) == kind):
             title, figure_mm = errors[row["model"]]
             point = (row["request_ms"]["p50"], figure_mm["value"])
-            axes.plot(*point, marker, color=colours[row["model"]])
-            axes.annotate(f"{title}, {' '.join(kind)}", point, fontsize=6, rotation=20)
-    axes.set_xscale("log")
+            label = f"{title}, {' '.join(kind)}"
+            axes.plot(*point, marker, color=colours[row["model"]], label=label)
+    if rows:
+        figure.legend(loc="outside right upper", fontsize=8)
     axes.set(xlabel="median time of a request, ms", ylabel="HC mean absolute error, mm")
     return figure

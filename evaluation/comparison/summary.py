@@ -58,6 +58,10 @@ FIGURES: dict[str, tuple[str, Getter]] = {
     "precision": ("precision, %", _to_plain("mask_precision", 100)),
     "recall": ("recall, %", _to_plain("mask_recall", 100)),
     "f1": ("F1, %", _to_plain("mask_dice", 100)),
+    "ellipse_dice": (
+        "Dice of the ellipse, % (0 without an answer)",
+        _to_plain("ellipse_dice", 100),
+    ),
     "hausdorff_px": ("Hausdorff distance, px", _to_px("mask_hausdorff_mm")),
     "hausdorff_mm": ("Hausdorff distance, mm", _to_plain("mask_hausdorff_mm")),
     "hausdorff_95_px": ("95 % Hausdorff distance, px", _to_px("mask_hausdorff_95_mm")),
@@ -82,6 +86,8 @@ FIGURES: dict[str, tuple[str, Getter]] = {
 }
 """Title and value of each figure of an image. F1 of two masks is their Dice."""
 TESTED = ("absolute_error_mm", "dice", "hausdorff_mm", "assd_mm")
+COARSE_MAPS = ("Swin U-Net",)
+"""Networks with fewer places at the bottleneck, whose maps are more spread out for that alone."""
 CONCENTRATION = ("head_share", "edge_share", "head_area_share", "edge_area_share")
 
 
@@ -207,8 +213,15 @@ def compare_networks(networks: Sequence[Measured]) -> dict[str, Any]:
 
 
 def compare_concentrations(networks: Sequence[Measured]) -> list[dict[str, Any]]:
-    """Test all pairs of networks for the share of their Grad-CAM maps at the head's edge."""
-    values = {each.title: [row.edge_share for row in each.rows] for each in networks}
+    """Test all pairs of networks for the share of their Grad-CAM maps at the head's edge.
+
+    Networks with coarser maps than the others are left out.
+    """
+    values = {
+        each.title: [row.edge_share for row in each.rows]
+        for each in networks
+        if each.title not in COARSE_MAPS
+    }
     explained = {title: each for title, each in values.items() if any(v is not None for v in each)}
     if len(explained) < 2:  # noqa: PLR2004 - a pair
         return []
@@ -315,7 +328,6 @@ def to_report(networks: Sequence[Measured], order: Sequence[str]) -> dict[str, A
         for test in each["tests"]:
             agreement = to_sign_agreement(groups, test["first"], test["second"], figure)
             test["seeds_agree"] = agreement
-    outside = [each for each in networks if not each.is_in_protocol]
     return {
         "command": "python -m evaluation.comparison report",
         "part": part,
@@ -324,30 +336,21 @@ def to_report(networks: Sequence[Measured], order: Sequence[str]) -> dict[str, A
         "tested": tested,
         "concentration_tests": compare_concentrations(first),
         "seeds": to_seed_table(groups),
-        "outside": [summarise_network(each) | {"title": to_full_title(each)} for each in outside],
     }
-
-
-def to_full_title(measured: Measured) -> str:
-    """Return architecture and weights, for weights outside the protocol."""
-    return f"{measured.title}, {measured.version}"
 
 
 def to_choice(networks: Sequence[Measured], order: Sequence[str]) -> dict[str, Any]:
     """Return what a choice of the architecture is made on: errors and tests of one part.
 
-    The first seed of each architecture counts. Weights outside the protocol have figures, but no
-    tests. Parameters and errors are those of `to_report`.
+    The first seed of each architecture counts. Parameters and errors are those of `to_report`.
     """
     first = [seeds[0] for seeds in to_ordered_groups(networks, order).values()]
-    shown = {each.title: each for each in first}
-    shown |= {to_full_title(each): each for each in networks if not each.is_in_protocol}
     figures = {
-        title: {
+        each.title: {
             name: to_figure(to_values(each.rows, name), [row.exam for row in each.rows])
             for name in TESTED
         }
-        for title, each in shown.items()
+        for each in first
     }
     return {
         "part": to_part(networks),

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from evaluation.acceptance import LIMITS
 from evaluation.comparison.summary import FIGURES, TESTED
 from harness.documents import replace_block
 
@@ -20,6 +21,10 @@ PICTURES = {
     "concentration": "Concentration of the Grad-CAM maps",
     "latency": "Accuracy against the time of a request",
 }
+ROBUSTNESS_SENTENCE = (
+    "Degraded images: mean absolute error of the circumference over the answered images, Dice of "
+    "the ellipse (0 without an answer)."
+)
 SMALLEST_P = 0.001
 Report = Mapping[str, Any]
 
@@ -41,7 +46,7 @@ def to_cell(figure: Report) -> str:
     return f"{value}{spread} ({low} to {high})"
 
 
-def to_accuracy_table(networks: Sequence[Report], answered: Report | None = None) -> str:
+def to_accuracy_table(networks: Sequence[Report], answered: Report) -> str:
     """Return a table with a row for each figure and a column for each network.
 
     `answered` has the errors on the images that all networks answered.
@@ -52,8 +57,7 @@ def to_accuracy_table(networks: Sequence[Report], answered: Report | None = None
     ]
     rows.append(["calibration error (ECE)", *(to_cell(each["calibration"]) for each in networks)])
     rows.append(["95 % limits of agreement, mm", *(to_limits(e["errors"]) for e in networks)])
-    if answered is not None:
-        rows.append(to_answered_row(networks, answered))
+    rows.append(to_answered_row(networks, answered))
     rows.append(["images without an answer", *(str(each["without_answer"]) for each in networks)])
     return to_table(["figure", *(each["title"] for each in networks)], rows)
 
@@ -126,17 +130,32 @@ def to_power_sentence(figure: str, power: Report) -> str:
     )
 
 
+def to_error_cell(error: Report, dice: Report, without_answer: int) -> str:
+    """Return the mean absolute error, the Dice of the ellipse and the images without an answer."""
+    shown = "-" if error["value"] is None else f"{error['value']:.2f} mm"
+    return f"{shown}, Dice {dice['value']:.1f} %, {without_answer} without an answer"
+
+
 def to_robustness_table(networks: Sequence[Report]) -> str:
     """Return a table of the errors under degradation, and of the planes of other devices."""
-    rows = []
+    rows = [
+        [
+            "as they are",
+            *(
+                to_error_cell(
+                    each["figures"]["absolute_error_mm"],
+                    each["figures"]["ellipse_dice"],
+                    each["without_answer"],
+                )
+                for each in networks
+            ),
+        ]
+    ]
     for kind in networks[0]["degraded"]:
-        cells = []
-        for each in networks:
-            found = each["degraded"][kind]
-            error = found["absolute_error_mm"]["value"]
-            shown = "-" if error is None else f"{error:.2f} mm"
-            dice = f"Dice {found['dice']['value']:.1f} %"
-            cells.append(f"{shown}, {dice}, {found['without_answer']} without an answer")
+        found = [each["degraded"][kind] for each in networks]
+        cells = [
+            to_error_cell(f["absolute_error_mm"], f["dice"], f["without_answer"]) for f in found
+        ]
         rows.append([kind, *cells])
     for kind, found in networks[0]["planes"].items():
         if "planes" in found:
@@ -148,11 +167,35 @@ def to_robustness_table(networks: Sequence[Report]) -> str:
             rows.append([f"{kind}, other devices ({found['planes']})", *cells])
     annotated = [each["planes"]["annotated_heads"] for each in networks]
     rows.append(
-        ["Dice on annotated heads of other devices, %", *(to_cell(a["dice"]) for a in annotated)]
+        [
+            "Dice of the ellipse, annotated heads of other devices, %",
+            *(to_cell(a["dice"]) for a in annotated),
+        ]
     )
     ratios = [to_cell(each["circumference_ratio"]) for each in annotated]
-    rows.append(["their measured over annotated circumference", *ratios])
+    rows.append(["their measured circumference divided by the annotated one", *ratios])
     return to_table(["images", *(each["title"] for each in networks)], rows)
+
+
+def to_cost_sentence(latency: Report | None) -> str:
+    """Return a sentence on how the times and the memory were measured."""
+    if latency is None:
+        return "Times and memory were not measured."
+    counts = [row["request_ms"]["n"] for row in latency["engines"] if row["request_ms"]]
+    return (
+        f"Median time of a whole request and peak memory, on {latency['machine']['cpu']} "
+        f"(`{latency['command']}`). A median is over {min(counts)} to {max(counts)} requests, "
+        "fewest for the slowest networks, so small differences are uncertain."
+    )
+
+
+def to_limits_sentence() -> str:
+    """Return a sentence with the limits of `evaluation.acceptance`."""
+    limits = ", ".join(f"{name.replace('_', ' ')} {limit:g}" for name, limit in LIMITS.items())
+    return (
+        "Differences from float32 on the calibration exams. `evaluation.acceptance` accepts an "
+        f"INT8 graph that holds all limits: {limits}."
+    )
 
 
 def to_cost_table(networks: Sequence[Report], latency: Report | None) -> str:
@@ -270,10 +313,16 @@ def to_concentration_table(report: Report) -> str:
         [each["title"], *(to_cell(each["concentration"][name]) for name in names)]
         for each in report["networks"]
     ]
-    titles = ("network", "map in the head", "head's area", "map at the edge", "edge's area")
+    titles = (
+        "network",
+        "share of the map in the head",
+        "head's share of the frame",
+        "share of the map in the band at the edge",
+        "band's share of the frame",
+    )
     lines = [to_table(titles, rows)]
     different = [
-        f"{test['second']} and {test['first']} ({test['mean_difference']:+.3f})"
+        f"{test['second']} minus {test['first']} ({test['mean_difference']:+.3f})"
         for test in report["concentration_tests"]
         if test["significant"]
     ]
@@ -293,17 +342,6 @@ def to_choice_parts(choice: Report | None) -> list[str]:
         "### Calibration exams",
         f"{choice['images']} images of {choice['exams']} exams, on which a choice would be made.",
         to_choice_table(choice),
-    ]
-
-
-def to_outside_parts(outside: Sequence[Report]) -> list[str]:
-    """Return the section on weights outside the protocol; empty without any."""
-    if not outside:
-        return []
-    return [
-        "### Outside the protocol",
-        to_accuracy_table(outside),
-        to_robustness_table(outside),
     ]
 
 
@@ -332,16 +370,16 @@ def to_block(report: Report | None, latency: Report | None, pictures: Sequence[s
         to_seed_table(report["seeds"]),
         *to_choice_parts(report["calibration"]),
         "### Other devices and degraded images",
+        ROBUSTNESS_SENTENCE,
         to_robustness_table(networks),
         "### Cost",
+        to_cost_sentence(latency),
         to_cost_table(networks, latency),
         "### Reduced precision",
-        "Differences from float32 on the calibration exams. `evaluation.acceptance` accepts an "
-        "INT8 graph that holds all its limits, also for Dice and for answers gained or lost.",
-        to_precision_table([*networks, *report["outside"]]),
+        to_limits_sentence(),
+        to_precision_table(networks),
         "### Grad-CAM",
         to_concentration_table(report),
-        *to_outside_parts(report["outside"]),
         "### Figures",
         *(
             f"![{PICTURES[name]}](../evaluation/results/comparison/{name}.png)"
