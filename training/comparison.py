@@ -21,7 +21,7 @@ from typing import Any
 
 import torch
 
-from training.networks import COMPARED
+from training.networks import COMPARED, PROTOCOL_VERSION
 from training.recipe import Recipe
 from training.train import LAST_NAME, RunPaths, train
 from training.training_state import TrainingState
@@ -29,8 +29,6 @@ from training.training_state import TrainingState
 NOTES_NAME = "training.json"
 EPOCHS, PATIENCE = 12, 8
 LEARNING_RATE, EMA_DECAY = 1e-3, 0.99
-PROTOCOL_VERSION = "comparison-seed-"
-"""Beginning of the versions of weights that were trained by the protocol's recipe."""
 
 
 def to_recipe(

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from evaluation.accuracy_summary import ImageResult
 from evaluation.comparison.curves import Counts
 from harness.documents import write_report
-from training.comparison import PROTOCOL_VERSION
+from training.networks import PROTOCOL_VERSION
 
 ROWS, DEGRADED, PLANES = "rows.csv", "degraded.csv", "planes.csv"
 PIXELS, PHANTOMS, MEASURED = "pixels.npz", "phantoms.npz", "measured.json"

@@ -42,6 +42,8 @@ PAPERS = {
     "swin-unet": "arXiv 2105.05537",
     "efficientnet-unet": "arXiv 1905.11946",
 }
+PROTOCOL_VERSION = "comparison-seed-"
+"""Beginning of the versions of weights that were trained by the protocol of the comparison."""
 COMPARED: dict[str, dict[str, Any]] = {
     "attention-resunet": {"width": 16},
     "resunet": {"width": 16},
