@@ -17,7 +17,7 @@ UV       := uv==0.13.9
 TEST_BIN := .venv-test/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help help-all install doctor run test-env test test-wheel test-slow test-gpu lint format export restore engine accept-int8 wheel hub-folder accuracy bench bench-gpu before-after \
+.PHONY: help help-all install doctor run test-env test test-wheel test-slow test-gpu lint format export restore engine accept-int8 wheel hub-folder accuracy bench bench-gpu pauses before-after \
         throughput folder limits cine overload explain reliability check run-ray ray-throughput sizing \
         docs diagrams viewer lock client pre-commit system-deps audit clean screenshots
 
@@ -151,6 +151,9 @@ bench: test-env  ## Measure latency of every engine; writes its table in docs/pe
 BENCH_PYTHON ?= $(TEST_BIN)/python
 bench-gpu:  ### Measure the network on an NVIDIA GPU, batches 1 to 64; writes its table in docs/gpu.md
 	HC18_DIR=$(HC18_DIR) $(BENCH_PYTHON) -m benchmarks.gpu
+
+pauses: test-env  ### Measure how pauses and other work slow the network inside a request
+	HC18_DIR=$(HC18_DIR) $(TEST_BIN)/python -m benchmarks.pauses
 
 before-after: test-env  ### Compare whole requests with an earlier revision, in one run (BEFORE=COMMIT)
 	HC18_DIR=$(HC18_DIR) $(TEST_BIN)/python -m benchmarks.before_after $(BEFORE)
