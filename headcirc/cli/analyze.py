@@ -112,7 +112,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=int,
         choices=(1, PROCESSES),
         default=PROCESSES,
-        help="that measure a folder here at the same time; 1 takes half of the memory "
+        help="that measure a folder here at the same time; 1 takes less memory "
         "(default: %(default)s)",
     )
     parser.add_argument(
