@@ -4,11 +4,12 @@ While one process decodes a file or fits its ellipse, the network of another one
 """
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from threading import Lock, local
 
 from headcirc.batch.files import Measure, Measured
-from headcirc.batch.measuring_process import MeasuringProcess
+from headcirc.batch.measuring_process import Load, MeasuringProcess
 from headcirc.batch.model_identity import ModelIdentity
 from headcirc.batch.stated import StatedFacts
 from headcirc.cpus import count_available_cpus
@@ -23,7 +24,7 @@ CPU_BACKENDS = ("openvino", "onnxruntime")
 
 
 class MeasuringPool:
-    """Measuring processes that share the CPUs; the first one starts at once.
+    """Measuring processes that share the CPUs; all start at the same time.
 
     The calls of one thread go to one process, so that an overlay is that of the last measurement.
 
@@ -51,13 +52,16 @@ class MeasuringPool:
     def __init__(self, load: LoadWithThreads, *, images: int, processes: int = PROCESSES) -> None:
         cpus = count_available_cpus()
         self.threads = 1 if images < FEWEST_IMAGES else min(processes, cpus)
-        self._load = partial(load, threads=-(-cpus // self.threads))
-        first = MeasuringProcess(self._load)
-        self.model = first.model
+        self._started = start_processes(
+            partial(load, threads=-(-cpus // self.threads)), self.threads
+        )
+        self.model = self._started[0].model
         if self.model.backend not in CPU_BACKENDS:  # a GPU is not shared
             self.threads = 1
-        self._started, self._unused = [first], [first]
-        self._changing = Lock()
+            for each in self._started[1:]:
+                each.close()
+        self._unused = self._started[: self.threads]
+        self._taking = Lock()
         self._own = local()
 
     def __call__(self, content: bytes, stated: StatedFacts) -> Measured:
@@ -68,16 +72,28 @@ class MeasuringPool:
         return measured
 
     def _take_process(self) -> MeasuringProcess:
-        with self._changing:
-            if self._unused:
-                return self._unused.pop()
-        process = MeasuringProcess(self._load)
-        with self._changing:
-            self._started.append(process)
-        return process
+        with self._taking:
+            return self._unused.pop()
 
     def close(self) -> None:
         """Kill all processes; calls under way, and later ones, raise `InputError`."""
-        with self._changing:
-            for each in self._started:
-                each.close()
+        for each in self._started:
+            each.close()
+
+
+def start_processes(load: Load, count: int) -> list[MeasuringProcess]:
+    """Start several processes at the same time: loading a model keeps one CPU busy, not all.
+
+    Raises
+    ------
+    HeadCircumferenceError
+        As `MeasuringProcess`; then all are closed.
+    """
+    with ThreadPoolExecutor(count) as executor:
+        starts = [executor.submit(MeasuringProcess, load) for _ in range(count)]
+    started = [each.result() for each in starts if each.exception() is None]
+    if len(started) < count:
+        for each in started:
+            each.close()
+        raise next(error for error in (each.exception() for each in starts) if error)
+    return started

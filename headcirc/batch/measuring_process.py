@@ -114,6 +114,9 @@ class MeasuringProcess:
             raise BackendUnavailableError(
                 f"While the model was loaded, {error}; try another --backend."
             ) from error
+        except HeadCircumferenceError:
+            self.close()
+            raise
 
     def _ask(self, request: object) -> Any:
         try:

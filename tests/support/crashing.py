@@ -4,6 +4,7 @@ It runs in the child process of `headcirc.batch.measuring_process`, so it is a m
 """
 
 import os
+from pathlib import Path
 
 from headcirc.answers import Row
 from headcirc.batch.files import Measure, Measured
@@ -49,6 +50,15 @@ def load_crashing(*_: object, **__: object) -> tuple[Measure, ModelIdentity]:
         return Measured(row, draw)
 
     return measure, MODEL
+
+
+def load_once(folder: Path, **_: object) -> tuple[Measure, ModelIdentity]:
+    """Load for the first process that asks; refuse every other one."""
+    try:
+        (folder / "taken").touch(exist_ok=False)
+    except FileExistsError:
+        raise ModelArtifactError("The model is taken.") from None
+    return load_crashing()
 
 
 def load_unusable() -> tuple[Measure, ModelIdentity]:

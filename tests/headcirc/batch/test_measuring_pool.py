@@ -1,4 +1,5 @@
 import multiprocessing
+from functools import partial
 
 import pytest
 
@@ -6,8 +7,8 @@ from headcirc.batch import measuring_pool
 from headcirc.batch.files import UNREADABLE, measure_files
 from headcirc.batch.measuring_pool import FEWEST_IMAGES, MeasuringPool
 from headcirc.batch.usage import Usage
-from headcirc.errors import InputError
-from tests.support.crashing import CIRCUMFERENCE_MM, MODEL, load_crashing
+from headcirc.errors import InputError, ModelArtifactError
+from tests.support.crashing import CIRCUMFERENCE_MM, MODEL, load_crashing, load_once
 
 
 @pytest.fixture
@@ -54,6 +55,14 @@ def test_few_images_or_a_gpu_need_one_process(make_pool, monkeypatch):
     monkeypatch.setattr(measuring_pool, "CPU_BACKENDS", ())
     assert make_pool().threads == 1
     assert len(multiprocessing.active_children()) == 3
+
+
+def test_process_that_cannot_load_leaves_no_other_running(monkeypatch, tmp_path):
+    """Every process is closed, and the error is that of the model."""
+    monkeypatch.setattr(measuring_pool, "count_available_cpus", lambda: 4)
+    with pytest.raises(ModelArtifactError, match="taken"):
+        MeasuringPool(partial(load_once, tmp_path), images=FEWEST_IMAGES)
+    assert multiprocessing.active_children() == []
 
 
 def test_closed_pool_starts_no_process_again(make_pool):
