@@ -61,6 +61,12 @@ LATENCY_TARGETS = (
 )
 
 
+def to_text(value: float, limit: float) -> str:
+    """Return a value with three digits, and with four if three would show a missed limit as met."""
+    text = f"{value:.3g}"
+    return f"{value:.4g}" if float(text) == limit != value else text
+
+
 @dataclass(frozen=True)
 class Verdict:
     """A target and the measured value.
@@ -92,7 +98,9 @@ class Verdict:
         target = self.target
         relation = "at least" if target.is_floor else "at most"
         required = f"{target.device}: {target.figure} {relation} {target.limit:g} {target.unit}"
-        measured = "" if self.value is None else f"{self.value:.3g} {target.unit}, "
+        measured = ""
+        if self.value is not None:
+            measured = f"{to_text(self.value, target.limit)} {target.unit}, "
         return f"{required}: {self.status} ({measured}{self.subject})"
 
     def to_facts(self) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 import httpx
@@ -61,6 +62,16 @@ def read_candidates(measured_dir: Path) -> list[dict[str, Any]]:
     return [{key: each[key] for key in ("model", "figures", "within")} for each in candidates]
 
 
+def to_line(measured: Measured) -> str:
+    """Return what was measured, with the mean absolute error of the answered images."""
+    errors_mm = [abs(row.error_mm) for row in measured.rows if row.error_mm is not None]
+    error = f", mean absolute error {mean(errors_mm):.2f} mm" if errors_mm else ""
+    return (
+        f"{measured.title}, {measured.version}: {len(measured.rows)} images measured, "
+        f"{len(errors_mm)} answered{error}"
+    )
+
+
 def to_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     parser = argparse.ArgumentParser(prog="python -m evaluation.comparison", description=__doc__)
@@ -102,11 +113,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return EXIT_FAILED
         folder = chosen.out / CALIBRATION if chosen.part == CALIBRATION else chosen.out
         measured.write(folder / measured.name / measured.version)
-        print(f"{measured.title}, {measured.version}: {len(measured.rows)} images measured")
+        print(to_line(measured))
         return EXIT_DONE
     networks = find_measured(chosen.results)
     if not networks:
-        print("evaluation.comparison: no network is measured yet. Run measure.", file=sys.stderr)
+        print(
+            "evaluation.comparison: no network is measured on test exams yet. Run measure.",
+            file=sys.stderr,
+        )
         return EXIT_FAILED
     latency = json.loads(chosen.latency.read_text()) if chosen.latency.is_file() else None
     calibration = find_measured(chosen.results / CALIBRATION)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
 from numpy.typing import NDArray
 
 from evaluation.comparison.curves import to_precision_recall, to_roc
@@ -47,7 +48,7 @@ def draw_figures(
 
 def to_colours(count: int) -> list[Any]:
     """Return a colour for each network."""
-    return [colormaps["viridis"](share) for share in np.linspace(0, 0.9, count)]
+    return [colormaps["tab10"](index) for index in range(count)]
 
 
 def draw_boxes(networks: Sequence[Measured]) -> Figure:
@@ -68,9 +69,15 @@ def draw_scatter(networks: Sequence[Measured]) -> Figure:
     axes = figure.subplots()
     for each, colour in zip(networks, to_colours(len(networks)), strict=True):
         both = [to_values(each.rows, name) for name in ("assd_mm", "hausdorff_mm")]
-        axes.scatter(*np.array(both, np.float64), s=14, color=colour, alpha=0.6, label=each.title)
+        if any(value is not None for value in both[0]):
+            x_mm, y_mm = np.array(both, np.float64)
+            axes.scatter(x_mm, y_mm, s=14, color=colour, alpha=0.6, label=each.title)
     axes.set_xscale("log")
     axes.set_yscale("log")
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.set_major_formatter(ScalarFormatter())
+        axis.set_minor_formatter(NullFormatter())
     axes.set_xlabel(FIGURES["assd_mm"][0])
     axes.set_ylabel(FIGURES["hausdorff_mm"][0])
     figure.legend(loc="outside right upper", fontsize=8)
@@ -205,6 +212,7 @@ def draw_latency(report: Report, latency: Report) -> Figure:
             point = (row["request_ms"]["p50"], figure_mm["value"])
             label = f"{title}, {' '.join(kind)}"
             axes.plot(*point, marker, color=colours[row["model"]], label=label)
+    axes.set_title(f"{' and '.join(sorted(precisions))} only, as the errors", fontsize=9)
     if rows:
         figure.legend(loc="outside right upper", fontsize=8)
     axes.set(xlabel="median time of a request, ms", ylabel="HC mean absolute error, mm")

@@ -104,6 +104,11 @@ def to_figure(values: Sequence[float | None], exams: Sequence[int]) -> dict[str,
     return asdict(estimate(values, exams)) | {"standard_deviation": deviation}
 
 
+def count_unanswered(measured: Measured) -> int:
+    """Return the number of images without an answer."""
+    return sum(row.measured_hc_mm is None for row in measured.rows)
+
+
 def summarise_network(measured: Measured) -> dict[str, Any]:
     """Return all figures of one network."""
     rows, exams = measured.rows, [row.exam for row in measured.rows]
@@ -122,7 +127,7 @@ def summarise_network(measured: Measured) -> dict[str, Any]:
             name: asdict(each)
             for name, each in summarise_errors([row.error_mm for row in rows], exams).items()
         },
-        "without_answer": sum(row.measured_hc_mm is None for row in rows),
+        "without_answer": count_unanswered(measured),
         "not_acceptable": sum(not row.acceptable for row in rows),
         "pixels": {
             name: sum(getattr(row, f"mask_{name}_px") for row in rows) for name in PIXEL_COUNTS
@@ -357,5 +362,6 @@ def to_choice(networks: Sequence[Measured], order: Sequence[str]) -> dict[str, A
         "images": len(first[0].rows),
         "exams": len({row.exam for row in first[0].rows}),
         "figures": figures,
+        "without_answer": {each.title: count_unanswered(each) for each in first},
         "tested": compare_networks(first) if len(first) > 1 else {},
     }

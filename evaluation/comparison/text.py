@@ -277,10 +277,15 @@ def to_precision_table(networks: Sequence[Report]) -> str:
 def to_choice_table(choice: Report) -> str:
     """Return the figures of the calibration exams, and the pairs that differ there."""
     rows = [
-        [title, *(to_cell(figures[name]) for name in TESTED)]
+        [
+            title,
+            *(to_cell(figures[name]) for name in TESTED),
+            str(choice["without_answer"][title]),
+        ]
         for title, figures in choice["figures"].items()
     ]
-    lines = [to_table(["network", *(FIGURES[name][0] for name in TESTED)], rows)]
+    titles = ["network", *(FIGURES[name][0] for name in TESTED), "images without an answer"]
+    lines = [to_table(titles, rows)]
     for name, tested in choice["tested"].items():
         different = [
             f"{test['second']} minus {test['first']} ({test['mean_difference']:+.2f})"

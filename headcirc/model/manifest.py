@@ -174,8 +174,8 @@ def load_manifest(artifact_dir: Path) -> Manifest:
         facts = json.loads(manifest_path.read_text())
     except FileNotFoundError as error:
         raise ModelArtifactError(
-            f"The model folder {artifact_dir.name!r} has no {MANIFEST_NAME}; name the folder of a "
-            "shipped model."
+            f"The model folder {artifact_dir.name!r} does not exist or has no {MANIFEST_NAME}; "
+            "name the folder of a shipped or exported model (make export MODEL=... exports one)."
         ) from error
     except OSError as error:
         raise ModelArtifactError(f"{MANIFEST_NAME} cannot be read: {error.strerror}.") from error

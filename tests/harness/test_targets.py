@@ -49,3 +49,10 @@ def test_a_line_says_value_and_subject():
 def test_exit_status(verdicts, status):
     """Missed outweighs not measured, which outweighs met; nothing at all proves nothing."""
     assert to_exit_status(verdicts) == status
+
+
+def test_missed_limit_is_not_shown_as_the_limit():
+    """1.102 is above 1.1, and 1.1 itself is not."""
+    target = Target("cpu", "a ratio", 1.1, "times")
+    assert "missed (1.102 times" in Verdict(target, "engine", 1.1021).to_line()
+    assert "met (1.1 times" in Verdict(target, "engine", 1.1).to_line()
