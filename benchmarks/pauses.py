@@ -76,7 +76,6 @@ def measure(chosen: argparse.Namespace) -> dict[str, Any]:
     turns = {name: partial(take_turn, pipeline, supply, wait) for name, wait in waits.items()}
     samples_ms = measure_interleaved(turns, chosen.rounds)
     found = {name: summarise(each) for name, each in samples_ms.items()}
-    medians = {name: float(np.median(each)) for name, each in samples_ms.items()}
     return {
         "command": "python -m benchmarks.pauses",
         "date": to_timestamp(),
@@ -86,7 +85,7 @@ def measure(chosen: argparse.Namespace) -> dict[str, Any]:
         "pictures": source,
         "pause_ms": 1000 * rest_s,
         "network_ms": found,
-        "ratios": {name: medians[name] / medians["directly"] for name in medians},
+        "ratios": {name: each["p50"] / found["directly"]["p50"] for name, each in found.items()},
     }
 
 

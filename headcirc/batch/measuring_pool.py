@@ -13,6 +13,7 @@ from headcirc.batch.measuring_process import Load, MeasuringProcess
 from headcirc.batch.model_identity import ModelIdentity
 from headcirc.batch.stated import StatedFacts
 from headcirc.cpus import count_available_cpus
+from headcirc.errors import HeadCircumferenceError
 
 LoadWithThreads = Callable[..., tuple[Measure, ModelIdentity]]
 """Loads a model with `threads=`, the CPUs of its network; it must be picklable."""
@@ -91,9 +92,10 @@ def start_processes(load: Load, count: int) -> list[MeasuringProcess]:
     """
     with ThreadPoolExecutor(count) as executor:
         starts = [executor.submit(MeasuringProcess, load) for _ in range(count)]
-    started = [each.result() for each in starts if each.exception() is None]
-    if len(started) < count:
-        for each in started:
-            each.close()
-        raise next(error for error in (each.exception() for each in starts) if error)
-    return started
+    try:
+        return [each.result() for each in starts]
+    except HeadCircumferenceError:
+        for each in starts:
+            if each.exception() is None:
+                each.result().close()
+        raise
