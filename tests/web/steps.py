@@ -71,9 +71,9 @@ def answer_busy(route, *, retry_after_s: float) -> None:
 
 
 def read_rows(page) -> dict[str, str]:
-    """Return the texts of the figures by name."""
-    names = page.locator("#rows dt").all_inner_texts()
-    return dict(zip(names, page.locator("#rows dd").all_inner_texts(), strict=True))
+    """Return the texts of the figures by name, all of them of the same moment."""
+    rows = page.locator("#rows > div")
+    return dict(rows.evaluate_all("all => all.map(row => [...row.children].map(e => e.innerText))"))
 
 
 STORED = """async () => {

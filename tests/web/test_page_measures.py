@@ -95,6 +95,7 @@ def test_interval_and_age_are_shown_where_the_service_gives_them(open_page, serv
 
     page.route("**/v1/analyses", add)
     give(page, ("head.png", CONTENT), pixel_size_mm="0.1")
+    wait_for(page, 1)
     expect(page.locator("#interval")).to_have_text("90 % interval: 97.7 to 99.0 mm")
     rows = read_rows(page)
     assert rows["Gestational age by HC (Hadlock 1984)"] == "15w5d"
