@@ -17,7 +17,7 @@ UV       := uv==0.13.9
 TEST_BIN := .venv-test/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help help-all install doctor run test-env test test-wheel test-slow test-gpu lint format export restore engine accept-int8 wheel hub-folder accuracy bench bench-gpu pauses before-after \
+.PHONY: help help-all install doctor run test-env test test-wheel test-slow test-gpu lint format export restore engine accept-int8 fold-models out-of-fold wheel hub-folder accuracy bench bench-gpu pauses before-after \
         throughput folder limits cine overload explain reliability check run-ray ray-throughput sizing \
         docs diagrams viewer lock client pre-commit system-deps audit clean screenshots
 
@@ -133,6 +133,18 @@ accept-int8: test-env  ### Quantise, hold against float32 over HTTP, let it ship
 	HC18_DIR=$(HC18_DIR) $(TEST_BIN)/python -m evaluation.acceptance --model $(CANDIDATE) --out $(ACCEPTED_DIR)
 	$(TEST_BIN)/python -m model_export adopt --model $(MODEL) --candidate $(CANDIDATE) \
 	  --acceptance $(ACCEPTED_DIR)/acceptance_int8.json
+
+fold-models: test-env  ### Export each fold's student into build/folds, for evaluation.out_of_fold
+	set -e; for student in models/folds/student-*; do fold=$${student##*-}; \
+	  $(TEST_BIN)/python -m model_export build --checkpoint $$student/checkpoint.safetensors \
+	    --out build/folds/float32/$$fold --data $(HC18_DIR) --version fold-$$fold; \
+	  $(TEST_BIN)/python -m model_export quantise --model build/folds/float32/$$fold \
+	    --out build/folds/$$fold --data $(HC18_DIR); \
+	done
+
+out-of-fold: fold-models  ### Fit the uncertainty model out of fold, then measure all images over HTTP
+	HC18_DIR=$(HC18_DIR) $(TEST_BIN)/python -m evaluation.out_of_fold fit
+	HC18_DIR=$(HC18_DIR) $(TEST_BIN)/python -m evaluation.out_of_fold measure
 
 wheel: test-env  ## Build the source archive and the wheel into dist/
 	rm -rf build/lib build/bdist.* dist

@@ -1,9 +1,10 @@
-"""Degrade real frames with shadow, gain, blur, speckle, crop and rotation.
+"""Degrade real frames with shadow, gain, blur, speckle, crop and rotation, or burn in marks.
 
 Each degradation is a pure function of a frame, its true ellipse, a severity from 0 (mild) to 1
 (severe), and a random generator. Crop and rotation move the ellipse exactly. `degrade_all` applies
 each kind once to an image, with uniform severity. The image's name fixes the seed, so the suite is
-the same for every model.
+the same for every model. Text and callipers that a scanner burns in are no degradation: they hide
+little, so a measurement should not suffer (`burn_in_marks`).
 """
 
 import math
@@ -36,6 +37,14 @@ LARGEST_CUT_SHARE = 0.25
 """Largest share of the head's extent that is cut off; at severity 0 the frame ends at the head."""
 LARGEST_ROTATION_DEG = 45.0
 OUTLINE_POINTS = 2880
+TEXT_ROWS_SHARE = 0.03
+"""Height of a line of text, as a share of the frame's rows."""
+TEXT_LINES = ("GA 24w1d  MI 1.1", "HC 217.4 mm", "BPD 61.2 mm  OFD 77.9", "12 Hz  14.2 cm", "FR 38")
+WHITE = 255
+CALLIPER_SHARE = 0.012
+"""Half length of a calliper's cross, as a share of the frame's rows."""
+DOTS = 48
+"""Dots of a line between callipers, and of a dotted ellipse."""
 
 Picture = NDArray[np.uint8]
 Degradation = Callable[[Picture, Ellipse, float, np.random.Generator], tuple[Picture, Ellipse]]
@@ -189,6 +198,54 @@ def degrade_all(
         generator = to_generator(kind, name)
         severity = float(generator.uniform())
         yield kind, severity, *degradation(pixels, ellipse, severity, generator)
+
+
+def burn_in_marks(pixels: Picture, ellipse: Ellipse, name: str) -> Picture:
+    """Draw lines of text near the corners, and callipers on the head, as a scanner does.
+
+    Half of the images get crosses at the ends of both axes with dotted lines between them, the
+    others a dotted ellipse. The callipers lie up to 2 % beside the true ones.
+    """
+    generator = to_generator("marks", name)
+    marked = np.ascontiguousarray(pixels).copy()
+    _write_text(marked, generator)
+    near = ellipse.to_shape_matrix() * (1 + generator.uniform(-0.02, 0.02))
+    center = np.array([ellipse.center_x_px, ellipse.center_y_px])
+    ends = [(center + near @ axis, center - near @ axis) for axis in np.eye(2)]
+    if generator.random() < 0.5:  # noqa: PLR2004 - half of the images
+        angles_rad = np.arange(DOTS) * (2 * math.pi / DOTS)
+        dots = center[:, None] + near @ np.stack((np.cos(angles_rad), np.sin(angles_rad)))
+        _draw_dots(marked, dots.T)
+        return marked
+    for first, last in ends:
+        _draw_dots(marked, np.linspace(first, last, DOTS))
+        for end in (first, last):
+            _draw_cross(marked, end)
+    return marked
+
+
+def _write_text(pixels: Picture, generator: np.random.Generator) -> None:
+    rows, columns = pixels.shape
+    line_px = TEXT_ROWS_SHARE * rows
+    scale = line_px / 30  # the font's capital letters are about 22 pixels high at scale 1
+    for corner in generator.permutation(4)[:2]:
+        lines = generator.permutation(TEXT_LINES)[:3]
+        x_px = int(columns * (0.02 if corner % 2 else 0.72))
+        y_px = line_px * 1.5 if corner < 2 else rows - line_px * len(lines)  # noqa: PLR2004
+        for index, line in enumerate(lines):
+            at = (x_px, int(y_px + index * line_px))
+            cv2.putText(pixels, str(line), at, cv2.FONT_HERSHEY_SIMPLEX, scale, WHITE, 1)
+
+
+def _draw_dots(pixels: Picture, points: FloatArray) -> None:
+    for x_px, y_px in np.rint(points).astype(int):
+        cv2.circle(pixels, (int(x_px), int(y_px)), 1, WHITE, cv2.FILLED)
+
+
+def _draw_cross(pixels: Picture, center: FloatArray) -> None:
+    size_px = max(2 * round(CALLIPER_SHARE * pixels.shape[0]), 4)
+    x_px, y_px = np.rint(center).astype(int)
+    cv2.drawMarker(pixels, (int(x_px), int(y_px)), WHITE, cv2.MARKER_CROSS, size_px, 1)
 
 
 def _to_angle_between(angles_rad: FloatArray, middle_rad: float) -> FloatArray:

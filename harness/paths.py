@@ -4,6 +4,8 @@ import os
 from pathlib import Path
 
 DEFAULT_DATA_DIR = os.environ.get("HC18_DIR", "../shared/data/hc18")  # noqa: TID251 - Makefile's
+PLANES_DIR = Path(DEFAULT_DATA_DIR).parent / "planes"
+"""Folder of the planes of other devices, beside HC18's."""
 ROOT = Path(__file__).parent.parent
 SPEED_RESULTS_DIR = ROOT / "benchmarks" / "results"
 EVALUATION_RESULTS_DIR = ROOT / "evaluation" / "results"

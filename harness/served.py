@@ -38,6 +38,9 @@ class ServedAnswer:
     acceptable : bool
     head_plane_probability : float or None
         None if the model has no such output.
+    interval_mm : (float, float) or None
+        Bounds of the circumference's interval; None without a head, a pixel size or an uncertainty
+        model.
     """
 
     ellipse: Ellipse | None
@@ -46,6 +49,7 @@ class ServedAnswer:
     warnings: tuple[str, ...]
     acceptable: bool
     head_plane_probability: float | None = None
+    interval_mm: tuple[float, float] | None = None
 
 
 @contextmanager
@@ -113,6 +117,7 @@ def ask(client: httpx.Client, content: bytes, pixel_size_mm: float | None) -> Se
     if picture.status_code != httpx.codes.OK:
         raise ServiceFailedError(f"The link to the mask returned {picture.status_code}.")
     head = body["head"]
+    interval = None if head is None else head["head_circumference_interval_mm"]
     return ServedAnswer(
         ellipse=None if head is None else to_ellipse(head["ellipse"]),
         head_circumference_mm=None if head is None else head["head_circumference_mm"],
@@ -120,6 +125,7 @@ def ask(client: httpx.Client, content: bytes, pixel_size_mm: float | None) -> Se
         warnings=tuple(body["quality"]["warnings"]),
         acceptable=body["quality"]["acceptable"],
         head_plane_probability=body.get("head_plane_probability"),
+        interval_mm=None if interval is None else (interval["low"], interval["high"]),
     )
 
 

@@ -39,7 +39,15 @@ from model_export.parity import measure_agreement, measure_parity
 from model_export.quantise import EVERY, METHOD, write_int8
 from model_export.record import record_accuracy, record_uncertainty, replace_files, write_manifest
 from training.checkpoint import find_checkpoint, load_record, load_trained, to_file_sha256
-from training.data.hc18 import PARTS, SPLIT_PATH, load_part, to_input_facts
+from training.data.folds import HELD_OUT, to_training_items
+from training.data.hc18 import (
+    PARTS,
+    SPLIT_PATH,
+    HC18Image,
+    load_images,
+    load_part,
+    to_input_facts,
+)
 from training.networks import PAPERS, TITLES
 from training.networks.sizes import count_macs, count_parameters
 
@@ -59,8 +67,8 @@ of a head (`evaluation.non_heads`)."""
 HEAD_PLANE = HeadPlaneFacts(acceptable_probability=0.85, minimum_probability=0.28)
 """Chosen on out-of-fold probabilities (`training.train_plane_head`): hardly a plane without a head
 is above the first, and hardly a head is below the second."""
-RECIPE_NAME, SEEN_NAME = "recipe.json", "seen.json"
-"""Records that `training.train_fold` writes beside its weights."""
+RECIPE_NAME = "recipe.json"
+"""The recipe that `training.train_fold` writes beside its weights."""
 MEASURED = "folder of the model that was measured (default: the model itself)"
 LICENCE = (
     "CC BY 4.0; trained on HC18 (van den Heuvel et al. 2018, doi:10.5281/zenodo.1322001, CC BY 4.0)"
@@ -129,8 +137,9 @@ def load_training_notes(checkpoint_path: Path, path: Path | None = None) -> dict
     ----------
     checkpoint_path : Path
     path : Path, optional
-        JSON file; by default `training.json` beside the checkpoint, or else the records that
-        `training.train_fold` wrote there. Such a run saw exams of every part of the split.
+        JSON file; by default `training.json` beside the checkpoint, or else the recipe that
+        `training.train_fold` wrote there, with the data that the checkpoint says it saw. Such a run
+        saw exams of every part of the split.
 
     Raises
     ------
@@ -142,14 +151,14 @@ def load_training_notes(checkpoint_path: Path, path: Path | None = None) -> dict
     if notes_path.is_file():
         notes: dict[str, Any] = json.loads(notes_path.read_text())
         return notes
-    recipe_path, seen_path = folder / RECIPE_NAME, folder / SEEN_NAME
-    if path is not None or not (recipe_path.is_file() and seen_path.is_file()):
+    recipe_path, seen = folder / RECIPE_NAME, load_record(checkpoint_path).seen
+    if path is not None or not recipe_path.is_file() or seen is None:
         raise SystemExit(
-            f"{notes_path.name} is missing, and so are the records of training.train_fold. Give "
+            f"{notes_path.name} is missing, and so is the recipe of training.train_fold. Give "
             "--training."
         )
     recipe = json.loads(recipe_path.read_text()) | {"parts": list(PARTS)}
-    return {"recipe": recipe, "seen": json.loads(seen_path.read_text())}
+    return {"recipe": recipe, "seen": asdict(seen)}
 
 
 def restore(model_dir: Path, checkpoint_path: Path, data_dir: Path) -> None:
@@ -169,7 +178,7 @@ def restore(model_dir: Path, checkpoint_path: Path, data_dir: Path) -> None:
     with replace_files(model_dir) as new_dir:
         made = _write_graphs(network, name, manifest["version"], new_dir)
         if "int8" in manifest["graphs"]:
-            images = load_part(data_dir, "train")[::EVERY]
+            images = load_range_images(manifest, data_dir)
             source = new_dir / made["graphs"]["fp32"]["file"]
             write_int8(source, new_dir / GRAPH_NAMES["int8"], images, to_input_facts())
         for graph in named.values():
@@ -272,7 +281,7 @@ def quantise(model_dir: Path, out_dir: Path, data_dir: Path) -> None:
     out_dir.mkdir(parents=True, exist_ok=True)
     for graph in (*manifest["graphs"].values(), *_to_explain_graphs(manifest).values()):
         shutil.copy(model_dir / graph["file"], out_dir)
-    images = load_part(data_dir, "train")[::EVERY]
+    images = load_range_images(manifest, data_dir)
     source = model_dir / manifest["graphs"]["fp32"]["file"]
     write_int8(source, out_dir / GRAPH_NAMES["int8"], images, to_input_facts())
     manifest["graphs"]["int8"] = {
@@ -282,6 +291,19 @@ def quantise(model_dir: Path, out_dir: Path, data_dir: Path) -> None:
         "ranges_from": f"{len(images)} training images, every {EVERY}th",
     }
     write_manifest(out_dir, manifest)
+
+
+def load_range_images(manifest: dict[str, Any], data_dir: Path) -> list[HC18Image]:
+    """Return the training images that give the ranges of a model's INT8 graph.
+
+    They are among those that its weights were trained on: the images that its fold does not hold
+    out, or the train part of the split.
+    """
+    recipe = manifest["training"].get("recipe", {})
+    if "fold" not in recipe:
+        return load_part(data_dir, "train")[::EVERY]
+    folds = HELD_OUT[recipe["held_out"]]()
+    return to_training_items(load_images(data_dir), folds, recipe["fold"])[::EVERY]
 
 
 def adopt(model_dir: Path, candidate_dir: Path, acceptance_path: Path) -> None:
@@ -324,7 +346,7 @@ def to_parser() -> argparse.ArgumentParser:
     builder.add_argument(
         "--training",
         type=Path,
-        help="training.json (default: it, or the records of training.train_fold, beside the "
+        help="training.json (default: it, or the recipe of training.train_fold, beside the "
         "checkpoint)",
     )
     builder.add_argument("--version", help="version of the weights (default: as recorded)")

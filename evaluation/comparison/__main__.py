@@ -27,7 +27,7 @@ from evaluation.comparison.text import DOCUMENT, to_block, write_page
 from evaluation.unseen_exams import TrainedOnError
 from harness.documents import write_report
 from harness.options import add_folder_options
-from harness.paths import EVALUATION_RESULTS_DIR, SPEED_RESULTS_DIR
+from harness.paths import EVALUATION_RESULTS_DIR, PLANES_DIR, SPEED_RESULTS_DIR
 from harness.served import ServiceFailedError
 from headcirc.errors import HeadCircumferenceError
 from training.networks import COMPARED, TITLES
@@ -36,7 +36,6 @@ RESULTS_DIR = EVALUATION_RESULTS_DIR / "comparison"
 CALIBRATION = "calibration"
 """Folder of the calibration exams' rows, beside those of the test exams."""
 LATENCY_PATH = SPEED_RESULTS_DIR / "comparison" / "latency.json"
-PLANES_DIR = Path("../shared/data/planes")
 EXIT_DONE, EXIT_FAILED = 0, 2
 
 

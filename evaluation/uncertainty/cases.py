@@ -13,17 +13,23 @@ from headcirc.pipeline import Analysis, Pipeline, Prepared
 from headcirc.quality.uncertainty import Interval
 from training.data.hc18 import HC18Image, load_pixels, to_true_ellipse
 
-CLEAN = "clean"
+CLEAN, MARKS, OTHER_DEVICE = "clean", "marks", "other device"
+MUST_BE_ACCEPTED = (CLEAN, MARKS, OTHER_DEVICE)
+"""Kinds of picture that are no degradation: HC18's images, the same with text and callipers burned
+in, and heads of other devices."""
 LARGE_ERROR_SHARE = 0.05
 """Share of the circumference: 9 mm of a head of 180 mm, 3 mm of one of 60 mm."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """One picture with its truth and its answer; the answer's fields may be None."""
+    """One picture with its truth and its answer; the answer's fields may be None.
+
+    `exam` is the exam of an HC18 image, or the patient or country of another device's head.
+    """
 
     name: str
-    exam: int
+    exam: int | str
     kind: str
     severity: float
     true_mm: float
@@ -46,8 +52,13 @@ class Case:
 
     @property
     def is_clean(self) -> bool:
-        """Return whether the picture is not degraded."""
+        """Return whether the picture is one of HC18's, unchanged."""
         return self.kind == CLEAN
+
+    @property
+    def is_degraded(self) -> bool:
+        """Return whether the picture is worse than those that a refusal would be a fault for."""
+        return self.kind not in MUST_BE_ACCEPTED
 
     @property
     def is_large(self) -> bool:

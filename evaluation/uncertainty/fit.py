@@ -93,10 +93,12 @@ def fit_error(cases: Sequence[Case]) -> dict[str, Any]:
 
 def fit_large_error(cases: Sequence[Case]) -> dict[str, Any]:
     """Fit the log-odds of a large error with a logistic regression."""
-    used = [c for c in cases if c.is_clean or c.is_large or c.error_share < WELL_MEASURED_SHARE]
+    used = [
+        c for c in cases if not c.is_degraded or c.is_large or c.error_share < WELL_MEASURED_SHARE
+    ]
     center, scale, standard = _standardise(used, EDGE_FEATURES)
     is_large = np.array([case.is_large for case in used])
-    groups = np.where(is_large, 2, [not case.is_clean for case in used])
+    groups = np.where(is_large, 2, [case.is_degraded for case in used])
     counts = np.maximum(np.bincount(groups, minlength=3), 1)
     totals = np.array([1.0, WELL_MEASURED_WEIGHT, LARGE_ERRORS_WEIGHT])
     sample_weight = len(used) * (totals / totals.sum() / counts)[groups]

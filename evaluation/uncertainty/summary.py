@@ -74,7 +74,7 @@ def summarise_verdicts(cases: Sequence[Case]) -> dict[str, Any]:
         "large_error_share": LARGE_ERROR_SHARE,
         "by_kind": {kind: _count([c for c in cases if c.kind == kind]) for kind in kinds},
         "clean": _count([case for case in cases if case.is_clean]),
-        "suite": _count([case for case in cases if not case.is_clean]),
+        "suite": _count([case for case in cases if case.is_degraded]),
         "large_errors_brought_caught": count_caused_by_degradation(cases),
     }
 
@@ -90,7 +90,7 @@ def count_caused_by_degradation(cases: Sequence[Case]) -> dict[str, Any]:
         for case in to_answered(cases)
         if case.is_clean and abs(case.error_mm) <= WELL_MEASURED_MM
     }
-    caused = [c for c in cases if c.is_large and not c.is_clean and c.name in well_measured]
+    caused = [c for c in cases if c.is_large and c.is_degraded and c.name in well_measured]
     return to_share(sum(not case.acceptable for case in caused), len(caused))
 
 

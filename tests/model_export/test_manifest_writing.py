@@ -1,5 +1,6 @@
 import json
 import shutil
+from dataclasses import asdict
 
 import cv2
 import numpy as np
@@ -12,8 +13,9 @@ from headcirc.model.manifest import MANIFEST_NAME, load_manifest
 from headcirc.pipeline import SHIPPED_MODEL_DIR
 from model_export.__main__ import build, load_training_notes, main, to_name, write_manifest
 from model_export.record import record_uncertainty, replace_files
-from training.checkpoint import save_weights
+from training.checkpoint import NetworkRecord, save_weights
 from training.data.hc18 import IMAGE_FOLDER, SPLIT_PATH, TABLE_NAME
+from training.lineage import Seen
 from training.networks.attention_resunet import HALF_TIME, AttentionResUNet
 
 FIGURES = {
@@ -170,16 +172,18 @@ def test_weights_without_a_version_are_not_exported(tmp_path, calibration_dir):
         )
 
 
-def test_records_of_a_fold_run_become_the_training_record(tmp_path):
-    """Without training.json, recipe and seen data are read; the parts say what the run saw."""
+def test_recipe_of_a_fold_run_becomes_the_training_record(tmp_path):
+    """Without training.json, the recipe and the checkpoint's record say what the run saw."""
     weights = tmp_path / "weights.safetensors"
+    seen = Seen(exams=(3,), groups=("Egypt 1",))
+    record = NetworkRecord("attention-resunet", {"width": 2}, seen)
+    save_weights(AttentionResUNet(width=2), weights, record=record)
     with pytest.raises(SystemExit, match=r"training\.json is missing"):
         load_training_notes(weights)
     (tmp_path / "recipe.json").write_text('{"fold": 0}')
-    (tmp_path / "seen.json").write_text('{"exams": [3]}')
     notes = load_training_notes(weights)
     parts = ["train", "calibration", "test"]
-    assert notes == {"recipe": {"fold": 0, "parts": parts}, "seen": {"exams": [3]}}
+    assert notes == {"recipe": {"fold": 0, "parts": parts}, "seen": asdict(seen)}
     with pytest.raises(SystemExit, match=r"other\.json is missing"):
         load_training_notes(weights, tmp_path / "other.json")
     (tmp_path / "training.json").write_text('{"version": "1"}')

@@ -9,10 +9,11 @@ import pytest
 from headcirc.errors import ModelArtifactError
 from headcirc.model.manifest import MANIFEST_NAME
 from headcirc.pipeline import load_pipeline
-from model_export.__main__ import adopt, write_manifest
-from model_export.quantise import find_output_nodes, write_int8
+from model_export.__main__ import adopt, load_range_images, write_manifest
+from model_export.quantise import EVERY, find_output_nodes, write_int8
 from tests.model_export.conftest import TINY_FACTS
-from training.data.hc18 import HC18Image
+from training.data.folds import Folds
+from training.data.hc18 import SPLIT_PATH, TABLE_NAME, HC18Image
 
 
 @pytest.fixture(scope="module")
@@ -140,3 +141,29 @@ def test_a_graph_that_was_not_accepted_does_not_ship(shipped_dir, candidate_dir,
     assert (shipped_dir / MANIFEST_NAME).read_bytes() == before
     with pytest.raises(ModelArtifactError, match="ships fp32, not int8"):
         load_pipeline(shipped_dir, precision="int8")
+
+
+@pytest.mark.parametrize(("fold", "left_out"), [(0, 1), (3, 1), (None, 0)])
+def test_ranges_come_from_images_that_the_weights_were_trained_on(tmp_path, fold, left_out):
+    """No image of a held-out exam gives ranges; weights of all data take every eighth image."""
+    exams = sorted(exam for each in Folds().exams for exam in each)
+    write_table(tmp_path, exams)
+    recipe = {"fold": fold, "held_out": "folds"}
+    images = load_range_images({"training": {"recipe": recipe}}, tmp_path)
+    assert abs(len(images) - len(exams) * (5 - left_out) / 5 / EVERY) <= 1
+    if fold is not None:
+        assert not Folds().exams[fold].intersection(image.exam for image in images)
+
+
+def test_ranges_of_older_weights_come_from_the_train_part(tmp_path):
+    """Weights without a fold were trained on the split's train part, and perhaps on more."""
+    parts = json.loads(SPLIT_PATH.read_text())
+    write_table(tmp_path, sorted(exam for exams in parts.values() for exam in exams))
+    images = load_range_images({"training": {}}, tmp_path)
+    assert images
+    assert set(parts["train"]).issuperset(image.exam for image in images)
+
+
+def write_table(folder, exams):
+    rows = "".join(f"{exam:03d}_HC.png,0.1,100.0\n" for exam in exams)
+    (folder / TABLE_NAME).write_text("filename,pixel size(mm),head circumference (mm)\n" + rows)

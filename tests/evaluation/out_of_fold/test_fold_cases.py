@@ -1,0 +1,140 @@
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+
+from evaluation.degradations import burn_in_marks
+from evaluation.out_of_fold.cases import (
+    REFERENCE_MM,
+    read_cases,
+    to_assumed_spacing,
+    to_other_device_case,
+    write_cases,
+)
+from evaluation.out_of_fold.fit import fit_by_fold, fit_facts, to_factor
+from evaluation.uncertainty.cases import CLEAN, MARKS, OTHER_DEVICE, Case
+from evaluation.uncertainty.fit import fit_large_error
+from headcirc.geometry import to_ellipse_perimeter
+from headcirc.model.uncertainty_model import to_uncertainty_model
+from headcirc.quality.uncertainty import FEATURES
+from tests.support.synthetic import HEAD, draw_head, to_synthetic_pipeline
+from training.data.planes import Plane
+
+
+def to_folds(count=60, folds=3, seed=0):
+    """Return cases by fold, whose error grows with one feature, `flatness`."""
+    generator = np.random.default_rng(seed)
+    return {
+        fold: [
+            to_drawn_case(generator, fold * count + index, kind)
+            for index in range(count)
+            for kind in (CLEAN, "blur")
+        ]
+        for fold in range(folds)
+    }
+
+
+def to_drawn_case(generator, exam, kind):
+    features = dict(zip(FEATURES, generator.standard_normal(len(FEATURES)), strict=True))
+    features["flatness"] += 0 if kind == CLEAN else 2
+    error_mm = float(generator.normal(0, 1.5 * np.exp(0.7 * features["flatness"])))
+    measured_mm = 200.0 + error_mm
+    return Case(f"{exam}_HC.png", exam, kind, 0.0, 200.0, measured_mm, None, features, True, ())
+
+
+def write_plane(folder, ellipse):
+    path = folder / "plane.png"
+    cv2.imwrite(str(path), draw_head())
+    return Plane("head/plane.png", "head", "Barcelona", "7", None, ellipse, path)
+
+
+def test_head_of_another_device_counts_as_measured_without_error(tmp_path):
+    """Its annotation is too inexact for an error; its assumed size is that of the reference."""
+    plane = write_plane(tmp_path, HEAD)
+    spacing = to_assumed_spacing(plane)
+    axes_px = HEAD.semi_axis_major_px, HEAD.semi_axis_minor_px
+    assert to_ellipse_perimeter(*axes_px) * spacing.column_mm == pytest.approx(REFERENCE_MM)
+    case = to_other_device_case(to_synthetic_pipeline(), plane)
+    assert (case.kind, case.exam, case.error_mm) == (OTHER_DEVICE, "7", 0)
+    assert case.measured_mm == pytest.approx(REFERENCE_MM, rel=0.01)
+    assert not case.is_degraded
+
+
+@pytest.mark.parametrize("moved_px", [0, 150])
+def test_head_whose_ellipse_overlaps_too_little_is_left_out(tmp_path, moved_px):
+    """Nobody knows which of both ellipses is wrong. Without an annotation nothing is known."""
+    plane = write_plane(tmp_path, replace(HEAD, center_x_px=HEAD.center_x_px - moved_px))
+    assert (to_other_device_case(to_synthetic_pipeline(), plane) is None) == (moved_px > 0)
+    bare = replace(plane, ellipse=None)
+    assert to_other_device_case(to_synthetic_pipeline(), bare) is None
+
+
+def test_marks_change_few_pixels_and_are_the_same_in_each_run():
+    """Text and callipers are bright, cover little, and depend on the image's name only."""
+    picture = draw_head() // 2
+    marked = burn_in_marks(picture, HEAD, "010_HC.png")
+    changed = marked != picture
+    assert 0.0005 < changed.mean() < 0.05
+    assert np.all(marked[changed] > picture[changed])
+    assert np.array_equal(marked, burn_in_marks(picture, HEAD, "010_HC.png"))
+    assert not np.array_equal(marked, burn_in_marks(picture, HEAD, "011_HC.png"))
+
+
+def test_cases_survive_being_written(tmp_path):
+    """What is read is what was written, folds and warnings included."""
+    cases = to_folds(2)
+    cases[1][0] = replace(cases[1][0], warnings=("low-contrast",), features=None)
+    write_cases(tmp_path / "folds" / "cases.json", cases)
+    assert read_cases(tmp_path / "folds" / "cases.json") == cases
+
+
+def test_facts_of_a_fold_do_not_depend_on_its_own_cases():
+    """Other errors in the left-out fold change nothing; in another fold they do."""
+    cases = to_folds()
+    spoiled = [replace(case, measured_mm=200 + 2 * case.error_mm) for case in cases[0]]
+    before, after = fit_by_fold(cases), fit_by_fold({**cases, 0: spoiled})
+    assert after[0] == before[0]
+    assert after[1] != before[1]
+    with pytest.raises(ValueError, match="too few"):
+        fit_by_fold({0: cases[0], 1: cases[1]})
+
+
+def test_intervals_of_left_out_folds_cover_nine_in_ten():
+    """The factor of two folds holds for the third: neither score nor factor saw it."""
+    covered, total = 0, 0
+    for seed in range(12):
+        cases = to_folds(seed=seed)
+        facts = to_uncertainty_model(fit_facts({0: cases[0], 1: cases[1]}))
+        for case in cases[2]:
+            if case.is_clean:
+                expected_mm = facts.to_expected_error_mm(case.features, case.measured_mm)
+                covered += abs(case.error_mm) <= facts.interval.factor * expected_mm
+                total += 1
+    assert covered / total == pytest.approx(0.9, abs=0.04)
+
+
+def test_heads_of_other_devices_do_not_narrow_the_intervals():
+    """Their error is unknown, not 0; they only teach the score what must not be refused."""
+    cases = to_folds()
+    others = [replace(case, kind=OTHER_DEVICE, measured_mm=200.0) for case in cases[0]]
+    more = {**cases, 0: [*cases[0], *others]}
+    assert to_factor(more) == to_factor(cases)
+    assert fit_facts(more)["error"] == fit_facts(cases)["error"]
+
+
+@pytest.mark.parametrize("kind", [MARKS, OTHER_DEVICE])
+def test_pictures_that_must_be_accepted_teach_the_score_like_clean_ones(kind):
+    """A feature of such pictures without large errors gets less weight towards refusal."""
+    generator = np.random.default_rng(0)
+    cases = [case for each in to_folds().values() for case in each]
+    for case in cases:
+        case.features["lost share"] = float(case.is_large and case.is_degraded)
+    added = [to_drawn_case(generator, 900 + index, CLEAN) for index in range(200)]
+    for case in added:
+        case.features["lost share"] = 1.0
+    added = [replace(case, kind=kind, measured_mm=200.0) for case in added]
+    weights = [
+        fit_large_error(each)["terms"]["lost share"]["weight"] for each in (cases, cases + added)
+    ]
+    assert weights[1] < 0.7 * weights[0]

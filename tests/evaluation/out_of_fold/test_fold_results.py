@@ -1,0 +1,149 @@
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+
+from evaluation.accuracy_summary import fill_ellipse, to_image_result
+from evaluation.out_of_fold.__main__ import record_facts, write_heads, write_planes
+from evaluation.out_of_fold.measure import HeadResult, to_plane_result
+from evaluation.out_of_fold.summary import (
+    TARGETS,
+    judge,
+    summarise_coverage,
+    summarise_heads,
+    summarise_planes,
+)
+from harness.served import ServedAnswer
+from headcirc.geometry import Ellipse, to_ellipse_perimeter
+from training.data.hc18 import HC18Image
+from training.data.planes import Plane
+
+ROWS, COLUMNS, SIZE_MM = 120, 160, 0.5
+HEAD = Ellipse(80.0, 60.0, 50.0, 40.0, 0.4)
+HEAD_MM = to_ellipse_perimeter(50.0, 40.0) * SIZE_MM
+EMPTY = np.zeros((ROWS, COLUMNS), bool)
+
+
+def to_head(number, *, error_mm=0.0, acceptable=True, half_mm=2.0):
+    """Return the result of an image whose answer is wrong by `error_mm`, or None for no answer."""
+    name = f"{number:03d}_HC.png"
+    image = HC18Image(name, number, SIZE_MM, HEAD_MM, name, name)
+    truth = fill_ellipse(HEAD, ROWS, COLUMNS)
+    if error_mm is None:
+        answer = ServedAnswer(None, None, EMPTY, ("no-head-found",), False)
+        return HeadResult(0, to_image_result(image, truth, answer), None, None)
+    measured_mm = HEAD_MM + error_mm
+    answer = ServedAnswer(HEAD, measured_mm, truth, (), acceptable, 0.99)
+    figures = to_image_result(image, truth, answer)
+    return HeadResult(0, figures, measured_mm - half_mm, measured_mm + half_mm)
+
+
+@pytest.fixture
+def heads():
+    """Return two good answers, one wrong by 8 %, a refused one wrong by 20 %, and no answer."""
+    return [
+        to_head(1),
+        to_head(2, error_mm=1.0),
+        to_head(3, error_mm=-0.08 * HEAD_MM),
+        to_head(4, error_mm=0.2 * HEAD_MM, acceptable=False),
+        to_head(5, error_mm=None),
+    ]
+
+
+def to_plane(folder, kind="head", ellipse=HEAD):
+    path = folder / "plane.png"
+    cv2.imwrite(str(path), np.zeros((ROWS, COLUMNS), np.uint8))
+    return Plane(f"{kind}/plane.png", kind, "Barcelona", "7", None, ellipse, path)
+
+
+def to_planes(folder):
+    """Return two heads, one of them 4 % larger, and three abdomens: found, accepted, neither."""
+    answer = ServedAnswer(HEAD, 180.0, EMPTY, (), True, 0.99, (175.0, 185.0))
+    larger = replace(answer, head_circumference_mm=187.2, interval_mm=(182.0, 192.4))
+    found = replace(answer, acceptable=False, warnings=("not-a-head-plane",))
+    none = ServedAnswer(None, None, EMPTY, ("no-head-found",), False, 0.01)
+    abdomen = to_plane(folder, "abdomen", None)
+    return [
+        *(to_plane_result(0, to_plane(folder), each) for each in (answer, larger)),
+        *(to_plane_result(0, abdomen, each) for each in (found, answer, none)),
+    ]
+
+
+def test_errors_count_in_per_cent_of_the_circumference(heads):
+    """Of four answers one is off by 8 and one by 20 %; of the accepted ones the first alone."""
+    summary = summarise_heads(heads)
+    assert (summary["answered"]["count"], summary["acceptable"]["count"]) == (4, 3)
+    counts = [summary[of][name]["count"] for of in ("all", "of_acceptable") for name in COUNTS]
+    assert counts == [2, 2, 1, 2, 1, 0]
+    mean_mm = summary["of_acceptable"]["figures"]["mean_absolute_error_mm"]["value"]
+    assert mean_mm == pytest.approx((1 + 0.08 * HEAD_MM) / 3)
+
+
+COUNTS = ("within_3_percent", "over_5_percent", "over_10_percent")
+
+
+def test_coverage_counts_answers_with_an_interval(heads):
+    """Two of four true values lie in their interval; all four are in the band of their size."""
+    coverage = summarise_coverage(heads)
+    assert (coverage["coverage"]["count"], coverage["coverage"]["of"]) == (2, 4)
+    assert coverage["mean_width_mm"] == pytest.approx(4.0)
+    assert [band["of"] for band in coverage["bins"] if band["of"]] == [4]
+
+
+def test_heads_of_other_devices_are_compared_after_a_constant_offset(tmp_path):
+    """The median ratio is 1.02, so both heads are off by 2 %, and both intervals hold."""
+    heads = summarise_planes(to_planes(tmp_path))["annotated_heads"]
+    assert heads["heads"] == 2
+    assert heads["offset"] == pytest.approx(1.02)
+    assert heads["mean_absolute_error_share"] == pytest.approx(0.02 / 1.02)
+    assert heads["interval_coverage"]["count"] == 2
+
+
+def test_planes_without_a_head_are_counted_by_kind_and_together(tmp_path):
+    """Of three abdomens two are found and one is accepted."""
+    summary = summarise_planes(to_planes(tmp_path))
+    abdomens, together = summary["kinds"]["abdomen"], summary["other_planes"]
+    for each in (abdomens, together):
+        assert (each["found"]["count"], each["acceptable"]["count"]) == (2, 1)
+    assert summary["kinds"]["femur"]["found"]["share"] is None
+
+
+def test_every_target_has_a_value_and_missing_figures_miss_it(heads, tmp_path):
+    """The verdicts follow the figures; without femurs and thoraxes the planes still count."""
+    degraded = {
+        "suite": {"large_errors_caught": {"share": None}},
+        "clean": {"refused": {"share": 0.06}},
+    }
+    planes = summarise_planes(to_planes(tmp_path))
+    verdicts = judge(summarise_heads(heads), summarise_coverage(heads), planes, degraded)
+    assert [each["figure"] for each in verdicts] == [target.figure for target in TARGETS]
+    met = {each["figure"]: each["met"] for each in verdicts}
+    assert met["other_heads_acceptable"]
+    assert met["hc18_refused"]
+    assert not met["degraded_large_errors_refused"]
+    assert not met["other_planes_acceptable"]
+    values = {each["figure"]: each["value"] for each in verdicts}
+    assert values["answered_ellipse_dice"] == pytest.approx(1.0)
+    assert values["hc18_answered"] == pytest.approx(0.8)
+
+
+def test_tables_have_a_row_for_each_image(heads, tmp_path):
+    """A missing figure is an empty field."""
+    write_heads(tmp_path / "heads.csv", heads)
+    write_planes(tmp_path / "planes.csv", to_planes(tmp_path))
+    lines = (tmp_path / "heads.csv").read_text().splitlines()
+    assert lines[0].startswith("fold,name,exam,true_hc_mm,")
+    assert lines[0].endswith("interval_low_mm,interval_high_mm")
+    assert len(lines) == 6
+    assert lines[-1].endswith(",,")
+    assert len((tmp_path / "planes.csv").read_text().splitlines()) == 6
+
+
+def test_facts_replace_those_of_a_manifest(tmp_path):
+    """The rest of the manifest stays."""
+    (tmp_path / "manifest.json").write_text('{"name": "tiny", "uncertainty": 1}')
+    record_facts(tmp_path, {"size_exponent": 0.5})
+    text = (tmp_path / "manifest.json").read_text()
+    assert '"name": "tiny"' in text
+    assert '"size_exponent": 0.5' in text
