@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from headcirc.answers import Row
+from headcirc.answers import NO_HEAD, Row
 from headcirc.batch.files import (
     Drawings,
     Measure,
@@ -52,6 +52,7 @@ from headcirc.cli.command import (
 from headcirc.errors import InputError
 from headcirc.growth import to_age_text
 from headcirc.pipeline import SHIPPED_MODEL_DIR
+from headcirc.quality.assessment import NOT_A_HEAD_PLANE
 from headcirc.readers import SUFFIXES
 from headcirc.reports.growth_chart import EarlierPoint, to_earlier_point
 
@@ -307,7 +308,9 @@ def _find_done(options: argparse.Namespace, rule: DoneRule, drawings: Drawings) 
 def _to_line(row: Row) -> str:
     """Return a row as text for a person."""
     if row.head_circumference_mm is None:
-        return escape_controls(f"{row.image}: not measured: {row.error}")
+        is_other_plane = row.error.startswith(NO_HEAD) and NOT_A_HEAD_PLANE in row.warnings
+        why = "; it does not look like a plane of the fetal head" if is_other_plane else ""
+        return escape_controls(f"{row.image}: not measured: {row.error}{why}")
     uncertainty = "" if row.acceptable else "  NOT RELIABLE"
     notes = f"  [{row.warnings}]" if row.warnings else ""
     fault = f"  ({row.error})" if row.error else ""

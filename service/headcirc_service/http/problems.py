@@ -206,7 +206,8 @@ def install_problem_handlers(app: FastAPI) -> None:
         if name == "image":
             code, detail = "missing-image", MISSING_IMAGE
         elif name.startswith("pixel_size"):
-            code, detail = "invalid-pixel-size", f"{name} must be a number of mm from 0.005 to 2."
+            code = "invalid-pixel-size"
+            detail = f"{name} must be a number of mm from 0.005 to 2, written as 0.12."
         elif name == "gestational_age_days":
             code, detail = "invalid-gestational-age", f"{name} must be a whole number of days."
         elif name == "scale_mark_mm":

@@ -277,6 +277,17 @@ def test_overlay_that_cannot_be_written_costs_no_row(tmp_path, capsys):
     assert (overlays / "b_overlay.png").is_file()
 
 
+def test_line_of_a_picture_without_a_head_says_that_it_shows_another_plane(tmp_path, capsys):
+    """A white disc on black is no plane of the head."""
+    rows, columns = np.ogrid[:540, :800]
+    disc = np.hypot(rows - 270, columns - 400) < 60
+    path = tmp_path / "disc.png"
+    path.write_bytes(to_file(np.where(disc, 255, 0).astype(np.uint8)))
+    assert main(["analyze", str(path), "--pixel-size-mm", "0.1"]) == 1
+    said = "not measured: no head was found; it does not look like a plane of the fetal head"
+    assert said in capsys.readouterr().out
+
+
 def test_overlay_that_cannot_be_written_hides_no_other_reason(tmp_path, capsys):
     """Without a pixel size, too, the row says that there is none."""
     (tmp_path / "phantom_overlay.png").mkdir()
