@@ -11,14 +11,24 @@ from evaluation.out_of_fold.summary import (
     TARGETS,
     judge,
     summarise_coverage,
+    summarise_degraded,
     summarise_heads,
     summarise_planes,
 )
+from evaluation.out_of_fold.text import require_all_folds, to_blocks
+from evaluation.uncertainty.cases import CLEAN, MARKS, Case
 from harness.served import ServedAnswer
 from headcirc.geometry import Ellipse, to_ellipse_perimeter
+from headcirc.model.uncertainty_model import (
+    IntervalFacts,
+    LinearScore,
+    UncertaintyLimits,
+    UncertaintyModel,
+)
 from training.data.hc18 import HC18Image
 from training.data.planes import Plane
 
+NO_SCORE = LinearScore(0.0, {})
 ROWS, COLUMNS, SIZE_MM = 120, 160, 0.5
 HEAD = Ellipse(80.0, 60.0, 50.0, 40.0, 0.4)
 HEAD_MM = to_ellipse_perimeter(50.0, 40.0) * SIZE_MM
@@ -147,3 +157,66 @@ def test_facts_replace_those_of_a_manifest(tmp_path):
     text = (tmp_path / "manifest.json").read_text()
     assert '"name": "tiny"' in text
     assert '"size_exponent": 0.5' in text
+
+
+def to_model(limit):
+    """Return an uncertainty model that refuses if its limit is below 0."""
+    limits = UncertaintyLimits(limit, 1.0, 1.0)
+    return UncertaintyModel(NO_SCORE, 0.0, NO_SCORE, IntervalFacts(0.9, 1.0), limits)
+
+
+def to_case(kind, measured_mm, *, exam=1):
+    return Case(f"{exam}_HC.png", exam, kind, 0.0, 200.0, measured_mm, None, {}, True, ())
+
+
+def test_each_fold_s_cases_are_refused_by_its_own_model():
+    """The first fold's model refuses everything, the second one's nothing."""
+    cases = {
+        0: [to_case(CLEAN, 200.0), to_case("blur", 250.0)],
+        1: [to_case(MARKS, 200.0, exam=2), to_case("blur", 250.0, exam=2)],
+    }
+    verdicts = summarise_degraded(cases, {0: to_model(-1.0), 1: to_model(1.0)})
+    caught = verdicts["suite"]["large_errors_caught"]
+    assert (caught["count"], caught["of"]) == (1, 2)
+    assert verdicts["clean"]["refused"]["count"] == 1
+    assert verdicts["by_kind"][MARKS]["refused"]["count"] == 0
+
+
+@pytest.fixture
+def report(heads, tmp_path):
+    cases = {0: [to_case(CLEAN, 200.0), to_case("blur", 250.0)]}
+    figures = {
+        "hc18": summarise_heads(heads),
+        "intervals": summarise_coverage(heads),
+        "planes": summarise_planes(to_planes(tmp_path)),
+        "degraded": summarise_degraded(cases, {0: to_model(1.0)}),
+    }
+    return figures | {
+        "date": "2026-12-01T00:00:00+00:00",
+        "machine": {"cpu": "a CPU"},
+        "served": [{"fold": 0, "precision": "int8", "backend": "openvino"}],
+        "data": {"folds": [0], "images": 5, "planes": 5},
+        "targets": judge(*figures.values()),
+    }
+
+
+def test_blocks_have_the_report_s_figures(report):
+    """Counts, shares and targets are those of the report; missed targets are bold."""
+    blocks = to_blocks(report, shipped="`tiny` 1")
+    accuracy = blocks["accuracy"]
+    assert "| errors over 5 % of HC | 2 of 4 (50.0 %) | 1 of 3 (33.3 %) |" in accuracy
+    assert "| HC18 images with an answer | 80.0 % | at least 98.5 % | **missed** |" in accuracy
+    assert "acceptable answers: mean absolute error | " in accuracy
+    assert "| at most 1.80 mm | **missed** |" in accuracy
+    assert "`tiny` 1 ships" in accuracy
+    assert "| abdomens | 3 | 2 | 1 | 33.3 |" in blocks["planes"]
+    assert "| femurs | 0 | 0 | 0 | - |" in blocks["planes"]
+    assert "constant factor (1.020)" in blocks["planes"]
+    assert "| blur | 0 of 1 | 0 of 1 | 0 of 0 |" in blocks["refusals"]
+
+
+def test_report_of_some_folds_is_not_published(report):
+    """The missing folds are named."""
+    with pytest.raises(ValueError, match=r"\[1, 2\]"):
+        require_all_folds(report, range(3))
+    require_all_folds(report, range(1))
