@@ -81,7 +81,7 @@ def to_planes(folder):
 
 
 def test_errors_count_in_per_cent_of_the_circumference(heads):
-    """Of four answers one is off by 8 and one by 20 %; of the accepted ones the first alone."""
+    """Two of four answers are off by over 5 %; one of these is accepted."""
     summary = summarise_heads(heads)
     assert (summary["answered"]["count"], summary["acceptable"]["count"]) == (4, 3)
     counts = [summary[of][name]["count"] for of in ("all", "of_acceptable") for name in COUNTS]
@@ -111,7 +111,7 @@ def test_heads_of_other_devices_are_compared_after_a_constant_offset(tmp_path):
 
 
 def test_planes_without_a_head_are_counted_by_kind_and_together(tmp_path):
-    """Of three abdomens two are found and one is accepted."""
+    """Two of three abdomens are found and one is accepted."""
     summary = summarise_planes(to_planes(tmp_path))
     abdomens, together = summary["kinds"]["abdomen"], summary["other_planes"]
     for each in (abdomens, together):
