@@ -3,12 +3,14 @@
 The command measures training and calibration images, clean and degraded, with the model that was
 trained on the train part only. It measures each image that the network is unsure about twice: from
 the first inference, and from the mean over several augmented copies. It never reads the test exams.
+With `--folds DIR`, each image is measured by the network of the fold that holds it out.
 """
 
 import argparse
 import sys
 from collections.abc import Mapping, Sequence
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +18,7 @@ from tqdm import tqdm
 
 from evaluation.choices import to_error_mm, to_summary
 from evaluation.degradations import degrade_all
+from evaluation.out_of_fold.models import load_held_out
 from evaluation.uncertainty.cases import CLEAN, prepare_pixels
 from evaluation.unseen_exams import SPLIT_MODEL_DIR
 from harness.documents import write_report
@@ -48,10 +51,12 @@ VARIANTS: dict[str, tuple[Augmentation, ...]] = {
 }
 
 
-def measure(pipeline: Pipeline, images: Sequence[HC18Image]) -> dict[str, dict[str, list[float]]]:
+def measure(
+    measured: Sequence[tuple[Pipeline, HC18Image]],
+) -> dict[str, dict[str, list[float]]]:
     """Return the errors in mm of unsure images, by kind of degradation and by variant."""
     errors_mm: dict[str, dict[str, list[float]]] = {}
-    for image in tqdm(images, "measuring", unit="image"):
+    for pipeline, image in tqdm(measured, "measuring", unit="image", mininterval=10):
         pixels = load_pixels(image.path)
         spacing = PixelSpacing(image.pixel_size_mm, image.pixel_size_mm)
         head = to_true_ellipse(load_pixels(image.annotation_path))
@@ -101,12 +106,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add_model_option(parser, SPLIT_MODEL_DIR)
     add_folder_options(parser, EVALUATION_RESULTS_DIR)
     add_every_option(parser)
+    parser.add_argument("--folds", type=Path, help="folder of the folds' models")
     chosen = parser.parse_args(arguments)
-    pipeline = load_pipeline(chosen.model)
-    images = [image for part in PARTS for image in load_part(chosen.data, part)[:: chosen.every]]
-    header = to_report_header(pipeline, "python -m evaluation.augmentation", every=chosen.every)
-    summaries = to_summaries(measure(pipeline, images))
-    report = header | {"images": len(images)} | summaries
+    command = "python -m evaluation.augmentation"
+    if chosen.folds:
+        measured, command = load_held_out(chosen.folds, chosen.data), f"{command} --folds DIR"
+    else:
+        split = load_pipeline(chosen.model)
+        measured = [(split, each) for part in PARTS for each in load_part(chosen.data, part)]
+    measured = measured[:: chosen.every]
+    header = to_report_header(measured[0][0], command, every=chosen.every)
+    summaries = to_summaries(measure(measured))
+    report = header | {"images": len(measured)} | summaries
     write_report(chosen.out / "augmentation.json", report)
     for name, figures in summaries["all"].items():
         print(

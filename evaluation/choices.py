@@ -1,7 +1,8 @@
-"""Compare thresholds, ellipse fits and component rules on training and calibration exams.
+"""Compare thresholds, ellipse fits and component rules.
 
 `python -m evaluation.choices --data DIR` runs the network once on each image and applies every
-choice to the same probabilities. It never reads the test exams.
+choice to the same probabilities. It measures training and calibration exams, never test exams. With
+`--folds DIR`, each image is measured by the network of the fold that holds it out.
 """
 
 import argparse
@@ -17,8 +18,11 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from evaluation.ellipse_fits import FITS, Fit
+from evaluation.out_of_fold.models import load_held_out
 from evaluation.unseen_exams import SPLIT_MODEL_DIR
 from harness.documents import write_report
+from harness.options import add_folder_options
+from harness.paths import EVALUATION_RESULTS_DIR
 from headcirc.geometry import PixelSpacing
 from headcirc.mask import to_frame_grid, to_head_mask
 from headcirc.measurement import measure_head
@@ -27,7 +31,7 @@ from headcirc.pipeline import Analysis, Head, Pipeline, load_pipeline
 from headcirc.quality.assessment import to_fit_overlap, touches_border
 from training.data.hc18 import HC18Image, load_part, load_pixels, to_true_ellipse
 
-RESULT_PATH = Path(__file__).parent / "results" / "choices.json"
+RESULT_NAME = "choices.json"
 THRESHOLDS = (0.3, 0.4, 0.5, 0.6, 0.7)
 ELLIPTICITY_POWERS = (0, 2, 4, 8)
 HEAD_FEATURES = ("fit_overlap", "rejected_share", "mean_probability", "touches_border")
@@ -77,12 +81,12 @@ def measure_mm(
     return float("nan") if ellipse is None else measure_head(ellipse, spacing).head_circumference_mm
 
 
-def compare(pipeline: Pipeline, images: Sequence[HC18Image]) -> dict[str, Any]:
-    """Measure every image with every choice; the pixels of HC18 are square."""
-    variants = to_variants(pipeline.manifest.mask)
+def compare(measured: Sequence[tuple[Pipeline, HC18Image]]) -> dict[str, Any]:
+    """Measure every image by its pipeline with every choice; the pixels of HC18 are square."""
+    variants = to_variants(measured[0][0].manifest.mask)
     errors_mm: dict[str, list[float]] = {name: [] for name in variants}
     head_shares, heads = [], []
-    for image in tqdm(images):
+    for pipeline, image in tqdm(measured, mininterval=10):
         prepared = pipeline.prepare(image.path.read_bytes())
         (prediction,) = pipeline.infer(prepared.network_input)
         probabilities = to_frame_grid(prediction.probability_map, prepared.mapping)
@@ -98,11 +102,11 @@ def compare(pipeline: Pipeline, images: Sequence[HC18Image]) -> dict[str, Any]:
             heads.append(to_head_features(head))
     features = {name: [head[name] for head in heads] for name in HEAD_FEATURES}
     return {name: to_summary(values) for name, values in errors_mm.items()} | {
-        "images": len(images),
+        "images": len(measured),
         "smallest_head_share": min(head_shares),
         "fit_overlap_1st_percentile": float(np.percentile(features["fit_overlap"], 1)),
         "rejected_share_99th_percentile": float(np.percentile(features["rejected_share"], 99)),
-        "no_head": len(images) - len(heads),
+        "no_head": len(measured) - len(heads),
         "mean_probability_lowest": min(features["mean_probability"]),
         "mean_probability_1st_percentile": float(np.percentile(features["mean_probability"], 1)),
         "touching_border": int(np.sum(features["touches_border"])),
@@ -123,17 +127,22 @@ def to_head_features(head: Head) -> dict[str, float]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Compare the choices, print the result and write it; return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m evaluation.choices", description=__doc__)
-    parser.add_argument("--data", type=Path, required=True, help="HC18's folder")
+    add_folder_options(parser, EVALUATION_RESULTS_DIR)
+    parser.add_argument("--folds", type=Path, help="folder of the folds' models")
     chosen = parser.parse_args(arguments)
-    pipeline = load_pipeline(SPLIT_MODEL_DIR)
-    result: dict[str, Any] = {
-        "command": "python -m evaluation.choices --data DIR",
-        "model_sha256": pipeline.graph.sha256,
-    }
-    for part in ("train", "calibration"):
-        result[part] = compare(pipeline, load_part(chosen.data, part))
+    if chosen.folds:
+        result: dict[str, Any] = {"command": "python -m evaluation.choices --folds DIR"}
+        result["held out"] = compare(load_held_out(chosen.folds, chosen.data))
+    else:
+        pipeline = load_pipeline(SPLIT_MODEL_DIR)
+        result = {
+            "command": "python -m evaluation.choices --data DIR",
+            "model_sha256": pipeline.graph.sha256,
+        }
+        for part in ("train", "calibration"):
+            result[part] = compare([(pipeline, each) for each in load_part(chosen.data, part)])
     print(json.dumps(result, indent=2))
-    write_report(RESULT_PATH, result)
+    write_report(chosen.out / RESULT_NAME, result)
     return 0
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from headcirc.errors import ModelArtifactError
 from headcirc.model.manifest import MANIFEST_NAME
+from headcirc.pipeline import Pipeline, load_pipeline
 from training.data.folds import FOLDS, Folds, to_held_out_items
 from training.data.hc18 import HC18Image, load_images
 from training.data.planes import Plane, load_planes
@@ -32,8 +33,12 @@ class FoldModel:
     planes: list[Plane]
 
 
-def load_fold_models(folds_dir: Path, hc18_dir: Path, planes_dir: Path) -> list[FoldModel]:
+def load_fold_models(
+    folds_dir: Path, hc18_dir: Path, planes_dir: Path | None = None
+) -> list[FoldModel]:
     """Return the models in the subfolders `0` to `4`, as far as they exist, in this order.
+
+    Without `planes_dir` they have no planes.
 
     Raises
     ------
@@ -47,7 +52,8 @@ def load_fold_models(folds_dir: Path, hc18_dir: Path, planes_dir: Path) -> list[
         raise FileNotFoundError(
             f"No model of a fold in {str(folds_dir)!r}. Export them: make fold-models"
         )
-    return pair(folds_dir, numbers, load_images(hc18_dir), load_planes(planes_dir))
+    planes = [] if planes_dir is None else load_planes(planes_dir)
+    return pair(folds_dir, numbers, load_images(hc18_dir), planes)
 
 
 def pair(
@@ -75,3 +81,12 @@ def _require_unseen(model_dir: Path, folds: Folds, number: int) -> None:
         require_unseen(seen, folds, number, who=f"{manifest['name']} {manifest['version']}")
     except ValueError as error:
         raise ModelArtifactError(str(error)) from error
+
+
+def load_held_out(folds_dir: Path, hc18_dir: Path) -> list[tuple[Pipeline, HC18Image]]:
+    """Return each HC18 image with the pipeline of the fold that holds it out."""
+    pairs = []
+    for model in load_fold_models(folds_dir, hc18_dir):
+        pipeline = load_pipeline(model.model_dir)
+        pairs += [(pipeline, image) for image in model.images]
+    return pairs

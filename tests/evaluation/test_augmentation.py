@@ -34,7 +34,8 @@ def to_prediction(probability_map):
 def test_unsure_pictures_are_measured_by_every_variant(hc18_dir):
     """Each kind of one image is unsure; the fringe only in the first inference enlarges it."""
     pipeline = to_synthetic_pipeline()
-    errors_mm = measure(replace(pipeline, backend=Fringed()), load_part(hc18_dir, "train")[:1])
+    image = load_part(hc18_dir, "train")[0]
+    errors_mm = measure([(replace(pipeline, backend=Fringed()), image)])
     assert len(errors_mm) == 7
     for variants in errors_mm.values():
         assert set(variants) == set(VARIANTS)
