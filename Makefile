@@ -137,7 +137,8 @@ accept-int8: test-env  ### Quantise, hold against float32 over HTTP, let it ship
 fold-models: test-env  ### Export each fold's student into build/folds, for evaluation.out_of_fold
 	set -e; for student in models/folds/student-*; do fold=$${student##*-}; \
 	  $(TEST_BIN)/python -m model_export build --checkpoint $$student/checkpoint.safetensors \
-	    --out build/folds/float32/$$fold --data $(HC18_DIR) --version fold-$$fold; \
+	    --out build/folds/float32/$$fold --data $(HC18_DIR) \
+	    --version fold-$$fold --limits models/folds/limits.json; \
 	  $(TEST_BIN)/python -m model_export quantise --model build/folds/float32/$$fold \
 	    --out build/folds/$$fold --data $(HC18_DIR); \
 	done

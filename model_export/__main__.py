@@ -82,6 +82,7 @@ def build(
     *,
     training_notes: Path | None = None,
     version: str | None = None,
+    limits: Path | None = None,
 ) -> None:
     """Write the float32, float16 and explain graphs and `manifest.json`.
 
@@ -99,6 +100,8 @@ def build(
         JSON with the record of the training; by default see `load_training_notes`.
     version : str, optional
         Version of the weights; by default that of the notes.
+    limits : Path, optional
+        JSON with the limits that were chosen for these weights, see `load_limits`.
 
     Raises
     ------
@@ -119,8 +122,11 @@ def build(
             "The record of the training has no version of the weights. Add 'version' to it, or "
             "give --version."
         )
+    limited = load_limits(limits, is_judging=has_head_plane(network))
+    threshold = limited["mask"]["threshold"]
     with replace_files(out_dir) as model_dir:
-        manifest = _write_graphs(network, name, notes["version"], model_dir) | {
+        manifest = _write_graphs(network, name, notes["version"], threshold, model_dir) | {
+            **limited,
             "checkpoint": {"file": checkpoint_path.name, "sha256": to_file_sha256(checkpoint_path)},
             "training": notes | {"split_sha256": to_file_sha256(SPLIT_PATH)},
         }
@@ -161,6 +167,24 @@ def load_training_notes(checkpoint_path: Path, path: Path | None = None) -> dict
     return {"recipe": recipe, "seen": asdict(seen)}
 
 
+def load_limits(path: Path | None, *, is_judging: bool) -> dict[str, Any]:
+    """Return the manifest's sections `mask` and, if the network judges the plane, `head_plane`.
+
+    The file has the same sections; what it lacks has the default of `MASK` and `HEAD_PLANE`.
+
+    Raises
+    ------
+    TypeError
+        The file has an unknown limit.
+    """
+    chosen = {} if path is None else json.loads(path.read_text())
+    facts = {"mask": asdict(MaskFacts(**asdict(MASK) | chosen.get("mask", {})))}
+    if is_judging:
+        limits = HeadPlaneFacts(**asdict(HEAD_PLANE) | chosen.get("head_plane", {}))
+        facts["head_plane"] = asdict(limits)
+    return facts
+
+
 def restore(model_dir: Path, checkpoint_path: Path, data_dir: Path) -> None:
     """Export the graphs of a manifest again; the manifest is not changed.
 
@@ -176,7 +200,8 @@ def restore(model_dir: Path, checkpoint_path: Path, data_dir: Path) -> None:
     network, name = load_trained(checkpoint_path), load_record(checkpoint_path).name
     named = {**manifest["graphs"], **_to_explain_graphs(manifest)}
     with replace_files(model_dir) as new_dir:
-        made = _write_graphs(network, name, manifest["version"], new_dir)
+        threshold = manifest["mask"]["threshold"]
+        made = _write_graphs(network, name, manifest["version"], threshold, new_dir)
         if "int8" in manifest["graphs"]:
             images = load_range_images(manifest, data_dir)
             source = new_dir / made["graphs"]["fp32"]["file"]
@@ -194,12 +219,15 @@ def _to_explain_graphs(manifest: dict[str, Any]) -> dict[str, Any]:
     return {f"explain-{each}": graph for each, graph in explain["graphs"].items()}
 
 
-def _write_graphs(network: Any, name: str, version: str, model_dir: Path) -> dict[str, Any]:
+def _write_graphs(
+    network: Any, name: str, version: str, threshold: float, model_dir: Path
+) -> dict[str, Any]:
     """Write all graphs; return the manifest's facts of the network and of the graphs.
 
-    `name` is the network's name in the registry.
+    `name` is the network's name in the registry. The explain graphs explain the pixels above
+    `threshold`.
     """
-    facts, is_judging = to_input_facts(), has_head_plane(network)
+    facts = to_input_facts()
     paths = {precision: model_dir / GRAPH_NAMES[precision] for precision in ("fp32", "fp16")}
     write_onnx(network, paths["fp32"], facts)
     write_fp16(paths["fp32"], paths["fp16"])
@@ -213,14 +241,15 @@ def _write_graphs(network: Any, name: str, version: str, model_dir: Path) -> dic
         "macs": count_macs(network),
         "licence": LICENCE,
         "input": asdict(facts),
-        "mask": asdict(MASK),
-        "onnx": {"opset": OPSET, "input": INPUT_NAME, "outputs": OUTPUT_NAMES[: 1 + is_judging]},
+        "onnx": {
+            "opset": OPSET,
+            "input": INPUT_NAME,
+            "outputs": OUTPUT_NAMES[: 1 + has_head_plane(network)],
+        },
         "graphs": to_graph_facts(paths),
     }
-    if is_judging:
-        manifest["head_plane"] = asdict(HEAD_PLANE)
     if is_explainable(network):
-        explain = write_explain_files(network, paths, facts, threshold=MASK.threshold)
+        explain = write_explain_files(network, paths, facts, threshold=threshold)
         manifest["explain"] = explain
     return manifest
 
@@ -350,6 +379,7 @@ def to_parser() -> argparse.ArgumentParser:
         "checkpoint)",
     )
     builder.add_argument("--version", help="version of the weights (default: as recorded)")
+    builder.add_argument("--limits", type=Path, help="JSON with limits chosen for these weights")
     restorer = commands.add_parser("restore", help="export the graphs of a manifest again")
     restorer.add_argument("--model", type=Path, required=True, help="the manifest's folder")
     restorer.add_argument("--checkpoint", type=Path, help="safetensors file (default: found)")
@@ -405,6 +435,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             chosen.data,
             training_notes=chosen.training,
             version=chosen.version,
+            limits=chosen.limits,
         )
     else:
         record_accuracy(chosen.model, chosen.results, chosen.measured or chosen.model)

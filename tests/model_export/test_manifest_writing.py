@@ -11,7 +11,16 @@ from evaluation.unseen_exams import SPLIT_MODEL_DIR
 from headcirc.errors import InferenceError, ModelArtifactError
 from headcirc.model.manifest import MANIFEST_NAME, load_manifest
 from headcirc.pipeline import SHIPPED_MODEL_DIR
-from model_export.__main__ import build, load_training_notes, main, to_name, write_manifest
+from model_export.__main__ import (
+    HEAD_PLANE,
+    MASK,
+    build,
+    load_limits,
+    load_training_notes,
+    main,
+    to_name,
+    write_manifest,
+)
 from model_export.record import record_uncertainty, replace_files
 from training.checkpoint import NetworkRecord, save_weights
 from training.data.hc18 import IMAGE_FOLDER, SPLIT_PATH, TABLE_NAME
@@ -188,6 +197,20 @@ def test_recipe_of_a_fold_run_becomes_the_training_record(tmp_path):
         load_training_notes(weights, tmp_path / "other.json")
     (tmp_path / "training.json").write_text('{"version": "1"}')
     assert load_training_notes(weights) == {"version": "1"}
+
+
+def test_limits_of_a_file_replace_the_default_ones(tmp_path):
+    """What the file lacks stays; a network without the output has no limits for it."""
+    path = tmp_path / "limits.json"
+    path.write_text('{"mask": {"threshold": 0.48}, "head_plane": {"minimum_probability": 0.4}}')
+    limits = load_limits(path, is_judging=True)
+    assert limits["mask"] == asdict(MASK) | {"threshold": 0.48}
+    assert limits["head_plane"] == asdict(HEAD_PLANE) | {"minimum_probability": 0.4}
+    assert set(load_limits(path, is_judging=False)) == {"mask"}
+    assert load_limits(None, is_judging=True)["mask"] == asdict(MASK)
+    path.write_text('{"mask": {"nothing": 0.48}}')
+    with pytest.raises(TypeError, match="nothing"):
+        load_limits(path, is_judging=True)
 
 
 @pytest.mark.parametrize(
