@@ -6,8 +6,8 @@ folds, into that fold's manifest, and those of all folds into `out_of_fold_uncer
 `python -m model_export record-uncertainty`.
 
 `python -m evaluation.out_of_fold measure` then measures the held-out images over HTTP and writes
-`out_of_fold.json` and two tables with a row for each image. Exit status 0: measured and every
-target met; 1: a target is missed; 2: the measurement failed.
+`out_of_fold.json`, two tables with a row for each image, and plots. Exit status 0: measured and
+every target met; 1: a target is missed; 2: the measurement failed.
 
 `--folds` is the folder of the models (`make fold-models`). The measured pictures are kept there, so
 that `fit --again` need not measure them anew.
@@ -24,10 +24,12 @@ from typing import Any
 
 import httpx
 
+from evaluation.accuracy_plots import plot_bland_altman, plot_errors_by_bin
 from evaluation.out_of_fold.cases import collect, read_cases, write_cases
 from evaluation.out_of_fold.fit import FEWEST_FOLDS, fit_by_fold, fit_facts
 from evaluation.out_of_fold.measure import FoldResults, HeadResult, PlaneResult, measure_fold
 from evaluation.out_of_fold.models import FoldModel, load_fold_models
+from evaluation.out_of_fold.plots import plot_verdicts
 from evaluation.out_of_fold.summary import (
     judge,
     summarise_coverage,
@@ -105,6 +107,11 @@ def measure(chosen: argparse.Namespace) -> int:
     write_report(chosen.out / RESULT_NAME, header | served | figures | {"targets": targets})
     write_heads(chosen.out / HEADS_NAME, heads)
     write_planes(chosen.out / PLANES_NAME, planes)
+    rows = [each.figures for each in heads]
+    bins, summary = figures["hc18"]["bins"], figures["hc18"]["all"]
+    plot_bland_altman(rows, summary, bins, chosen.out / "out_of_fold_bland_altman.png")
+    plot_errors_by_bin(rows, bins, chosen.out / "out_of_fold_error_by_bin.png")
+    plot_verdicts(rows, chosen.out / "out_of_fold_verdicts.png")
     for target in targets:
         value = "-" if target["value"] is None else f"{target['value']:.4g}"
         verdict = "met" if target["met"] else "MISSED"

@@ -107,7 +107,8 @@ def _measure_planes(client: httpx.Client, fold: int, planes: Sequence[Plane]) ->
     results = []
     for plane in tqdm(planes, f"fold {fold}, other devices", unit="image", mininterval=10):
         spacing = None if plane.ellipse is None else to_assumed_spacing(plane)
-        answer = ask(client, plane.path.read_bytes(), spacing and spacing.column_mm)
+        size_mm = None if spacing is None else spacing.column_mm
+        answer = ask(client, plane.path.read_bytes(), size_mm)
         results.append(to_plane_result(fold, plane, answer))
     return results
 

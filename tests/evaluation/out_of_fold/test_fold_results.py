@@ -7,6 +7,11 @@ import pytest
 from evaluation.accuracy_summary import fill_ellipse, to_image_result
 from evaluation.out_of_fold.__main__ import record_facts, write_heads, write_planes
 from evaluation.out_of_fold.measure import HeadResult, to_plane_result
+from evaluation.out_of_fold.plots import (
+    find_best_refused,
+    find_worst_accepted,
+    plot_verdicts,
+)
 from evaluation.out_of_fold.summary import (
     TARGETS,
     judge,
@@ -220,3 +225,12 @@ def test_report_of_some_folds_is_not_published(report):
     with pytest.raises(ValueError, match=r"\[1, 2\]"):
         require_all_folds(report, range(3))
     require_all_folds(report, range(1))
+
+
+def test_worst_accepted_and_best_refused_answers_are_found_and_plotted(heads, tmp_path):
+    """The first accepted one is wrong by 8 %; the only refused one is named, too."""
+    rows = [each.figures for each in heads if each.figures.error_mm is not None]
+    assert [row.exam for row in find_worst_accepted(rows)] == [3, 2, 1]
+    assert [row.exam for row in find_best_refused(rows)] == [4]
+    plot_verdicts([each.figures for each in heads], tmp_path / "verdicts.png")
+    assert (tmp_path / "verdicts.png").read_bytes().startswith(b"\x89PNG")
