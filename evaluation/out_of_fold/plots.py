@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -61,13 +60,12 @@ def find_best_refused(rows: Sequence[ImageResult]) -> list[ImageResult]:
 
 
 def _name(axes: Axes, rows: Sequence[ImageResult], *, color: str) -> None:
-    heights = np.argsort(np.argsort([to_error_percent(row) for row in rows]))
-    for row, height in zip(rows, heights, strict=True):
+    for row in rows:
         axes.annotate(
             row.name.removesuffix(".png"),
             (row.true_hc_mm, to_error_percent(row)),
-            xytext=(6, 4 + 2 * int(height)),
+            xytext=(5, -2),
             textcoords="offset points",
-            fontsize=7,
+            fontsize=6,
             color=color,
         )
