@@ -47,6 +47,9 @@ class FoldRecipe:
         Weight of the annotation on labelled frames; the teacher has 1 minus it.
     teachers, start : tuple of str, str or None
         SHA-256 of the teachers' files and of the initial weights.
+    rotates_teachers : bool
+        Each step is taught by one of the teachers, in turn, in place of their mean. So a step with
+        several teachers takes as long as with one.
     """
 
     fold: int | None
@@ -73,6 +76,7 @@ class FoldRecipe:
     mixture: Mixture = field(default_factory=Mixture)
     teachers: tuple[str, ...] = ()
     start: str | None = None
+    rotates_teachers: bool = False
 
     @property
     def record(self) -> NetworkRecord:
@@ -137,8 +141,10 @@ class FoldRun:
             The run was started with another recipe.
         """
         saved = torch.load(path, map_location=device, weights_only=True)
-        if saved["recipe"] != asdict(recipe):
-            changed = [k for k, v in asdict(recipe).items() if saved["recipe"].get(k) != v]
+        # A run of an older release lacks the newest fields; they have their defaults.
+        earlier = asdict(FoldRecipe(**saved["recipe"]))
+        if earlier != asdict(recipe):
+            changed = [k for k, v in asdict(recipe).items() if earlier[k] != v]
             raise ValueError(
                 f"The run was started with other values of {', '.join(changed)}. Give the same "
                 "options to continue it, or another --run to start a new run."

@@ -235,7 +235,8 @@ def take_steps(
     totals, steps = torch.zeros(2), 0
     for batch in batches:
         on_device = {name: each.to(device) for name, each in batch.items()}
-        mask_loss, plane_loss = to_losses(run.in_training, on_device, teachers)
+        teaching = choose_teachers(teachers, run.step) if recipe.rotates_teachers else teachers
+        mask_loss, plane_loss = to_losses(run.in_training, on_device, teaching)
         loss = mask_loss + recipe.plane_weight * plane_loss
         run.optimiser.zero_grad()
         loss.backward()
@@ -251,6 +252,12 @@ def take_steps(
     if not math.isfinite(mask_mean + plane_mean):
         raise FloatingPointError("The loss is no longer finite; lower --learning-rate.")
     return {"mask_loss": mask_mean, "plane_loss": plane_mean}
+
+
+def choose_teachers(teachers: Sequence[nn.Module], step: int) -> Sequence[nn.Module]:
+    """Return the one teacher of a step; all have their turn."""
+    first = step % max(1, len(teachers))
+    return teachers[first : first + 1]
 
 
 def to_losses(
@@ -305,6 +312,11 @@ def to_parser() -> argparse.ArgumentParser:
         nargs="+",
         default=(),
         help="weights of the teachers; they are averaged",
+    )
+    parser.add_argument(
+        "--rotate-teachers",
+        action="store_true",
+        help="each step is taught by one teacher, in turn, which takes a fraction of the time",
     )
     parser.add_argument("--start", type=Path, help="initial weights of the same network")
     parser.add_argument("--hc18", type=Path, required=True, help="HC18's folder")
@@ -376,6 +388,7 @@ def to_recipe(chosen: argparse.Namespace) -> FoldRecipe:
         mixture=Mixture(unlabelled_share=UNLABELLED_SHARE if is_student else 0.0),
         teachers=tuple(map(to_file_sha256, chosen.teacher)),
         start=chosen.start and to_file_sha256(chosen.start),
+        rotates_teachers=chosen.rotate_teachers,
     )
 
 

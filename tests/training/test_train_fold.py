@@ -108,6 +108,41 @@ def test_student_inherits_the_data_of_its_teacher(to_paths, finished, tmp_path):
     assert isinstance(json.loads((tmp_path / "taught.json").read_text()), list)
 
 
+def test_teachers_take_turns(to_paths, finished, tmp_path, monkeypatch):
+    """Rotated, each step has one teacher and both are used as often; otherwise it has both."""
+    copy = tmp_path / "copy.safetensors"
+    copy.write_bytes((finished / "weights.safetensors").read_bytes())
+    teachers = (finished / "weights.safetensors", copy)
+    taught, to_losses_of = [], train_fold.to_losses
+
+    def watch(network, batch, teaching):
+        taught.append([id(each) for each in teaching])
+        return to_losses_of(network, batch, teaching)
+
+    monkeypatch.setattr(train_fold, "to_losses", watch)
+    recipe = replace(to_student(teachers[0]), epochs=1)
+    for rotates in (True, False):
+        paths = to_paths(tmp_path / f"run-{rotates}", teachers=teachers)
+        train_fold.train_fold(paths, replace(recipe, rotates_teachers=rotates), device=CPU)
+    half = len(taught) // 2
+    assert half >= 2
+    assert [len(each) for each in taught] == [1] * half + [2] * half
+    assert taught[0] != taught[1]
+
+
+def test_run_of_an_older_release_can_be_continued(to_paths, finished, tmp_path):
+    """Its recipe lacks the newest fields, which then have their defaults."""
+    for path in finished.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    saved = torch.load(tmp_path / "last.pt", weights_only=True)
+    del saved["recipe"]["rotates_teachers"]
+    torch.save(saved, tmp_path / "last.pt")
+    train_fold.train_fold(to_paths(tmp_path), RECIPE, device=CPU, resume=True)
+    with pytest.raises(ValueError, match="rotates_teachers"):
+        other = replace(RECIPE, rotates_teachers=True)
+        train_fold.train_fold(to_paths(tmp_path), other, device=CPU, resume=True)
+
+
 @pytest.mark.parametrize("role", ["teacher", "start"])
 def test_fold_refuses_networks_trained_on_its_held_out_images(to_paths, finished, tmp_path, role):
     """Fold 0's teacher was trained on fold 1, so it cannot teach or initialise fold 1."""
