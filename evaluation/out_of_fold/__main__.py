@@ -3,7 +3,8 @@
 `python -m evaluation.out_of_fold fit` measures the held-out pictures of each fold, clean and
 changed, and fits the uncertainty model. It writes the facts of each fold, fitted on the other
 folds, into that fold's manifest, and those of all folds into `out_of_fold_uncertainty.json`, for
-`python -m model_export record-uncertainty`.
+`python -m model_export record-uncertainty`. The file also has the cost of refusals, and
+`out_of_fold_refusals.png` plots it.
 
 `python -m evaluation.out_of_fold measure` then measures the held-out images over HTTP and writes
 `out_of_fold.json`, two tables with a row for each image, and plots. Exit status 0: measured and
@@ -26,7 +27,7 @@ import httpx
 
 from evaluation.accuracy_plots import plot_bland_altman, plot_errors_by_bin
 from evaluation.out_of_fold.cases import collect, read_cases, write_cases
-from evaluation.out_of_fold.fit import FEWEST_FOLDS, fit_by_fold, fit_facts
+from evaluation.out_of_fold.fit import FEWEST_FOLDS, fit_by_fold, fit_facts, judge_refusals
 from evaluation.out_of_fold.measure import FoldResults, HeadResult, PlaneResult, measure_fold
 from evaluation.out_of_fold.models import FoldModel, load_fold_models
 from evaluation.out_of_fold.plots import plot_verdicts
@@ -37,6 +38,7 @@ from evaluation.out_of_fold.summary import (
     summarise_heads,
     summarise_planes,
 )
+from evaluation.uncertainty.folds import plot_refusal_cost
 from harness.documents import write_report
 from harness.machine import describe_machine, to_timestamp
 from harness.options import add_folder_options
@@ -72,7 +74,10 @@ def fit(chosen: argparse.Namespace) -> int:
         record_facts(chosen.folds / str(fold), fold_facts)
     counts = {fold: len(each) for fold, each in cases.items()}
     header = _to_header("python -m evaluation.out_of_fold fit", models)
-    write_report(chosen.out / FIT_NAME, header | {"cases": counts, "facts": facts})
+    costs = judge_refusals(cases)
+    report = header | {"cases": counts, "facts": facts, "refusals": costs}
+    write_report(chosen.out / FIT_NAME, report)
+    plot_refusal_cost(costs, chosen.out / "out_of_fold_refusals.png")
     print(json.dumps({key: facts[key] for key in ("interval", "limits")}, indent=2))
     return EXIT_MET
 

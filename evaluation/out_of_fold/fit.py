@@ -9,6 +9,7 @@ where the expected error of each fold comes from a score that was fitted on the 
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -21,8 +22,10 @@ from evaluation.uncertainty.fit import (
     fit_large_error,
     to_expected_mm,
 )
+from evaluation.uncertainty.folds import SHARES, refuse
+from evaluation.uncertainty.summary import summarise_verdicts
 from headcirc.agreement.estimates import to_conformal_quantile
-from headcirc.model.uncertainty_model import to_uncertainty_model
+from headcirc.model.uncertainty_model import UncertaintyLimits, to_uncertainty_model
 
 UNLIMITED = dict.fromkeys(("large_error", "lack_of_contrast", "dark_share"), np.inf)
 NO_SCORE = {"intercept": 0.0, "terms": {}}
@@ -60,6 +63,41 @@ def fit_by_fold(cases: Cases) -> dict[int, dict[str, Any]]:
         There are fewer than three folds.
     """
     return {fold: fit_facts(_without(cases, fold)) for fold in cases}
+
+
+def judge_refusals(cases: Cases) -> list[dict[str, Any]]:
+    """Return what refusing costs, for each of several shares of clean images that may be refused.
+
+    Each fold is judged by scores and limits that were fitted without it.
+
+    Returns
+    -------
+    list of dict
+        `chosen_share`, and shares with their counts: `clean_refused`, `large_errors_caught` and
+        `large_errors_brought_caught`.
+
+    Raises
+    ------
+    ValueError
+        There are fewer than three folds.
+    """
+    judged: dict[float, list[Case]] = {share: [] for share in SHARES}
+    for fold, facts in fit_by_fold(cases).items():
+        model, fitted = to_uncertainty_model(facts), _join(_without(cases, fold))
+        for share, verdicts in judged.items():
+            limits = UncertaintyLimits(**choose_limits(fitted, model, clean_refused_share=share))
+            verdicts += [refuse(case, replace(model, limits=limits)) for case in cases[fold]]
+    return [_summarise(share, verdicts) for share, verdicts in judged.items()]
+
+
+def _summarise(share: float, cases: Sequence[Case]) -> dict[str, Any]:
+    verdicts = summarise_verdicts(cases)
+    return {
+        "chosen_share": share,
+        "clean_refused": verdicts["clean"]["refused"],
+        "large_errors_caught": verdicts["suite"]["large_errors_caught"],
+        "large_errors_brought_caught": verdicts["large_errors_brought_caught"],
+    }
 
 
 def to_factor(cases: Cases) -> float:

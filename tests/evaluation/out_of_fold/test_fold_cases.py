@@ -12,9 +12,10 @@ from evaluation.out_of_fold.cases import (
     to_other_device_case,
     write_cases,
 )
-from evaluation.out_of_fold.fit import fit_by_fold, fit_facts, to_factor
+from evaluation.out_of_fold.fit import fit_by_fold, fit_facts, judge_refusals, to_factor
 from evaluation.uncertainty.cases import CLEAN, MARKS, OTHER_DEVICE, Case
 from evaluation.uncertainty.fit import fit_large_error
+from evaluation.uncertainty.folds import SHARES
 from headcirc.geometry import to_ellipse_perimeter
 from headcirc.model.uncertainty_model import to_uncertainty_model
 from headcirc.quality.uncertainty import FEATURES
@@ -138,3 +139,14 @@ def test_pictures_that_must_be_accepted_teach_the_score_like_clean_ones(kind):
         fit_large_error(each)["terms"]["lost share"]["weight"] for each in (cases, cases + added)
     ]
     assert weights[1] < 0.7 * weights[0]
+
+
+def test_allowed_share_of_refusals_holds_on_left_out_folds():
+    """A larger share of refused clean images catches more of the large errors."""
+    rows = judge_refusals(to_folds(200))
+    assert [row["chosen_share"] for row in rows] == list(SHARES)
+    assert {row["clean_refused"]["of"] for row in rows} == {600}
+    for row in rows:
+        assert row["clean_refused"]["share"] == pytest.approx(row["chosen_share"], abs=0.05)
+    caught = [row["large_errors_caught"]["share"] for row in rows]
+    assert caught[-1] > caught[0] + 0.1
