@@ -16,7 +16,7 @@ from evaluation.accuracy_summary import (
     to_image_result,
     to_markdown,
 )
-from harness.served import ServedAnswer, ServiceFailedError, fetch_model, to_ellipse
+from harness.served import ServedAnswer, ServiceFailedError, ask, fetch_model, to_ellipse
 from headcirc.geometry import Ellipse, to_ellipse_perimeter
 from training.data.hc18 import HC18Image
 
@@ -180,7 +180,11 @@ def fake_service(request):
     ellipse = {"center_x_px": 80.0, "center_y_px": 60.0, "semi_major_px": 50.0}
     ellipse |= {"semi_minor_px": 40.0, "angle_deg": math.degrees(0.4)}
     body = {
-        "head": {"ellipse": ellipse, "head_circumference_mm": HEAD_MM},
+        "head": {
+            "ellipse": ellipse,
+            "head_circumference_mm": HEAD_MM,
+            "head_circumference_interval_mm": {"level": 0.9, "low": 60.0, "high": 80.0},
+        },
         "quality": {"acceptable": True, "warnings": []},
         "links": {"mask": "/v1/analyses/abc/mask"},
     }
@@ -206,6 +210,7 @@ def test_answers_are_read_as_the_http_api_describes_them(client, tmp_path):
     assert row.error_mm == 0
     assert row.ellipse_dice > 0.985
     assert row.mask_dice > 0.985
+    assert ask(client, b"any bytes", PIXEL_SIZE_MM).interval_mm == (60.0, 80.0)
 
 
 def test_a_refused_image_stops_the_measurement(client, tmp_path):
