@@ -134,14 +134,15 @@ accept-int8: test-env  ### Quantise, hold against float32 over HTTP, let it ship
 	$(TEST_BIN)/python -m model_export adopt --model $(MODEL) --candidate $(CANDIDATE) \
 	  --acceptance $(ACCEPTED_DIR)/acceptance_int8.json
 
-fold-models: test-env  ### Export each fold's student into build/folds, for evaluation.out_of_fold
-	set -e; for student in models/folds/student-*; do fold=$${student##*-}; \
-	  $(TEST_BIN)/python -m model_export build --checkpoint $$student/checkpoint.safetensors \
-	    --out build/folds/float32/$$fold --data $(HC18_DIR) \
-	    --version fold-$$fold --limits models/folds/limits.json; \
-	  $(TEST_BIN)/python -m model_export quantise --model build/folds/float32/$$fold \
-	    --out build/folds/$$fold --data $(HC18_DIR); \
-	done
+FOLD_MODELS := $(patsubst models/folds/student-%,build/folds/%/manifest.json,$(wildcard models/folds/student-*))
+
+fold-models: $(FOLD_MODELS)  ### Export each fold's student into build/folds, for evaluation.out_of_fold
+
+build/folds/%/manifest.json: models/folds/student-%/checkpoint.safetensors models/folds/limits.json | test-env
+	$(TEST_BIN)/python -m model_export build --checkpoint $< --out build/folds/float32/$* \
+	  --data $(HC18_DIR) --version fold-$* --limits models/folds/limits.json
+	$(TEST_BIN)/python -m model_export quantise --model build/folds/float32/$* \
+	  --out build/folds/$* --data $(HC18_DIR)
 
 out-of-fold: fold-models  ### Fit the uncertainty model out of fold, then measure all images over HTTP
 	HC18_DIR=$(HC18_DIR) $(TEST_BIN)/python -m evaluation.out_of_fold fit

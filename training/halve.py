@@ -19,6 +19,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, required=True, help="file to write (safetensors)")
     chosen = parser.parse_args(arguments)
     record = load_record(chosen.checkpoint)
+    chosen.out.parent.mkdir(parents=True, exist_ok=True)
     save_weights(load_trained(chosen.checkpoint), chosen.out, is_half=True, record=record)
     print(f"{chosen.out.name}: {chosen.out.stat().st_size:,} bytes")
     return 0

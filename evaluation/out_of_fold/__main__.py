@@ -65,21 +65,26 @@ def fit(chosen: argparse.Namespace) -> int:
     if len(models) < FEWEST_FOLDS:
         print(f"{len(models)} folds are too few. Export at least {FEWEST_FOLDS}.", file=sys.stderr)
         return EXIT_FAILED
-    path = chosen.folds / CASES_NAME
+    path, networks = chosen.folds / CASES_NAME, find_networks(models)
     if not chosen.again:
-        write_cases(path, {model.fold: collect(model) for model in models})
-    cases = read_cases(path)
+        write_cases(path, {model.fold: collect(model) for model in models}, networks)
+    cases = read_cases(path, networks)
     facts = fit_facts(cases)
     for fold, fold_facts in fit_by_fold(cases).items():
         record_facts(chosen.folds / str(fold), fold_facts)
     counts = {fold: len(each) for fold, each in cases.items()}
     header = _to_header("python -m evaluation.out_of_fold fit", models)
     costs = judge_refusals(cases)
-    report = header | {"cases": counts, "facts": facts, "refusals": costs}
+    report = header | {"networks": networks, "cases": counts, "facts": facts, "refusals": costs}
     write_report(chosen.out / FIT_NAME, report)
     plot_refusal_cost(costs, chosen.out / "out_of_fold_refusals.png")
     print(json.dumps({key: facts[key] for key in ("interval", "limits")}, indent=2))
     return EXIT_MET
+
+
+def find_networks(models: Sequence[FoldModel]) -> dict[int, str]:
+    """Return the SHA-256 of the graph that measures each fold."""
+    return {model.fold: model.load().graph.sha256 for model in models}
 
 
 def record_facts(model_dir: Path, facts: dict[str, Any]) -> None:
@@ -97,6 +102,7 @@ def measure(chosen: argparse.Namespace) -> int:
     if len(fitted) < len(models):
         print("A fold has no uncertainty model. Run `fit` first.", file=sys.stderr)
         return EXIT_FAILED
+    cases = read_cases(chosen.folds / CASES_NAME, find_networks(models))
     results = [measure_fold(model) for model in models]
     heads = [each for result in results for each in result.heads]
     planes = [each for result in results for each in result.planes]
@@ -104,7 +110,7 @@ def measure(chosen: argparse.Namespace) -> int:
         "hc18": summarise_heads(heads),
         "intervals": summarise_coverage(heads),
         "planes": summarise_planes(planes),
-        "degraded": summarise_degraded(read_cases(chosen.folds / CASES_NAME), fitted),
+        "degraded": summarise_degraded(cases, fitted),
     }
     targets = judge(*figures.values())
     header = _to_header("python -m evaluation.out_of_fold measure", models)
@@ -195,7 +201,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = to_parser().parse_args(arguments)
     try:
         return fit(chosen) if chosen.command == "fit" else measure(chosen)
-    except (ServiceFailedError, HeadCircumferenceError, OSError, httpx.HTTPError) as error:
+    except (
+        ServiceFailedError,
+        HeadCircumferenceError,
+        OSError,
+        ValueError,
+        httpx.HTTPError,
+    ) as error:
         print(f"evaluation.out_of_fold: {error}", file=sys.stderr)
         return EXIT_FAILED
 

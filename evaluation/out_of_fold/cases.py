@@ -26,7 +26,7 @@ from evaluation.uncertainty.cases import (
     to_case,
 )
 from headcirc.geometry import PixelSpacing, to_ellipse_perimeter
-from headcirc.pipeline import Pipeline, load_pipeline
+from headcirc.pipeline import Pipeline
 from training.data.hc18 import HC18Image, load_pixels, to_true_ellipse
 from training.data.planes import HEAD, Plane
 
@@ -38,7 +38,7 @@ REFERENCE_MM = 180.0
 
 def collect(model: FoldModel) -> list[Case]:
     """Measure a fold's held-out pictures, without an uncertainty model."""
-    pipeline = load_pipeline(model.model_dir)
+    pipeline = model.load()
     plain = replace(pipeline, manifest=replace(pipeline.manifest, uncertainty=None))
     cases = [
         case
@@ -104,17 +104,39 @@ def to_assumed_spacing(plane: Plane) -> PixelSpacing:
     return PixelSpacing(size_mm, size_mm)
 
 
-def write_cases(path: Path, cases: Mapping[int, Sequence[Case]]) -> None:
-    """Write the cases of each fold as JSON; cases have no interval yet."""
-    record = {fold: [asdict(case) for case in each] for fold, each in cases.items()}
+def write_cases(
+    path: Path, cases: Mapping[int, Sequence[Case]], networks: Mapping[int, str]
+) -> None:
+    """Write the cases of each fold as JSON, with the SHA-256 of the graph that measured them.
+
+    Cases have no interval yet.
+    """
+    record = {
+        str(fold): {"network": networks[fold], "cases": [asdict(case) for case in each]}
+        for fold, each in cases.items()
+    }
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(record))
 
 
-def read_cases(path: Path) -> dict[int, list[Case]]:
-    """Read the file of `write_cases`."""
+def read_cases(path: Path, networks: Mapping[int, str]) -> dict[int, list[Case]]:
+    """Read the file of `write_cases`, of the same networks.
+
+    Raises
+    ------
+    FileNotFoundError
+        Nothing was measured yet.
+    ValueError
+        The file has other folds, or its pictures were measured by other networks.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"No {path.name}: run `fit` first, without --again.")
     record = json.loads(path.read_text())
+    if {fold: each["network"] for fold, each in record.items()} != {
+        str(fold): sha256 for fold, sha256 in networks.items()
+    }:
+        raise ValueError(f"{path.name} is of other networks. Run `fit` again, without --again.")
     return {
-        int(fold): [Case(**case | {"warnings": tuple(case["warnings"])}) for case in each]
+        int(fold): [Case(**case | {"warnings": tuple(case["warnings"])}) for case in each["cases"]]
         for fold, each in record.items()
     }

@@ -41,10 +41,13 @@ def fit_facts(cases: Cases) -> dict[str, Any]:
     Raises
     ------
     ValueError
-        There are fewer than two folds.
+        There are fewer than two folds, or a fold has no answer to a clean image.
     """
     if len(cases) < FEWEST_FOLDS - 1:
         raise ValueError(f"{len(cases)} folds are too few. Fit with at least {FEWEST_FOLDS - 1}.")
+    for fold, each in cases.items():
+        if not any(case.is_clean for case in to_answered(each)):
+            raise ValueError(f"Fold {fold} has no answer to a clean image, so it cannot be fitted.")
     every = _join(cases)
     facts = _fit_error(every) | {
         "large_error": fit_large_error(to_answered(every)),

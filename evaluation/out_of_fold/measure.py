@@ -35,7 +35,8 @@ class PlaneResult:
     fold : int
     file, kind, group : str
         As in the planes' table; the group is the patient or the country.
-    is_found, acceptable : bool
+    is_annotated, is_found, acceptable : bool
+        Annotated: the table has an ellipse of the head.
     head_plane_probability : float or None
     warnings : str
     ellipse_dice : float or None
@@ -50,6 +51,7 @@ class PlaneResult:
     file: str
     kind: str
     group: str
+    is_annotated: bool
     is_found: bool
     acceptable: bool
     head_plane_probability: float | None
@@ -130,6 +132,7 @@ def to_plane_result(fold: int, plane: Plane, answer: ServedAnswer) -> PlaneResul
         plane.file,
         plane.kind,
         plane.group,
+        plane.ellipse is not None,
         answer.ellipse is not None,
         answer.acceptable,
         answer.head_plane_probability,

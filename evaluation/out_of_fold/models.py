@@ -32,6 +32,10 @@ class FoldModel:
     images: list[HC18Image]
     planes: list[Plane]
 
+    def load(self) -> Pipeline:
+        """Return the fold's pipeline, in the precision that the service would choose."""
+        return load_pipeline(self.model_dir)
+
 
 def load_fold_models(
     folds_dir: Path, hc18_dir: Path, planes_dir: Path | None = None
@@ -87,6 +91,6 @@ def load_held_out(folds_dir: Path, hc18_dir: Path) -> list[tuple[Pipeline, HC18I
     """Return each HC18 image with the pipeline of the fold that holds it out."""
     pairs = []
     for model in load_fold_models(folds_dir, hc18_dir):
-        pipeline = load_pipeline(model.model_dir)
+        pipeline = model.load()
         pairs += [(pipeline, image) for image in model.images]
     return pairs

@@ -12,9 +12,16 @@ from evaluation.out_of_fold.cases import (
     to_other_device_case,
     write_cases,
 )
-from evaluation.out_of_fold.fit import fit_by_fold, fit_facts, judge_refusals, to_factor
-from evaluation.uncertainty.cases import CLEAN, MARKS, OTHER_DEVICE, Case
-from evaluation.uncertainty.fit import fit_large_error
+from evaluation.out_of_fold.fit import (
+    NO_SCORE,
+    UNLIMITED,
+    fit_by_fold,
+    fit_facts,
+    judge_refusals,
+    to_factor,
+)
+from evaluation.uncertainty.cases import CLEAN, MARKS, OTHER_DEVICE, Case, to_errors_mm
+from evaluation.uncertainty.fit import fit_error, fit_large_error, to_expected_mm
 from evaluation.uncertainty.folds import SHARES
 from headcirc.geometry import to_ellipse_perimeter
 from headcirc.model.uncertainty_model import to_uncertainty_model
@@ -86,8 +93,20 @@ def test_cases_survive_being_written(tmp_path):
     """What is read is what was written, folds and warnings included."""
     cases = to_folds(2)
     cases[1][0] = replace(cases[1][0], warnings=("low-contrast",), features=None)
-    write_cases(tmp_path / "folds" / "cases.json", cases)
-    assert read_cases(tmp_path / "folds" / "cases.json") == cases
+    path, networks = tmp_path / "folds" / "cases.json", dict.fromkeys(cases, "a" * 64)
+    write_cases(path, cases, networks)
+    assert read_cases(path, networks) == cases
+
+
+@pytest.mark.parametrize("networks", [{0: "a", 1: "b", 2: "other"}, {0: "a", 1: "b"}])
+def test_cases_of_other_networks_are_refused(tmp_path, networks):
+    """A student that was exported again, or a fold more or less, needs new cases."""
+    cases = to_folds(2)
+    with pytest.raises(FileNotFoundError, match="run `fit`"):
+        read_cases(tmp_path / "cases.json", networks)
+    write_cases(tmp_path / "cases.json", cases, {0: "a", 1: "b", 2: "c"})
+    with pytest.raises(ValueError, match="other networks"):
+        read_cases(tmp_path / "cases.json", networks)
 
 
 def test_facts_of_a_fold_do_not_depend_on_its_own_cases():
@@ -113,6 +132,25 @@ def test_intervals_of_left_out_folds_cover_nine_in_ten():
                 covered += abs(case.error_mm) <= facts.interval.factor * expected_mm
                 total += 1
     assert covered / total == pytest.approx(0.9, abs=0.04)
+
+
+def test_no_ratio_of_the_factor_comes_from_a_score_that_saw_its_fold():
+    """With features and errors that only one fold links, that fold's ratios stay large.
+
+    In the first fold the errors are ten times as large, and one feature says so. A score fitted on
+    it would know that and make the ratios as small as those of the others.
+    """
+    cases = to_folds()
+    for case in cases[0]:
+        case.features["unsure mask"] += 4
+    wide = [replace(c, measured_mm=max(200 + 10 * c.error_mm, 20)) for c in cases[0]]
+    factor = to_factor({**cases, 0: wide})
+    seen = fit_error([case for each in ({**cases, 0: wide}).values() for case in each])
+    rest = {"large_error": NO_SCORE, "interval": {"level": 0.9, "factor": 1.0}}
+    model = to_uncertainty_model(seen | rest | {"limits": UNLIMITED})
+    clean = [case for case in wide if case.is_clean]
+    optimistic = np.quantile(np.abs(to_errors_mm(clean)) / to_expected_mm(clean, model), 0.9)
+    assert factor > 1.5 * optimistic
 
 
 def test_heads_of_other_devices_do_not_narrow_the_intervals():
