@@ -71,7 +71,11 @@ RECIPE_NAME = "recipe.json"
 """The recipe that `training.train_fold` writes beside its weights."""
 MEASURED = "folder of the model that was measured (default: the model itself)"
 LICENCE = (
-    "CC BY 4.0; trained on HC18 (van den Heuvel et al. 2018, doi:10.5281/zenodo.1322001, CC BY 4.0)"
+    "CC BY 4.0; trained on HC18 (van den Heuvel et al. 2018, doi:10.5281/zenodo.1322001, CC BY 4.0) "
+    "and, where it judges the plane, on FETAL_PLANES_DB (Burgos-Artizzu et al. 2020, "
+    "doi:10.5281/zenodo.3904280), its ellipses (Alzubaidi et al. 2023, "
+    "doi:10.5281/zenodo.8265464) and African planes (Sendra-Balcells et al. 2023, "
+    "doi:10.5281/zenodo.7540448), all CC BY 4.0"
 )
 
 

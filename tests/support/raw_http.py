@@ -42,9 +42,13 @@ async def call(
     path: str = "/v1/analyses",
     *,
     client: str = "127.0.0.1",
+    answer: Answer | None = None,
     **headers: str,
 ) -> Answer:
-    """Post the messages of `receive` to an application and return its answer."""
+    """Post the messages of `receive` to an application and return its answer.
+
+    A given `answer` fills while it arrives.
+    """
     given = {"host": "127.0.0.1", "content-type": f"multipart/form-data; boundary={BOUNDARY}"}
     given |= headers
     scope = {
@@ -53,7 +57,7 @@ async def call(
         "root_path": "", "client": (client, 1), "server": ("127.0.0.1", 80), "state": {},
         "headers": [(k.replace("_", "-").encode(), v.encode()) for k, v in given.items()],
     }  # fmt: skip
-    answer = Answer()
+    answer = Answer() if answer is None else answer
 
     async def send(message: dict) -> None:
         if message["type"] == "http.response.start":

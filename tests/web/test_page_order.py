@@ -63,16 +63,23 @@ def test_another_s_picture_does_not_stand_beside_a_number(open_page, serve_synth
 def test_marked_text_stays_while_others_are_measured(open_page, serve_synthetic):
     """Selected text is not drawn again when another image gets an answer."""
     page = open_page(serve_synthetic())
-    waiting = []
-    page.route("**/v1/analyses", lambda route: waiting.append(route))  # noqa: PLW0108 - wrapped
+    waiting = {}
+
+    def hold(route):
+        is_shown = b'filename="a.png"' in route.request.post_data_buffer
+        waiting["a.png" if is_shown else "b.png"] = route
+
+    page.route("**/v1/analyses", hold)
     give(page, ("a.png", CONTENT), ("b.png", CONTENT))
     expect(page.locator("#worklist-rows .state")).to_have_text(["Measuring", "Measuring"])
-    waiting.pop(0).continue_()
+    while len(waiting) < 2:
+        page.wait_for_timeout(20)
+    waiting["a.png"].continue_()
     expect(page.locator("#worklist-count")).to_have_text("1 of 2 done")
     page.evaluate("getSelection().selectAllChildren(document.querySelector('#rows'))")
     marked = page.evaluate("String(getSelection())")
     assert "px" in marked
-    waiting.pop(0).continue_()
+    waiting["b.png"].continue_()
     wait_for(page, 2)
     assert page.evaluate("String(getSelection())") == marked
 

@@ -18,7 +18,7 @@ from tests.support.cines import (
     write_video,
 )
 from tests.support.dicom_files import PATIENT_ID, PATIENT_NAME, make_dicom, make_region
-from tests.support.raw_http import call, to_form, to_receive
+from tests.support.raw_http import Answer, call, to_form, to_receive
 from tests.support.synthetic import to_file
 
 FRAMES = draw_frames(7)
@@ -225,14 +225,15 @@ def test_a_client_that_leaves_stops_the_work(pipeline):
             await left.wait()
             return {"type": "http.disconnect"}
 
-        form = to_form(to_dicom(draw_frames(60)))
-        asking = asyncio.ensure_future(call(app, to_receive(form, then=leave), "/v1/cine"))
-        while network.runs < 3:
+        form, answer = to_form(to_dicom(draw_frames(60))), Answer()
+        receive = to_receive(form, then=leave)
+        asking = asyncio.ensure_future(call(app, receive, "/v1/cine", answer=answer))
+        while network.runs < 3 or not answer.body:  # it leaves in the middle of the answer
             await asyncio.sleep(0.01)
         left.set()
         await asyncio.sleep(0.05)
         network.leave.set()
-        answer = await asking
+        await asking
         again = await call(app, to_receive(to_form(CONTENT)), "/v1/cine")
         return answer, again
 
