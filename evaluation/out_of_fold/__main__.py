@@ -10,8 +10,8 @@ folds, into that fold's manifest, and those of all folds into `out_of_fold_uncer
 `out_of_fold.json`, two tables with a row for each image, and plots. Exit status 0: measured and
 every target met; 1: a target is missed; 2: the measurement failed.
 
-`--folds` is the folder of the models (`make fold-models`). The measured pictures are kept there, so
-that `fit --again` need not measure them anew.
+`--folds` is the folder of the models (`make fold-models`). The measured pictures are kept there.
+`fit --again` fits to them without measuring again.
 """
 
 import argparse

@@ -6,29 +6,17 @@ All functions are pure. The report is the content of `out_of_fold.json`.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from evaluation.accuracy_text import BIN_FIGURES, FIGURES
+from evaluation.metrics import WORST
+from evaluation.planes_text import PLURALS
 from training.data.planes import HEAD, KINDS
 
 Report = Mapping[str, Any]
-FIGURES = {
-    "mean_absolute_error_mm": ("HC mean absolute error, mm", 1),
-    "median_absolute_error_mm": ("HC median absolute error, mm", 1),
-    "bias_mm": ("HC signed error, mm", 1),
-    "limit_of_agreement_low_mm": ("lower 95 % limit of agreement, mm", 1),
-    "limit_of_agreement_high_mm": ("upper 95 % limit of agreement, mm", 1),
-    "absolute_error_95th_percentile_mm": ("95th percentile of the absolute error, mm", 1),
-    "ellipse_dice": ("Dice of the ellipse, %", 100),
-    "mask_dice": ("Dice of the mask, %", 100),
-    "mask_hausdorff_95_mm": ("95 % Hausdorff distance, mm", 1),
-    "mask_average_surface_distance_mm": ("average symmetric surface distance, mm", 1),
-}
-"""The title of each figure, and the factor that converts it to the title's unit."""
 SHARES = {
     "within_3_percent": "errors within 3 % of HC",
     "over_5_percent": "errors over 5 % of HC",
     "over_10_percent": "errors over 10 % of HC",
 }
-BAND_FIGURES = ("mean_absolute_error_mm", "median_absolute_error_mm", "bias_mm")
-PLURALS = {HEAD: "heads", "abdomen": "abdomens", "femur": "femurs", "thorax": "thoraxes"}
 TARGETS = {
     "hc18_answered": "HC18 images with an answer",
     "hc18_acceptable": "HC18 images with an acceptable answer",
@@ -89,9 +77,6 @@ def to_figures_table(report: Report) -> str:
     return "\n".join([*lines, f"| worst, mm | {' | '.join(worst)} |"])
 
 
-WORST = "worst_absolute_error_mm"
-
-
 def to_band_table(report: Report) -> str:
     """Return a table with a row for each band of true circumference."""
     lines = [
@@ -100,7 +85,7 @@ def to_band_table(report: Report) -> str:
         "|---" * 8 + "|",
     ]
     for band, held in zip(report["hc18"]["bins"], report["intervals"]["bins"], strict=True):
-        values = [band["errors"][name]["value"] for name in BAND_FIGURES]
+        values = [band["errors"][name]["value"] for name in BIN_FIGURES]
         shown = [
             "-" if value is None else f"{value:{form}}"
             for value, form in zip(values, (".2f", ".2f", "+.2f"), strict=True)
