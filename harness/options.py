@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from harness.paths import DEFAULT_DATA_DIR
+from harness.paths import DEFAULT_DATA_DIR, FOLDS_DIR
 
 
 def add_folder_options(parser: argparse.ArgumentParser, results_dir: Path) -> None:
@@ -15,6 +15,13 @@ def add_folder_options(parser: argparse.ArgumentParser, results_dir: Path) -> No
 def add_model_option(parser: argparse.ArgumentParser, model_dir: Path) -> None:
     """Add `--model`, the folder of the model to measure."""
     parser.add_argument("--model", type=Path, default=model_dir, help="model folder")
+
+
+def add_folds_option(parser: argparse.ArgumentParser) -> None:
+    """Add `--folds`, the folder of the folds' models, with a subfolder for each fold."""
+    parser.add_argument(
+        "--folds", type=Path, default=FOLDS_DIR, help="folder of the models (make fold-models)"
+    )
 
 
 def add_every_option(parser: argparse.ArgumentParser) -> None:

@@ -41,13 +41,12 @@ from evaluation.out_of_fold.summary import (
 from evaluation.uncertainty.folds import plot_refusal_cost
 from harness.documents import write_report
 from harness.machine import describe_machine, to_timestamp
-from harness.options import add_folder_options
-from harness.paths import EVALUATION_RESULTS_DIR, PLANES_DIR, ROOT
+from harness.options import add_folder_options, add_folds_option
+from harness.paths import EVALUATION_RESULTS_DIR, PLANES_DIR
 from harness.service_process import ServiceFailedError
 from headcirc.errors import HeadCircumferenceError
 from headcirc.model.manifest import MANIFEST_NAME, load_manifest
 
-FOLDS_DIR = ROOT / "build" / "folds"
 CASES_NAME = "cases.json"
 RESULT_NAME, FIT_NAME = "out_of_fold.json", "out_of_fold_uncertainty.json"
 HEADS_NAME, PLANES_NAME = "out_of_fold_heads.csv", "out_of_fold_planes.csv"
@@ -188,7 +187,7 @@ def to_parser() -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=does)
         add_folder_options(command, EVALUATION_RESULTS_DIR)
         command.add_argument("--planes", type=Path, default=PLANES_DIR, help="folder of the planes")
-        command.add_argument("--folds", type=Path, default=FOLDS_DIR, help="folder of the models")
+        add_folds_option(command)
         if name == "fit":
             command.add_argument(
                 "--again", action="store_true", help="fit to the pictures measured before"
