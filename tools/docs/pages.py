@@ -15,7 +15,7 @@ from pathlib import Path
 DOCS_DIR = Path("docs")
 OTHER_PAGES = {
     Path("CONTRIBUTING.md"): "contributing.md",
-    Path("models/attention-resunet-16/README.md"): "model_card.md",
+    Path("models/attention-resunet-half/README.md"): "model_card.md",
     Path("models/attention-resunet-16-split/README.md"): "model_card_split.md",
     Path("models/attention-resunet-64/README.md"): "model_card_64.md",
     Path("models/attention-resunet-12/README.md"): "model_card_12.md",
