@@ -50,7 +50,7 @@ DISQUALIFYING = frozenset(
 """Warnings that make a result not acceptable. Low contrast, shadow and a narrow sample range only
 explain a result; the score for large errors decides about it."""
 
-MINIMUM_FIT_OVERLAP = 0.93
+MINIMUM_FIT_OVERLAP = 0.91
 """Minimum overlap (intersection over union) of mask and ellipse."""
 MAXIMUM_REJECTED_SHARE = 0.25
 """Maximum area of another component, as a share of the head's area."""
