@@ -329,11 +329,10 @@ def load_range_images(manifest: dict[str, Any], data_dir: Path) -> list[HC18Imag
     """Return the training images that give the ranges of a model's INT8 graph.
 
     They are among those that its weights were trained on: the images that its fold does not hold
-    out, or else the train part of the split. A model of all data is accepted on the other parts,
-    which therefore do not set its ranges.
+    out, or the train part of the split.
     """
     recipe = manifest["training"].get("recipe", {})
-    if recipe.get("fold") is None:
+    if "fold" not in recipe:
         return load_part(data_dir, "train")[::EVERY]
     folds = HELD_OUT[recipe["held_out"]]()
     return to_training_items(load_images(data_dir), folds, recipe["fold"])[::EVERY]
