@@ -1,4 +1,4 @@
-"""Measure images by a network that never saw its exam, patient or country.
+"""Measure images by networks that never saw their exam, patient or country.
 
 `python -m evaluation.out_of_fold fit` measures the held-out pictures of each fold, clean and
 changed, and fits the uncertainty model. It writes the facts of each fold, fitted on the other

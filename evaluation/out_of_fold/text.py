@@ -87,7 +87,7 @@ def to_provenance(report: Report, *, shipped: str) -> str:
     """
     served = report["served"]
     return (
-        f"{to_scope(report, *ITEMS)} Each of them was measured over HTTP by the network of its "
+        f"{to_scope(report, *ITEMS)} Each measured picture went over HTTP to the network of its "
         f"fold, which never saw its exam, patient or country: {len(served)} networks "
         f"`{served[0]['name']}`, {served[0]['precision']}, {served[0]['backend']}, on "
         f"{report['machine']['cpu']} {to_origin(report)}. {shipped} ships. It was trained by the "
