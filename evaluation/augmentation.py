@@ -18,8 +18,8 @@ from tqdm import tqdm
 
 from evaluation.choices import to_error_mm, to_summary
 from evaluation.degradations import degrade_all
+from evaluation.out_of_fold.case import CLEAN, prepare_pixels
 from evaluation.out_of_fold.models import load_held_out
-from evaluation.uncertainty.cases import CLEAN, prepare_pixels
 from evaluation.unseen_exams import SPLIT_MODEL_DIR
 from harness.documents import write_report
 from harness.machine import to_report_header

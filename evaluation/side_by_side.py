@@ -16,11 +16,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import wilcoxon
 
 from evaluation.accuracy_summary import to_bin_label
-from evaluation.accuracy_text import FIGURES as ACCURACY_TITLES
-from evaluation.accuracy_text import PARTS
-from evaluation.weights import to_p_text, to_paired_p
+from evaluation.out_of_fold.text import FIGURES as ACCURACY_TITLES
 from harness.documents import replace_block
 from harness.paths import EVALUATION_RESULTS_DIR
 from headcirc.agreement.estimates import Estimate, estimate
@@ -28,6 +27,9 @@ from headcirc.agreement.estimates import Estimate, estimate
 OTHERS = ("attention-resunet-12", "attention-resunet-64")
 """Models that ship beside the served one; their results are in folders of the same name."""
 BLOCK = "side-by-side"
+PARTS = ("test", "calibration")
+SMALLEST_P = 0.01
+"""Smaller p values are printed as `< 0.01`; with so few images more digits mean nothing."""
 FIGURES = (
     "mean_absolute_error_mm", "median_absolute_error_mm", "bias_mm", "worst_absolute_error_mm",
     "ellipse_dice", "mask_hausdorff_95_mm",
@@ -86,6 +88,21 @@ def to_rise(first: Measured, second: Measured) -> Estimate:
     if first.names != second.names:
         raise ValueError("The models did not measure the same images. Measure both again.")
     return estimate(np.abs(second.errors_mm) - np.abs(first.errors_mm), first.exams)
+
+
+def to_paired_p(errors_mm: Array, first_mm: Array) -> float | None:
+    """Return Wilcoxon's p for the differences of the absolute errors; None if all are equal.
+
+    Images without an answer from either model are excluded.
+    """
+    differences_mm = np.abs(errors_mm) - np.abs(first_mm)
+    differences_mm = differences_mm[np.isfinite(differences_mm)]
+    return float(wilcoxon(differences_mm).pvalue) if np.any(differences_mm) else None
+
+
+def to_p_text(p: float) -> str:
+    """Return a p value with `=` or `<`; it is never printed as zero."""
+    return "< 0.01" if p < SMALLEST_P else f"= {p:.2f}"
 
 
 def to_correlation(first: Measured, second: Measured) -> float:

@@ -37,7 +37,7 @@ from model_export.onnx_graph import (
 )
 from model_export.parity import measure_agreement, measure_parity
 from model_export.quantise import EVERY, METHOD, write_int8
-from model_export.record import record_accuracy, record_uncertainty, replace_files, write_manifest
+from model_export.record import record_out_of_fold, replace_files, write_manifest
 from training.checkpoint import find_checkpoint, load_record, load_trained, to_file_sha256
 from training.data.folds import HELD_OUT, to_training_items
 from training.data.hc18 import (
@@ -61,15 +61,14 @@ MASK = MaskFacts(
     sure_mean_probability=0.95,
     ellipticity_power=4,
 )
-"""Chosen on training and calibration exams (`python -m evaluation.choices`). The minimum mean
-probability lies midway between the highest value of a picture without a head and the lowest value
-of a head (`evaluation.non_heads`)."""
+"""Limits of a model without a file of its own (`--limits`), chosen for the networks of width 16 on
+training and calibration exams (`evaluation.choices`, `evaluation.non_heads`)."""
 HEAD_PLANE = HeadPlaneFacts(acceptable_probability=0.85, minimum_probability=0.28)
-"""Chosen on out-of-fold probabilities (`training.train_plane_head`): hardly a plane without a head
-is above the first, and hardly a head is below the second."""
+"""The same, chosen for version 2.3.0 on out-of-fold probabilities: hardly a plane without a head is
+above the first, and hardly a head is below the second. Those of the half-time network are in
+`models/folds/limits.json`."""
 RECIPE_NAME = "recipe.json"
 """The recipe that `training.train_fold` writes beside its weights."""
-MEASURED = "folder of the model that was measured (default: the model itself)"
 LICENCE = (
     "CC BY 4.0; trained on HC18 (van den Heuvel et al. 2018, doi:10.5281/zenodo.1322001) and, if "
     "it judges the plane, on FETAL_PLANES_DB (Burgos-Artizzu et al. 2020, "
@@ -391,16 +390,12 @@ def to_parser() -> argparse.ArgumentParser:
     publisher = commands.add_parser("hub", help="write a folder for the Hugging Face hub")
     publisher.add_argument("--model", type=Path, required=True, help="the model's folder")
     publisher.add_argument("--out", type=Path, required=True, help="the folder to replace")
-    recorder = commands.add_parser("record-accuracy", help="add measured accuracy to the manifest")
-    recorder.add_argument("--model", type=Path, required=True, help="the model's folder")
-    recorder.add_argument("results", type=Path, nargs="+", help="JSON of evaluation.accuracy")
-    recorder.add_argument("--measured", type=Path, help=MEASURED)
-    uncertainty = commands.add_parser(
-        "record-uncertainty", help="add a fitted uncertainty model to the manifest"
+    recorder = commands.add_parser(
+        "record-out-of-fold", help="add the folds' accuracy and uncertainty model to the manifest"
     )
-    uncertainty.add_argument("--model", type=Path, required=True, help="the model's folder")
-    uncertainty.add_argument("fit", type=Path, help="JSON of evaluation.uncertainty fit")
-    uncertainty.add_argument("--measured", type=Path, help=MEASURED)
+    recorder.add_argument("--model", type=Path, required=True, help="the model's folder")
+    recorder.add_argument("measured", type=Path, help="JSON of evaluation.out_of_fold measure")
+    recorder.add_argument("fitted", type=Path, help="JSON of evaluation.out_of_fold fit")
     quantiser = commands.add_parser("quantise", help="write a candidate with an INT8 graph")
     quantiser.add_argument("--model", type=Path, required=True, help="the model's folder")
     quantiser.add_argument("--out", type=Path, required=True, help="the candidate's folder")
@@ -430,8 +425,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         adopt(chosen.model, chosen.candidate, chosen.acceptance)
     elif chosen.command == "engine":
         build_engine(chosen.model)
-    elif chosen.command == "record-uncertainty":
-        record_uncertainty(chosen.model, chosen.fit, chosen.measured or chosen.model)
     elif chosen.command == "build":
         build(
             chosen.checkpoint,
@@ -442,7 +435,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             limits=chosen.limits,
         )
     else:
-        record_accuracy(chosen.model, chosen.results, chosen.measured or chosen.model)
+        record_out_of_fold(chosen.model, chosen.measured, chosen.fitted)
     return 0
 
 

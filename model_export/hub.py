@@ -100,8 +100,8 @@ def to_card(manifest: dict[str, Any], card: str, example: str) -> str:
 
 def to_metadata(manifest: dict[str, Any]) -> dict[str, Any]:
     """Return the hub's metadata of the card: licence, tags and measured figures."""
-    accuracy = manifest["accuracy"]["test"]
-    figures, measured = accuracy["summary"]["figures"], accuracy["weights"]["version"]
+    accuracy = manifest["accuracy"]["out_of_fold"]
+    figures, data = accuracy["summary"]["figures"], accuracy["data"]
     metrics = [
         {"name": name, "type": key, "value": round(figures[key]["value"] * factor, 2)}
         for key, name, factor in FIGURES
@@ -109,7 +109,9 @@ def to_metadata(manifest: dict[str, Any]) -> dict[str, Any]:
     result = {
         "task": {"type": "image-segmentation", "name": "Fetal head circumference"},
         "dataset": {
-            "name": f"HC18, test part of our split by exam; figures of weights {measured}",
+            "name": f"HC18, {data['images']} images, each measured by a network of the same recipe "
+            f"that never saw its exam (folds {', '.join(map(str, data['folds']))} of "
+            f"{data['available']['folds']})",
             "type": "hc18",
         },
         "metrics": metrics,

@@ -1,13 +1,16 @@
-"""Write measured accuracy and fitted uncertainty models into a model's manifest."""
+"""Write a model's manifest, and measured accuracy and a fitted uncertainty model into it."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from headcirc.model.manifest import MANIFEST_NAME, Manifest, load_manifest, to_manifest
+from headcirc.model.manifest import MANIFEST_NAME, to_manifest
+
+NETWORK_FACTS = ("name", "parameters", "macs")
+"""Facts of the manifest that networks with the same architecture and channels share."""
 
 
 @contextmanager
@@ -30,77 +33,67 @@ def write_manifest(out_dir: Path, manifest: dict[str, Any]) -> None:
     (out_dir / MANIFEST_NAME).write_text(json.dumps(manifest, indent=2) + "\n")
 
 
-def record_accuracy(model_dir: Path, results: Sequence[Path], measured_dir: Path) -> None:
-    """Copy the results of `evaluation.accuracy` into the manifest, by part of the data split.
+def record_out_of_fold(model_dir: Path, measured_path: Path, fitted_path: Path) -> None:
+    """Write the out-of-fold accuracy and the uncertainty model of all folds into the manifest.
 
     Parameters
     ----------
     model_dir : Path
-        The model whose manifest is changed.
-    results : sequence of Path
-        JSON files of `evaluation.accuracy`.
-    measured_dir : Path
-        The model that was measured: the same model, or its predecessor that was not trained on the
-        measured exams.
+        The model whose manifest is changed. Its network is that of the folds, trained on all data.
+    measured_path : Path
+        JSON file of `evaluation.out_of_fold measure`.
+    fitted_path : Path
+        JSON file of `evaluation.out_of_fold fit`.
 
     Raises
     ------
     SystemExit
-        The results were measured with other weights, or they are training figures.
-    """
-    manifest = json.loads((model_dir / MANIFEST_NAME).read_text())
-    source = load_manifest(measured_dir)
-    accuracy: dict[str, Any] = {}
-    for path in results:
-        measured = json.loads(path.read_text())
-        part = measured["data"]["part"]
-        if part in source.trained_on:
-            raise SystemExit(
-                f"{path.name} was measured on exams that {source.version} was trained on."
-            )
-        weights = _to_weights(source, measured["model"]["sha256"], manifest["version"], path)
-        figures = {key: measured[key] for key in ("command", "date", "data", "summary", "bins")}
-        precision = {"precision": measured["model"]["precision"]}
-        accuracy[part] = precision | weights | figures
-    write_manifest(model_dir, manifest | {"accuracy": accuracy})
-
-
-def record_uncertainty(model_dir: Path, fit_path: Path, learned_dir: Path) -> None:
-    """Copy the result of `evaluation.uncertainty fit` into the manifest.
-
-    Parameters
-    ----------
-    model_dir : Path
-        The model whose manifest is changed.
-    fit_path : Path
-        JSON file of `evaluation.uncertainty fit`.
-    learned_dir : Path
-        The model whose results were used for the fit.
-
-    Raises
-    ------
-    SystemExit
-        The fit used other weights.
+        The files are not of the same networks, or a network is not of the model's architecture.
     ModelArtifactError
         The new manifest would not be readable. It is not written then.
     """
     manifest = json.loads((model_dir / MANIFEST_NAME).read_text())
-    learned = json.loads(fit_path.read_text())
-    weights = _to_weights(
-        load_manifest(learned_dir), learned["model_sha256"], manifest["version"], fit_path
-    )
-    origin = {key: learned[key] for key in ("command", "date", "data", "precision")}
-    with_uncertainty = manifest | {"uncertainty": origin | weights | learned["facts"]}
-    to_manifest(with_uncertainty, model_dir)
-    write_manifest(model_dir, with_uncertainty)
+    measured, fitted = (json.loads(path.read_text()) for path in (measured_path, fitted_path))
+    networks = {str(each["fold"]): each["sha256"] for each in measured["served"]}
+    if networks != fitted["networks"]:
+        raise SystemExit(
+            f"{measured_path.name} and {fitted_path.name} are of other networks or folds. Run "
+            "`python -m evaluation.out_of_fold fit`, then `measure`."
+        )
+    for served in measured["served"]:
+        _require_same_network(manifest, served, measured_path)
+    origin = {
+        "networks": networks,
+        "note": f"version {manifest['version']} was trained by the same recipe on the data of all "
+        "folds; each of these networks on all but its own fold",
+    }
+    kept = ("command", "date", "data")
+    facts = {key: fitted[key] for key in kept} | origin | fitted["facts"]
+    accuracy = {key: measured[key] for key in kept} | _to_accuracy(measured, origin)
+    recorded = manifest | {"uncertainty": facts, "accuracy": {"out_of_fold": accuracy}}
+    to_manifest(recorded, model_dir)
+    write_manifest(model_dir, recorded)
 
 
-def _to_weights(source: Manifest, sha256: str, version: str, path: Path) -> dict[str, Any]:
-    """Return the record of the measured weights; raise SystemExit if they are not `source`'s."""
-    if sha256 not in {graph.sha256 for graph in source.graphs.values()}:
-        raise SystemExit(f"{path.name} was made with other weights. Measure again.")
-    weights = {"name": source.name, "version": source.version, "sha256": sha256}
-    if source.version != version:
-        seen = " and ".join(source.trained_on)
-        weights["note"] = f"trained on {seen} alone; version {version} was trained on more exams"
-    return {"weights": weights}
+def _require_same_network(manifest: dict[str, Any], served: dict[str, Any], path: Path) -> None:
+    found, own = ({key: each[key] for key in NETWORK_FACTS} for each in (served, manifest))
+    if found != own:
+        raise SystemExit(
+            f"{path.name}: the network of fold {served['fold']} is not of the model's "
+            f"architecture: {found}, but the model is {own}."
+        )
+
+
+def _to_accuracy(measured: dict[str, Any], origin: dict[str, Any]) -> dict[str, Any]:
+    """Return the figures of HC18, with the names that the manifest's other parts have."""
+    heads, first = measured["hc18"], measured["served"][0]
+    return {
+        "precision": first["precision"],
+        "weights": {"name": first["name"]} | origin,
+        "summary": heads["all"],
+        "bins": heads["bins"],
+        "of_acceptable": heads["of_acceptable"],
+        "answered": heads["answered"],
+        "acceptable": heads["acceptable"],
+        "interval_coverage": measured["intervals"]["coverage"],
+    }

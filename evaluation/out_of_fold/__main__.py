@@ -1,17 +1,20 @@
-"""Measure every image by a network that never saw its exam, patient or country.
+"""Measure images by networks that never saw their exam, patient or country.
 
 `python -m evaluation.out_of_fold fit` measures the held-out pictures of each fold, clean and
 changed, and fits the uncertainty model. It writes the facts of each fold, fitted on the other
 folds, into that fold's manifest, and those of all folds into `out_of_fold_uncertainty.json`, for
-`python -m model_export record-uncertainty`. The file also has the cost of refusals, and
+`python -m model_export record-out-of-fold`. The file also has the cost of refusals, and
 `out_of_fold_refusals.png` plots it.
 
 `python -m evaluation.out_of_fold measure` then measures the held-out images over HTTP and writes
 `out_of_fold.json`, two tables with a row for each image, and plots. Exit status 0: measured and
 every target met; 1: a target is missed; 2: the measurement failed.
 
+`python -m evaluation.out_of_fold text` writes the tables of both reports into the documents.
+
 `--folds` is the folder of the models (`make fold-models`). The measured pictures are kept there.
-`fit --again` fits to them without measuring again.
+`fit --again` fits to them without measuring again. With fewer than five folds, the images of the
+others are not measured, and every report and page says so.
 """
 
 import argparse
@@ -29,8 +32,9 @@ from evaluation.accuracy_plots import plot_bland_altman, plot_errors_by_bin
 from evaluation.out_of_fold.cases import collect, read_cases, write_cases
 from evaluation.out_of_fold.fit import FEWEST_FOLDS, fit_by_fold, fit_facts, judge_refusals
 from evaluation.out_of_fold.measure import FoldResults, HeadResult, PlaneResult, measure_fold
-from evaluation.out_of_fold.models import FoldModel, load_fold_models
-from evaluation.out_of_fold.plots import plot_verdicts
+from evaluation.out_of_fold.models import FoldModel, count_available, load_fold_models
+from evaluation.out_of_fold.pages import FIT_NAME, RESULT_NAME, write_pages
+from evaluation.out_of_fold.plots import plot_refusal_cost, plot_verdicts
 from evaluation.out_of_fold.summary import (
     judge,
     summarise_coverage,
@@ -38,7 +42,6 @@ from evaluation.out_of_fold.summary import (
     summarise_heads,
     summarise_planes,
 )
-from evaluation.uncertainty.folds import plot_refusal_cost
 from harness.documents import write_report
 from harness.machine import describe_machine, to_timestamp
 from harness.options import add_folder_options, add_folds_option
@@ -48,7 +51,6 @@ from headcirc.errors import HeadCircumferenceError
 from headcirc.model.manifest import MANIFEST_NAME, load_manifest
 
 CASES_NAME = "cases.json"
-RESULT_NAME, FIT_NAME = "out_of_fold.json", "out_of_fold_uncertainty.json"
 HEADS_NAME, PLANES_NAME = "out_of_fold_heads.csv", "out_of_fold_planes.csv"
 EXIT_MET, EXIT_MISSED, EXIT_FAILED = 0, 1, 2
 DATA_NOTE = (
@@ -72,7 +74,7 @@ def fit(chosen: argparse.Namespace) -> int:
     for fold, fold_facts in fit_by_fold(cases).items():
         record_facts(chosen.folds / str(fold), fold_facts)
     counts = {fold: len(each) for fold, each in cases.items()}
-    header = _to_header("python -m evaluation.out_of_fold fit", models)
+    header = _to_header(chosen, models)
     costs = judge_refusals(cases)
     report = header | {"networks": networks, "cases": counts, "facts": facts, "refusals": costs}
     write_report(chosen.out / FIT_NAME, report)
@@ -83,7 +85,7 @@ def fit(chosen: argparse.Namespace) -> int:
 
 def find_networks(models: Sequence[FoldModel]) -> dict[int, str]:
     """Return the SHA-256 of the graph that measures each fold."""
-    return {model.fold: model.load().graph.sha256 for model in models}
+    return {model.fold: model.choose_graph().sha256 for model in models}
 
 
 def record_facts(model_dir: Path, facts: dict[str, Any]) -> None:
@@ -112,8 +114,8 @@ def measure(chosen: argparse.Namespace) -> int:
         "degraded": summarise_degraded(cases, fitted),
     }
     targets = judge(*figures.values())
-    header = _to_header("python -m evaluation.out_of_fold measure", models)
-    served = {"served": [_describe(result) for result in results]}
+    header = _to_header(chosen, models)
+    served = {"served": [_describe(*each) for each in zip(models, results, strict=True)]}
     write_report(chosen.out / RESULT_NAME, header | served | figures | {"targets": targets})
     write_heads(chosen.out / HEADS_NAME, heads)
     write_planes(chosen.out / PLANES_NAME, planes)
@@ -129,10 +131,10 @@ def measure(chosen: argparse.Namespace) -> int:
     return EXIT_MET if all(target["met"] for target in targets) else EXIT_MISSED
 
 
-def _to_header(command: str, models: Sequence[FoldModel]) -> dict[str, Any]:
+def _to_header(chosen: argparse.Namespace, models: Sequence[FoldModel]) -> dict[str, Any]:
     return {
         "schema_version": 1,
-        "command": command,
+        "command": f"python -m evaluation.out_of_fold {chosen.command}",
         "date": to_timestamp(),
         "machine": describe_machine(),
         "data": {
@@ -140,12 +142,16 @@ def _to_header(command: str, models: Sequence[FoldModel]) -> dict[str, Any]:
             "folds": [model.fold for model in models],
             "images": sum(len(model.images) for model in models),
             "planes": sum(len(model.planes) for model in models),
+            "available": count_available(chosen.data, chosen.planes),
         },
     }
 
 
-def _describe(result: FoldResults) -> dict[str, Any]:
-    return {"fold": result.fold} | result.model
+def _describe(model: FoldModel, result: FoldResults) -> dict[str, Any]:
+    """Return the network of a fold, with the size by which `record-out-of-fold` recognises it."""
+    manifest = json.loads((model.model_dir / MANIFEST_NAME).read_text())
+    size = {name: manifest[name] for name in ("parameters", "macs")}
+    return {"fold": result.fold} | result.model | size
 
 
 def write_heads(path: Path, results: Sequence[HeadResult]) -> None:
@@ -176,6 +182,15 @@ def _write_rows(path: Path, rows: Sequence[dict[str, Any]]) -> None:
         writer.writerows(rows)
 
 
+def write_text(_: argparse.Namespace) -> int:
+    """Write the tables of the committed reports into the documents."""
+    write_pages()
+    return EXIT_MET
+
+
+COMMANDS = {"fit": fit, "measure": measure, "text": write_text}
+
+
 def to_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     parser = argparse.ArgumentParser(prog="python -m evaluation.out_of_fold", description=__doc__)
@@ -192,6 +207,7 @@ def to_parser() -> argparse.ArgumentParser:
             command.add_argument(
                 "--again", action="store_true", help="fit to the pictures measured before"
             )
+    commands.add_parser("text", help="write the tables of the reports into the documents")
     return parser
 
 
@@ -199,7 +215,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the chosen command; return its exit status."""
     chosen = to_parser().parse_args(arguments)
     try:
-        return fit(chosen) if chosen.command == "fit" else measure(chosen)
+        return COMMANDS[chosen.command](chosen)
     except (
         ServiceFailedError,
         HeadCircumferenceError,

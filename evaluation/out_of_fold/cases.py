@@ -16,8 +16,7 @@ from tqdm import tqdm
 from evaluation.accuracy_summary import fill_ellipse
 from evaluation.degradations import burn_in_marks, degrade_all
 from evaluation.metrics import count_confusion
-from evaluation.out_of_fold.models import FoldModel
-from evaluation.uncertainty.cases import (
+from evaluation.out_of_fold.case import (
     CLEAN,
     MARKS,
     OTHER_DEVICE,
@@ -25,6 +24,7 @@ from evaluation.uncertainty.cases import (
     analyze_pixels,
     to_case,
 )
+from evaluation.out_of_fold.models import FoldModel
 from headcirc.geometry import PixelSpacing, to_ellipse_perimeter
 from headcirc.pipeline import Pipeline
 from training.data.hc18 import HC18Image, load_pixels, to_true_ellipse

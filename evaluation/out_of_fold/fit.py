@@ -14,19 +14,19 @@ from typing import Any
 
 import numpy as np
 
-from evaluation.uncertainty.cases import OTHER_DEVICE, Case, to_answered, to_errors_mm
-from evaluation.uncertainty.fit import (
-    LEVEL,
+from evaluation.out_of_fold.case import OTHER_DEVICE, Case, to_answered, to_errors_mm
+from evaluation.out_of_fold.scores import (
     choose_limits,
     fit_error,
     fit_large_error,
     to_expected_mm,
 )
-from evaluation.uncertainty.folds import SHARES, refuse
-from evaluation.uncertainty.summary import summarise_verdicts
+from evaluation.out_of_fold.verdicts import SHARES, refuse, summarise_verdicts
 from headcirc.agreement.estimates import to_conformal_quantile
 from headcirc.model.uncertainty_model import UncertaintyLimits, to_uncertainty_model
 
+LEVEL = 0.9
+"""Share of the intervals that should contain the annotated circumference."""
 UNLIMITED = dict.fromkeys(("large_error", "lack_of_contrast", "dark_share"), np.inf)
 NO_SCORE = {"intercept": 0.0, "terms": {}}
 FEWEST_FOLDS = 3

@@ -5,8 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from headcirc.backends.registry import choose_backend, choose_graph
 from headcirc.errors import ModelArtifactError
-from headcirc.model.manifest import MANIFEST_NAME
+from headcirc.model.graph import Graph
+from headcirc.model.manifest import MANIFEST_NAME, load_manifest
 from headcirc.pipeline import Pipeline, load_pipeline
 from training.data.folds import FOLDS, Folds, to_held_out_items
 from training.data.hc18 import HC18Image, load_images
@@ -31,6 +33,10 @@ class FoldModel:
     model_dir: Path
     images: list[HC18Image]
     planes: list[Plane]
+
+    def choose_graph(self) -> Graph:
+        """Return the graph that `load` runs, without loading it."""
+        return choose_graph(load_manifest(self.model_dir), choose_backend("auto"), "auto")
 
     def load(self) -> Pipeline:
         """Return the fold's pipeline, in the precision that the service would choose."""
@@ -58,6 +64,12 @@ def load_fold_models(
         )
     planes = [] if planes_dir is None else load_planes(planes_dir)
     return pair(folds_dir, numbers, load_images(hc18_dir), planes)
+
+
+def count_available(hc18_dir: Path, planes_dir: Path) -> dict[str, int]:
+    """Return how many folds, HC18 images and planes there are, measured or not."""
+    images, planes = load_images(hc18_dir), load_planes(planes_dir)
+    return {"folds": FOLDS, "images": len(images), "planes": len(planes)}
 
 
 def pair(

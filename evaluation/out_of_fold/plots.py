@@ -1,7 +1,8 @@
-"""Plot which out-of-fold answers are accepted, and how wrong they are."""
+"""Plot which out-of-fold answers are accepted, how wrong they are, and what refusals cost."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -9,6 +10,11 @@ from matplotlib.figure import Figure
 from evaluation.accuracy_plots import DOTS_PER_INCH, SIZE_INCHES
 from evaluation.accuracy_summary import ImageResult
 from evaluation.out_of_fold.summary import LARGE_SHARE
+from evaluation.out_of_fold.verdicts import (
+    CAUGHT,
+    LARGEST_CLEAN_REFUSED_SHARE,
+    LOWEST_CAUGHT_SHARE,
+)
 
 NAMED = 5
 """Number of the worst accepted and of the best refused answers that are named."""
@@ -69,3 +75,24 @@ def _name(axes: Axes, rows: Sequence[ImageResult], *, color: str) -> None:
             fontsize=6,
             color=color,
         )
+
+
+def plot_refusal_cost(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
+    """Plot the refused large errors against the refused clean images, with targets, as PNG.
+
+    The rows are those of `evaluation.out_of_fold.fit.judge_refusals`.
+    """
+    figure = Figure(SIZE_INCHES, layout="constrained")
+    axes = figure.subplots()
+    refused = [100 * row["clean_refused"]["share"] for row in rows]
+    for key, label in CAUGHT.items():
+        axes.plot(refused, [100 * row[key]["share"] for row in rows], marker="o", label=label)
+    target = [0, 100 * LARGEST_CLEAN_REFUSED_SHARE], 100 * LOWEST_CAUGHT_SHARE, 100
+    axes.fill_between(*target, color="0.85", linewidth=0, zorder=0, label="target")
+    axes.set_xlabel("clean images refused, %")
+    axes.set_ylabel("large errors refused, %")
+    axes.set_xlim(left=0)
+    axes.set_ylim(0, 102)
+    axes.set_title("Cost of refusals, each fold judged by limits that were fitted without it")
+    axes.legend(loc="lower right")
+    figure.savefig(path, dpi=DOTS_PER_INCH)

@@ -1,17 +1,34 @@
-"""Convert the report of `evaluation.out_of_fold measure` to Markdown tables.
+"""Convert the reports of `evaluation.out_of_fold` to Markdown tables.
 
-All functions are pure. The report is the content of `out_of_fold.json`.
+All functions are pure. A report is the content of `out_of_fold.json`; what `fit` found is that of
+`out_of_fold_uncertainty.json`.
 """
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from evaluation.accuracy_text import BIN_FIGURES, FIGURES
 from evaluation.metrics import WORST
-from evaluation.planes_text import PLURALS
+from evaluation.out_of_fold.scores import CLEAN_REFUSED_SHARE
+from evaluation.out_of_fold.verdicts import CAUGHT
 from training.data.planes import HEAD, KINDS
 
 Report = Mapping[str, Any]
+FIGURES = {
+    "mean_absolute_error_mm": ("HC mean absolute error, mm", 1),
+    "median_absolute_error_mm": ("HC median absolute error, mm", 1),
+    "bias_mm": ("HC signed error, mm", 1),
+    "limit_of_agreement_low_mm": ("lower 95 % limit of agreement, mm", 1),
+    "limit_of_agreement_high_mm": ("upper 95 % limit of agreement, mm", 1),
+    "absolute_error_95th_percentile_mm": ("95th percentile of the absolute error, mm", 1),
+    "ellipse_dice": ("Dice of the ellipse, %", 100),
+    "mask_dice": ("Dice of the mask, %", 100),
+    "mask_hausdorff_95_mm": ("95 % Hausdorff distance, mm", 1),
+    "mask_average_surface_distance_mm": ("average symmetric surface distance, mm", 1),
+}
+"""The title of each figure, and the factor that converts it to the title's unit."""
+BIN_FIGURES = ("mean_absolute_error_mm", "median_absolute_error_mm", "bias_mm")
+PLURALS = {"head": "heads", "abdomen": "abdomens", "femur": "femurs", "thorax": "thoraxes"}
+ITEMS = {"images": "HC18 images", "planes": "planes of other devices"}
 SHARES = {
     "within_3_percent": "errors within 3 % of HC",
     "over_5_percent": "errors over 5 % of HC",
@@ -37,6 +54,28 @@ TARGETS = {
 """The title of each figure of `evaluation.out_of_fold.summary.TARGETS`."""
 
 
+def to_scope(report: Report, *items: str) -> str:
+    """Return a sentence on the folds that were measured, and on those that were not.
+
+    `items` are keys of `ITEMS`.
+    """
+    data, available = report["data"], report["data"]["available"]
+    counts = " and ".join(f"{data[each]:,} of {available[each]:,} {ITEMS[each]}" for each in items)
+    *first, last = map(str, data["folds"])
+    if len(data["folds"]) == available["folds"]:
+        return f"All {available['folds']} folds were measured: {counts}."
+    named = f"Folds {', '.join(first)} and {last}" if first else f"Fold {last} alone"
+    return (
+        f"{named} of {available['folds']} {'were' if first else 'was'} measured: {counts}. **The "
+        "images and planes of the other folds were not measured.**"
+    )
+
+
+def to_origin(report: Report) -> str:
+    """Return the command and the date of a report, in brackets."""
+    return f"(`{report['command']}`, {report['date'][:10]})"
+
+
 def to_provenance(report: Report, *, shipped: str) -> str:
     """Return a sentence on which networks were measured, on what, when and where.
 
@@ -46,14 +85,13 @@ def to_provenance(report: Report, *, shipped: str) -> str:
     shipped : str
         Name and version of the shipped model.
     """
-    data, served = report["data"], report["served"][0]
+    served = report["served"]
     return (
-        f"{data['images']} HC18 images and {data['planes']:,} planes of other devices, each "
-        "measured over HTTP by a network that never saw its exam, patient or country: "
-        f"{len(data['folds'])} networks, one for each fold, {served['precision']}, "
-        f"{served['backend']}, on {report['machine']['cpu']}; measured {report['date'][:10]}. "
-        f"{shipped} ships. It was trained by the same recipe on **all** of these images, so no "
-        "image is left to measure it on."
+        f"{to_scope(report, *ITEMS)} Each measured picture went over HTTP to the network of its "
+        f"fold, which never saw its exam, patient or country: {len(served)} networks "
+        f"`{served[0]['name']}`, {served[0]['precision']}, {served[0]['backend']}, on "
+        f"{report['machine']['cpu']} {to_origin(report)}. {shipped} ships. It was trained by the "
+        "same recipe on the images and planes of **all** folds, so none is left to measure it on."
     )
 
 
@@ -171,6 +209,34 @@ def to_refusal_table(report: Report) -> str:
     return "\n".join(lines)
 
 
+def to_refusal_cost_table(costs: Sequence[Report]) -> str:
+    """Return a table with a row for each share of clean images that the limits may refuse."""
+    titles = (
+        "clean images that the limits may refuse where they are fitted",
+        "clean images refused",
+        *(f"{title}, refused" for title in CAUGHT.values()),
+    )
+    lines = [f"| {' | '.join(titles)} |", "|---" * len(titles) + "|"]
+    for cost in costs:
+        chosen = f"{100 * cost['chosen_share']:g} %"
+        if cost["chosen_share"] == CLEAN_REFUSED_SHARE:
+            chosen = f"**{chosen}** (ships)"
+        cells = [to_share_text(cost[name]) for name in ("clean_refused", *CAUGHT)]
+        lines.append(f"| {chosen} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def to_phantom_line(phantoms: Report) -> str:
+    """Return a sentence on the errors on the drawn phantoms."""
+    summary, model = phantoms["summary"], phantoms["model"]
+    return (
+        f"`{model['name']}` {model['version']} on {summary['n']} drawn phantoms, on which it was "
+        f"not trained: mean absolute error {summary['mean_absolute_error_mm']:.1f} mm, signed "
+        f"error {summary['signed_error_mm']:+.1f} mm, worst {summary['worst_mm']:.1f} mm, not "
+        f"measured {summary['not_measured']} (`python -m evaluation.phantoms`)."
+    )
+
+
 REFUSALS = ("refused", "large_errors_caught", "others_refused")
 KIND_TITLES = {
     "clean": "HC18, unchanged",
@@ -210,8 +276,18 @@ def _to_value(value: float | None, *, is_length: bool) -> str:
     return f"{value:.2f} mm" if is_length else f"{100 * value:.1f} %"
 
 
-def to_blocks(report: Report, *, shipped: str) -> dict[str, str]:
-    """Return the Markdown of each block by its name in the pages."""
+def to_blocks(report: Report, fitted: Report, phantoms: Report, *, shipped: str) -> dict[str, str]:
+    """Return the Markdown of each block by its name in the pages.
+
+    Parameters
+    ----------
+    report, fitted : mapping
+        What `measure` and `fit` wrote.
+    phantoms : mapping
+        The report of `evaluation.phantoms`.
+    shipped : str
+        Name and version of the shipped model.
+    """
     return {
         "accuracy": _join(
             to_provenance(report, shipped=shipped),
@@ -220,24 +296,22 @@ def to_blocks(report: Report, *, shipped: str) -> dict[str, str]:
             to_band_table(report),
             "The project's targets:",
             to_target_table(report),
+            to_phantom_line(phantoms),
         ),
-        "planes": _join(to_planes_table(report), to_mistakes(report)),
-        "refusals": to_refusal_table(report),
+        "planes": _join(
+            f"{to_scope(report, 'planes')} {to_origin(report)}",
+            to_planes_table(report),
+            to_mistakes(report),
+        ),
+        "refusals": _join(
+            f"{to_scope(report, *ITEMS)} {to_origin(report)}", to_refusal_table(report)
+        ),
+        "refusal-cost": _join(
+            f"{to_scope(fitted, 'images')} {to_origin(fitted)}",
+            to_refusal_cost_table(fitted["refusals"]),
+        ),
     }
 
 
 def _join(*parts: str) -> str:
     return "\n\n".join(parts)
-
-
-def require_all_folds(report: Report, folds: Sequence[int]) -> None:
-    """Check that the report is of all folds; figures of some are not published.
-
-    Raises
-    ------
-    ValueError
-        A fold is missing.
-    """
-    missing = sorted(set(folds) - set(report["data"]["folds"]))
-    if missing:
-        raise ValueError(f"The report lacks the folds {missing}. Export and measure them first.")

@@ -1,19 +1,26 @@
 import csv
 import json
 
+import numpy as np
 import pytest
 
 from evaluation.side_by_side import (
     BLOCK,
     FIGURES,
     OTHERS,
+    PARTS,
     read_measured,
     to_block,
     to_card,
+    to_p_text,
+    to_paired_p,
     to_part_table,
     to_rise,
 )
+from evaluation.unseen_exams import SPLIT_MODEL_DIR
 from harness.documents import read_block
+from harness.paths import EVALUATION_RESULTS_DIR
+from headcirc.model.manifest import load_manifest
 
 
 def write(folder, errors_mm, *, part="test", first_exam=1):
@@ -83,3 +90,32 @@ def test_models_measured_on_different_images_are_refused(folders):
 def test_cards_have_the_tables_of_the_committed_results(name):
     """The table of each card is made from the committed results."""
     assert read_block(to_card(name).read_text(), BLOCK) == to_block(name)
+
+
+def test_paired_p_is_small_only_where_one_is_better():
+    """The p value is small if all errors are larger, not if they are only reordered."""
+    first = np.linspace(-1, 1, 40)
+    assert to_paired_p(first * 3, first) < 0.001
+    assert to_paired_p(-first, first) is None
+    assert to_paired_p([*first, np.nan], [*first * -1, 2.0]) is None
+
+
+@pytest.mark.parametrize(("p", "text"), [(0.004, "< 0.01"), (0.0649, "= 0.06"), (1.0, "= 1.00")])
+def test_small_p_is_printed_as_below_0_01(p, text):
+    """A p value that two digits cannot show is printed as `< 0.01`."""
+    assert to_p_text(p) == text
+
+
+def test_split_card_names_the_version():
+    """The title of the first model's card has the version of its manifest."""
+    title = (SPLIT_MODEL_DIR / "README.md").read_text().splitlines()[0]
+    assert title.endswith(f"version {load_manifest(SPLIT_MODEL_DIR).version}")
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_split_manifest_has_the_committed_results(part):
+    """The first model's figures are those that its manifest has."""
+    measured = json.loads((EVALUATION_RESULTS_DIR / f"accuracy_{part}.json").read_text())
+    recorded = load_manifest(SPLIT_MODEL_DIR).accuracy[part]
+    for name in ("date", "data", "summary", "bins"):
+        assert recorded[name] == measured[name]

@@ -1,6 +1,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,19 +11,31 @@ import yaml
 
 from headcirc.model.manifest import MANIFEST_NAME, load_manifest
 from headcirc.pipeline import SHIPPED_MODEL_DIR
+from model_export import hub
 from model_export.__main__ import main
 from model_export.hub import remove_relative_links
+from model_export.record import write_manifest
 from training.checkpoint import find_checkpoint, to_file_sha256
 
 DRAWN_MM, TOLERANCE_MM = 184.0, 3.0
 
 
+FIGURES = {name: {"value": 0.98765} for name, _, _ in hub.FIGURES}
+DATA = {"images": 472, "folds": [0, 1, 2], "available": {"folds": 5}}
+
+
 @pytest.fixture(scope="module")
 def hub_dir(tmp_path_factory) -> Path:
+    """Return the folder of the shipped model with other figures, which are known."""
+    model_dir = tmp_path_factory.mktemp("model") / "shipped"
+    shutil.copytree(SHIPPED_MODEL_DIR, model_dir)
+    manifest = json.loads((model_dir / MANIFEST_NAME).read_text())
+    manifest["accuracy"] = {"out_of_fold": {"data": DATA, "summary": {"figures": FIGURES}}}
+    write_manifest(model_dir, manifest)
     folder = tmp_path_factory.mktemp("hub") / "folder"
     folder.mkdir()
     (folder / "stale.onnx").write_bytes(b"of the time before")
-    assert main(["hub", "--model", str(SHIPPED_MODEL_DIR), "--out", str(folder)]) == 0
+    assert main(["hub", "--model", str(model_dir), "--out", str(folder)]) == 0
     return folder
 
 
@@ -67,17 +80,17 @@ def test_metadata_has_the_figures_of_the_manifest(card):
     metadata, _ = card
     assert (metadata["license"], metadata["pipeline_tag"]) == ("cc-by-4.0", "image-segmentation")
     ((result,),) = (each["results"] for each in metadata["model-index"])
-    figures = load_manifest(SHIPPED_MODEL_DIR).accuracy["test"]["summary"]["figures"]
-    error_mm = next(each for each in result["metrics"] if "absolute" in each["name"])["value"]
-    assert error_mm == round(figures["mean_absolute_error_mm"]["value"], 2)
-    dice = next(each for each in result["metrics"] if "ellipse" in each["name"])["value"]
-    assert dice == round(100 * figures["ellipse_dice"]["value"], 2)
+    values = {each["type"]: each["value"] for each in result["metrics"]}
+    assert values["mean_absolute_error_mm"] == 0.99
+    assert values["ellipse_dice"] == 98.77
+    assert "472 images" in result["dataset"]["name"]
+    assert "folds 0, 1, 2 of 5" in result["dataset"]["name"]
 
 
 def test_card_has_usage_and_no_broken_link(card, hub_dir):
     """The example as it runs, the card's own text, and no link into the repository."""
     _, text = card
-    assert text.lstrip().startswith("# Model card: attention-resunet-16")
+    assert text.lstrip().startswith(f"# Model card: {load_manifest(hub_dir).name}")
     assert "model = headcirc.load_model(here)" in text
     assert "Intended use" in text
     (files,) = re.findall(r"^\| Files \|.*$", text, flags=re.MULTILINE)

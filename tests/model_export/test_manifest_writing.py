@@ -1,15 +1,15 @@
 import json
 import shutil
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import cv2
 import numpy as np
 import pytest
 import torch
 
-from evaluation.unseen_exams import SPLIT_MODEL_DIR
 from headcirc.errors import InferenceError, ModelArtifactError
 from headcirc.model.manifest import MANIFEST_NAME, load_manifest
+from headcirc.model.uncertainty_model import to_uncertainty_model
 from headcirc.pipeline import SHIPPED_MODEL_DIR
 from model_export.__main__ import (
     HEAD_PLANE,
@@ -21,22 +21,14 @@ from model_export.__main__ import (
     to_name,
     write_manifest,
 )
-from model_export.record import record_uncertainty, replace_files
+from model_export.record import replace_files
 from training.checkpoint import NetworkRecord, save_weights
 from training.data.hc18 import IMAGE_FOLDER, SPLIT_PATH, TABLE_NAME
 from training.lineage import Seen
 from training.networks.attention_resunet import HALF_TIME, AttentionResUNet
 
-FIGURES = {
-    "command": "python -m evaluation.accuracy",
-    "date": "2026-01-01",
-    "data": {"name": "HC18", "part": "test", "images": 3},
-    "summary": {"dice": 0.97},
-    "bins": [],
-}
-
-
-SHA256 = load_manifest(SPLIT_MODEL_DIR).graphs["int8"].sha256
+SHIPPED = json.loads((SHIPPED_MODEL_DIR / MANIFEST_NAME).read_text())
+SERVED = {name: SHIPPED[name] for name in ("name", "parameters", "macs")}
 
 
 @pytest.fixture
@@ -45,81 +37,92 @@ def model_dir(tmp_path):
     return tmp_path
 
 
-def write_figures(folder, *, sha256=SHA256, part="test"):
-    path = folder / f"{part}.json"
-    data, model = FIGURES["data"] | {"part": part}, {"sha256": sha256, "precision": "int8"}
-    path.write_text(json.dumps(FIGURES | {"data": data, "model": model, "rows": [1]}))
-    return path
+@pytest.fixture
+def record(tmp_path):
+    """Return a function that records changed reports in a copy of the shipped manifest."""
+    shutil.copy(SHIPPED_MODEL_DIR / MANIFEST_NAME, tmp_path)
+    served = [SERVED | {"fold": fold, "sha256": str(fold), "precision": "int8"} for fold in (0, 2)]
+    data = {"folds": [0, 2], "images": 3, "available": {"folds": 5, "images": 8}}
+    heads = {
+        "all": {"figures": {"bias_mm": {"value": 0.1}}},
+        "bins": [{"images": 3}],
+        "of_acceptable": {"figures": {}},
+        "answered": {"count": 3},
+        "acceptable": {"count": 2},
+    }
+    reports = {
+        "measured": {"command": "measure", "date": "2026-01-02", "data": data, "served": served}
+        | {"hc18": heads, "intervals": {"coverage": {"count": 3}}},
+        "fitted": {"command": "fit", "date": "2026-01-01", "data": data}
+        | {"networks": {"0": "0", "2": "2"}, "facts": FACTS},
+    }
+
+    def call(**changed):
+        paths = []
+        for name, report in reports.items():
+            paths.append(tmp_path / f"{name}.json")
+            paths[-1].write_text(json.dumps(report | changed.get(name, {})))
+        return main(["record-out-of-fold", "--model", str(tmp_path), *map(str, paths)])
+
+    return call
 
 
-def record(model_dir, *paths, measured_dir=SPLIT_MODEL_DIR):
-    names = [*map(str, paths), "--measured", str(measured_dir)]
-    return main(["record-accuracy", "--model", str(model_dir), *names])
+FACTS = {
+    name: SHIPPED["uncertainty"][name]
+    for name in ("error", "size_exponent", "large_error", "interval", "limits")
+}
 
 
-def test_figures_are_recorded_by_part_with_the_weights_they_belong_to(model_dir):
-    """Figures of the predecessor are recorded with a note, and other facts do not change."""
-    paths = [write_figures(model_dir, part=part) for part in ("test", "calibration")]
-    assert record(model_dir, *paths) == 0
-    manifest = json.loads((model_dir / MANIFEST_NAME).read_text())
-    assert manifest["name"] == "tiny"
-    assert set(manifest["accuracy"]) == {"test", "calibration"}
-    weights = manifest["accuracy"]["test"].pop("weights")
-    assert manifest["accuracy"]["test"] == FIGURES | {"precision": "int8"}
-    note = "trained on train alone; version 9 was trained on more exams"
-    version = load_manifest(SPLIT_MODEL_DIR).version
-    named = {"name": "attention-resunet-16", "version": version, "sha256": SHA256}
-    assert weights == named | {"note": note}
+def test_figures_and_facts_of_the_folds_are_recorded_with_their_networks(record, tmp_path):
+    """Other facts stay. Both sections say which networks they are of, and how the model differs."""
+    assert record() == 0
+    manifest = json.loads((tmp_path / MANIFEST_NAME).read_text())
+    assert load_manifest(tmp_path).uncertainty == to_uncertainty_model(FACTS)
+    rest = {name: manifest[name] for name in SHIPPED if name not in ("accuracy", "uncertainty")}
+    assert rest == {name: SHIPPED[name] for name in rest}
+    accuracy, uncertainty = manifest["accuracy"]["out_of_fold"], manifest["uncertainty"]
+    assert (accuracy["command"], uncertainty["command"]) == ("measure", "fit")
+    assert accuracy["data"]["images"] == 3
+    assert accuracy["summary"]["figures"]["bias_mm"]["value"] == 0.1
+    assert accuracy["weights"]["name"] == SHIPPED["name"]
+    for each in (accuracy["weights"], uncertainty):
+        assert each["networks"] == {"0": "0", "2": "2"}
+        assert f"version {SHIPPED['version']} was trained by the same recipe" in each["note"]
 
 
-def test_a_model_s_own_figures_need_no_note(tmp_path):
-    """Without --measured, the figures must belong to the model itself."""
-    shutil.copy(SPLIT_MODEL_DIR / MANIFEST_NAME, tmp_path)
-    path = write_figures(tmp_path)
-    assert main(["record-accuracy", "--model", str(tmp_path), str(path)]) == 0
-    weights = load_manifest(tmp_path).accuracy["test"]["weights"]
-    assert set(weights) == {"name", "version", "sha256"}
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"fitted": {"networks": {"0": "0", "2": "other"}}}, "of other networks or folds"),
+        ({"fitted": {"networks": {"0": "0"}}}, "of other networks or folds"),
+        ({"measured": {"served": []}}, "of other networks or folds"),
+        (
+            {
+                "measured": {"served": [SERVED | {"macs": 1, "fold": 0, "sha256": "0"}]},
+                "fitted": {"networks": {"0": "0"}},
+            },
+            r"fold 0 is not of the model's architecture.*'macs': 1\b",
+        ),
+    ],
+)
+def test_reports_of_other_networks_are_refused(record, tmp_path, changed, message):
+    """The manifest does not change."""
+    before = (tmp_path / MANIFEST_NAME).read_bytes()
+    with pytest.raises(SystemExit, match=message):
+        record(**changed)
+    assert (tmp_path / MANIFEST_NAME).read_bytes() == before
 
 
-def test_figures_of_other_weights_are_refused(model_dir):
-    """The manifest does not change, even if earlier files were valid."""
-    before = (model_dir / MANIFEST_NAME).read_bytes()
-    good = write_figures(model_dir, part="calibration")
-    other = write_figures(model_dir, sha256="b" * 64)
-    with pytest.raises(SystemExit, match=r"test\.json was made with other weights"):
-        record(model_dir, good, other)
-    assert (model_dir / MANIFEST_NAME).read_bytes() == before
-
-
-def test_training_figures_are_refused(model_dir):
-    """Figures measured on the training exams of the weights are not recorded."""
-    path = write_figures(model_dir, part="train")
-    with pytest.raises(SystemExit, match=r"train\.json was measured on exams .* trained on"):
-        record(model_dir, path)
+def test_uncertainty_that_does_not_load_is_refused(record, tmp_path):
+    """A wrongly typed fact is an error, and the manifest does not change."""
+    before = (tmp_path / MANIFEST_NAME).read_bytes()
+    with pytest.raises(ModelArtifactError, match="wrongly typed fact"):
+        record(fitted={"facts": FACTS | {"limits": {}}})
+    assert (tmp_path / MANIFEST_NAME).read_bytes() == before
 
 
 def read_all(folder):
     return {path.name: path.read_bytes() for path in folder.iterdir()}
-
-
-def test_uncertainty_that_does_not_load_is_refused(tmp_path):
-    """A wrongly typed fact is an error, and the manifest does not change."""
-    shutil.copy(SHIPPED_MODEL_DIR / MANIFEST_NAME, tmp_path)
-    manifest = json.loads((tmp_path / MANIFEST_NAME).read_text())
-    facts = {
-        "error": {},
-        "size_exponent": 1.0,
-        "large_error": {},
-        "interval": {},
-        "limits": {},
-    }
-    learned = {"command": "", "date": "", "data": {}, "precision": "fp32", "facts": facts}
-    fit = tmp_path / "fit.json"
-    fit.write_text(json.dumps(learned | {"model_sha256": manifest["graphs"]["fp32"]["sha256"]}))
-    before = read_all(tmp_path)
-    with pytest.raises(ModelArtifactError, match="wrongly typed fact"):
-        record_uncertainty(tmp_path, fit, tmp_path)
-    assert read_all(tmp_path) == before
 
 
 def test_build_replaces_the_files_with_its_names(model_dir):
@@ -197,6 +200,27 @@ def test_recipe_of_a_fold_run_becomes_the_training_record(tmp_path):
         load_training_notes(weights, tmp_path / "other.json")
     (tmp_path / "training.json").write_text('{"version": "1"}')
     assert load_training_notes(weights) == {"version": "1"}
+
+
+def test_half_time_network_is_built_from_its_recipe(tmp_path, calibration_dir):
+    """Version and limits come from the command line, the rest from recipe and checkpoint."""
+    options = {"channels": (2, 2, 2, 4, 4), "halving_stem": True, "head_plane": True}
+    record = NetworkRecord("attention-resunet", options, Seen(exams=(3,), groups=()))
+    weights = tmp_path / "checkpoint.safetensors"
+    save_weights(AttentionResUNet(**options), weights, record=record)
+    (tmp_path / "recipe.json").write_text('{"fold": null}')
+    limits = tmp_path / "limits.json"
+    limits.write_text('{"head_plane": {"minimum_probability": 0.5}}')
+    places = ["--checkpoint", weights, "--out", tmp_path / "model", "--data", calibration_dir]
+    command = ["build", *places, "--version", "3.0.0", "--limits", limits]
+    assert main(list(map(str, command))) == 0
+    manifest = load_manifest(tmp_path / "model")
+    assert (manifest.name, manifest.version) == ("attention-resunet-half", "3.0.0")
+    assert manifest.trained_on == ("train", "calibration", "test")
+    assert manifest.head_plane == replace(HEAD_PLANE, minimum_probability=0.5)
+    facts = json.loads((tmp_path / "model" / MANIFEST_NAME).read_text())
+    assert facts["training"]["seen"]["exams"] == [3]
+    assert facts["macs"] > 0
 
 
 def test_limits_of_a_file_replace_the_default_ones(tmp_path):

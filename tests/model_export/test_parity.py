@@ -9,7 +9,7 @@ import torch
 from headcirc.geometry import PixelSpacing
 from headcirc.model.prediction import Prediction
 from headcirc.pipeline import load_pipeline
-from model_export.parity import ParityError, measure_agreement, measure_parity
+from model_export.parity import ParityError, measure_agreement, measure_parity, to_torch_runner
 
 EXAMPLES = [(Path("examples/phantom.png"), PixelSpacing(0.1277, 0.1277))]
 
@@ -129,3 +129,13 @@ def test_agreement_includes_test_time_augmentation(unsure_pipeline):
     assert same.largest_difference_mm == 0
     with pytest.raises(ParityError, match="unsure fp16 differs too much"):
         measure_agreement(unsure_pipeline, Unsure(40), EXAMPLES)
+
+
+def test_runner_gives_the_network_s_probabilities(tiny_network):
+    """The runner returns the sigmoid of the logits without the channel."""
+    network_input = np.random.default_rng(0).standard_normal((2, 1, 32, 32), np.float32)
+    with torch.no_grad():
+        expected = torch.sigmoid(tiny_network(torch.from_numpy(network_input)))[:, 0].numpy()
+    predictions = to_torch_runner(tiny_network)(network_input)
+    found = np.stack([each.probability_map for each in predictions])
+    assert found == pytest.approx(expected, abs=1e-6)

@@ -66,5 +66,5 @@ def test_checkpoint_with_another_sha256_is_not_used(tmp_path):
     manifest = json.loads((tmp_path / MANIFEST_NAME).read_text())
     manifest["checkpoint"]["sha256"] = "0" * 64
     (tmp_path / MANIFEST_NAME).write_text(json.dumps(manifest))
-    with pytest.raises(ModelArtifactError, match="no checkpoint of attention-resunet-16"):
+    with pytest.raises(ModelArtifactError, match=f"no checkpoint of {manifest['name']}"):
         find_checkpoint(tmp_path)

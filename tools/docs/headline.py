@@ -1,6 +1,7 @@
 """Write the README's table of headline figures from the committed results."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,12 @@ from harness.targets import GPU_NETWORK_P50, NOT_MEASURED
 README = Path("README.md")
 BLOCK = "headline"
 CONCURRENCY = 8
-ACCURACY, UNCERTAINTY, PERFORMANCE, GPU = (
+Row = tuple[str, str, str]
+ACCURACY, TRUST, UNCERTAINTY, PERFORMANCE, GPU = (
     f"[{name}](docs/{page}.md)"
     for name, page in (
         ("accuracy", "accuracy"),
+        ("trust", "accuracy_and_trust"),
         ("uncertainty", "uncertainty"),
         ("performance", "performance"),
         ("GPU", "gpu"),
@@ -24,31 +27,55 @@ ACCURACY, UNCERTAINTY, PERFORMANCE, GPU = (
 
 def to_block() -> str:
     """Return the table: one row for each figure, with the page that explains it."""
-    accuracy = _read(EVALUATION_RESULTS_DIR / "accuracy_test.json")
-    uncertainty = _read(EVALUATION_RESULTS_DIR / "uncertainty_test.json")
-    latency = _read(SPEED_RESULTS_DIR / "latency.json")
-    throughput = _read(SPEED_RESULTS_DIR / "throughput.json")
-    error = accuracy["summary"]["figures"]["mean_absolute_error_mm"]
-    dice = accuracy["summary"]["figures"]["ellipse_dice"]["value"]
-    held = uncertainty["intervals"]["coverage"]
-    refused = uncertainty["verdicts"]["clean"]["refused"]
-    served = _find_served(latency)
-    cpus = latency["machine"]["cpus_available"]
-    (load,) = [each for each in throughput["loads"] if each["concurrency"] == CONCURRENCY]
-    latency_version = latency["models"][latency["default_model"]]
     rows = (
+        *to_accuracy_rows(_read(EVALUATION_RESULTS_DIR / "out_of_fold.json")),
+        *_to_speed_rows(),
+    )
+    lines = ["| figure | value | more |", "|---|---|---|"]
+    return "\n".join([*lines, *(f"| {' | '.join(row)} |" for row in rows)])
+
+
+def to_accuracy_rows(report: Mapping[str, Any]) -> list[Row]:
+    """Return the rows of `out_of_fold.json`; the first one says how many images were measured."""
+    heads, planes = report["hc18"], report["planes"]
+    figures, accepted = heads["all"]["figures"], heads["acceptable"]
+    error, dice = figures["mean_absolute_error_mm"], figures["ellipse_dice"]["value"]
+    measured = f"{report['data']['images']} of {report['data']['available']['images']}"
+    held, refused = report["intervals"]["coverage"], accepted["of"] - accepted["count"]
+    return [
         (
-            f"HC, mean absolute error, {accuracy['data']['images']} test images",
+            f"HC, mean absolute error, {measured} HC18 images, out of fold",
             f"{error['value']:.2f} mm (95 % interval {error['low']:.2f} to {error['high']:.2f})",
             ACCURACY,
         ),
         ("Dice of the ellipse, same images", f"{dice:.2%}".replace("%", " %"), ACCURACY),
-        ("90 % intervals that held", f"{held['count']} of {held['of']} images", UNCERTAINTY),
+        ("90 % intervals that held", _to_count(held), UNCERTAINTY),
         (
-            "clean test images marked as not acceptable",
-            f"{refused['count']} of {refused['of']}",
+            "HC18 images marked as not acceptable, or without an answer",
+            f"{refused} of {accepted['of']}",
             UNCERTAINTY,
         ),
+        (
+            "heads of other devices that are acceptable",
+            _to_count(planes["kinds"]["head"]["acceptable"]),
+            TRUST,
+        ),
+        (
+            "abdomens, femurs and thoraxes that are acceptable",
+            _to_count(planes["other_planes"]["acceptable"]),
+            TRUST,
+        ),
+    ]
+
+
+def _to_speed_rows() -> list[Row]:
+    latency = _read(SPEED_RESULTS_DIR / "latency.json")
+    throughput = _read(SPEED_RESULTS_DIR / "throughput.json")
+    served = _find_served(latency)
+    cpus = latency["machine"]["cpus_available"]
+    (load,) = [each for each in throughput["loads"] if each["concurrency"] == CONCURRENCY]
+    latency_version = latency["models"][latency["default_model"]]
+    return [
         (
             f"whole request over HTTP, median, {cpus} CPUs, version {latency_version}",
             f"{served['request_ms']['p50']:.1f} ms",
@@ -66,9 +93,11 @@ def to_block() -> str:
             PERFORMANCE,
         ),
         ("latency on a GPU", _to_gpu_latency(latency), GPU),
-    )
-    lines = ["| figure | value | more |", "|---|---|---|"]
-    return "\n".join([*lines, *(f"| {' | '.join(row)} |" for row in rows)])
+    ]
+
+
+def _to_count(share: Mapping[str, Any]) -> str:
+    return f"{share['count']} of {share['of']}"
 
 
 def write_headline() -> None:

@@ -5,10 +5,12 @@ import numpy as np
 import pytest
 
 from evaluation.degradations import burn_in_marks
+from evaluation.out_of_fold.case import CLEAN, MARKS, OTHER_DEVICE, to_errors_mm
 from evaluation.out_of_fold.cases import (
     REFERENCE_MM,
     read_cases,
     to_assumed_spacing,
+    to_cases,
     to_other_device_case,
     write_cases,
 )
@@ -20,35 +22,14 @@ from evaluation.out_of_fold.fit import (
     judge_refusals,
     to_factor,
 )
-from evaluation.uncertainty.cases import CLEAN, MARKS, OTHER_DEVICE, Case, to_errors_mm
-from evaluation.uncertainty.fit import fit_error, fit_large_error, to_expected_mm
-from evaluation.uncertainty.folds import SHARES
+from evaluation.out_of_fold.scores import fit_error, fit_large_error, to_expected_mm
+from evaluation.out_of_fold.verdicts import SHARES
 from headcirc.geometry import to_ellipse_perimeter
 from headcirc.model.uncertainty_model import to_uncertainty_model
-from headcirc.quality.uncertainty import FEATURES
+from tests.evaluation.out_of_fold.drawn_cases import to_drawn_case, to_folds
 from tests.support.synthetic import HEAD, draw_head, to_synthetic_pipeline
+from training.data.hc18 import load_part
 from training.data.planes import Plane
-
-
-def to_folds(count=60, folds=3, seed=0):
-    """Return cases by fold, whose error grows with one feature, `flatness`."""
-    generator = np.random.default_rng(seed)
-    return {
-        fold: [
-            to_drawn_case(generator, fold * count + index, kind)
-            for index in range(count)
-            for kind in (CLEAN, "blur")
-        ]
-        for fold in range(folds)
-    }
-
-
-def to_drawn_case(generator, exam, kind):
-    features = dict(zip(FEATURES, generator.standard_normal(len(FEATURES)), strict=True))
-    features["flatness"] += 0 if kind == CLEAN else 2
-    error_mm = float(generator.normal(0, 1.5 * np.exp(0.7 * features["flatness"])))
-    measured_mm = 200.0 + error_mm
-    return Case(f"{exam}_HC.png", exam, kind, 0.0, 200.0, measured_mm, None, features, True, ())
 
 
 def write_plane(folder, ellipse):
@@ -87,6 +68,17 @@ def test_marks_change_few_pixels_and_are_the_same_in_each_run():
     assert np.all(marked[changed] > picture[changed])
     assert np.array_equal(marked, burn_in_marks(picture, HEAD, "010_HC.png"))
     assert not np.array_equal(marked, burn_in_marks(picture, HEAD, "011_HC.png"))
+
+
+def test_each_image_gives_a_clean_case_one_with_marks_and_one_of_each_degradation(hc18_dir):
+    """All eight have the same truth; the clean one is first."""
+    (image, *_) = load_part(hc18_dir, "train")
+    cases = list(to_cases(to_synthetic_pipeline(), image))
+    kinds = [case.kind for case in cases]
+    assert kinds[:2] == [CLEAN, MARKS]
+    assert len(set(kinds)) == len(kinds) == 8
+    assert {case.true_mm for case in cases} == {image.head_circumference_mm}
+    assert [case.is_degraded for case in cases] == [False, False] + 6 * [True]
 
 
 def test_cases_survive_being_written(tmp_path):

@@ -2,9 +2,10 @@ import json
 
 import pytest
 
-from evaluation.out_of_fold.models import load_fold_models, pair
+from evaluation.out_of_fold.models import FoldModel, load_fold_models, pair
 from headcirc.errors import ModelArtifactError
 from headcirc.model.manifest import MANIFEST_NAME
+from headcirc.pipeline import SHIPPED_MODEL_DIR
 from training.data.folds import Folds
 from training.data.hc18 import HC18Image
 from training.data.planes import Plane
@@ -69,3 +70,9 @@ def test_without_models_the_command_that_makes_them_is_named(tmp_path):
     """The folder may be empty, because nothing was exported yet."""
     with pytest.raises(FileNotFoundError, match="make fold-models"):
         load_fold_models(tmp_path, tmp_path, tmp_path)
+
+
+def test_graph_is_chosen_without_loading_it():
+    """It is the one that the pipeline runs."""
+    model = FoldModel(0, SHIPPED_MODEL_DIR, [], [])
+    assert model.choose_graph() == model.load().graph

@@ -6,6 +6,7 @@ import pytest
 
 from evaluation.accuracy_summary import fill_ellipse, to_image_result
 from evaluation.out_of_fold.__main__ import record_facts, write_heads, write_planes
+from evaluation.out_of_fold.case import CLEAN, MARKS, Case
 from evaluation.out_of_fold.measure import HeadResult, to_plane_result
 from evaluation.out_of_fold.plots import (
     find_best_refused,
@@ -20,8 +21,8 @@ from evaluation.out_of_fold.summary import (
     summarise_heads,
     summarise_planes,
 )
-from evaluation.out_of_fold.text import require_all_folds, to_annotated_lines, to_blocks
-from evaluation.uncertainty.cases import CLEAN, MARKS, Case
+from evaluation.out_of_fold.text import to_annotated_lines, to_blocks, to_scope
+from evaluation.out_of_fold.verdicts import to_share
 from harness.served import ServedAnswer
 from headcirc.geometry import Ellipse, to_ellipse_perimeter
 from headcirc.model.uncertainty_model import (
@@ -206,34 +207,85 @@ def report(heads, tmp_path):
         "degraded": summarise_degraded(cases, {0: to_model(1.0)}),
     }
     return figures | {
+        "command": "python -m evaluation.out_of_fold measure",
         "date": "2026-12-01T00:00:00+00:00",
         "machine": {"cpu": "a CPU"},
-        "served": [{"fold": 0, "precision": "int8", "backend": "openvino"}],
-        "data": {"folds": [0], "images": 5, "planes": 5},
+        "served": [{"fold": 0, "name": "net", "precision": "int8", "backend": "openvino"}],
+        "data": {
+            "folds": [0],
+            "images": 5,
+            "planes": 5,
+            "available": {"folds": 5, "images": 801, "planes": 1210},
+        },
         "targets": judge(*figures.values()),
     }
 
 
-def test_blocks_have_the_report_s_figures(report):
+PHANTOMS = {
+    "model": {"name": "tiny", "version": "1"},
+    "summary": {
+        "n": 20,
+        "mean_absolute_error_mm": 2.14,
+        "signed_error_mm": 0.5,
+        "worst_mm": 3.7,
+        "not_measured": 1,
+    },
+}
+
+
+@pytest.fixture
+def fitted(report):
+    """Return a report of `fit` with two shares of clean images, the second of which ships."""
+    counts = to_share(1, 4)
+    caught = {"large_errors_caught": to_share(9, 10), "large_errors_brought_caught": counts}
+    costs = [{"chosen_share": share, "clean_refused": counts} | caught for share in (0.01, 0.04)]
+    return report | {"command": "python -m evaluation.out_of_fold fit", "refusals": costs}
+
+
+def test_blocks_have_the_report_s_figures(report, fitted):
     """Counts, shares and targets are those of the report; missed targets are bold."""
-    blocks = to_blocks(report, shipped="`tiny` 1")
+    blocks = to_blocks(report, fitted, PHANTOMS, shipped="`tiny` 1")
     accuracy = blocks["accuracy"]
     assert "| errors over 5 % of HC | 2 of 4 (50.0 %) | 1 of 3 (33.3 %) |" in accuracy
     assert "| HC18 images with an answer | 80.0 % | at least 98.5 % | **missed** |" in accuracy
     assert "acceptable answers: mean absolute error | " in accuracy
     assert "| at most 1.80 mm | **missed** |" in accuracy
+    assert "1 networks `net`, int8, openvino, on a CPU" in accuracy
     assert "`tiny` 1 ships" in accuracy
+    assert "20 drawn phantoms" in accuracy
+    assert "error +0.5 mm, worst 3.7 mm, not measured 1" in accuracy
     assert "| abdomens | 3 | 2 | 1 | 33.3 |" in blocks["planes"]
     assert "| femurs | 0 | 0 | 0 | - |" in blocks["planes"]
     assert "constant factor (1.020, the median" in blocks["planes"]
     assert "| blur | 0 of 1 | 0 of 1 | 0 of 0 |" in blocks["refusals"]
+    quarter = "1 of 4 (25.0 %)"
+    row = f"| **4 %** (ships) | {quarter} | 9 of 10 (90.0 %) | {quarter} |"
+    assert row in blocks["refusal-cost"]
+    assert f"| 1 % | {quarter} |" in blocks["refusal-cost"]
 
 
-def test_report_of_some_folds_is_not_published(report):
-    """The missing folds are named."""
-    with pytest.raises(ValueError, match=r"\[1, 2\]"):
-        require_all_folds(report, range(3))
-    require_all_folds(report, range(1))
+def test_every_block_says_which_folds_were_not_measured(report, fitted):
+    """The images and planes that were measured are counted, and so are all that there are."""
+    for block in to_blocks(report, fitted, PHANTOMS, shipped="`tiny` 1").values():
+        assert block.startswith("Fold 0 alone of 5 was measured: 5 of ")
+        assert "other folds were not measured" in block
+        assert "(`python -m evaluation.out_of_fold " in block
+
+
+@pytest.mark.parametrize(
+    ("folds", "said"),
+    [
+        ([0], "Fold 0 alone of 5 was measured: 5 of 801 HC18 images."),
+        ([0, 1, 2], "Folds 0, 1 and 2 of 5 were measured: 5 of 801 HC18 images."),
+        ([0, 1, 2, 3, 4], "All 5 folds were measured: 5 of 801 HC18 images."),
+    ],
+)
+def test_scope_names_the_folds(report, folds, said):
+    """Nothing is missing only if all folds were measured."""
+    report["data"]["folds"] = folds
+    scope = to_scope(report, "images")
+    assert scope.startswith(said)
+    assert ("not measured" in scope) == (len(folds) < 5)
 
 
 def test_worst_accepted_and_best_refused_answers_are_found_and_plotted(heads, tmp_path):

@@ -1,17 +1,16 @@
-"""Measure HC18's images, clean and degraded; each picture gives one case."""
+"""One picture with its truth and its answer: a case, and how a picture becomes one."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from tqdm import tqdm
 
-from evaluation.degradations import Picture, degrade_all
+from evaluation.degradations import Picture
 from headcirc.geometry import CalibratedRegion, Frame, PixelSpacing
 from headcirc.network_input import to_network_input
 from headcirc.pipeline import Analysis, Pipeline, Prepared
 from headcirc.quality.uncertainty import Interval
-from training.data.hc18 import HC18Image, load_pixels, to_true_ellipse
+from training.data.hc18 import HC18Image
 
 CLEAN, MARKS, OTHER_DEVICE = "clean", "marks", "other device"
 MUST_BE_ACCEPTED = (CLEAN, MARKS, OTHER_DEVICE)
@@ -64,22 +63,6 @@ class Case:
     def is_large(self) -> bool:
         """Return whether the case has an answer with an error above `LARGE_ERROR_SHARE`."""
         return self.measured_mm is not None and self.error_share > LARGE_ERROR_SHARE
-
-
-def collect(pipeline: Pipeline, images: Sequence[HC18Image]) -> list[Case]:
-    """Return the clean case of each image and one case for each degradation."""
-    return [
-        case for image in tqdm(images, "cases", unit="image") for case in _to_cases(pipeline, image)
-    ]
-
-
-def _to_cases(pipeline: Pipeline, image: HC18Image) -> Iterator[Case]:
-    pixels = load_pixels(image.path)
-    head = to_true_ellipse(load_pixels(image.annotation_path))
-    spacing = PixelSpacing(image.pixel_size_mm, image.pixel_size_mm)
-    degraded = degrade_all(pixels, head, image.name)
-    for kind, severity, picture, _ in [(CLEAN, 0.0, pixels, head), *degraded]:
-        yield to_case(image, kind, severity, analyze_pixels(pipeline, picture, spacing))
 
 
 def analyze_pixels(pipeline: Pipeline, pixels: Picture, spacing: PixelSpacing) -> Analysis:

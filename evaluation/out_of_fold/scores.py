@@ -1,8 +1,8 @@
-"""Fit the uncertainty model: two scores, the factor of the intervals, and the limits.
+"""Fit the scores of the uncertainty model, and choose its limits.
 
-The scores are fitted to clean and degraded pictures of the training exams. The factor of the
-intervals comes from the clean images of the calibration exams only. The limits come from both
-parts. No picture of another device is used, so those can judge the result.
+The expected error is fitted to all answers, and the score for large errors to clean images,
+degraded ones and pictures that must not be refused. `evaluation.out_of_fold.fit` chooses whose
+answers these are.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,19 +14,16 @@ from numpy.typing import NDArray
 from scipy.optimize import lsq_linear
 from sklearn.linear_model import LogisticRegression
 
-from evaluation.uncertainty.cases import Case, to_answered, to_errors_mm
-from headcirc.agreement.estimates import to_conformal_quantile
+from evaluation.out_of_fold.case import Case, to_answered, to_errors_mm
 from headcirc.model.uncertainty_model import (
     MAXIMUM_DEVIATIONS,
     REFERENCE_MM,
     UncertaintyModel,
-    to_uncertainty_model,
 )
 from headcirc.quality.uncertainty import EDGE_FEATURES
 
-LEVEL = 0.9
 FEW_FEATURES = ("lost share", "worst displacement", "flatness", "unsure mask")
-"""Features of the expected error; on training exams the others add nothing."""
+"""Features of the expected error; the others add nothing."""
 SMALLEST_ERROR_MM = 0.5
 """Added to each error before taking the logarithm."""
 RIDGE = 20.0
@@ -37,32 +34,10 @@ pictures have 1."""
 WELL_MEASURED_SHARE = 0.03
 """Degraded pictures whose error lies between this and a large one teach the score nothing."""
 CLEAN_REFUSED_SHARE = 0.04
-"""Share of clean training and calibration images that all limits may refuse; the target is 6 %."""
+"""Share of the clean images that all limits together may refuse, where they are fitted."""
 WARNED_SHARE = 0.01
 """Share of those images that may get the warning about contrast, and the one about shadow."""
 FloatArray = NDArray[np.float64]
-
-
-def fit_facts(train: Sequence[Case], calibration: Sequence[Case]) -> dict[str, Any]:
-    """Return the content of the manifest's section `uncertainty`.
-
-    Parameters
-    ----------
-    train, calibration : sequence of Case
-        Measured without an uncertainty model, so that only gross failures are refused.
-    """
-    answered = to_answered(train)
-    scores = fit_error(answered) | {"large_error": fit_large_error(answered)}
-    unlimited = dict.fromkeys(("large_error", "lack_of_contrast", "dark_share"), np.inf)
-    interval = {"level": LEVEL, "factor": 1.0}
-    facts = scores | {"interval": interval, "limits": unlimited}
-    clean = [case for case in to_answered(calibration) if case.is_clean]
-    expected_mm = to_expected_mm(clean, to_uncertainty_model(facts))
-    ratios = np.abs(to_errors_mm(clean)) / expected_mm
-    interval["factor"] = to_conformal_quantile(ratios, [case.exam for case in clean], LEVEL)
-    both = [*train, *calibration]
-    limits = choose_limits(both, to_uncertainty_model(facts))
-    return facts | {"limits": limits}
 
 
 def to_expected_mm(cases: Sequence[Case], facts: UncertaintyModel) -> FloatArray:

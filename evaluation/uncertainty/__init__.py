@@ -1,1 +1,0 @@
-"""Fit the uncertainty model, and measure its intervals and limits."""
