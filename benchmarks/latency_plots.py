@@ -122,7 +122,7 @@ def plot_accuracy(rows: Sequence[Row], path: Path) -> None:
     scale_logarithmically(axes, "x")
     _mark_budget(axes)
     axes.set_xlabel("network alone, p50, milliseconds")
-    axes.set_ylabel(f"HC mean absolute error ({part} exams), mm; 95 % interval")
+    axes.set_ylabel(f"HC mean absolute error ({part.replace('_', ' ')}), mm; 95 % interval")
     axes.set_title(
         "Accuracy against latency (error as recorded at the same precision)", fontsize=11
     )

@@ -141,7 +141,7 @@ def _to_median(samples: Sequence[float]) -> float | None:
 def read_accuracy(engine: Engine) -> dict[str, Any] | None:
     """Return the recorded error and interval of a model, if measured at the engine's precision."""
     recorded = load_manifest(engine.model_dir).accuracy
-    for part in ("test", "calibration"):
+    for part in ("out_of_fold", "test", "calibration"):
         measured = recorded.get(part)
         if measured and measured.get("precision", "fp32") == engine.kind.precision:
             figure = measured["summary"]["figures"]["mean_absolute_error_mm"]

@@ -109,7 +109,7 @@ def to_metadata(manifest: dict[str, Any]) -> dict[str, Any]:
     result = {
         "task": {"type": "image-segmentation", "name": "Fetal head circumference"},
         "dataset": {
-            "name": f"HC18, {data['images']} images, each measured by a network of the same recipe "
+            "name": f"HC18, {data['images']} images, each measured by a network of a fold "
             f"that never saw its exam (folds {', '.join(map(str, data['folds']))} of "
             f"{data['available']['folds']})",
             "type": "hc18",

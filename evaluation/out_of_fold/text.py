@@ -90,8 +90,8 @@ def to_provenance(report: Report, *, shipped: str) -> str:
         f"{to_scope(report, *ITEMS)} Each measured picture went over HTTP to the network of its "
         f"fold, which never saw its exam, patient or country: {len(served)} networks "
         f"`{served[0]['name']}`, {served[0]['precision']}, {served[0]['backend']}, on "
-        f"{report['machine']['cpu']} {to_origin(report)}. {shipped} ships. It was trained by the "
-        "same recipe on the images and planes of **all** folds, so none is left to measure it on."
+        f"{report['machine']['cpu']} {to_origin(report)}. {shipped} ships. It learned from "
+        "the images and planes of **all** folds, so none is left to measure it on."
     )
 
 

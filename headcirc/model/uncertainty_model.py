@@ -1,6 +1,6 @@
 """Define a network's uncertainty model: feature weights, limits, and the width of intervals.
 
-It is part of the manifest and is written by `model_export record-uncertainty`. The features are
+It is part of the manifest and is written by `model_export record-out-of-fold`. The features are
 defined and computed in `headcirc.quality.uncertainty`.
 """
 

@@ -1,9 +1,9 @@
 """Collect warning codes for a result, and decide whether it is acceptable.
 
-The limits in this module detect gross failures. At least 99 % of the images in HC18's training
-exams pass them (`python -m evaluation.choices`). They do not depend on the model. The limits on
-uncertainty features are fitted for each model (`python -m evaluation.uncertainty fit`); a model
-without an uncertainty model has only the limits of this module. No limit detects every error. This
+The limits in this module detect gross failures. They do not depend on the model, and were chosen
+on out-of-fold answers for HC18's images (`python -m evaluation.choices`). The limits on uncertainty
+features are fitted for each model (`python -m evaluation.out_of_fold fit`); a model without an
+uncertainty model has only the limits of this module. No limit detects every error. This
 stage changes no measurement: a result that is not acceptable keeps its value.
 """
 

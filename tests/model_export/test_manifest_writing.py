@@ -87,7 +87,7 @@ def test_figures_and_facts_of_the_folds_are_recorded_with_their_networks(record,
     assert accuracy["weights"]["name"] == SHIPPED["name"]
     for each in (accuracy["weights"], uncertainty):
         assert each["networks"] == {"0": "0", "2": "2"}
-        assert f"version {SHIPPED['version']} was trained by the same recipe" in each["note"]
+        assert f"version {SHIPPED['version']} was trained on the data of all folds" in each["note"]
 
 
 @pytest.mark.parametrize(

@@ -44,12 +44,13 @@ def test_record_of_training_data_survives_json():
 
 
 def test_older_checkpoint_lists_the_train_part_only_if_its_record_says_so(tmp_path):
-    """Version 1.3.0 was trained on the train part; 2.1.0 on all exams, so it says nothing."""
+    """Version 1.3.0 was trained on the train part; a record of all exams lists none."""
     seen = read_older_seen(MODELS_DIR / "attention-resunet-16-split" / CHECKPOINT_NAME)
     split = Folds.with_split()
     assert len(seen.exams) == 484
     require_unseen(seen, split, 0, who="version 1.3.0")
     with pytest.raises(ValueError, match="exams"):
         require_unseen(seen, Folds(), 0, who="version 1.3.0")
-    assert read_older_seen(MODELS_DIR / "attention-resunet-16" / CHECKPOINT_NAME) is None
+    assert read_older_seen(tmp_path / CHECKPOINT_NAME) is None
+    (tmp_path / "training.json").write_text('{"part": "train, calibration and test"}')
     assert read_older_seen(tmp_path / CHECKPOINT_NAME) is None

@@ -103,10 +103,7 @@ class AttentionResUNet(nn.Module):
         Start with a 4x4 convolution of stride 2 and end with a sub-pixel convolution, so that all
         levels work at half the resolution.
     head_plane : bool
-        Add a second output: the logit that the image is a head plane.
-    plane_maxima : bool
-        Compute it from means and maxima of the encoder's last level and of the bottleneck, and not
-        from the means of the bottleneck alone.
+        Add a second output, from the means of the bottleneck: the logit of a head plane.
 
     References
     ----------
@@ -125,7 +122,6 @@ class AttentionResUNet(nn.Module):
         channels: Sequence[int] | None = None,
         halving_stem: bool = False,
         head_plane: bool = False,
-        plane_maxima: bool = False,
     ) -> None:
         super().__init__()
         if channels is None:
@@ -150,9 +146,7 @@ class AttentionResUNet(nn.Module):
         self.head: nn.Module = nn.Conv2d(levels[0], 1, 1)
         if halving_stem:
             self.head = nn.Sequential(nn.Conv2d(levels[0], 4, 1), nn.PixelShuffle(2))
-        self.plane_maxima = plane_maxima
-        plane_features = 2 * (levels[-1] + bottom) if plane_maxima else bottom
-        self.plane_head = nn.Linear(plane_features, 1) if head_plane else None
+        self.plane_head = nn.Linear(bottom, 1) if head_plane else None
 
     def to_untrained(self, width: int) -> "AttentionResUNet":
         """Return an untrained network with another width and the same options."""
@@ -180,15 +174,6 @@ class AttentionResUNet(nn.Module):
             features = torch.max_pool2d(features, 2)
         return levels, self.bottleneck(features)
 
-    def pool_plane_features(self, levels: list[Tensor], bottom: Tensor) -> Tensor:
-        """Return the (n, features) inputs of the head-plane output from the results of `encode`."""
-        if not self.plane_maxima:
-            return bottom.mean(dim=(2, 3))
-        pooled = [
-            each for grid in (levels[-1], bottom) for each in (grid.mean((2, 3)), grid.amax((2, 3)))
-        ]
-        return torch.cat(pooled, dim=1)
-
     def forward(self, network_input: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         """Map (n, 1, h, w) normalised grey values to (n, 1, h, w) logits.
 
@@ -202,7 +187,7 @@ class AttentionResUNet(nn.Module):
         logits: Tensor = self.head(features)
         if self.plane_head is None:
             return logits
-        return logits, self.plane_head(self.pool_plane_features(skips, bottom))
+        return logits, self.plane_head(bottom.mean(dim=(2, 3)))
 
 
 def _to_halving_stem(channels: int) -> nn.Sequential:

@@ -11,7 +11,7 @@ from tools.docs.pages import (
 )
 
 PAGE = Path("docs/accuracy.md")
-CARD = "../models/attention-resunet-16/README.md"
+CARD = "../models/attention-resunet-half/README.md"
 
 
 def rewrite(text, target_dir):

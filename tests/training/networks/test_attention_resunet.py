@@ -90,15 +90,17 @@ def test_head_plane_is_a_second_output(halving_stem):
     assert plane_logits.shape == (3, 1)
 
 
-def test_plane_features_are_means_and_maxima_of_two_levels():
-    """They are the last encoder level's, then the bottleneck's; by default the latter's means."""
-    network = AttentionResUNet(channels=(2, 2, 4, 4, 8), head_plane=True, plane_maxima=True)
-    level, bottom = torch.randn(3, 4, 8, 4), torch.randn(3, 8, 4, 2)
-    features = network.pool_plane_features([level], bottom)
-    parts = (level.mean((2, 3)), level.amax((2, 3)), bottom.mean((2, 3)), bottom.amax((2, 3)))
-    assert torch.equal(features, torch.cat(parts, dim=1))
-    means = AttentionResUNet(channels=(2, 2, 4, 4, 8), head_plane=True)
-    assert torch.equal(means.pool_plane_features([level], bottom), bottom.mean((2, 3)))
+def test_head_plane_logit_is_linear_in_the_means_of_the_bottleneck():
+    """With known weights the logit is the weighted sum of the bottleneck's means and the bias."""
+    network = AttentionResUNet(channels=(2, 2, 4, 4, 8), head_plane=True).eval()
+    network_input = torch.randn(3, 1, 64, 32)
+    with torch.no_grad():
+        network.plane_head.weight.copy_(torch.arange(8.0)[None])
+        network.plane_head.bias.fill_(0.5)
+        _, bottom = network.encode(network_input)
+        means = bottom.flatten(2).mean(dim=2)
+        expected = (means * torch.arange(8.0)).sum(dim=1, keepdim=True) + 0.5
+        torch.testing.assert_close(network(network_input)[1], expected)
 
 
 @pytest.mark.parametrize("halving_stem", [True, False])
@@ -136,9 +138,9 @@ def test_wrong_number_of_levels_is_refused():
         AttentionResUNet(channels=(2, 4, 8))
 
 
-def test_old_checkpoint_gives_the_logits_of_its_exported_graph():
-    """Weights from before the registry load and give the logits of the shipped ONNX file."""
-    network = load_trained(Path("models/attention-resunet-16/checkpoint.safetensors"))
+def test_checkpoint_gives_the_probabilities_of_the_shipped_graph():
+    """The checkpoint's weights give the probabilities of the shipped ONNX file."""
+    network = load_trained(Path("models/attention-resunet-half/checkpoint.safetensors"))
     generator = np.random.default_rng(0)
     picture = generator.standard_normal((1, 1, 256, 256)).astype(np.float32)
     session = InferenceSession(SHIPPED_MODEL_DIR / "model.onnx", providers=["CPUExecutionProvider"])
