@@ -1,8 +1,8 @@
 """Compare thresholds, ellipse fits and component rules.
 
-`python -m evaluation.choices --data DIR` runs the network once on each image and applies every
-choice to the same probabilities. It measures training and calibration exams, never test exams. With
-`--folds DIR`, each image is measured by the network of the fold that holds it out.
+`python -m evaluation.choices` runs a network once on each image and applies every choice to the
+same probabilities. Each image is measured by the network of the fold that holds it out
+(`make fold-models`). The limits of the mask are chosen from the same report.
 """
 
 import argparse
@@ -10,7 +10,6 @@ import json
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,18 +17,17 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from evaluation.ellipse_fits import FITS, Fit
-from evaluation.out_of_fold.models import load_held_out
-from evaluation.unseen_exams import SPLIT_MODEL_DIR
+from evaluation.held_out import load_folds, to_fold_header, to_pairs
 from harness.documents import write_report
-from harness.options import add_folder_options
+from harness.options import add_folder_options, add_folds_option
 from harness.paths import EVALUATION_RESULTS_DIR
 from headcirc.geometry import PixelSpacing
 from headcirc.mask import to_frame_grid, to_head_mask
 from headcirc.measurement import measure_head
 from headcirc.model.manifest import MaskFacts
-from headcirc.pipeline import Analysis, Head, Pipeline, load_pipeline
+from headcirc.pipeline import Analysis, Head, Pipeline
 from headcirc.quality.assessment import to_fit_overlap, touches_border
-from training.data.hc18 import HC18Image, load_part, load_pixels, to_true_ellipse
+from training.data.hc18 import HC18Image, load_pixels, to_true_ellipse
 
 RESULT_NAME = "choices.json"
 THRESHOLDS = (0.3, 0.4, 0.5, 0.6, 0.7)
@@ -45,16 +43,23 @@ def to_error_mm(analysis: Analysis, image: HC18Image) -> float:
     return measured.head_circumference_mm - image.head_circumference_mm
 
 
-def to_summary(errors_mm: list[float]) -> dict[str, float]:
-    """Return the mean, median, signed and worst error, and the number of NaN (no answer)."""
+def to_summary(errors_mm: Sequence[float]) -> dict[str, float | None]:
+    """Return the mean, median, signed and worst error, and the number of NaN (no answer).
+
+    Without any answer the errors are None.
+    """
     known_mm = np.array([error for error in errors_mm if np.isfinite(error)])
-    return {
-        "mean_absolute_error_mm": float(np.abs(known_mm).mean()),
-        "median_absolute_error_mm": float(np.median(np.abs(known_mm))),
-        "signed_error_mm": float(known_mm.mean()),
-        "worst_mm": float(np.abs(known_mm).max()),
-        "no_answer": len(errors_mm) - len(known_mm),
+    sizes_mm = np.abs(known_mm)
+    figures = {
+        "mean_absolute_error_mm": (np.mean, sizes_mm),
+        "median_absolute_error_mm": (np.median, sizes_mm),
+        "signed_error_mm": (np.mean, known_mm),
+        "worst_mm": (np.max, sizes_mm),
     }
+    return {
+        name: float(reduce(values)) if len(values) else None
+        for name, (reduce, values) in figures.items()
+    } | {"no_answer": len(errors_mm) - len(known_mm)}
 
 
 def to_variants(facts: MaskFacts) -> dict[str, tuple[MaskFacts, Fit]]:
@@ -83,17 +88,16 @@ def measure_mm(
 
 def compare(measured: Sequence[tuple[Pipeline, HC18Image]]) -> dict[str, Any]:
     """Measure every image by its pipeline with every choice; the pixels of HC18 are square."""
-    variants = to_variants(measured[0][0].manifest.mask)
-    errors_mm: dict[str, list[float]] = {name: [] for name in variants}
+    errors_mm: dict[str, list[float]] = {}
     head_shares, heads = [], []
     for pipeline, image in tqdm(measured, mininterval=10):
         prepared = pipeline.prepare(image.path.read_bytes())
         (prediction,) = pipeline.infer(prepared.network_input)
         probabilities = to_frame_grid(prediction.probability_map, prepared.mapping)
         spacing = PixelSpacing(image.pixel_size_mm, image.pixel_size_mm)
-        for name, (facts, fit) in variants.items():
+        for name, (facts, fit) in to_variants(pipeline.manifest.mask).items():
             measured_mm = measure_mm(probabilities, facts, fit, spacing)
-            errors_mm[name].append(measured_mm - image.head_circumference_mm)
+            errors_mm.setdefault(name, []).append(measured_mm - image.head_circumference_mm)
         true = to_true_ellipse(load_pixels(image.annotation_path))
         area_px = np.pi * true.semi_axis_major_px * true.semi_axis_minor_px
         head_shares.append(area_px / prepared.frame.pixels.size)
@@ -128,19 +132,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Compare the choices, print the result and write it; return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m evaluation.choices", description=__doc__)
     add_folder_options(parser, EVALUATION_RESULTS_DIR)
-    parser.add_argument("--folds", type=Path, help="folder of the folds' models")
+    add_folds_option(parser)
     chosen = parser.parse_args(arguments)
-    if chosen.folds:
-        result: dict[str, Any] = {"command": "python -m evaluation.choices --folds DIR"}
-        result["held out"] = compare(load_held_out(chosen.folds, chosen.data))
-    else:
-        pipeline = load_pipeline(SPLIT_MODEL_DIR)
-        result = {
-            "command": "python -m evaluation.choices --data DIR",
-            "model_sha256": pipeline.graph.sha256,
-        }
-        for part in ("train", "calibration"):
-            result[part] = compare([(pipeline, each) for each in load_part(chosen.data, part)])
+    folds = load_folds(parser, chosen)
+    result = to_fold_header("python -m evaluation.choices", folds)
+    result["held out"] = compare(to_pairs(folds))
     print(json.dumps(result, indent=2))
     write_report(chosen.out / RESULT_NAME, result)
     return 0

@@ -1,20 +1,22 @@
 """Count false heads in pictures without a head: `python -m evaluation.non_heads`.
 
-The pictures are noise, clouds, ramps, shapes, photographs that come with the test packages and,
-if HC18 is present, corners beside the heads of its calibration exams. The report counts the
-pictures in which the model finds a head, and those in which the head is acceptable. The seeds are
-fixed. The model was trained on the train part only, and on none of these pictures.
+The shipped model measures noise, clouds, ramps, shapes, and photographs that come with the test
+packages; it was trained on none of them. Corners beside the heads of HC18's images are measured by
+the network of the fold that holds the image out (`make fold-models`). The report counts the
+pictures in which a model finds a head, and those in which the head is acceptable. The seeds are
+fixed.
 
 The limit on the mean probability of a head is chosen from two figures of this report: the largest
-mean probability in these pictures, and the smallest one of a real head in HC18's train and
-calibration parts.
+mean probability in these pictures, and the smallest one of a real head, in HC18's images out of
+fold.
 """
 
 import argparse
 import math
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -25,18 +27,24 @@ from numpy.typing import NDArray
 from sklearn.datasets import load_sample_images
 from tqdm import tqdm
 
-from evaluation.unseen_exams import SPLIT_MODEL_DIR, TrainedOnError, require_unseen
+from evaluation.held_out import (
+    describe_graph,
+    load_folds,
+    to_fold_header,
+    to_fold_names,
+    to_pairs,
+)
 from harness.documents import write_report
-from harness.machine import to_report_header
-from harness.options import add_folder_options, add_model_option
+from harness.options import add_folder_options, add_folds_option
 from harness.paths import EVALUATION_RESULTS_DIR
 from headcirc.geometry import Ellipse, PixelSpacing, to_half_extents
+from headcirc.model.manifest import Manifest
 from headcirc.overlay import to_png
-from headcirc.pipeline import Pipeline, load_pipeline
-from training.data.hc18 import HC18Image, load_part, load_pixels, to_true_ellipse
+from headcirc.pipeline import Analysis, Pipeline, load_pipeline
+from training.data.hc18 import HC18Image, load_pixels, to_true_ellipse
 
 RESULT_NAME = "non_heads.json"
-PART = "calibration"
+CORNERS = "corners beside a head"
 ROWS, COLUMNS = 540, 800
 SEED = 20_261_123
 SPACING = PixelSpacing(0.15, 0.15)
@@ -45,6 +53,8 @@ CUT_SHARES = (0.5, 0.42, 0.35, 0.28)
 """Sizes of a corner as shares of the frame's sides; the largest that misses the head is used."""
 CUT_MARGIN_PX = 6
 Picture = NDArray[np.uint8]
+Measured = tuple[Pipeline, str, Picture]
+"""A model, and the kind and the pixels of a picture that it measures."""
 
 
 def draw_pictures() -> Iterator[tuple[str, Picture]]:
@@ -114,79 +124,95 @@ def cut_corners(pixels: Picture, head: Ellipse) -> Iterator[Picture]:
                     break
 
 
-def cut_all(images: Sequence[HC18Image]) -> Iterator[tuple[str, Picture]]:
-    """Yield the kind and the pixels of the corners of all images."""
-    for image in tqdm(images, "corners", unit="image"):
+def cut_all(measured: Sequence[tuple[Pipeline, HC18Image]]) -> Iterator[Measured]:
+    """Yield the corners of all images, each with the image's model."""
+    for pipeline, image in tqdm(measured, "corners", unit="image", mininterval=10):
         head = to_true_ellipse(load_pixels(image.annotation_path))
         for corner in cut_corners(load_pixels(image.path), head):
-            yield "corners beside a head", corner
+            yield pipeline, CORNERS, corner
 
 
 def to_unlimited(pipeline: Pipeline) -> Pipeline:
-    """Return the pipeline without the limit on the mean probability of a head."""
-    mask = replace(pipeline.manifest.mask, minimum_mean_probability=0.0)
-    return replace(pipeline, manifest=replace(pipeline.manifest, mask=mask))
+    """Return the pipeline without the limits on a head's probability and on that of its plane."""
+    manifest = pipeline.manifest
+    mask = replace(manifest.mask, minimum_mean_probability=0.0)
+    plane = manifest.head_plane and replace(manifest.head_plane, minimum_probability=0.0)
+    return replace(pipeline, manifest=replace(manifest, mask=mask, head_plane=plane))
 
 
-def measure(pipeline: Pipeline, pictures: Iterator[tuple[str, Picture]]) -> dict[str, Any]:
+def is_found(manifest: Manifest, analysis: Analysis) -> bool:
+    """Return whether an answer of the unlimited pipeline is a head by the model's own limits."""
+    plane = manifest.head_plane
+    if plane is not None and plane.excludes_head(analysis.head_plane_probability):
+        return False
+    head = analysis.head
+    return head is not None and head.mask.mean_probability >= manifest.mask.minimum_mean_probability
+
+
+def measure(pictures: Iterable[Measured]) -> dict[str, dict[str, Any]]:
     """Count the pictures, the heads and the acceptable heads of each kind.
 
-    `surest` is the largest mean probability of a head, including heads below the limit; it is 0 if
-    nothing is large enough for a head.
+    `surest` is the largest mean probability of a head, including heads that the model's limits
+    exclude; it is 0 if nothing is large enough for a head.
     """
-    unlimited, limit = to_unlimited(pipeline), pipeline.manifest.mask.minimum_mean_probability
     kinds: dict[str, dict[str, Any]] = {}
-    for kind, picture in pictures:
+    for pipeline, kind, picture in pictures:
         counts = kinds.setdefault(
             kind, {"pictures": 0, "with_a_head": 0, "acceptable": 0, "surest": 0.0}
         )
-        analysis = unlimited.analyze(to_png(picture), pixel_spacing=SPACING)
+        analysis = to_unlimited(pipeline).analyze(to_png(picture), pixel_spacing=SPACING)
         counts["pictures"] += 1
         if analysis.head is not None:
-            probability = analysis.head.mask.mean_probability
-            counts["with_a_head"] += probability >= limit
-            counts["acceptable"] += probability >= limit and analysis.quality.acceptable
-            counts["surest"] = max(counts["surest"], probability)
+            found = is_found(pipeline.manifest, analysis)
+            counts["with_a_head"] += found
+            counts["acceptable"] += found and analysis.quality.acceptable
+            counts["surest"] = max(counts["surest"], analysis.head.mask.mean_probability)
     return kinds
 
 
-def find_smallest_probability(pipeline: Pipeline, paths: Sequence[Path]) -> float:
+def find_smallest_probability(measured: Iterable[tuple[Pipeline, Path]]) -> float:
     """Return the smallest mean probability over files with a head; 0 if a head is not found."""
-    unlimited = to_unlimited(pipeline)
-    heads = (unlimited.analyze(path.read_bytes()).head for path in tqdm(paths, "heads"))
+    heads = (to_unlimited(pipeline).analyze(path.read_bytes()).head for pipeline, path in measured)
     return min(0.0 if head is None else head.mask.mean_probability for head in heads)
+
+
+def find_limits(pipelines: Iterable[Pipeline]) -> list[float]:
+    """Return the different limits of these models on the mean probability of a head."""
+    return sorted({each.manifest.mask.minimum_mean_probability for each in pipelines})
+
+
+def mark(kinds: dict[str, dict[str, Any]], measured_by: str) -> dict[str, dict[str, Any]]:
+    """Return the counts with the model that measured them."""
+    return {kind: {"measured_by": measured_by} | counts for kind, counts in kinds.items()}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, write the report and print a summary; return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m evaluation.non_heads", description=__doc__)
-    add_model_option(parser, SPLIT_MODEL_DIR)
+    add_folds_option(parser)
     add_folder_options(parser, EVALUATION_RESULTS_DIR)
     chosen = parser.parse_args(arguments)
-    pipeline, smallest_probability = load_pipeline(chosen.model), None
-    kinds = measure(pipeline, draw_pictures()) | measure(pipeline, load_photographs())
-    try:
-        require_unseen(chosen.model, PART)
-        calibration = load_part(chosen.data, PART)
-        kinds |= measure(pipeline, cut_all(calibration))
-        heads = load_part(chosen.data, "train") + calibration
-        paths = [image.path for image in heads]
-        smallest_probability = find_smallest_probability(pipeline, paths)
-    except (TrainedOnError, FileNotFoundError) as error:
-        print(f"The corners beside heads were not measured: {error}", file=sys.stderr)
-    report = to_report_header(pipeline, "python -m evaluation.non_heads") | {
-        "minimum_mean_probability": pipeline.manifest.mask.minimum_mean_probability,
+    folds, shipped = load_folds(parser, chosen), load_pipeline()
+    pairs = to_pairs(folds)
+    drawn = measure((shipped, *each) for each in chain(draw_pictures(), load_photographs()))
+    kinds = mark(drawn, f"shipped {shipped.manifest.name} {shipped.manifest.version}")
+    kinds |= mark(measure(cut_all(pairs)), to_fold_names([each.fold for each in folds]))
+    paths = [(pipeline, image.path) for pipeline, image in pairs]
+    smallest_probability = find_smallest_probability(tqdm(paths, "heads", mininterval=10))
+    report = to_fold_header("python -m evaluation.non_heads", folds) | {
+        "shipped": describe_graph(shipped),
+        "minimum_mean_probability": find_limits([shipped, *(each.pipeline for each in folds)]),
         "least_sure_head": smallest_probability,
         "kinds": kinds,
     }
     write_report(chosen.out / RESULT_NAME, report)
     for kind, counts in kinds.items():
         print(
-            f"{kind}: {counts['pictures']} pictures, {counts['with_a_head']} with a head, "
-            f"{counts['acceptable']} acceptable, largest mean probability {counts['surest']:.2f}"
+            f"{kind}, by {counts['measured_by']}: {counts['pictures']} pictures, "
+            f"{counts['with_a_head']} with a head, {counts['acceptable']} acceptable, "
+            f"largest mean probability {counts['surest']:.2f}"
         )
-    if smallest_probability is not None:
-        print(f"smallest mean probability of a real head: {smallest_probability:.2f}")
+    print(f"smallest mean probability of a real head: {smallest_probability:.2f}")
     return 0
 
 

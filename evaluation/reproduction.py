@@ -2,13 +2,15 @@
 
 `python -m evaluation.reproduction` follows the published notebook of arXiv 2604.18148: its rule for
 labels, its split, its Dice, and its surface distances. It scores the constant answer "every pixel
-is head", the label itself, and the split model. It writes `reproduction.json` and the table of
-`docs/reproduction.md`.
+is head", the label itself, and this project's networks: each validation image is measured by the
+network of the fold that holds it out (`make fold-models`); those of other folds are left out. It
+writes `reproduction.json` and the table of `docs/reproduction.md`.
 """
 
 import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +22,20 @@ from scipy.spatial.distance import cdist
 from tqdm import tqdm
 
 from evaluation.accuracy import load_truth
+from evaluation.held_out import (
+    LoadedFold,
+    Pairs,
+    load_folds,
+    to_fold_header,
+    to_fold_names,
+    to_pairs,
+)
 from evaluation.metrics import BoolMask, count_confusion
-from evaluation.unseen_exams import SPLIT_MODEL_DIR, require_unseen
 from harness.documents import replace_block, write_report
-from harness.machine import to_report_header
-from harness.options import add_folder_options, add_model_option
+from harness.options import add_folder_options, add_folds_option
 from harness.paths import EVALUATION_RESULTS_DIR, ROOT
-from headcirc.pipeline import Pipeline, load_pipeline
-from training.data.hc18 import HC18Image, load_images, load_part
+from headcirc.pipeline import Pipeline
+from training.data.hc18 import HC18Image, load_images
 
 DOCUMENT, BLOCK = ROOT / "docs" / "reproduction.md", "reproduction"
 RESULT_NAME = "reproduction.json"
@@ -37,7 +45,6 @@ SPLIT_SEED, TRAIN_SHARE = 42, 0.8
 BATCH = 8
 SAMPLED_POINTS = 100
 SAMPLING_SEED = 0
-UNSEEN_PARTS = ("calibration", "test")
 Grey = NDArray[np.float32]
 
 
@@ -132,46 +139,66 @@ def find_mask(pipeline: Pipeline, image: HC18Image) -> BoolMask:
     return to_grid(analysis.head.mask.pixels)
 
 
-def measure(pipeline: Pipeline, data_dir: Path) -> dict[str, Any]:
-    """Score the constant answer, the label and the network under both kinds of labels."""
-    images = load_images(data_dir)
+def keep_validation(
+    folds: Sequence[LoadedFold], validation: Sequence[HC18Image]
+) -> list[LoadedFold]:
+    """Return the folds with those of their images that are validation images."""
+    names = {image.name for image in validation}
+    return [
+        replace(fold, images=[image for image in fold.images if image.name in names])
+        for fold in folds
+    ]
+
+
+def measure(pairs: Pairs, images: Sequence[HC18Image]) -> dict[str, Any]:
+    """Score the constant answer, the label and the networks under both kinds of labels.
+
+    Parameters
+    ----------
+    pairs : list of (Pipeline, HC18Image)
+        Validation images with the network of the fold that holds them out.
+    images : sequence of HC18Image
+        All annotated images; the notebook's rule splits them.
+    """
     training, validation = split_as_published(images)
-    outlines = [load_resized(image.annotation_path) for image in validation]
-    labels = [to_label(outline) for outline in tqdm(outlines, "labels", unit="image")]
-    filled = [to_grid(load_truth(image)) for image in validation]
-    everything = [np.ones_like(label) for label in labels]
-    unseen = [image for part in UNSEEN_PARTS for image in load_part(data_dir, part)]
-    found = [find_mask(pipeline, image) for image in tqdm(unseen, "network", unit="image")]
-    unseen_labels = [to_label(load_resized(image.annotation_path)) for image in unseen]
-    unseen_filled = [to_grid(load_truth(image)) for image in unseen]
+    outlines = {each.name: load_resized(each.annotation_path) for each in validation}
+    labels = {name: to_label(outline) for name, outline in outlines.items()}
+    filled = {each.name: to_grid(load_truth(each)) for each in validation}
+    found = [find_mask(*each) for each in tqdm(pairs, "networks", unit="image", mininterval=10)]
+    found_labels = [labels[image.name] for _, image in pairs]
+    found_filled = [filled[image.name] for _, image in pairs]
+    every_label, every_filled = list(labels.values()), list(filled.values())
+    everything = [np.ones_like(label) for label in every_label]
     exams = {image.exam for image in training}
+    means = [outline.mean() for outline in outlines.values()]
     return {
-        "images": len(images),
+        "annotated": len(images),
         "split": {
             "training": len(training),
             "validation": len(validation),
             "validation_with_an_exam_mate_in_training": sum(i.exam in exams for i in validation),
+            "validation_out_of_fold": len(pairs),
         },
         "labels": {
-            "head_share": float(np.mean([label.mean() for label in labels])),
-            "head_share_of_filled": float(np.mean([each.mean() for each in filled])),
-            "outline_mean": float(np.mean([outline.mean() for outline in outlines])),
-            "outline_mean_largest": float(np.max([outline.mean() for outline in outlines])),
+            "head_share": float(np.mean([label.mean() for label in every_label])),
+            "head_share_of_filled": float(np.mean([each.mean() for each in every_filled])),
+            "outline_mean": float(np.mean(means)),
+            "outline_mean_largest": float(np.max(means)),
         },
         "scores": {
-            "constant, published labels": score(everything, labels),
-            "the label itself, published labels": score(labels, labels),
-            "constant, filled ellipses": score(everything, filled),
-            "network, published labels": score(found, unseen_labels),
-            "network, filled ellipses": score(found, unseen_filled),
-            "the ellipse itself, filled ellipses": score(unseen_filled, unseen_filled),
+            "constant, published labels": score(everything, every_label),
+            "the label itself, published labels": score(every_label, every_label),
+            "constant, filled ellipses": score(everything, every_filled),
+            "network, published labels": score(found, found_labels),
+            "network, filled ellipses": score(found, found_filled),
+            "the ellipse itself, filled ellipses": score(found_filled, found_filled),
         },
     }
 
 
 def to_block(report: dict[str, Any]) -> str:
     """Return the report as Markdown."""
-    split, labels = report["split"], report["labels"]
+    split, labels, folds = report["split"], report["labels"], report["folds"]
     lines = [
         "| answer, labels | images | Dice, % (SD of the batches) | precision, % | recall, % "
         "| Hausdorff, px | average distance, px |",
@@ -186,14 +213,15 @@ def to_block(report: dict[str, Any]) -> str:
         )
     return "\n".join(
         [
-            f"{report['images']} annotated images; the published rule puts {split['training']} "
+            f"{report['annotated']} annotated images; the published rule puts {split['training']} "
             f"into training and {split['validation']} into validation. "
             f"{split['validation_with_an_exam_mate_in_training']} of the validation images have "
             "another image of the same exam in training. In the published labels "
             f"{100 * labels['head_share']:.2f} % of the pixels are head, in the filled ellipses "
-            f"{100 * labels['head_share_of_filled']:.2f} %. The network is "
-            f"{report['model']['name']} {report['model']['version']}, on calibration and test "
-            "exams, which it was not trained on.",
+            f"{100 * labels['head_share_of_filled']:.2f} %. The network is {folds[0]['name']}, out "
+            f"of fold: {split['validation_out_of_fold']} of the {split['validation']} validation "
+            f"images, those that {to_fold_names([each['fold'] for each in folds])} hold out, each "
+            "measured by the model of its fold, which never saw its exam.",
             "",
             *lines,
         ]
@@ -203,16 +231,15 @@ def to_block(report: dict[str, Any]) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, write the report and the table; return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m evaluation.reproduction", description=__doc__)
-    add_model_option(parser, SPLIT_MODEL_DIR)
+    add_folds_option(parser)
     add_folder_options(parser, EVALUATION_RESULTS_DIR)
     parser.add_argument("--page", type=Path, default=DOCUMENT, help="page with the table")
     chosen = parser.parse_args(arguments)
-    for part in UNSEEN_PARTS:
-        require_unseen(chosen.model, part)
-    pipeline = load_pipeline(chosen.model, precision="fp32")
-    header = to_report_header(pipeline, "python -m evaluation.reproduction")
-    model = {"name": pipeline.manifest.name, "version": pipeline.manifest.version}
-    report = header | {"model": model} | measure(pipeline, chosen.data)
+    loaded, images = load_folds(parser, chosen), load_images(chosen.data)
+    _, validation = split_as_published(images)
+    folds = keep_validation(loaded, validation)
+    header = to_fold_header("python -m evaluation.reproduction", folds)
+    report = header | measure(to_pairs(folds), images)
     write_report(chosen.out / RESULT_NAME, report)
     block = to_block(report)
     chosen.page.write_text(replace_block(chosen.page.read_text(), BLOCK, block))

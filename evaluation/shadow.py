@@ -1,8 +1,10 @@
-"""Compare ellipse fits under acoustic shadow: `python -m evaluation.shadow --part calibration`.
+"""Compare ellipse fits under acoustic shadow: `python -m evaluation.shadow`.
 
 The command measures each image clean and with a wedge of shadow over 5 to 40 % of the skull, at
-the same place for every share. The network runs once on each picture, and every fit uses the same
-probabilities.
+the same place for every share, by the network of the fold that holds the image out
+(`make fold-models`). The network runs once on each picture, and every fit uses the same
+probabilities. The compared errors are those of the images that every fit answers at every share:
+otherwise a missing answer would improve the mean of its fit or share.
 
 Exit status 0: under 20 % shadow, the mean absolute error of the shipped fit is at most twice the
 error without shadow; 1: it is larger.
@@ -21,30 +23,30 @@ from tqdm import tqdm
 from evaluation.choices import measure_mm, to_summary
 from evaluation.degradations import cast_shadow, to_generator
 from evaluation.ellipse_fits import FITS
-from evaluation.unseen_exams import SPLIT_MODEL_DIR, TrainedOnError, require_unseen
+from evaluation.held_out import load_folds, to_fold_header, to_pairs
 from harness.documents import write_report
-from harness.machine import to_report_header
-from harness.options import add_every_option, add_folder_options, add_model_option
+from harness.options import add_every_option, add_folder_options, add_folds_option
 from harness.paths import EVALUATION_RESULTS_DIR
 from headcirc.geometry import PixelSpacing
 from headcirc.mask import to_frame_grid
 from headcirc.network_input import to_network_input
-from headcirc.pipeline import Pipeline, load_pipeline
-from training.data.hc18 import PARTS, HC18Image, load_part, load_pixels, to_true_ellipse
+from headcirc.pipeline import Pipeline
+from training.data.hc18 import HC18Image, load_pixels, to_true_ellipse
 
 SHARES = (0.0, 0.05, 0.1, 0.2, 0.3, 0.4)
 JUDGED_SHARE, LARGEST_RATIO = 0.2, 2.0
 SHIPPED = "soft edge"
 DOTS_PER_INCH = 150
+RESULT_NAME, PLOT_NAME = "shadow.json", "shadow.png"
+ErrorsMm = dict[str, dict[str, list[float]]]
+"""One error for each image, by fit and shadowed share; NaN without an answer."""
 
 
-def measure(pipeline: Pipeline, images: Sequence[HC18Image]) -> dict[str, dict[str, Any]]:
-    """Return a summary of the errors by fit, then by shadowed share of the skull."""
-    facts = pipeline.manifest.mask
-    errors_mm: dict[str, dict[str, list[float]]] = {
-        name: {str(share): [] for share in SHARES} for name in FITS
-    }
-    for image in tqdm(images, "shadows", unit="image"):
+def measure(measured: Sequence[tuple[Pipeline, HC18Image]]) -> ErrorsMm:
+    """Return the errors of all images by fit, then by shadowed share of the skull."""
+    errors_mm: ErrorsMm = {name: {str(share): [] for share in SHARES} for name in FITS}
+    for pipeline, image in tqdm(measured, "shadows", unit="image", mininterval=10):
+        facts = pipeline.manifest.mask
         pixels = load_pixels(image.path)
         head = to_true_ellipse(load_pixels(image.annotation_path))
         spacing = PixelSpacing(image.pixel_size_mm, image.pixel_size_mm)
@@ -57,9 +59,39 @@ def measure(pipeline: Pipeline, images: Sequence[HC18Image]) -> dict[str, dict[s
             for name, fit in FITS.items():
                 measured_mm = measure_mm(probabilities, facts, fit, spacing)
                 errors_mm[name][str(share)].append(measured_mm - image.head_circumference_mm)
-    return {
-        name: {share: to_summary(values) for share, values in by_share.items()}
+    return errors_mm
+
+
+def summarise(errors_mm: ErrorsMm) -> dict[str, Any]:
+    """Return the figures of the images that every fit answers at every share.
+
+    Returns
+    -------
+    dict
+        `compared` and `left_out` count the images. `fits` has a summary by fit and share, in which
+        `no_answer` counts all images without an answer.
+
+    Raises
+    ------
+    ValueError
+        No image is left to compare.
+    """
+    every = np.array([list(by_share.values()) for by_share in errors_mm.values()])
+    is_compared = np.isfinite(every).all(axis=(0, 1))
+    if not is_compared.any():
+        raise ValueError("No image has an answer of every fit at every share.")
+    fits = {
+        name: {
+            share: to_summary(np.array(errors)[is_compared])
+            | {"no_answer": int(np.isnan(errors).sum())}
+            for share, errors in by_share.items()
+        }
         for name, by_share in errors_mm.items()
+    }
+    return {
+        "compared": int(is_compared.sum()),
+        "left_out": int((~is_compared).sum()),
+        "fits": fits,
     }
 
 
@@ -112,25 +144,21 @@ def to_markdown(fits: Mapping[str, Mapping[str, Any]]) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, write the report and print the table; return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m evaluation.shadow", description=__doc__)
-    parser.add_argument("--part", choices=PARTS, required=True)
-    add_model_option(parser, SPLIT_MODEL_DIR)
+    add_folds_option(parser)
     add_folder_options(parser, EVALUATION_RESULTS_DIR)
     add_every_option(parser)
     chosen = parser.parse_args(arguments)
-    try:
-        require_unseen(chosen.model, chosen.part)
-    except TrainedOnError as error:
-        parser.error(str(error))
-    pipeline = load_pipeline(chosen.model)
-    images = load_part(chosen.data, chosen.part)[:: chosen.every]
-    fits = measure(pipeline, images)
+    folds = load_folds(parser, chosen)
+    header = to_fold_header("python -m evaluation.shadow", folds, every=chosen.every)
+    summary = summarise(measure(to_pairs(folds)))
+    fits = summary["fits"]
     verdict = judge(fits)
-    command = f"python -m evaluation.shadow --part {chosen.part}"
-    header = to_report_header(pipeline, command, every=chosen.every)
-    report = header | {"images": len(images), "verdict": verdict, "fits": fits}
-    write_report(chosen.out / f"shadow_{chosen.part}.json", report)
-    title = f"Circumference under acoustic shadow: HC18, {chosen.part}, {len(images)} images"
-    plot(fits, title, chosen.out / f"shadow_{chosen.part}.png")
+    write_report(chosen.out / RESULT_NAME, header | {"verdict": verdict} | summary)
+    title = (
+        f"Circumference under acoustic shadow: HC18, out of fold, {summary['compared']} of "
+        f"{header['images']} images"
+    )
+    plot(fits, title, chosen.out / PLOT_NAME)
     print(to_markdown(fits))
     print(f"under {JUDGED_SHARE:.0%} shadow: {verdict['ratio_to_clean']:.2f} times the clean error")
     return 0 if verdict["met"] else 1

@@ -1,7 +1,7 @@
 """Refuse to measure a model on exams that it was trained on.
 
 The shipped weights were trained on every exam. The split model is an earlier version that was
-trained on the train part only; the published figures are measured with it.
+trained on the train part only; the comparison of architectures is measured with it.
 """
 
 from pathlib import Path

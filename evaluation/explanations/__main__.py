@@ -1,9 +1,10 @@
-"""Measure how faithful the saliency maps are: `python -m evaluation.explanations --data DIR`.
+"""Measure how faithful the saliency maps are: `python -m evaluation.explanations`.
 
-On calibration exams, the command measures deletion and insertion curves and compares them with
-baseline maps, compares the maps under randomised weights, and measures how concentrated each map
-is. The maps come from the shipped explain graph. Under randomised weights they come from torch,
-with the checkpoint that the graph was exported from.
+Each HC18 image is explained by the network of the fold that holds it out (`make fold-models`). The
+command measures deletion and insertion curves and compares them with baseline maps, compares the
+maps under randomised weights, and measures how concentrated each map is. The maps come from the
+explain graphs. Under randomised weights they come from torch, with the checkpoint of the first
+fold and the images that this fold holds out.
 
 Exit status 0: measured; 2: the measurement failed.
 """
@@ -12,7 +13,7 @@ import argparse
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 import cv2
@@ -32,22 +33,19 @@ from evaluation.explanations.curves import (
 )
 from evaluation.explanations.plots import plot_curves, plot_randomised
 from evaluation.explanations.randomised import SEED, measure_randomised
-from evaluation.unseen_exams import SPLIT_MODEL_DIR
+from evaluation.held_out import LoadedFold, load_folds, to_fold_header
 from harness.documents import write_report
-from harness.machine import describe_machine, to_timestamp
-from harness.options import add_folder_options, add_model_option
+from harness.options import add_folder_options, add_folds_option
 from harness.paths import EVALUATION_RESULTS_DIR
 from headcirc.agreement.estimates import INTERVAL_LEVEL, RESAMPLES, estimate
 from headcirc.backends.registry import choose_explain_graph
 from headcirc.cpus import count_available_cpus
 from headcirc.errors import HeadCircumferenceError
 from headcirc.explain import EDGE_BAND_SHARE, Concentration, Explainer, measure_concentration
-from headcirc.pipeline import Pipeline, load_pipeline
+from headcirc.pipeline import Pipeline
 from training.checkpoint import find_checkpoint, load_trained
-from training.data.hc18 import HC18Image, load_part
 
 RESULT_NAME = "explain.json"
-PART = "calibration"
 EXIT_MEASURED, EXIT_FAILED = 0, 2
 METHOD_NOTES = {
     "precision": "the float32 network and its maps, even if an 8-bit network ships",
@@ -72,7 +70,7 @@ class Measured:
     concentrations : dict of list
         The concentration of each layer's map, one value per image; None if the map is empty.
     network_inputs : list of (1, 1, h, w) float32
-    exams : list of int
+    exams, folds : list of int
     without_head : list of str
         Names of the images without a head, which are excluded.
     """
@@ -81,22 +79,27 @@ class Measured:
     concentrations: dict[str, list[Concentration | None]] = field(default_factory=dict)
     network_inputs: list[NDArray[np.float32]] = field(default_factory=list)
     exams: list[int] = field(default_factory=list)
+    folds: list[int] = field(default_factory=list)
     without_head: list[str] = field(default_factory=list)
 
 
-def choose_images(images: Sequence[HC18Image], count: int | None) -> list[HC18Image]:
-    """Return `count` images spread evenly over the list, or all images."""
-    if count is None or count >= len(images):
-        return list(images)
-    return [images[index * len(images) // count] for index in range(count)]
+def choose_images(folds: Sequence[LoadedFold], count: int | None) -> list[LoadedFold]:
+    """Return the folds with `count` images together, spread evenly, or with all images."""
+    total = sum(len(each.images) for each in folds)
+    if count is None or count >= total:
+        return list(folds)
+    chosen = {index * total // count for index in range(count)}
+    numbers = iter(range(total))
+    return [
+        replace(fold, images=[each for each in fold.images if next(numbers) in chosen])
+        for fold in folds
+    ]
 
 
-def measure_images(
-    pipeline: Pipeline, explainer: Explainer, images: Sequence[HC18Image]
-) -> Measured:
-    """Measure the curves and the concentration of each layer's map on each image."""
-    measured = Measured()
-    for image in tqdm(images, "deletion and insertion", unit="image"):
+def measure_images(fold: LoadedFold, explainer: Explainer, measured: Measured) -> None:
+    """Add the curves and the concentration of each layer's map on each image of a fold."""
+    pipeline = fold.pipeline
+    for image in tqdm(fold.images, f"fold {fold.fold}", unit="image", mininterval=10):
         prepared = pipeline.prepare(image.path.read_bytes())
         (prediction,) = pipeline.infer(prepared.network_input)
         probability_map = prediction.probability_map
@@ -116,7 +119,7 @@ def measure_images(
         )
         measured.network_inputs.append(prepared.network_input)
         measured.exams.append(image.exam)
-    return measured
+        measured.folds.append(fold.fold)
 
 
 def measure_all_curves(
@@ -163,45 +166,34 @@ def summarise_concentrations(measured: Measured) -> dict[str, dict[str, Any]]:
     }
 
 
-def describe_model(pipeline: Pipeline) -> dict[str, str]:
-    """Return the facts about the model and its explain graph that the report contains."""
-    manifest = pipeline.manifest
-    graph = choose_explain_graph(manifest, pipeline.backend.name)
-    return {
-        "name": manifest.name,
-        "version": manifest.version,
-        "backend": pipeline.backend.name,
-        "precision": graph.precision,
-        "sha256": graph.sha256,
-        "weights_sha256": pipeline.graph.sha256,
+def randomise_first_fold(fold: LoadedFold, measured: Measured) -> dict[str, Any]:
+    """Measure the maps under randomised weights for the images of one fold."""
+    network = load_trained(find_checkpoint(fold.model_dir))
+    chosen = [index for index, number in enumerate(measured.folds) if number == fold.fold]
+    return measure_randomised(
+        network,
+        [measured.network_inputs[index] for index in chosen],
+        [measured.exams[index] for index in chosen],
+        threshold=fold.pipeline.manifest.mask.threshold,
+    )
+
+
+def measure(folds: Sequence[LoadedFold], command: str, *, threads: int) -> dict[str, Any]:
+    """Measure the images of all folds and return the report."""
+    measured = Measured()
+    for fold in folds:
+        manifest, backend = fold.pipeline.manifest, fold.pipeline.backend.name
+        measure_images(fold, Explainer(manifest, backend, threads=threads), measured)
+    first = folds[0]
+    graphs = {
+        each.fold: choose_explain_graph(each.pipeline.manifest, each.pipeline.backend.name)
+        for each in folds
     }
-
-
-def measure(chosen: argparse.Namespace) -> dict[str, Any]:
-    """Measure the chosen images and return the report."""
-    threads = chosen.threads or count_available_cpus()
-    torch.set_num_threads(threads)
-    pipeline = load_pipeline(
-        chosen.model, backend=chosen.backend, precision="fp32", threads=threads
-    )
-    manifest = pipeline.manifest
-    explainer = Explainer(manifest, pipeline.backend.name, threads=threads)
-    measured = measure_images(
-        pipeline, explainer, choose_images(load_part(chosen.data, PART), chosen.images)
-    )
-    network = load_trained(find_checkpoint(chosen.model))
-    randomised = measure_randomised(
-        network, measured.network_inputs, measured.exams, threshold=manifest.mask.threshold
-    )
-    limit = "" if chosen.images is None else f" --images {chosen.images}"
-    return {
-        "command": f"python -m evaluation.explanations --data DIR{limit}",
-        "date": to_timestamp(),
-        "machine": describe_machine(),
-        "model": describe_model(pipeline),
+    return to_fold_header(command, folds) | {
+        "backend": first.pipeline.backend.name,
+        "explain_sha256": {fold: graph.sha256 for fold, graph in graphs.items()},
         "data": {
             "name": "HC18",
-            "part": PART,
             "images": len(measured.exams),
             "exams": len(set(measured.exams)),
             "without_head": measured.without_head,
@@ -210,14 +202,15 @@ def measure(chosen: argparse.Namespace) -> dict[str, Any]:
         "shares": SHARES,
         "curves": summarise_curves(measured.curves, measured.exams),
         "concentration": summarise_concentrations(measured),
-        "randomised": randomised,
+        "randomised_fold": {"fold": first.fold, "images": measured.folds.count(first.fold)},
+        "randomised": randomise_first_fold(first, measured),
     }
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, write the report and its plots; return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m evaluation.explanations", description=__doc__)
-    add_model_option(parser, SPLIT_MODEL_DIR)
+    add_folds_option(parser)
     parser.add_argument("--images", type=int, help="number of images to measure; default: all")
     parser.add_argument("--backend", default="auto", help="backend of network and explain graph")
     parser.add_argument(
@@ -225,8 +218,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     add_folder_options(parser, EVALUATION_RESULTS_DIR)
     chosen = parser.parse_args(arguments)
+    threads = chosen.threads or count_available_cpus()
+    torch.set_num_threads(threads)
+    # The explain graphs are float32 on CPUs.
+    options = {"backend": chosen.backend, "precision": "fp32", "threads": threads}
+    folds = choose_images(load_folds(parser, chosen, **options), chosen.images)
+    limit = "" if chosen.images is None else f" --images {chosen.images}"
     try:
-        report = measure(chosen)
+        report = measure(folds, f"python -m evaluation.explanations{limit}", threads=threads)
     except (HeadCircumferenceError, OSError) as error:
         print(f"evaluation.explanations: {error}", file=sys.stderr)
         return EXIT_FAILED

@@ -31,7 +31,8 @@ from model_export.onnx_graph import OUTPUT_NAME
 from training.networks.attention_resunet import AttentionResUNet
 
 STAGES = (*reversed(LAYERS), "encoder")
-"""The levels in the order in which they are randomised; the first includes the 1x1 head."""
+"""The levels in the order in which they are randomised; the first includes the head, the last the
+stem."""
 ANOTHER = "another picture"
 SEED = 20_261_124
 
@@ -47,6 +48,8 @@ def randomise(network: AttentionResUNet, seed: int) -> Iterator[tuple[str, Atten
     _reset(changed.head)
     for stage, level in zip(STAGES, levels, strict=True):
         _reset(level)
+        if level is changed.encoder and changed.stem is not None:
+            _reset(changed.stem)
         yield stage, changed
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from evaluation.explanations.__main__ import RESULT_NAME
 from evaluation.explanations.curves import BASELINES, KINDS
 from evaluation.explanations.randomised import ANOTHER
+from evaluation.held_out import to_fold_names
 from harness.documents import replace_block
 from harness.paths import EVALUATION_RESULTS_DIR
 
@@ -29,14 +30,15 @@ def to_block(report: Report | None) -> str:
     """Return the Markdown of all figures, or a sentence that nothing was measured yet."""
     if report is None:
         return ABSENT
-    model, data = report["model"], report["data"]
+    folds, data, randomised = report["folds"], report["data"], report["randomised_fold"]
     return "\n\n".join(
         (
-            f"`{model['name']}` {model['version']}, {model['precision']}, {model['backend']}, on "
+            f"`{folds[0]['name']}`, {folds[0]['precision']}, {report['backend']}, on "
             f"{report['machine']['cpu']}; {report['date'][:10]}, `{report['command']}`: "
-            f"{data['images']} images of {data['exams']} {data['part']} exams of HC18 "
-            f"({len(data['without_head'])} without a head left out). In brackets: 95 % interval, "
-            "bootstrap over exams.",
+            f"{data['images']} images of {data['exams']} exams of HC18, out of fold "
+            f"({to_fold_names([each['fold'] for each in folds])}; left out, because no head was "
+            f"found: {len(data['without_head'])}). In brackets: 95 % interval, bootstrap over "
+            "exams.",
             "Area under the curves (deletion: smaller is better; insertion: larger is better), and "
             "the gain of each map over noise:",
             to_curve_table(report["curves"]),
@@ -45,7 +47,8 @@ def to_block(report: Report | None) -> str:
             "columns are the shares of a constant map:",
             to_concentration_table(report["concentration"]),
             "Rank correlation with the trained network's map when the weights are randomised from "
-            "the output down to the named level:",
+            "the output down to the named level (network and "
+            f"{randomised['images']} images of fold {randomised['fold']}):",
             to_randomised_table(report["randomised"]),
             "![Rank correlation under randomised weights]"
             "(../evaluation/results/explain_randomised.png)",

@@ -6,11 +6,14 @@ import cv2
 import numpy as np
 import pytest
 
+from evaluation.held_out import LoadedFold, to_fold_header, to_pairs
 from evaluation.reproduction import (
     BLOCK,
     DOCUMENT,
     RESULT_NAME,
+    keep_validation,
     load_resized,
+    measure,
     measure_sampled_distances,
     score,
     split_as_published,
@@ -21,6 +24,8 @@ from evaluation.reproduction import (
 )
 from harness.documents import read_block
 from harness.paths import EVALUATION_RESULTS_DIR
+from tests.support.drawn_hc18 import write_image
+from tests.support.synthetic import to_synthetic_pipeline
 from training.data.hc18 import HC18Image
 
 SIDE = 256
@@ -113,6 +118,29 @@ def test_mask_keeps_its_share_on_the_grid():
     mask = np.zeros((540, 800), np.bool_)
     mask[:, :400] = True
     assert to_grid(mask).mean() == 0.5
+
+
+def test_only_images_with_the_model_of_their_fold_are_measured(tmp_path):
+    """Two of four validation images have a model; drawn heads score nearly as true ellipses."""
+    images = [write_image(tmp_path, exam) for exam in range(20)]
+    _, validation = split_as_published(images)
+    training = [image for image in images if image not in validation]
+    held_out = [[validation[2], *training[:3]], [*training[3:], validation[1]]]
+    folds = [
+        LoadedFold(number, tmp_path, to_synthetic_pipeline(), each)
+        for number, each in zip((0, 3), held_out, strict=True)
+    ]
+    pairs = to_pairs(keep_validation(folds, validation))
+    assert [image for _, image in pairs] == [validation[2], validation[1]]
+    report = measure(pairs, images)
+    assert report["split"]["validation_out_of_fold"] == 2
+    scores = report["scores"]
+    assert {scores[name]["images"] for name in scores if name.startswith("network")} == {2}
+    assert scores["constant, published labels"]["images"] == len(validation) == 4
+    assert scores["network, filled ellipses"]["dice"] > 0.98
+    assert scores["network, published labels"]["dice"] < 0.7
+    block = to_block(report | to_fold_header("command", folds))
+    assert "synthetic, out of fold: 2 of the 4 validation images, those that folds 0 and 3" in block
 
 
 def test_page_shows_the_committed_report():

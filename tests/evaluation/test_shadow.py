@@ -1,9 +1,9 @@
 import pytest
 
 from evaluation.ellipse_fits import FITS
-from evaluation.shadow import SHARES, judge, main, measure, plot
+from evaluation.shadow import SHARES, judge, measure, plot, summarise
+from tests.support.drawn_hc18 import HEAD_MM, write_image
 from tests.support.synthetic import to_synthetic_pipeline
-from training.data.hc18 import load_part
 
 
 def to_fits(clean_mm, shadowed_mm):
@@ -31,14 +31,31 @@ def test_plot_is_written(tmp_path):
     assert path.read_bytes().startswith(b"\x89PNG")
 
 
-def test_every_fit_is_measured_at_every_share(hc18_dir):
-    """With two images, each fit has a summary for each share."""
-    fits = measure(to_synthetic_pipeline(), load_part(hc18_dir, "train")[:2])
-    assert set(fits) == set(FITS)
-    assert all(set(by_share) == {str(share) for share in SHARES} for by_share in fits.values())
+def test_every_fit_is_measured_at_every_share(tmp_path):
+    """Without shadow, every fit of a drawn head is right to 1 %; 40 % shadow makes it smaller."""
+    errors_mm = measure([(to_synthetic_pipeline(), write_image(tmp_path, 10))])
+    assert set(errors_mm) == set(FITS)
+    for by_share in errors_mm.values():
+        assert list(by_share) == [str(share) for share in SHARES]
+        (clean_mm,), (shadowed_mm,) = by_share["0.0"], by_share["0.4"]
+        assert abs(clean_mm) < 0.01 * HEAD_MM
+        assert not shadowed_mm > clean_mm
 
 
-def test_a_part_must_be_named():
-    """Without `--part` nothing is measured, and the test part is not read."""
-    with pytest.raises(SystemExit):
-        main([])
+def test_missing_answer_improves_no_row():
+    """An image that one fit misses at one share is left out everywhere, and counted."""
+    errors_mm = {name: {str(share): [1.0, 9.0] for share in SHARES} for name in FITS}
+    errors_mm["least squares"]["0.3"] = [1.0, float("nan")]
+    found = summarise(errors_mm)
+    assert (found["compared"], found["left_out"]) == (1, 1)
+    for name, by_share in found["fits"].items():
+        for share, summary in by_share.items():
+            assert summary["mean_absolute_error_mm"] == 1
+            assert summary["no_answer"] == ((name, share) == ("least squares", "0.3"))
+
+
+def test_without_an_image_to_compare_there_is_no_report():
+    """Means over no image would be no figures."""
+    errors_mm = {name: {str(share): [float("nan")] for share in SHARES} for name in FITS}
+    with pytest.raises(ValueError, match="No image"):
+        summarise(errors_mm)

@@ -1,10 +1,11 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
-from evaluation.explanations.__main__ import choose_images
+from evaluation.explanations.__main__ import Measured, choose_images, measure_images
 from evaluation.explanations.curves import (
     BASELINES,
     CENTRE,
@@ -26,9 +27,15 @@ from evaluation.explanations.randomised import (
     to_rank_correlation,
 )
 from evaluation.explanations.text import ABSENT, BLOCK, DOCUMENT, read_block, to_block
+from evaluation.held_out import LoadedFold
 from harness.documents import read_block as read_between
+from headcirc.explain import Explainer
+from headcirc.model.manifest import load_manifest
+from headcirc.model.prediction import Prediction
 from model_export.explain import LAYERS
-from training.networks.attention_resunet import AttentionResUNet
+from tests.support.drawn_hc18 import write_image
+from tests.support.synthetic import BrightnessBackend, to_synthetic_pipeline
+from training.networks.attention_resunet import HALF_TIME, AttentionResUNet
 
 SIDE_PX = 20
 HEAD = np.zeros((SIDE_PX, SIDE_PX), bool)
@@ -99,10 +106,43 @@ def test_baselines_do_not_depend_on_the_network():
     assert (drawn[0][RANDOM] != drawn[1][RANDOM]).any()
 
 
-def test_images_are_spread_over_the_part():
-    """A few images are spread over the list; a large count gives all images."""
-    assert choose_images(list(range(95)), 5) == [0, 19, 38, 57, 76]
-    assert choose_images(list(range(3)), 8) == choose_images(list(range(3)), None) == [0, 1, 2]
+def test_images_are_spread_over_the_folds():
+    """A few images are spread over all folds; a large count gives all images."""
+    folds = [LoadedFold(0, None, None, list(range(40))), LoadedFold(3, None, None, list(range(55)))]
+    assert [each.images for each in choose_images(folds, 5)] == [[0, 19, 38], [17, 36]]
+    assert choose_images(folds, 100) == choose_images(folds, None) == folds
+
+
+def test_each_image_is_explained_by_its_fold(tmp_path, explain_model_dir):
+    """A drawn head is explained by the graph of its fold; a picture that shows none is left out."""
+    heads = [write_image(tmp_path, exam) for exam in (10, 11)]
+    blind = replace(to_explainable(explain_model_dir), backend=Blind())
+    measured = Measured()
+    for number, (pipeline, image) in enumerate(
+        zip((blind, to_explainable(explain_model_dir)), heads, strict=True)
+    ):
+        fold = LoadedFold(number, explain_model_dir, pipeline, [image])
+        explainer = Explainer(pipeline.manifest, "onnxruntime", threads=1)
+        measure_images(fold, explainer, measured)
+    assert measured.without_head == [heads[0].name]
+    assert (measured.exams, measured.folds) == ([11], [1])
+    assert set(measured.concentrations) == set(LAYERS)
+    assert set(measured.curves[0]) == {*LAYERS, *BASELINES}
+
+
+class Blind(BrightnessBackend):
+    """A backend for which every picture is black."""
+
+    def infer(self, network_input):
+        """Find no head."""
+        return [Prediction(np.zeros(each.shape[1:], np.float32)) for each in network_input]
+
+
+def to_explainable(model_dir):
+    """Return a pipeline that measures bright ellipses, with the explain graphs of a model."""
+    pipeline = to_synthetic_pipeline()
+    explain = load_manifest(model_dir).explain
+    return replace(pipeline, manifest=replace(pipeline.manifest, explain=explain))
 
 
 def test_rank_correlation_of_known_maps():
@@ -137,6 +177,18 @@ def test_weights_are_randomised_from_the_output_backwards(network):
     assert all((each == before[name]).all() for name, each in network.state_dict().items())
 
 
+def test_all_kernels_of_the_half_time_network_are_random_in_the_end():
+    """Its stem belongs to the encoder; only the plane's output, which no map needs, keeps them."""
+    torch.manual_seed(0)
+    keywords = HALF_TIME | {"channels": (2, 2, 4, 8, 16), "head_plane": True}
+    half = AttentionResUNet(**keywords).eval()
+    before = {name: each.clone() for name, each in half.state_dict().items()}
+    for stage, changed in randomise(half, 1):
+        for name, each in changed.state_dict().items():
+            if each.ndim == 4 and (stage == "encoder" or name.startswith("stem")):
+                assert bool((each != before[name]).any()) == (stage == "encoder"), (stage, name)
+
+
 @pytest.fixture(scope="module")
 def report(network):
     """Return a report with every field that is drawn and written, from tiny measurements."""
@@ -149,8 +201,9 @@ def report(network):
     return {
         "command": "python -m evaluation.explanations", "date": "2026-01-01T00:00:00Z",
         "machine": {"cpu": "some"}, "shares": SHARES,
-        "model": {"name": "tiny", "version": "0", "precision": "fp32", "backend": "onnxruntime"},
-        "data": {"part": "calibration", "images": 2, "exams": 2, "without_head": []},
+        "folds": [{"fold": fold, "name": "tiny", "precision": "fp32"} for fold in (0, 2)],
+        "backend": "onnxruntime", "randomised_fold": {"fold": 0, "images": 7},
+        "data": {"images": 2, "exams": 2, "without_head": ["a"]},
         "curves": summarise_curves([curves, curves], [1, 2]),
         "concentration": {layer: dict.fromkeys(names, figure) for layer in LAYERS},
         "randomised": measure_randomised(network, inputs, [1, 2], threshold=0.0),
@@ -169,6 +222,8 @@ def test_randomised_weights_change_the_maps(report):
 def test_report_becomes_tables_and_plots(report, tmp_path):
     """Every map, baseline and stage has a row; both plots are drawn."""
     block = to_block(json.loads(json.dumps(report, allow_nan=False)))
+    assert "2 images of 2 exams of HC18, out of fold (folds 0 and 2; left out" in block
+    assert "(network and 7 images of fold 0)" in block
     for name in (*LAYERS, *BASELINES, *STAGES):
         assert any(name in line for line in block.splitlines() if line.startswith("|")), name
     for name, plot in (("curves.png", plot_curves), ("randomised.png", plot_randomised)):
