@@ -36,7 +36,7 @@ from training.networks.attention_resunet import AttentionResUNet
 from training.networks.swin_unet import SwinUNet
 
 DEFAULT_LAYER = "bottleneck"
-"""At the last decoder level, Grad-CAM equals the logit map and explains nothing."""
+"""At the last decoder level, Grad-CAM hardly differs from the logit map and explains nothing."""
 DECOMPOSED = (
     torch.ops.aten.native_layer_norm.default,
     torch.ops.aten.native_layer_norm_backward.default,

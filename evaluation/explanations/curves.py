@@ -28,13 +28,13 @@ SHARES = (0.0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0)
 KINDS = ("deletion", "insertion")
 RANDOM, CENTRE, EDGE, PROBABILITY = "random", "centre", "edge", "probability"
 BASELINES = {
-    RANDOM: "noise in 16 x 16 cells, as smooth as the bottleneck's map",
+    RANDOM: "noise in 8 x 8 cells, as smooth as the bottleneck's map",
     CENTRE: "closeness to the middle of the picture",
     EDGE: "strength of the edges in the picture (Sobel, blurred)",
     PROBABILITY: "the network's probability map",
 }
 """Maps that a useful map must be better than."""
-RANDOM_CELLS = 16
+RANDOM_CELLS = 8
 EDGE_BLUR_PX = 3.0
 
 

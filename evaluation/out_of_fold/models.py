@@ -97,12 +97,3 @@ def _require_unseen(model_dir: Path, folds: Folds, number: int) -> None:
         require_unseen(seen, folds, number, who=f"{manifest['name']} {manifest['version']}")
     except ValueError as error:
         raise ModelArtifactError(str(error)) from error
-
-
-def load_held_out(folds_dir: Path, hc18_dir: Path) -> list[tuple[Pipeline, HC18Image]]:
-    """Return each HC18 image with the pipeline of the fold that holds it out."""
-    pairs = []
-    for model in load_fold_models(folds_dir, hc18_dir):
-        pipeline = model.load()
-        pairs += [(pipeline, image) for image in model.images]
-    return pairs
