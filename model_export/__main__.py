@@ -329,10 +329,11 @@ def load_range_images(manifest: dict[str, Any], data_dir: Path) -> list[HC18Imag
     """Return the training images that give the ranges of a model's INT8 graph.
 
     They are among those that its weights were trained on: the images that its fold does not hold
-    out, or the train part of the split.
+    out, or, without a fold, the train part of the split. So the images on which an INT8 graph is
+    accepted do not give its ranges.
     """
     recipe = manifest["training"].get("recipe", {})
-    if "fold" not in recipe:
+    if recipe.get("fold") is None:
         return load_part(data_dir, "train")[::EVERY]
     folds = HELD_OUT[recipe["held_out"]]()
     return to_training_items(load_images(data_dir), folds, recipe["fold"])[::EVERY]

@@ -14,18 +14,23 @@ from headcirc.errors import ModelArtifactError
 from model_export.fp16 import write_fp16
 from model_export.onnx_graph import write_onnx
 from training.data.hc18 import to_input_facts
-from training.networks.attention_resunet import AttentionResUNet
+from training.networks.attention_resunet import HALF_TIME, AttentionResUNet
 
 OVERHEAD_BYTES = 1_500_000
 """What an engine holds beside weights: 0.9 MB at width 16, 1.0 MB at width 64."""
+NETWORKS = {"half-time": HALF_TIME | {"head_plane": True}, "width-64": {"width": 64}}
+"""Options of the network that ships, and of the paper's."""
 
 
-@pytest.fixture(scope="module", params=[16, pytest.param(64, marks=pytest.mark.slow)])
+@pytest.fixture(
+    scope="module", params=["half-time", pytest.param("width-64", marks=pytest.mark.slow)]
+)
 def graphs(request, tmp_path_factory):
-    """Return the FP32 and FP16 graphs of one width, weights at random."""
+    """Return the FP32 and FP16 graphs of one network, weights at random."""
     torch.manual_seed(0)
-    folder = tmp_path_factory.mktemp(f"width-{request.param}")
-    write_onnx(AttentionResUNet(width=request.param).eval(), folder / "fp32.onnx", to_input_facts())
+    folder = tmp_path_factory.mktemp(request.param)
+    network = AttentionResUNet(**NETWORKS[request.param]).eval()
+    write_onnx(network, folder / "fp32.onnx", to_input_facts())
     write_fp16(folder / "fp32.onnx", folder / "fp16.onnx")
     return {each: (folder / f"{each}.onnx").read_bytes() for each in ("fp32", "fp16")}
 
@@ -43,7 +48,8 @@ def test_every_layer_is_float16_except_the_casts_of_inputs_and_outputs(graphs):
     assert [layer.type for layer in ends] == [trt.LayerType.CAST] * 2
     assert find_wide_layers(trt, half) == []
     control = parse_network(trt, builder, graphs["fp32"])
-    assert len(find_wide_layers(trt, control)) == control.num_layers > 90
+    # Some layers compute shapes, which are integers in both graphs.
+    assert len(find_wide_layers(trt, control)) > 0.9 * control.num_layers > 90
 
 
 def test_engine_has_the_size_of_float16_weights(graphs):
