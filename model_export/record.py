@@ -64,8 +64,8 @@ def record_out_of_fold(model_dir: Path, measured_path: Path, fitted_path: Path) 
         _require_same_network(manifest, served, measured_path)
     origin = {
         "networks": networks,
-        "note": f"version {manifest['version']} was trained on the data of all folds; each of these "
-        "networks on all but its own fold",
+        "note": f"version {manifest['version']} was trained on the data of all folds; each of "
+        "these networks on all but its own fold",
     }
     kept = ("command", "date", "data")
     facts = {key: fitted[key] for key in kept} | origin | fitted["facts"]
