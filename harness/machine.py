@@ -136,7 +136,7 @@ def to_model_facts(manifest: Manifest) -> dict[str, str]:
 
 
 def to_shipped_note(versions: Mapping[str, str]) -> str:
-    """Return a sentence if another version of a measured model ships, otherwise an empty text.
+    """Return a sentence if the shipped model was not measured, otherwise an empty text.
 
     Parameters
     ----------
@@ -144,9 +144,9 @@ def to_shipped_note(versions: Mapping[str, str]) -> str:
         The measured version of each model, by the model's name.
     """
     shipped = load_manifest(SHIPPED_MODEL_DIR)
-    if versions.get(shipped.name, shipped.version) == shipped.version:
+    if versions.get(shipped.name) == shipped.version:
         return ""
-    return f" Version {shipped.version} ships; it was not measured."
+    return f" {shipped.name} {shipped.version} ships; it was not measured."
 
 
 def to_report_header(pipeline: Pipeline, command: str, *, every: int = 1) -> dict[str, Any]:

@@ -57,7 +57,7 @@ def test_head_is_measured_in_millimetres(model, result):
     assert result.cephalic_index == pytest.approx(ratio)
     assert result.acceptable
     assert result.path == PHANTOM
-    assert (model.name, model.backend) == ("attention-resunet-16", "onnxruntime")
+    assert (model.name, model.backend) == ("attention-resunet-half", "onnxruntime")
     assert (model.version, model.precision) == (model.pipeline.manifest.version, "int8")
 
 

@@ -99,9 +99,9 @@ def test_graph_has_inference_operators_only(content):
     assert model.graph.input[0].type.tensor_type.shape.dim[0].dim_param
     kinds = {node.op_type for node in model.graph.node}
     assert kinds <= {
-        "Add", "Cast", "Concat", "Conv", "ConvTranspose", "Div", "Greater", "LessOrEqual",
-        "MaxPool", "Mul", "ReduceMax", "ReduceMean", "ReduceSum", "Relu", "Sigmoid", "Slice",
-        "Sub", "Where",
+        "Add", "Cast", "Concat", "Conv", "ConvTranspose", "DepthToSpace", "Div", "Greater",
+        "LessOrEqual", "MaxPool", "Mul", "ReduceMax", "ReduceMean", "ReduceSum", "Relu", "Reshape",
+        "Sigmoid", "Slice", "Sub", "Transpose", "Where",
     }  # fmt: skip
     paths = [str(Path.cwd()), sys.prefix, str(Path.home()) + "/", "site-packages", ".py"]
     for weights in model.graph.initializer:
@@ -144,12 +144,18 @@ def test_maps_match_captum(backend, inputs, captum_maps):
             assert share <= MAXIMUM_SHARE_OF_RANGE, layer
 
 
-def test_last_decoder_level_is_the_logit_map(network, inputs, references):
-    """It is not the default: its Grad-CAM is the logits without their bias, clipped at 0."""
+def test_last_decoder_level_is_nearly_the_logit_map(network, inputs, references):
+    """It is not the default: its Grad-CAM is nearly the logits without their bias, clipped at 0.
+
+    Each place of the level gives the logits of 2x2 pixels, and their mean is expected. It would be
+    exact if the head had as many pixels of each of the four positions.
+    """
+    convolution, _ = network.head
     with torch.no_grad():
-        logits = to_mask_logits(network(torch.from_numpy(inputs[0]))) - network.head.bias
-    expected = logits.clamp(min=0) / logits.max()
-    assert to_share_of_range(references[0]["decoder-64"], expected.numpy()) < 1e-4
+        logits = to_mask_logits(network(torch.from_numpy(inputs[0])))
+        means = torch.nn.functional.avg_pool2d(logits, 2) - convolution.bias.mean()
+    expected = means.clamp(min=0) / means.max()
+    assert to_share_of_range(references[0]["decoder-64"], expected.numpy()[:, 0]) < 0.01
 
 
 def test_batch_gives_the_maps_of_single_pictures(backend, inputs):

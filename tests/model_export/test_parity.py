@@ -111,7 +111,8 @@ class AsTorch(torch.nn.Module):
 @pytest.fixture(scope="module")
 def unsure_pipeline():
     loaded = load_pipeline(backend="onnxruntime", precision="fp32", threads=1)
-    mask = replace(loaded.manifest.mask, minimum_mean_probability=0.0)
+    limits = {"minimum_mean_probability": 0.0, "sure_mean_probability": 0.95}
+    mask = replace(loaded.manifest.mask, **limits)
     return replace(loaded, backend=Unsure(80), manifest=replace(loaded.manifest, mask=mask))
 
 
