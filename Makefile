@@ -8,9 +8,9 @@ SHIPPED  := headcirc/model/shipped
 MODEL    ?= $(SHIPPED)
 CHECKPOINT ?= $(if $(filter $(SHIPPED),$(MODEL)),models/attention-resunet-half,$(MODEL))/checkpoint.safetensors
 # The record of the shipped model's training is its recipe, which has neither a version nor limits.
-VERSION  ?= 3.0.0
+MODEL_VERSION := 3.0.0
 LIMITS   := models/folds/limits.json
-EXPORT_OPTIONS ?= $(if $(filter $(SHIPPED),$(MODEL)),--version $(VERSION) --limits $(LIMITS))
+EXPORT_OPTIONS ?= $(if $(filter $(SHIPPED),$(MODEL)),--version $(MODEL_VERSION) --limits $(LIMITS))
 HC18_DIR ?= ../shared/data/hc18
 CANDIDATE := build/int8/$(notdir $(MODEL))
 # Only the shipped model's acceptance is a result by default; that of another stays with its candidate.

@@ -8,8 +8,8 @@ these hold:
 - the ellipse Dice falls by at most 0.05 points;
 - the circumference differs by at most 0.5 mm at the 95th percentile, and by at most 2 mm;
 - no image gains or loses its head;
-- the probability of a head plane, if the network has this output, differs by at most 0.1; its
-  limits, 0.2 and 0.7, lie much further apart.
+- the probability of a head plane, if the network has this output, differs by at most 0.1; its two
+  limits lie further apart.
 
 Exit status 0: accepted; 1: refused; 2: the measurement failed.
 """

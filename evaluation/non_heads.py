@@ -1,10 +1,10 @@
 """Count false heads in pictures without a head: `python -m evaluation.non_heads`.
 
 The shipped model measures noise, clouds, ramps, shapes, and photographs that come with the test
-packages; it was trained on none of them. Corners beside the heads of HC18's images are measured by
-the network of the fold that holds the image out (`make fold-models`). The report counts the
-pictures in which a model finds a head, and those in which the head is acceptable. The seeds are
-fixed.
+packages; it was trained with similar drawings, not with these. Corners beside the heads of HC18's
+images are measured by the network of the fold that holds the image out (`make fold-models`). The
+report counts the pictures in which a model finds a head, and those in which the head is acceptable.
+The seeds are fixed.
 
 The limit on the mean probability of a head is chosen from two figures of this report: the largest
 mean probability in these pictures, and the smallest one of a real head, in HC18's images out of

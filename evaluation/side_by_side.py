@@ -25,7 +25,7 @@ from harness.paths import EVALUATION_RESULTS_DIR
 from headcirc.agreement.estimates import Estimate, estimate
 
 OTHERS = ("attention-resunet-12", "attention-resunet-64")
-"""Models that ship beside the served one; their results are in folders of the same name."""
+"""Other models in the repository; their results are in folders of the same name."""
 BLOCK = "side-by-side"
 PARTS = ("test", "calibration")
 SMALLEST_P = 0.01

@@ -32,5 +32,6 @@ def require_unseen(model_dir: Path, part: str) -> None:
         raise TrainedOnError(
             f"{manifest.name} {manifest.version} was trained on the {part} exams, so its errors "
             "there do not describe its accuracy on other exams. Use --model "
-            f"{SPLIT_MODEL_DIR.parent.name}/{SPLIT_MODEL_DIR.name}, which was not trained on them."
+            f"{SPLIT_MODEL_DIR.parent.name}/{SPLIT_MODEL_DIR.name}, which was not trained on them "
+            "(make restore MODEL=… writes its graphs)."
         )

@@ -65,7 +65,7 @@ def record_out_of_fold(model_dir: Path, measured_path: Path, fitted_path: Path) 
     origin = {
         "networks": networks,
         "note": f"version {manifest['version']} was trained on the data of all folds; each of "
-        "these networks on all but its own fold",
+        "these networks on all but its own fold, in fewer runs",
     }
     kept = ("command", "date", "data")
     facts = {key: fitted[key] for key in kept} | origin | fitted["facts"]

@@ -9,6 +9,7 @@ from typing import Any
 
 from evaluation.metrics import WORST
 from evaluation.out_of_fold.scores import CLEAN_REFUSED_SHARE
+from evaluation.out_of_fold.summary import SMALLEST_BAND
 from evaluation.out_of_fold.verdicts import CAUGHT
 from training.data.planes import HEAD, KINDS
 
@@ -226,6 +227,18 @@ def to_refusal_cost_table(costs: Sequence[Report]) -> str:
     return "\n".join(lines)
 
 
+def to_small_band_line(report: Report) -> str:
+    """Return a sentence on the intervals in the bands that are too small for a target."""
+    small = [band for band in report["intervals"]["bins"] if band["of"] < SMALLEST_BAND]
+    held, heads = (sum(band[key] for band in small) for key in ("count", "of"))
+    if not heads:
+        return f"Each band has {SMALLEST_BAND} heads or more."
+    return (
+        f"{len(small)} bands have fewer than {SMALLEST_BAND} heads and no target. Of their "
+        f"{heads} intervals {held} hold ({100 * held / heads:.1f} %)."
+    )
+
+
 def to_phantom_line(phantoms: Report) -> str:
     """Return a sentence on the errors on the drawn phantoms."""
     summary, model = phantoms["summary"], phantoms["model"]
@@ -296,6 +309,7 @@ def to_blocks(report: Report, fitted: Report, phantoms: Report, *, shipped: str)
             to_band_table(report),
             "The project's targets:",
             to_target_table(report),
+            to_small_band_line(report),
             to_phantom_line(phantoms),
         ),
         "planes": _join(

@@ -1,9 +1,8 @@
 """Apply test-time augmentation where the network is uncertain.
 
 The network runs again on two copies of the image, one smaller and one larger and mirrored, and the
-results are averaged. The copies have different errors, so the mean has a smaller error. A mean that
-also includes the first, uncertain inference is worse. Two more copies of each zoom, or other zooms,
-gain nothing (`python -m evaluation.augmentation`).
+results are averaged. Whether that helps depends on the network: it did up to version 2.3.0, and the
+manifest of the half-time network switches it off (`python -m evaluation.augmentation`).
 """
 
 from collections.abc import Callable, Sequence
@@ -34,8 +33,7 @@ def infer_with_augmentation(
         See `RunNetwork`.
     network_input : (n, 1, h, w) float32, network grid
     manifest : Manifest
-        Its limits decide which pictures are augmented. About one in a hundred of HC18's training
-        images is (`evaluation.augmentation`).
+        Its limits decide which pictures are augmented.
 
     Returns
     -------

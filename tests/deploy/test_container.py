@@ -16,7 +16,7 @@ STAGES = read_stages()
 SHIPPED_DIR = Path("headcirc/model/shipped")
 UNSEEN = (
     "runs/x/best.safetensors", ".git/config", ".env", "training/train.py", "tests/conftest.py",
-    "models/attention-resunet-16/checkpoint.safetensors", "headcirc/__pycache__/cli.pyc",
+    "models/attention-resunet-half/checkpoint.safetensors", "headcirc/__pycache__/cli.pyc",
     "headcirc/model/shipped/model.0123.engine", "headcirc.egg-info/PKG-INFO",
     "models/attention-resunet-12/README.md", "models/attention-resunet-64/model.onnx",
     "models/notes.txt", "build/hub/model.safetensors", "requirements/test.txt",

@@ -42,6 +42,8 @@ def to_accuracy_rows(report: Mapping[str, Any]) -> list[Row]:
     error, dice = figures["mean_absolute_error_mm"], figures["ellipse_dice"]["value"]
     measured = f"{report['data']['images']} of {report['data']['available']['images']}"
     held, refused = report["intervals"]["coverage"], accepted["of"] - accepted["count"]
+    scope = f"{report['data']['planes']:,} of {report['data']['available']['planes']:,} planes"
+    met, targets = sum(each["met"] for each in report["targets"]), len(report["targets"])
     return [
         (
             f"HC, mean absolute error, {measured} HC18 images, out of fold",
@@ -56,7 +58,7 @@ def to_accuracy_rows(report: Mapping[str, Any]) -> list[Row]:
             UNCERTAINTY,
         ),
         (
-            "heads of other devices that are acceptable",
+            f"heads of other devices that are acceptable, {scope}",
             _to_count(planes["kinds"]["head"]["acceptable"]),
             TRUST,
         ),
@@ -65,6 +67,7 @@ def to_accuracy_rows(report: Mapping[str, Any]) -> list[Row]:
             _to_count(planes["other_planes"]["acceptable"]),
             TRUST,
         ),
+        ("targets of accuracy and trust that are met", f"{met} of {targets}", ACCURACY),
     ]
 
 
@@ -77,7 +80,8 @@ def _to_speed_rows() -> list[Row]:
     latency_version = latency["models"][latency["default_model"]]
     return [
         (
-            f"whole request over HTTP, median, {cpus} CPUs, version {latency_version}",
+            f"whole request over HTTP, median, {cpus} CPUs ({latency['machine']['cpu']}), "
+            f"version {latency_version}",
             f"{served['request_ms']['p50']:.1f} ms",
             PERFORMANCE,
         ),
