@@ -12,13 +12,14 @@ def test_rows_have_the_figures_of_the_report_and_how_many_images_were_measured()
         "ellipse_dice": {"value": 0.97891},
     }
     report = {
-        "data": {"images": 472, "available": {"images": 801}},
+        "data": {"images": 472, "planes": 841, "available": {"images": 801, "planes": 1210}},
         "hc18": {"all": {"figures": figures}, "acceptable": to_share(450, 472)},
         "intervals": {"coverage": to_share(421, 468)},
         "planes": {
             "kinds": {"head": {"acceptable": to_share(260, 280)}},
             "other_planes": {"acceptable": to_share(1, 561)},
         },
+        "targets": [{"met": True}, {"met": False}, {"met": True}],
     }
     rows = to_accuracy_rows(report)
     assert [value for _, value, _ in rows] == [
@@ -28,5 +29,7 @@ def test_rows_have_the_figures_of_the_report_and_how_many_images_were_measured()
         "22 of 472",
         "260 of 280",
         "1 of 561",
+        "2 of 3",
     ]
     assert "472 of 801 HC18 images, out of fold" in rows[0][0]
+    assert "841 of 1,210 planes" in rows[4][0]
