@@ -192,7 +192,7 @@ sizing: test-env  ### Write the table of docs/scaling.md from the measured laten
 	$(TEST_BIN)/python -m deploy.sizing
 
 explain: test-env fold-models  ### Measure what the saliency maps are worth; writes the table of docs/explain.md
-	HC18_DIR=$(HC18_DIR) $(TEST_BIN)/python -m evaluation.explanations --folds build/folds
+	HC18_DIR=$(HC18_DIR) $(TEST_BIN)/python -m evaluation.explanations
 	$(TEST_BIN)/python -m evaluation.explanations.text
 
 reliability: test-env  ## Run all fault tests; writes their table in docs/performance.md (SOAK_S=1200)

@@ -9,7 +9,7 @@ from typing import Any
 from evaluation.out_of_fold.models import load_fold_models
 from harness.machine import describe_machine, to_model_facts, to_timestamp
 from headcirc.errors import HeadCircumferenceError
-from headcirc.pipeline import Pipeline, load_pipeline
+from headcirc.pipeline import Pipeline
 from training.data.hc18 import HC18Image
 
 Pairs = list[tuple[Pipeline, HC18Image]]
@@ -55,12 +55,7 @@ def load_folds(
     every = getattr(chosen, "every", 1)
     try:
         return [
-            LoadedFold(
-                model.fold,
-                model.model_dir,
-                load_pipeline(model.model_dir, **options),
-                model.images[::every],
-            )
+            LoadedFold(model.fold, model.model_dir, model.load(**options), model.images[::every])
             for model in load_fold_models(chosen.folds, chosen.data)
         ]
     except (OSError, HeadCircumferenceError) as error:
@@ -99,9 +94,3 @@ def describe_graph(pipeline: Pipeline) -> dict[str, str]:
     """Return the name and version of a model, and the precision and SHA-256 of its graph."""
     graph = {"precision": pipeline.backend.precision, "sha256": pipeline.graph.sha256}
     return to_model_facts(pipeline.manifest) | graph
-
-
-def to_fold_names(folds: Sequence[int]) -> str:
-    """Return the folds' numbers as words of a sentence, for example `folds 0, 1 and 2`."""
-    *others, last = map(str, folds)
-    return f"folds {', '.join(others)} and {last}" if others else f"fold {last}"

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
+from scipy.stats import wilcoxon
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from headcirc.agreement.estimates import ERROR_STATISTICS, Estimate, estimate
@@ -179,3 +180,13 @@ def summarise_errors_by_bin(
         summary = summarise_errors(errors[members], owners[members])
         bins.append(ErrorBin(low, None if math.isinf(high) else high, len(members), summary))
     return bins
+
+
+def to_paired_p(errors_mm: FloatArray, first_mm: FloatArray) -> float | None:
+    """Return Wilcoxon's p for the differences of the absolute errors; None if all are equal.
+
+    Images without an answer from either model are excluded.
+    """
+    differences_mm = np.abs(errors_mm) - np.abs(first_mm)
+    differences_mm = differences_mm[np.isfinite(differences_mm)]
+    return float(wilcoxon(differences_mm).pvalue) if np.any(differences_mm) else None

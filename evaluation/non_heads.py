@@ -31,9 +31,9 @@ from evaluation.held_out import (
     describe_graph,
     load_folds,
     to_fold_header,
-    to_fold_names,
     to_pairs,
 )
+from evaluation.out_of_fold.text import to_fold_names
 from harness.documents import write_report
 from harness.options import add_folder_options, add_folds_option
 from harness.paths import EVALUATION_RESULTS_DIR

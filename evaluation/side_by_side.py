@@ -16,9 +16,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import wilcoxon
 
 from evaluation.accuracy_summary import to_bin_label
+from evaluation.metrics import to_paired_p
 from evaluation.out_of_fold.text import FIGURES as ACCURACY_TITLES
 from harness.documents import replace_block
 from harness.paths import EVALUATION_RESULTS_DIR
@@ -88,16 +88,6 @@ def to_rise(first: Measured, second: Measured) -> Estimate:
     if first.names != second.names:
         raise ValueError("The models did not measure the same images. Measure both again.")
     return estimate(np.abs(second.errors_mm) - np.abs(first.errors_mm), first.exams)
-
-
-def to_paired_p(errors_mm: Array, first_mm: Array) -> float | None:
-    """Return Wilcoxon's p for the differences of the absolute errors; None if all are equal.
-
-    Images without an answer from either model are excluded.
-    """
-    differences_mm = np.abs(errors_mm) - np.abs(first_mm)
-    differences_mm = differences_mm[np.isfinite(differences_mm)]
-    return float(wilcoxon(differences_mm).pvalue) if np.any(differences_mm) else None
 
 
 def to_p_text(p: float) -> str:

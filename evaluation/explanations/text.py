@@ -13,7 +13,7 @@ from typing import Any
 from evaluation.explanations.__main__ import RESULT_NAME
 from evaluation.explanations.curves import BASELINES, KINDS
 from evaluation.explanations.randomised import ANOTHER
-from evaluation.held_out import to_fold_names
+from evaluation.out_of_fold.text import to_fold_names
 from harness.documents import replace_block
 from harness.paths import EVALUATION_RESULTS_DIR
 

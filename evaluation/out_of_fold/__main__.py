@@ -33,7 +33,7 @@ from evaluation.out_of_fold.cases import collect, read_cases, write_cases
 from evaluation.out_of_fold.fit import FEWEST_FOLDS, fit_by_fold, fit_facts, judge_refusals
 from evaluation.out_of_fold.measure import FoldResults, HeadResult, PlaneResult, measure_fold
 from evaluation.out_of_fold.models import FoldModel, count_available, load_fold_models
-from evaluation.out_of_fold.pages import FIT_NAME, RESULT_NAME, write_pages
+from evaluation.out_of_fold.pages import FIT_NAME, HEADS_NAME, RESULT_NAME, write_pages
 from evaluation.out_of_fold.plots import plot_refusal_cost, plot_verdicts
 from evaluation.out_of_fold.summary import (
     judge,
@@ -51,7 +51,7 @@ from headcirc.errors import HeadCircumferenceError
 from headcirc.model.manifest import MANIFEST_NAME, load_manifest
 
 CASES_NAME = "cases.json"
-HEADS_NAME, PLANES_NAME = "out_of_fold_heads.csv", "out_of_fold_planes.csv"
+PLANES_NAME = "out_of_fold_planes.csv"
 EXIT_MET, EXIT_MISSED, EXIT_FAILED = 0, 1, 2
 DATA_NOTE = (
     "HC18 by exam, planes of other devices by patient or country: each image is measured by the "

@@ -7,8 +7,8 @@ All functions are pure. A row is one of `accuracy_test.csv`, `accuracy_calibrati
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from scipy.stats import wilcoxon
 
+from evaluation.metrics import to_paired_p
 from evaluation.out_of_fold.case import LARGE_ERROR_SHARE
 
 Row = Mapping[str, str]
@@ -41,23 +41,27 @@ def to_common_table(earlier: Mapping[str, Sequence[Row]], held_out: Sequence[Row
     lines = [f"| {' | '.join(COLUMNS)} |", "|---" * len(COLUMNS) + "|"]
     for part in PARTS:
         pairs = [(row, by_name[row["name"]]) for row in earlier[part] if row["name"] in by_name]
-        answered = [sum(bool(pair[i]["error_mm"]) for pair in pairs) for i in (0, 1)]
-        both = [pair for pair in pairs if all(row["error_mm"] for row in pair)]
-        errors_mm = np.abs([[float(row["error_mm"]) for row in pair] for pair in both])
-        true_mm = np.array([float(first["true_hc_mm"]) for first, _ in both])
-        dices = np.array([[float(row["ellipse_dice"]) for row in pair] for pair in both])
-        large = (errors_mm / true_mm[:, None] > LARGE_ERROR_SHARE).sum(axis=0)
-        cells = [
-            f"{part} exams, {len(pairs)}",
-            f"{answered[0]}, {answered[1]}",
-            _to_pair(errors_mm.mean(axis=0), 2),
-            _to_pair(np.median(errors_mm, axis=0), 2),
-            _to_pair(100 * dices.mean(axis=0), 2),
-            _to_pair(large, 0),
-            f"{wilcoxon(errors_mm[:, 0], errors_mm[:, 1]).pvalue:.2g}",
-        ]
-        lines.append(f"| {' | '.join(cells)} |")
+        lines.append(f"| {' | '.join(_to_cells(part, pairs))} |")
     return "\n".join(lines)
+
+
+def _to_cells(part: str, pairs: Sequence[tuple[Row, Row]]) -> list[str]:
+    answered = [sum(bool(pair[i]["error_mm"]) for pair in pairs) for i in (0, 1)]
+    both = [pair for pair in pairs if all(row["error_mm"] for row in pair)]
+    sizes_mm, dices, true_mm = (
+        np.abs([[float(row[name]) for row in pair] for pair in both])
+        for name in ("error_mm", "ellipse_dice", "true_hc_mm")
+    )
+    p = to_paired_p(sizes_mm[:, 1], sizes_mm[:, 0])
+    return [
+        f"{part} exams, {len(pairs)}",
+        f"{answered[0]}, {answered[1]}",
+        _to_pair(sizes_mm.mean(axis=0), 2),
+        _to_pair(np.median(sizes_mm, axis=0), 2),
+        _to_pair(100 * dices.mean(axis=0), 2),
+        _to_pair((sizes_mm / true_mm > LARGE_ERROR_SHARE).sum(axis=0), 0),
+        "-" if p is None else f"{p:.2g}",
+    ]
 
 
 def _to_pair(values: np.ndarray, digits: int) -> str:

@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from headcirc.backends.registry import choose_backend, choose_graph
 from headcirc.errors import ModelArtifactError
@@ -38,9 +39,12 @@ class FoldModel:
         """Return the graph that `load` runs, without loading it."""
         return choose_graph(load_manifest(self.model_dir), choose_backend("auto"), "auto")
 
-    def load(self) -> Pipeline:
-        """Return the fold's pipeline, in the precision that the service would choose."""
-        return load_pipeline(self.model_dir)
+    def load(self, **options: Any) -> Pipeline:
+        """Return the fold's pipeline, by default in the precision that the service would choose.
+
+        The options are those of `load_pipeline`.
+        """
+        return load_pipeline(self.model_dir, **options)
 
 
 def load_fold_models(

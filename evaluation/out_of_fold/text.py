@@ -55,6 +55,12 @@ TARGETS = {
 """The title of each figure of `evaluation.out_of_fold.summary.TARGETS`."""
 
 
+def to_fold_names(folds: Sequence[int]) -> str:
+    """Return the folds' numbers as words of a sentence, for example `folds 0, 1 and 2`."""
+    *others, last = map(str, folds)
+    return f"folds {', '.join(others)} and {last}" if others else f"fold {last}"
+
+
 def to_scope(report: Report, *items: str) -> str:
     """Return a sentence on the folds that were measured, and on those that were not.
 
@@ -62,12 +68,12 @@ def to_scope(report: Report, *items: str) -> str:
     """
     data, available = report["data"], report["data"]["available"]
     counts = " and ".join(f"{data[each]:,} of {available[each]:,} {ITEMS[each]}" for each in items)
-    *first, last = map(str, data["folds"])
     if len(data["folds"]) == available["folds"]:
         return f"All {available['folds']} folds were measured: {counts}."
-    named = f"Folds {', '.join(first)} and {last}" if first else f"Fold {last} alone"
+    is_one = len(data["folds"]) == 1
+    named = to_fold_names(data["folds"]).capitalize() + (" alone" if is_one else "")
     return (
-        f"{named} of {available['folds']} {'were' if first else 'was'} measured: {counts}. **The "
+        f"{named} of {available['folds']} {'was' if is_one else 'were'} measured: {counts}. **The "
         "images and planes of the other folds were not measured.**"
     )
 

@@ -6,7 +6,8 @@ import pytest
 
 from evaluation import augmentation, choices, non_heads, reproduction, shadow
 from evaluation.explanations import __main__ as explanations
-from evaluation.held_out import LoadedFold, load_folds, to_fold_header, to_fold_names, to_pairs
+from evaluation.held_out import LoadedFold, load_folds, to_fold_header, to_pairs
+from evaluation.out_of_fold.text import to_fold_names
 from headcirc.model.manifest import MANIFEST_NAME
 from headcirc.pipeline import SHIPPED_MODEL_DIR
 from tests.support.synthetic import to_synthetic_pipeline

@@ -4,6 +4,7 @@ import json
 import numpy as np
 import pytest
 
+from evaluation.metrics import to_paired_p
 from evaluation.side_by_side import (
     BLOCK,
     FIGURES,
@@ -13,7 +14,6 @@ from evaluation.side_by_side import (
     to_block,
     to_card,
     to_p_text,
-    to_paired_p,
     to_part_table,
     to_rise,
 )
